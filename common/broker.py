@@ -1,0 +1,66 @@
+"""Names of tasks and queues, and the Celery settings, as data.
+
+The reasons behind the settings are in docs/operations.md. Imports no celery, so that both
+sides and the tests can read it anywhere.
+"""
+
+from typing import Any
+
+from common.config import Settings
+from common.models import REGISTRY, ModelSource
+
+KEY_PREFIX = "se:"
+ANSWER_SHARD = "self_ensemble.answer_shard"
+OTHER_QUEUE = "model.other"
+
+
+def queue_of(model: ModelSource) -> str:
+    """The queue of a model: its own if registered, else the one for all others.
+
+    >>> from common.models import find_model
+    >>> queue_of(find_model("qwen3_4b")), queue_of(find_model("someone/model"))
+    ('model.qwen3_4b', 'model.other')
+    """
+    return f"model.{model.slug}" if model.slug in REGISTRY else OTHER_QUEUE
+
+
+def all_queues() -> list[str]:
+    """Every queue there is; a worker without -Q serves them all."""
+    return [*(f"model.{name}" for name in REGISTRY), OTHER_QUEUE]
+
+
+def celery_settings(settings: Settings) -> dict[str, Any]:
+    """Celery's configuration for producer, workers and Flower alike."""
+    transport = {
+        "global_keyprefix": KEY_PREFIX,
+        "visibility_timeout": settings.visibility_timeout,
+        "unacked_restore_interval": max(1, min(5, settings.visibility_timeout // 4)),
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+        "priority_steps": [0],
+    }
+    return {
+        "broker_url": settings.broker,
+        "broker_transport_options": transport,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        "task_ignore_result": True,
+        "task_default_queue": OTHER_QUEUE,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_time_limit": settings.time_limit,
+        "worker_prefetch_multiplier": 1,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_pool": "prefork",
+        "worker_pool_start_method": "spawn",
+        "worker_proc_alive_timeout": 1800.0,
+        "worker_send_task_events": True,
+        "worker_hijack_root_logger": False,
+    }

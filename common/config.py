@@ -1,0 +1,72 @@
+"""Settings of a process, read once from `SELF_ENSEMBLE_*` variables and checked when made.
+
+Holds how a run is executed (where, how fast), never what decides its output: that is
+`common.run.RunSpec`.
+
+    >>> Settings.from_environment({"SELF_ENSEMBLE_STORE": "/data"}).store
+    '/data'
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from common.errors import UsageError
+
+PREFIX = "SELF_ENSEMBLE_"
+
+
+class Settings(BaseModel):
+    """How this process works; each field is the variable `SELF_ENSEMBLE_<FIELD>`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    store: str = Field("./datasets", description="directory or pyarrow.fs URI of the store")
+    broker: str = Field("redis://localhost:6379/0", description="Redis-compatible server")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="compute device")
+    attention: Literal["auto", "flex", "sdpa"] = Field("auto", description="prefill attention")
+    processes: int | None = Field(
+        None, ge=1, le=64, description="model-holding processes (unset: one per GPU, else 1)"
+    )
+    pack_tokens: int = Field(4096, ge=64, description="tokens in one packed prefill row")
+    kv_cache_gib: float = Field(2.0, gt=0, description="GiB of keys and values decoded at once")
+    time_limit: int = Field(1800, ge=10, description="seconds after which a shard is killed")
+    visibility_timeout: int = Field(
+        60, ge=3, description="seconds until a silent worker's shard is given to another"
+    )
+    max_attempts: int = Field(
+        3, ge=1, description="starts of a shard that kills its worker before it is cut in two"
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Read the settings; raises UsageError that names each offending variable."""
+        given = {
+            name.removeprefix(PREFIX).lower(): value
+            for name, value in environment.items()
+            if name.startswith(PREFIX) and value != ""
+        }
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise UsageError("; ".join(_sentence(e, given) for e in error.errors())) from None
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables that make another process read these same settings."""
+        return {
+            PREFIX + name.upper(): str(value)
+            for name, value in self.model_dump().items()
+            if value is not None
+        }
+
+
+def _sentence(error: object, given: Mapping[str, str]) -> str:
+    details = dict(error)  # type: ignore[call-overload]
+    field = str(details["loc"][0])
+    variable = PREFIX + field.upper()
+    if details["type"] == "extra_forbidden":
+        known = ", ".join(PREFIX + name.upper() for name in Settings.model_fields)
+        return f"{variable} is not a setting; known are {known}"
+    return f"{variable}={given.get(field, '')!r}: {details['msg']}"

@@ -1,0 +1,73 @@
+"""The ledger: hints and flags in Redis. Cheap to ask, safe to lose; the store decides.
+
+se:done:<run>       bitmap, one bit per sample row that some part holds
+se:halt:<run>       why no shard of the run can succeed, until it is enqueued again
+se:attempts:<run>   how often each shard was started and not finished
+"""
+
+from collections.abc import Iterable, Sequence
+
+import redis
+
+from common.broker import KEY_PREFIX
+
+_LIFETIME = 14 * 24 * 3600
+
+
+class Ledger:
+    """The flags and counters of runs on one Redis server."""
+
+    def __init__(self, client: "redis.Redis[bytes] | redis.Redis") -> None:  # type: ignore[type-arg]
+        self._redis = client
+
+    @classmethod
+    def connect(cls, url: str) -> "Ledger":
+        """Make a client; nothing is sent before the first call."""
+        return cls(redis.Redis.from_url(url, socket_timeout=30, socket_connect_timeout=5))
+
+    def begin(self, run: str, done: Iterable[int]) -> None:
+        """Start anew from what the store holds, and lift a halt."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.delete(_key("done", run), _key("halt", run), _key("attempts", run))
+        for row in done:
+            pipe.setbit(_key("done", run), row, 1)
+        pipe.execute()
+
+    def mark_done(self, run: str, rows: Sequence[int]) -> int:
+        """Note that a part holds `rows`; returns how many rows are noted in all."""
+        pipe = self._redis.pipeline()
+        for row in rows:
+            pipe.setbit(_key("done", run), row, 1)
+        pipe.bitcount(_key("done", run))
+        pipe.expire(_key("done", run), _LIFETIME)
+        return int(pipe.execute()[-2])
+
+    def halt(self, run: str, reason: str) -> None:
+        self._redis.set(_key("halt", run), reason, ex=_LIFETIME)
+
+    def halted(self, run: str) -> str | None:
+        """The reason a run was halted for, or None."""
+        reason = self._redis.get(_key("halt", run))
+        return reason.decode() if isinstance(reason, bytes) else None
+
+    def start_attempt(self, run: str, shard: str) -> int:
+        """Count a start of a shard; returns how many there were without a finish."""
+        pipe = self._redis.pipeline()
+        pipe.hincrby(_key("attempts", run), shard, 1)
+        pipe.expire(_key("attempts", run), _LIFETIME)
+        return int(pipe.execute()[0])
+
+    def finish_attempt(self, run: str, shard: str) -> None:
+        self._redis.hdel(_key("attempts", run), shard)
+
+    def waiting(self, queues: Sequence[str]) -> int:
+        """Messages queued or in work."""
+        pipe = self._redis.pipeline(transaction=False)
+        for queue in queues:
+            pipe.llen(KEY_PREFIX + queue)
+        pipe.hlen(KEY_PREFIX + "unacked")
+        return sum(int(n) for n in pipe.execute())
+
+
+def _key(kind: str, run: str) -> str:
+    return f"{KEY_PREFIX}{kind}:{run}"

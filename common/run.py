@@ -1,0 +1,127 @@
+"""What a run is: its key, its spec and its fingerprint.
+
+    >>> RunKey.parse("webqa/llama3.2_3b_it/avg-5").name
+    'avg-5'
+
+Everything that decides a run's output is a field of RunSpec; nothing about how it was
+executed is. The fingerprint is the sha256 of the spec.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from common.errors import UsageError
+from common.methods import get_method
+from common.prompts import Example, Template
+
+SEMANTICS_VERSION = 1
+"""Raised only when the same spec would give other rows than before."""
+
+Layout = Literal["concat", "shared"]
+Positions = Literal["sequential", "aligned"]
+DTypeName = Literal["auto", "bfloat16", "float16", "float32"]
+
+DEFAULT_POSITIONS: dict[Layout, Positions] = {"concat": "sequential", "shared": "aligned"}
+
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """`dataset/model/name`: a run's name and its path inside the store."""
+
+    dataset: str
+    model: str
+    name: str
+
+    def __post_init__(self) -> None:
+        for part in (self.dataset, self.model, self.name):
+            if not _PART.fullmatch(part) or ".." in part:
+                raise UsageError(
+                    f"run {str(self)!r}: {part!r} may hold letters, digits and . _ + - only, "
+                    "at most 120, and starts with a letter or digit"
+                )
+
+    @classmethod
+    def parse(cls, text: str) -> "RunKey":
+        """Read `dataset/model/name`; raises UsageError for anything else."""
+        parts = text.strip("/").split("/") if not text.startswith("/") else []
+        if len(parts) != 3:
+            raise UsageError(
+                f"run {text!r} is not of the form dataset/model/name, "
+                "such as webqa/llama3.2_3b_it/flex_attention-5"
+            )
+        return cls(*parts)
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.model}/{self.name}"
+
+
+class RunSpec(BaseModel):
+    """Everything that decides a run's rows.
+
+    `layout` and `positions` are None for methods whose streams see one wording each: those
+    are the same whatever the layout. `dtype` is what was asked for; what a worker chose for
+    "auto" is recorded in each part.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    dataset_sha256: str
+    num_samples: int = Field(ge=1)
+    model: str
+    model_source: str
+    method: str
+    num_paraphrases: int = Field(ge=1, le=64)
+    layout: Layout | None
+    positions: Positions | None
+    template: Template
+    few_shot: tuple[Example, ...]
+    max_new_tokens: int = Field(ge=1, le=4096)
+    dtype: DTypeName
+    semantics: int = SEMANTICS_VERSION
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over the canonical JSON of every field."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def differences(self, other: "RunSpec") -> dict[str, tuple[Any, Any]]:
+        """Fields in which two specs differ, with both values: `{field: (self, other)}`."""
+        mine, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
+        return {k: (mine[k], theirs[k]) for k in mine if mine[k] != theirs[k]}
+
+    def engine_options(self) -> tuple[Any, ...]:
+        """What runs must have in common to be answered from one prefill."""
+        return (
+            self.model, self.model_source, self.dtype, self.template, self.few_shot,
+            self.max_new_tokens, self.num_samples,
+        )  # fmt: skip
+
+
+def run_name(
+    method: str, num_paraphrases: int, layout: Layout | None, positions: Positions | None
+) -> str:
+    """The last part of a run's key; what differs from the default layout is spelt out.
+
+    >>> run_name("flex_attention", 5, "concat", "sequential")
+    'flex_attention-5'
+    >>> run_name("flex_attention", 5, "shared", "aligned")
+    'flex_attention-5-shared'
+    """
+    row = get_method(method)
+    if row.streams == "first":
+        return method
+    parts = [method, str(num_paraphrases)]
+    if row.has_layout and layout and layout != "concat":
+        parts.append(layout)
+    if row.has_layout and layout and positions and positions != DEFAULT_POSITIONS[layout]:
+        parts.append(positions)
+    return "-".join(parts)

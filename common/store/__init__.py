@@ -1,0 +1,30 @@
+"""The store: the directory tree that is the truth about every run.
+
+    <store>/<dataset>/<model>/<name>/run.json      spec, fingerprint, provenance
+                                    /input.arrow   the frozen samples
+                                    /model.json    identity of the weights, pinned by a worker
+                                    /parts/*.arrow results of shards, written whole or not at all
+    <store>/<dataset>/<model>/<name>.feather       the merged result
+
+Queues and counters may be lost; what is left to do is always input rows - rows in parts.
+"""
+
+from common.store.location import Location
+from common.store.merge import merge_run, verify_run
+from common.store.parts import PartInfo, Progress, list_parts, missing_rows, read_progress
+from common.store.runs import Run, RunRecord, list_runs, open_run
+
+__all__ = [
+    "Location",
+    "PartInfo",
+    "Progress",
+    "Run",
+    "RunRecord",
+    "list_parts",
+    "list_runs",
+    "merge_run",
+    "missing_rows",
+    "open_run",
+    "read_progress",
+    "verify_run",
+]

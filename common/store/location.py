@@ -1,0 +1,140 @@
+"""Where a store lies, and files that are written whole or not at all.
+
+A store is a local directory or any `pyarrow.fs` URI. Knows nothing of runs.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import fs
+
+from common.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Location:
+    """A directory of a file system. Paths given to its methods are relative and use `/`."""
+
+    filesystem: fs.FileSystem
+    root: str
+    uri: str
+
+    @classmethod
+    def open(cls, uri: str) -> "Location":
+        """Open a directory or URI (`s3://bucket/runs`); raises UsageError for a bad one."""
+        if "://" not in uri:
+            path = str(Path(uri).expanduser().absolute())
+            return cls(fs.LocalFileSystem(), path, uri)
+        try:
+            filesystem, root = fs.FileSystem.from_uri(uri)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise UsageError(f"store {uri!r} is no URI that pyarrow.fs opens: {error}") from None
+        return cls(filesystem, root.rstrip("/"), uri)
+
+    @property
+    def is_local(self) -> bool:
+        return isinstance(self.filesystem, fs.LocalFileSystem)
+
+    def path(self, relative: str) -> str:
+        return f"{self.root}/{relative}"
+
+    def check_writable(self) -> None:
+        """Write and remove a file; raises UsageError in one sentence where that fails."""
+        probe = f".writable-{uuid.uuid4().hex}"
+        try:
+            self.filesystem.create_dir(self.root, recursive=True)
+            with self.write(probe) as sink:
+                sink.write(b"")
+            self.filesystem.delete_file(self.path(probe))
+        except OSError as error:
+            raise UsageError(
+                f"store {self.uri} cannot be written{self._owner()}: "
+                f"{error.strerror or error}; name another with --store or SELF_ENSEMBLE_STORE"
+            ) from None
+
+    def _owner(self) -> str:
+        if not self.is_local:
+            return ""
+        existing = next(p for p in [Path(self.root), *Path(self.root).parents] if p.exists())
+        try:
+            return f" by {os.geteuid()} ({existing} belongs to {existing.owner()})"
+        except (KeyError, OSError):
+            return ""
+
+    def exists(self, relative: str) -> bool:
+        info: fs.FileInfo = self.filesystem.get_file_info(self.path(relative))
+        return bool(info.type != fs.FileType.NotFound)
+
+    def list(self, relative: str, recursive: bool = False) -> list[str]:
+        """Files below a folder, relative to the store; empty where there is no such folder."""
+        selector = fs.FileSelector(self.path(relative), recursive=recursive, allow_not_found=True)
+        found = self.filesystem.get_file_info(selector)
+        prefix = len(self.root) + 1
+        return sorted(f.path[prefix:] for f in found if f.type == fs.FileType.File)
+
+    def read_bytes(self, relative: str) -> bytes:
+        with self.filesystem.open_input_stream(self.path(relative)) as source:
+            return bytes(source.read())
+
+    def open_arrow(self, relative: str) -> pa.ipc.RecordBatchFileReader:
+        """Open an Arrow IPC file; memory-mapped where the store is local."""
+        if self.is_local:
+            return pa.ipc.open_file(pa.memory_map(self.path(relative)))
+        return pa.ipc.open_file(self.filesystem.open_input_file(self.path(relative)))
+
+    @contextmanager
+    def write(self, relative: str) -> Iterator[Any]:
+        """A sink whose content appears under `relative` when the block ends, or never.
+
+        Local files are flushed to the disk, file and folder, before and after the rename.
+        """
+        final = self.path(relative)
+        temporary = f"{final}.{uuid.uuid4().hex[:12]}.tmp"
+        self.filesystem.create_dir(final.rpartition("/")[0], recursive=True)
+        try:
+            if self.is_local:
+                with open(temporary, "wb") as file:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+            else:
+                with self.filesystem.open_output_stream(temporary) as stream:
+                    yield stream
+            self.filesystem.move(temporary, final)
+            self._sync_folder(final)
+        except BaseException:
+            self._discard(temporary)
+            raise
+
+    def write_bytes(self, relative: str, content: bytes) -> None:
+        with self.write(relative) as sink:
+            sink.write(content)
+
+    def move(self, source: str, target: str) -> None:
+        self.filesystem.move(self.path(source), self.path(target))
+
+    def delete(self, relative: str) -> None:
+        """Remove a file or a folder with all it holds; nothing happens if it is not there."""
+        info = self.filesystem.get_file_info(self.path(relative))
+        if info.type == fs.FileType.Directory:
+            self.filesystem.delete_dir(self.path(relative))
+        elif info.type == fs.FileType.File:
+            self.filesystem.delete_file(self.path(relative))
+
+    def _discard(self, path: str) -> None:
+        if self.filesystem.get_file_info(path).type == fs.FileType.File:
+            self.filesystem.delete_file(path)
+
+    def _sync_folder(self, path: str) -> None:
+        if self.is_local:
+            descriptor = os.open(path.rpartition("/")[0], os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,174 @@
+"""Parts: the result of a shard, one Arrow file each, and what they say about a run.
+
+A part's name tells its range of rows, `000000000-000000063-1f2e3d4c.arrow`: first row, last
+row, and a digest of the exact rows, so doing a shard twice writes the same file. Its schema
+metadata tells the rest, so listing progress reads no column.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from common.errors import UsageError
+from common.schema import META_PART, PART_SCHEMA, Answer
+from common.store.location import Location
+from common.store.runs import Run
+
+
+class PartInfo(BaseModel):
+    """What a part says of itself.
+
+    rows: sample row numbers. failed: those of them that have an error.
+    started, finished: seconds since the epoch. choices: what the worker chose for itself
+    (device, dtype, attention, and each reason). counts: tokens of prefill and decode, and
+    the seconds of each, for the whole message the part came from (its methods share them).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: tuple[int, ...]
+    failed: tuple[int, ...]
+    fingerprint: str
+    model_identity: str | None
+    started: float
+    finished: float
+    choices: dict[str, str]
+    counts: dict[str, float]
+    worker: str
+
+
+def part_name(rows: Sequence[int]) -> str:
+    """The file name of a part that holds exactly `rows` (sorted).
+
+    >>> part_name([0, 1, 5])
+    '000000000-000000005-e4ad7ed9.arrow'
+    """
+    digest = hashlib.sha256(",".join(map(str, rows)).encode()).hexdigest()[:8]
+    return f"{rows[0]:09d}-{rows[-1]:09d}-{digest}.arrow"
+
+
+def part_range(path: str) -> tuple[int, int]:
+    """First and last row a part can hold, from its name alone."""
+    first, last, _ = path.rpartition("/")[2].split("-")
+    return int(first), int(last)
+
+
+def write_part(run: Run, info: PartInfo, answers: Iterable[Answer]) -> str:
+    """Write a part whole, or not at all; returns its path inside the store."""
+    path = run.file(f"parts/{part_name(info.rows)}")
+    schema = PART_SCHEMA.with_metadata({META_PART: info.model_dump_json().encode()})
+    ordered = sorted(answers, key=lambda answer: (answer.row, answer.wording))
+    batch = pa.RecordBatch.from_pylist([asdict(a) for a in ordered], schema=schema)
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with (
+        run.location.write(path) as sink,
+        pa.ipc.new_file(sink, schema, options=options) as writer,
+    ):
+        writer.write_batch(batch)
+    return path
+
+
+def list_parts(run: Run) -> list[str]:
+    """Paths of the run's parts, ordered by their first row."""
+    return [p for p in run.location.list(run.file("parts")) if p.endswith(".arrow")]
+
+
+def open_part(location: Location, path: str) -> pa.ipc.RecordBatchFileReader:
+    """Open a part; raises UsageError for a file that is none."""
+    try:
+        reader = location.open_arrow(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UsageError(_damaged(location, path, error)) from None
+    if META_PART not in (reader.schema.metadata or {}):
+        raise UsageError(_damaged(location, path, "it does not say what it holds"))
+    return reader
+
+
+def _damaged(location: Location, path: str, reason: object) -> str:
+    return (
+        f"{location.path(path)} is not a whole part ({reason}); delete it and enqueue the run "
+        "again, which answers its rows anew"
+    )
+
+
+def read_info(run: Run, path: str) -> PartInfo:
+    """The part's own metadata; raises UsageError if it belongs to another fingerprint."""
+    metadata = open_part(run.location, path).schema.metadata
+    info = PartInfo.model_validate_json(metadata[META_PART])
+    if info.fingerprint != run.record.fingerprint:
+        raise UsageError(
+            f"{run.location.path(path)} was made for the fingerprint {info.fingerprint[:12]}, "
+            f"the run has {run.record.fingerprint[:12]}; delete the part"
+        )
+    return info
+
+
+def missing_rows(run: Run) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Row numbers no part holds: what is left to do."""
+    done = np.zeros(run.spec.num_samples, dtype=bool)
+    for path in list_parts(run):
+        done[list(read_info(run, path).rows)] = True
+    return np.flatnonzero(~done)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is, in samples.
+
+    rate: samples per second between the first start and the last finish, or None before
+    the first part. seconds_left: at that rate.
+    """
+
+    expected: int
+    ok: int
+    failed: int
+    merged: bool
+    rate: float | None
+
+    @property
+    def missing(self) -> int:
+        return self.expected - self.ok - self.failed
+
+    @property
+    def state(self) -> str:
+        if self.missing:
+            return "running" if self.ok or self.failed else "queued"
+        return "merged" if self.merged else "complete"
+
+    @property
+    def seconds_left(self) -> float | None:
+        return self.missing / self.rate if self.rate else None
+
+
+def read_progress(run: Run, known: dict[str, PartInfo] | None = None) -> Progress:
+    """Count what the parts hold; a row held by two parts counts once.
+
+    known: parts already read, by path. Who asks again and again keeps one dictionary, so
+    that only new parts are opened.
+    """
+    known = {} if known is None else known
+    failed = np.zeros(run.spec.num_samples, dtype=bool)
+    done = failed.copy()
+    for path in list_parts(run):
+        if path not in known:
+            known[path] = read_info(run, path)
+        info = known[path]
+        done[list(info.rows)] = True
+        failed[list(info.failed)] = True
+    found, failures = int(done.sum()), int(failed.sum())
+    merged = run.location.exists(run.feather)
+    rate = _rate(found, known.values())
+    return Progress(run.spec.num_samples, found - failures, failures, merged, rate)
+
+
+def _rate(found: int, parts: Iterable[PartInfo]) -> float | None:
+    spans = [(info.started, info.finished) for info in parts]
+    if not spans:
+        return None
+    seconds = max(finish for _, finish in spans) - min(start for start, _ in spans)
+    return found / seconds if seconds > 0 else None

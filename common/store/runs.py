@@ -1,0 +1,163 @@
+"""A run's folder: its record, its frozen samples, the weights it is pinned to."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from common.errors import RejectShard, StopRun, UsageError
+from common.methods import Method, get_method
+from common.run import RunKey, RunSpec
+from common.schema import INPUT_SCHEMA, Sample
+from common.store.location import Location
+
+INPUT_BATCH_ROWS = 1024
+
+
+class RunRecord(BaseModel):
+    """run.json: what the run is, and where it came from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    fingerprint: str
+    spec: RunSpec
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run in a store. Making this object touches no file."""
+
+    location: Location
+    key: RunKey
+
+    def file(self, name: str) -> str:
+        return f"{self.key}/{name}"
+
+    @property
+    def feather(self) -> str:
+        return f"{self.key}.feather"
+
+    @property
+    def feather_path(self) -> str:
+        """The merged file as a person would open it."""
+        return self.location.path(self.feather)
+
+    def exists(self) -> bool:
+        return self.location.exists(self.file("run.json"))
+
+    @cached_property
+    def record(self) -> RunRecord:
+        """run.json, read once; raises UsageError where it is damaged."""
+        try:
+            return RunRecord.model_validate_json(self.location.read_bytes(self.file("run.json")))
+        except ValidationError as error:
+            raise UsageError(
+                f"{self.file('run.json')} in {self.location.uri} is not a run record of this "
+                f"version: {error.errors()[0]['msg']}; enqueue with --overwrite to start anew"
+            ) from None
+
+    @property
+    def spec(self) -> RunSpec:
+        return self.record.spec
+
+    @property
+    def method(self) -> Method:
+        return get_method(self.spec.method)
+
+    def create(self, spec: RunSpec, frozen_input: str, provenance: dict[str, Any]) -> None:
+        """Take over a frozen input file and write the record, which makes the run exist."""
+        record = RunRecord(
+            key=str(self.key), fingerprint=spec.fingerprint, spec=spec, provenance=provenance
+        )
+        self.location.move(frozen_input, self.file("input.arrow"))
+        text = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False)
+        self.location.write_bytes(self.file("run.json"), text.encode())
+
+    def delete(self) -> None:
+        """Remove the run and its merged file; the record goes first, so no half run is left."""
+        self.location.delete(self.file("run.json"))
+        self.location.delete(self.feather)
+        self.location.delete(str(self.key))
+
+    def read_samples(self, rows: Sequence[int]) -> list[Sample]:
+        """The samples of the given row numbers; raises RejectShard for a row there is not."""
+        bad = [row for row in rows if not 0 <= row < self.spec.num_samples]
+        if bad:
+            raise RejectShard(f"run {self.key} has {self.spec.num_samples} rows, not row {bad[0]}")
+        reader = self.location.open_arrow(self.file("input.arrow"))
+        batches: dict[int, pa.RecordBatch] = {}
+        samples = []
+        for row in rows:
+            number, offset = divmod(row, INPUT_BATCH_ROWS)
+            if number not in batches:
+                batches[number] = reader.get_batch(number)
+            samples.append(_sample(batches[number].slice(offset, 1).to_pylist()[0]))
+        return samples
+
+    def pin_model(self, identity: str) -> None:
+        """Record the weights of this run, or refuse others; raises StopRun.
+
+        The first worker to come decides. Two that race both write and both read back, so
+        at most one of two different identities survives; merging checks the parts again.
+        """
+        if self.pinned_model() is None:
+            content = json.dumps({"identity": identity}).encode()
+            self.location.write_bytes(self.file("model.json"), content)
+        pinned = self.pinned_model()
+        if pinned != identity:
+            raise StopRun(
+                f"run {self.key} was begun with the weights {pinned}, this worker holds "
+                f"{identity}; give it the same weights, or enqueue with --overwrite"
+            )
+
+    def pinned_model(self) -> str | None:
+        """Identity of the weights the run was begun with, or None before the first shard."""
+        if not self.location.exists(self.file("model.json")):
+            return None
+        return str(json.loads(self.location.read_bytes(self.file("model.json")))["identity"])
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    return Sample(row["uuid"], tuple(row["paraphrases"]), tuple(row["answers"]))
+
+
+def write_input(location: Location, path: str, samples: Iterable[Sample]) -> None:
+    """Write samples as they come, INPUT_BATCH_ROWS at a time."""
+    with (
+        location.write(path) as sink,
+        pa.ipc.new_file(
+            sink, INPUT_SCHEMA, options=pa.ipc.IpcWriteOptions(compression="zstd")
+        ) as writer,
+    ):
+        rows: list[dict[str, Any]] = []
+        for sample in samples:
+            rows.append(vars(sample))
+            if len(rows) == INPUT_BATCH_ROWS:
+                writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=INPUT_SCHEMA))
+                rows = []
+        if rows:
+            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=INPUT_SCHEMA))
+
+
+def open_run(location: Location, key: RunKey) -> Run:
+    """The run `key`; raises UsageError where the store has none."""
+    run = Run(location, key)
+    if not run.exists():
+        raise UsageError(
+            f"run {key} is not in the store {location.uri}; `producer runs` lists what is"
+        )
+    return run
+
+
+def list_runs(location: Location) -> Iterator[Run]:
+    """Every run of a store, ordered by key."""
+    for path in location.list("", recursive=True):
+        parts = path.split("/")
+        if len(parts) == 4 and parts[3] == "run.json":
+            yield Run(location, RunKey(*parts[:3]))

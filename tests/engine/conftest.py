@@ -1,0 +1,1 @@
+"""Tiny random models of four families, with odd sizes on purpose."""

@@ -1,0 +1,29 @@
+"""Celery wiring: the application, its queues and its life-cycle steps."""
+
+import sys
+
+from celery import Celery
+from kombu.entity import Queue
+
+from common.broker import all_queues, celery_settings
+from common.config import Settings
+from common.errors import UsageError
+from worker.devices import default_processes
+from worker.lease import Lease
+
+
+def create_app(settings: Settings) -> Celery:
+    """The Celery application of a worker, and of Flower."""
+    app = Celery("self_ensemble", include=["worker.tasks"])
+    app.conf.update(celery_settings(settings))
+    app.conf.broker_transport_options["queue_order_strategy"] = "worker.affinity:StickyCycle"
+    app.conf.worker_concurrency = settings.processes or default_processes()
+    app.conf.task_queues = [Queue(name, routing_key=name) for name in all_queues()]
+    app.steps["consumer"].add(Lease)
+    return app
+
+
+try:
+    app = create_app(Settings.from_environment())
+except UsageError as error:
+    sys.exit(f"error: {error}")

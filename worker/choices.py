@@ -1,0 +1,115 @@
+"""What a worker chooses for itself: device, dtype, attention; each said and recorded.
+
+Choosing never changes what is computed, only how: every attention kernel gives the same
+answer, and none is swapped for another after it was chosen.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from common.errors import StopRun
+from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, Kernel, SdpaKernel
+from worker.engine.kv_cache import segment_mask_mod
+from worker.engine.plan import Segment
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A value and why it was taken."""
+
+    value: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.value} ({self.reason})"
+
+
+def choose_device(setting: str, slot: int) -> Choice:
+    """slot: number of this process among its host's, so that each takes a GPU of its own."""
+    if setting != "auto":
+        return Choice(setting, "SELF_ENSEMBLE_DEVICE asks for it")
+    if torch.cuda.is_available():
+        gpu = slot % torch.cuda.device_count()
+        return Choice(f"cuda:{gpu}", f"process {slot} takes {torch.cuda.get_device_name(gpu)}")
+    return Choice("cpu", "torch sees no GPU")
+
+
+def choose_dtype(asked: str, device: str) -> Choice:
+    """bfloat16 where the processor computes it natively, else float32."""
+    if asked != "auto":
+        return Choice(asked, "--dtype asks for it")
+    if device.startswith("cuda"):
+        native, where = torch.cuda.is_bf16_supported(including_emulation=False), "this GPU"
+    else:
+        native, where = _cpu_computes_bfloat16(), "this processor"
+    if native:
+        return Choice("bfloat16", f"{where} computes it natively")
+    return Choice("float32", f"{where} does not compute bfloat16 natively")
+
+
+def _cpu_computes_bfloat16() -> bool:
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def choose_kernel(setting: str, model: PreTrainedModel) -> tuple[Kernel, Choice]:
+    """FlexAttention where it compiles and agrees with SDPA here; raises StopRun if not so.
+
+    "auto" takes SDPA with the dense mask of the same mask_mod where FlexAttention cannot be
+    compiled. A kernel that compiles and gives another answer is never passed over in silence.
+    """
+    if setting == "sdpa":
+        return SdpaKernel(), Choice("sdpa", "SELF_ENSEMBLE_ATTENTION asks for it")
+    short = f"packs under {FLEX_MIN_TOKENS} tokens use sdpa"
+    try:
+        difference = flex_difference(model)
+    except Exception as error:
+        reason = f"flex_attention cannot be compiled here: {_first_line(error)}"
+        if setting == "flex":
+            raise StopRun(f"{reason}; set SELF_ENSEMBLE_ATTENTION=sdpa") from error
+        logger.warning("%s", reason)
+        return SdpaKernel(), Choice("sdpa", reason)
+    if difference > 0.05:
+        raise StopRun(
+            f"flex_attention differs from sdpa by {difference:.3g} on this machine; "
+            "set SELF_ENSEMBLE_ATTENTION=sdpa and report it"
+        )
+    return FlexKernel(), Choice("flex", f"compiled and equal to sdpa here; {short}")
+
+
+@torch.inference_mode()
+def flex_difference(model: PreTrainedModel) -> float:
+    """Largest difference of the two kernels on random input of the model's shapes.
+
+    Compiles what prefill will use, so the first shard does not pay for it.
+    """
+    config = model.config
+    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+    dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+    prefix = Segment((0,) * 29, 0)
+    segments = [prefix, *(Segment((i,) * 17, 29, (prefix,)) for i in range(23))]
+    slots, end = {}, 0
+    for segment in segments:
+        slots[segment] = range(end, end := end + len(segment.tokens))
+    num_q, device = end - 29, str(model.device)
+    generator = torch.Generator(device).manual_seed(0)
+    shapes = [(1, heads, num_q, dim), (1, kv_heads, end, dim), (1, kv_heads, end, dim)]
+    query, key, value = (
+        torch.randn(s, generator=generator, device=device, dtype=model.dtype) for s in shapes
+    )
+    mask_mod = segment_mask_mod(slots, 29, device)
+    kernels: tuple[Kernel, ...] = (FlexKernel(), SdpaKernel())
+    flex, sdpa = (
+        kernel(query, key, value, kernel.create_mask(mask_mod, num_q, end, device), dim**-0.5)
+        for kernel in kernels
+    )
+    return float((flex - sdpa).abs().max())
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,141 @@
+"""Attention: one function registered with transformers, and the two kernels of prefill.
+
+The model's own `forward` stays as its authors wrote it; it calls `attention_forward`, which
+hands queries, keys and values to the `context` given to the model call. Per-call state travels
+in that argument, so there is nothing global between calls. A call without a context is an
+error, never a causal mask by default.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, PreTrainedModel
+
+from common.errors import StopRun
+from worker.engine.masks import (
+    MaskMod,
+    create_visibility_block_mask,
+    create_visibility_dense_mask,
+)
+
+NAME = "self_ensemble"
+
+FLEX_MIN_TOKENS = 256
+"""Shorter packs use SDPA: a block is 128 wide, so there is nothing to leave out of them."""
+
+_CHANGES_SCORES = ("softcap", "s_aux", "position_bias", "head_mask")
+
+
+class AttentionContext(Protocol):
+    """What a model call is given to attend with."""
+
+    max_position: int
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
+    ) -> Tensor:
+        """query [1, H, T, D], key and value [1, H_kv, T, D] -> output [1, H, T, D]."""
+        ...
+
+
+def attention_forward(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float,
+    context: AttentionContext | None = None,
+    sliding_window: int | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """The function transformers calls in every layer; returns [1, T, H, D].
+
+    Raises StopRun for models whose scores are changed in a way this engine does not compute.
+    """
+    if context is None:
+        raise StopRun("the model was called without an attention context; use worker.engine")
+    changed = [name for name in _CHANGES_SCORES if kwargs.get(name) is not None]
+    if changed:
+        raise StopRun(f"{type(module).__name__} wants {changed[0]}, which is not supported here")
+    if sliding_window is not None and context.max_position >= sliding_window:
+        raise StopRun(
+            f"a prompt reaches position {context.max_position}, past this model's sliding window "
+            f"of {sliding_window} tokens, which is not supported; shorten it"
+        )
+    output = context.attend(int(module.layer_idx), query, key, value, scaling)  # type: ignore[arg-type]
+    return output.transpose(1, 2).contiguous(), None
+
+
+def install_attention(model: PreTrainedModel) -> None:
+    """Make `model` call `attention_forward`; raises StopRun where it cannot."""
+    AttentionInterface.register(NAME, attention_forward)
+    model.set_attn_implementation(NAME)
+    if model.config._attn_implementation != NAME:
+        raise StopRun(
+            f"{type(model).__name__} does not take its attention from transformers' "
+            "AttentionInterface, so it cannot be used here"
+        )
+
+
+class Kernel(Protocol):
+    """One way to compute masked attention; every kernel gives the same answer."""
+
+    name: str
+
+    def create_mask(self, mask_mod: MaskMod, num_q: int, num_kv: int, device: str) -> Any: ...
+
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Any, scaling: float
+    ) -> Tensor: ...
+
+
+class SdpaKernel:
+    """PyTorch's dense attention with the mask written out."""
+
+    name = "sdpa"
+
+    def create_mask(self, mask_mod: MaskMod, num_q: int, num_kv: int, device: str) -> Tensor:
+        return create_visibility_dense_mask(mask_mod, num_q, num_kv, device)
+
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float
+    ) -> Tensor:
+        return scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, scale=scaling, enable_gqa=True
+        )
+
+
+class FlexKernel:
+    """FlexAttention, compiled once for all lengths; skips blocks that the mask leaves empty."""
+
+    name = "flex"
+
+    def create_mask(self, mask_mod: MaskMod, num_q: int, num_kv: int, device: str) -> BlockMask:
+        return create_visibility_block_mask(mask_mod, num_q, num_kv, device)
+
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, scaling: float
+    ) -> Tensor:
+        # One compilation for each head layout and dtype; the default limit of 8 is for one model.
+        with torch._dynamo.config.patch(recompile_limit=64):
+            return compiled_flex_attention()(query, key, value, mask, scaling)
+
+
+@cache
+def compiled_flex_attention() -> Callable[..., Tensor]:
+    """flex_attention compiled for dynamic shapes, without graph breaks."""
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, scale: float) -> Tensor:
+        output: Tensor = flex_attention(
+            query, key, value, block_mask=mask, scale=scale, enable_gqa=True
+        )
+        return output
+
+    return torch.compile(attend, dynamic=True, fullgraph=True)

@@ -1,0 +1,166 @@
+"""Cohorts: streams of similar shape, decoded side by side.
+
+A stream attends to three things: the resident prefix, which all streams read from one copy
+(one matmul over all queries); its own prompt segments; and what it has generated. The last two
+lie in the cohort's own cache, padded to the longest stream. Copies of the prefix at other
+positions are read by rotating the query back, equal copies by adding log(copies) to the scores.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from worker.engine.kv_cache import Prefilled
+from worker.engine.plan import Stream
+from worker.engine.rotary import rotate, rotation
+
+_MAX_PADDING = 2
+
+
+class Cohort:
+    """The cache of B streams; column `filled` of it is written next."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        streams: Sequence[Stream],
+        done: Prefilled,
+        resident: Prefilled,
+        max_new_tokens: int,
+    ) -> None:
+        device = model.device
+        self.prefix_keys, self.prefix_values = resident.keys, resident.values
+        shifts = [resident_shifts(stream, resident) for stream in streams]
+        self._turn = rotation(model, -torch.tensor(shifts)) if any(map(any, shifts)) else None
+        self.prefix_bias = _prefix_bias(streams, shifts, resident).to(device)
+        self._fill_own_cache(model, streams, done, resident, max_new_tokens)
+
+    def _fill_own_cache(
+        self,
+        model: PreTrainedModel,
+        streams: Sequence[Stream],
+        done: Prefilled,
+        resident: Prefilled,
+        max_new_tokens: int,
+    ) -> None:
+        own = [own_slots(stream, done, resident) for stream in streams]
+        self.filled = max(len(slots) for slots in own)
+        slots, shifts, bias = (torch.zeros(len(own), self.filled, dtype=d) for d in _OWN_DTYPES)
+        for row, pairs in enumerate(own):
+            bias[row, len(pairs) :] = -torch.inf
+            for column, (slot, shift) in enumerate(pairs):
+                slots[row, column], shifts[row, column] = slot, shift
+        layers, heads, _, dim = done.keys.shape
+        capacity = self.filled + max_new_tokens
+        self.keys = done.keys.new_empty(layers, len(own), heads, capacity, dim)
+        self.values = torch.empty_like(self.keys)
+        slots = slots.to(model.device)
+        turn = rotation(model, shifts) if bool(shifts.any()) else None
+        for layer in range(layers):
+            keys = done.keys[layer][:, slots]
+            keys = rotate(keys, *turn) if turn else keys
+            self.keys[layer, :, :, : self.filled] = keys.transpose(0, 1)
+            self.values[layer, :, :, : self.filled] = done.values[layer][:, slots].transpose(0, 1)
+        self.own_bias = torch.zeros(len(own), capacity, device=model.device)
+        self.own_bias[:, : self.filled] = bias.to(model.device)
+
+    def __len__(self) -> int:
+        return self.keys.shape[1]
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
+    ) -> Tensor:
+        """query [B, H, D], key and value [B, H_kv, D] of the newest token -> [B, H, D]."""
+        end = self.filled + 1
+        self.keys[layer, :, :, self.filled] = key
+        self.values[layer, :, :, self.filled] = value
+        batch, kv_heads, dim = key.shape
+        query = query.reshape(batch, kv_heads, -1, dim) * scaling
+        own = query @ self.keys[layer, :, :, :end].transpose(-1, -2)
+        own = own + self.own_bias[:, None, None, :end]
+        scores = torch.cat((self._prefix_scores(layer, query), own), dim=-1)
+        weights = scores.float().softmax(dim=-1).to(query.dtype)
+        num_prefix = weights.shape[-1] - end
+        output = weights[..., num_prefix:] @ self.values[layer, :, :, :end]
+        output = output + self._prefix_output(layer, weights[..., :num_prefix])
+        return output.reshape(batch, -1, dim)
+
+    def _prefix_scores(self, layer: int, query: Tensor) -> Tensor:
+        """[B, H_kv, G, D] -> [B, H_kv, G, views * prefix slots]: one matmul for all streams."""
+        batch, kv_heads, group, dim = query.shape
+        views = self.prefix_bias.shape[1]
+        seen = query[:, None]
+        if self._turn:
+            cos, sin = (t[:, :, None, None] for t in self._turn)
+            seen = rotate(seen, cos, sin)
+        rows = seen.permute(2, 0, 3, 1, 4).reshape(kv_heads, batch * group * views, dim)
+        scores = rows @ self.prefix_keys[layer].transpose(-1, -2)
+        scores = scores.view(kv_heads, batch, group, views, -1).transpose(0, 1)
+        return (scores + self.prefix_bias[:, None, None]).flatten(-2)
+
+    def _prefix_output(self, layer: int, weights: Tensor) -> Tensor:
+        """Weights [B, H_kv, G, views * slots] -> [B, H_kv, G, D]; views share their values."""
+        batch, kv_heads, group, _ = weights.shape
+        views = self.prefix_bias.shape[1]
+        weights = weights.unflatten(-1, (views, -1)).sum(dim=-2)
+        rows = weights.transpose(0, 1).reshape(kv_heads, batch * group, -1)
+        output = rows @ self.prefix_values[layer]
+        return output.view(kv_heads, batch, group, -1).transpose(0, 1)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these streams alone."""
+        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
+        self.own_bias, self.prefix_bias = self.own_bias[rows], self.prefix_bias[rows]
+        if self._turn:
+            self._turn = (self._turn[0][rows], self._turn[1][rows])
+
+
+_OWN_DTYPES = (torch.long, torch.long, torch.float32)
+
+
+def resident_shifts(stream: Stream, resident: Prefilled) -> list[int]:
+    """The distinct shifts at which a stream reads the resident prefix; [0] for none."""
+    shifts = {view.shift for view in stream.views if view.segment in resident.slots}
+    return sorted(shifts) or [0]
+
+
+def own_slots(stream: Stream, done: Prefilled, resident: Prefilled) -> list[tuple[int, int]]:
+    """(slot, shift) of every key of the stream that is not resident."""
+    own = [view for view in stream.views if view.segment not in resident.slots]
+    return [(slot, view.shift) for view in own for slot in done.slots[view.segment]]
+
+
+def _prefix_bias(
+    streams: Sequence[Stream], shifts: Sequence[Sequence[int]], resident: Prefilled
+) -> Tensor:
+    """log(copies) of every resident slot at every shift, -inf for unseen: [B, views, slots]."""
+    copies = torch.zeros(len(streams), len(shifts[0]), resident.num_slots)
+    for row, stream in enumerate(streams):
+        for view in stream.views:
+            if span := resident.slots.get(view.segment):
+                copies[row, shifts[row].index(view.shift), span.start : span.stop] += 1
+    return copies.log()
+
+
+def similar_streams(
+    streams: Sequence[Stream], done: Prefilled, resident: Prefilled
+) -> Iterator[list[int]]:
+    """Indices of streams that may share a cohort: as many views, own keys within a factor."""
+
+    def shape(index: int) -> tuple[int, int]:
+        stream = streams[index]
+        return len(resident_shifts(stream, resident)), len(own_slots(stream, done, resident))
+
+    shapes = [shape(index) for index in range(len(streams))]
+    order = sorted(range(len(streams)), key=shapes.__getitem__)
+    for _, same_views in groupby(order, key=lambda index: shapes[index][0]):
+        cohort: list[int] = []
+        for index in same_views:
+            if cohort and shapes[index][1] > _MAX_PADDING * max(8, shapes[cohort[0]][1]):
+                yield cohort
+                cohort = []
+            cohort.append(index)
+        yield cohort

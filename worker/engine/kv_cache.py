@@ -1,0 +1,129 @@
+"""Keys and values of prefilled segments, and the prefill that makes them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from worker.engine.attention import FLEX_MIN_TOKENS, Kernel, SdpaKernel
+from worker.engine.masks import MaskMod, generate_visibility_mask_mod
+from worker.engine.plan import Segment
+
+_STATIC_SLOTS = 8192
+_STATIC_GROUPS = 1024
+
+
+@dataclass(frozen=True)
+class Prefilled:
+    """Segments that have been computed.
+
+    keys, values: [layers, kv_heads, slots, head_dim]; keys are rotated to their positions.
+    slots: where each segment lies. The segments of what it was built on come first.
+    """
+
+    keys: Tensor
+    values: Tensor
+    slots: Mapping[Segment, range]
+
+    @property
+    def num_slots(self) -> int:
+        return self.keys.shape[2]
+
+    @classmethod
+    def empty(cls, model: PreTrainedModel) -> "Prefilled":
+        config = model.config
+        head_dim = getattr(config, "head_dim", None)
+        head_dim = head_dim or config.hidden_size // config.num_attention_heads
+        shape = (config.num_hidden_layers, config.num_key_value_heads, 0, head_dim)
+        keys = torch.empty(shape, dtype=model.dtype, device=model.device)
+        return cls(keys, keys.clone(), {})
+
+    def extended(self, segments: Sequence[Segment]) -> "Prefilled":
+        """Room for more segments behind the ones there are, their keys not yet computed."""
+        slots, end = dict(self.slots), self.num_slots
+        for segment in segments:
+            slots[segment] = range(end, end := end + len(segment.tokens))
+        return Prefilled(_grown(self.keys, end), _grown(self.values, end), slots)
+
+
+def _grown(tensor: Tensor, slots: int) -> Tensor:
+    layers, heads, filled, dim = tensor.shape
+    grown = tensor.new_empty(layers, heads, slots, dim)
+    grown[:, :, :filled] = tensor
+    return grown
+
+
+@dataclass(frozen=True)
+class PrefillContext:
+    """Attends from the new slots of `room` to all of its slots, and fills the new ones."""
+
+    room: Prefilled
+    first_new: int
+    kernel: Kernel
+    mask: object
+    max_position: int
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
+    ) -> Tensor:
+        keys, values = self.room.keys[layer], self.room.values[layer]
+        keys[:, self.first_new :] = key[0]
+        values[:, self.first_new :] = value[0]
+        return self.kernel(query, keys[None], values[None], self.mask, scaling)
+
+
+def prefill(
+    model: PreTrainedModel, kernel: Kernel, segments: Sequence[Segment], resident: Prefilled
+) -> Prefilled:
+    """Compute the segments that `resident` does not hold yet, in one packed row.
+
+    segments: each after those it sees (`plan.distinct_segments`). Returns resident and new.
+    """
+    new = [segment for segment in segments if segment not in resident.slots]
+    if not new:
+        return resident
+    room = resident.extended(new)
+    tokens = [token for segment in new for token in segment.tokens]
+    positions = [segment.start + i for segment in new for i in range(len(segment.tokens))]
+    kernel = kernel if len(tokens) >= FLEX_MIN_TOKENS else SdpaKernel()
+    device = str(model.device)
+    mask_mod = segment_mask_mod(room.slots, resident.num_slots, device)
+    mask = kernel.create_mask(mask_mod, len(tokens), room.num_slots, device)
+    context = PrefillContext(room, resident.num_slots, kernel, mask, max(positions))
+    model.base_model(
+        input_ids=torch.tensor([tokens], device=device),
+        position_ids=torch.tensor([positions], device=device),
+        use_cache=False,
+        context=context,
+    )
+    return room
+
+
+def segment_mask_mod(slots: Mapping[Segment, range], first_query: int, device: str) -> MaskMod:
+    """mask_mod over slots: queries from `first_query` on, keys from 0 on.
+
+    Its tensors have fixed sizes, grown in powers of two, and are marked static: as symbols,
+    their sizes make torch 2.13 emit C++ that does not compile, and every new size would be
+    compiled anew.
+    """
+    num_slots = max(span.stop for span in slots.values())
+    capacity = _power_of_two(num_slots, _STATIC_SLOTS)
+    groups = _power_of_two(len(slots), _STATIC_GROUPS)
+    group = torch.zeros(capacity, dtype=torch.int32)
+    visible = torch.zeros(groups, groups, dtype=torch.bool)
+    index = {segment: i for i, segment in enumerate(slots)}
+    for segment, span in slots.items():
+        group[span.start : span.stop] = index[segment]
+        visible[index[segment], [index[s] for s in (segment, *segment.sees)]] = True
+    slot = torch.arange(capacity, dtype=torch.int32)
+    tensors = [group.roll(-first_query), slot.roll(-first_query), group, slot, visible]
+    on_device = [tensor.to(device) for tensor in tensors]
+    for tensor in on_device:
+        torch._dynamo.mark_static(tensor)
+    return generate_visibility_mask_mod(*on_device)
+
+
+def _power_of_two(needed: int, least: int) -> int:
+    return max(least, 1 << (needed - 1).bit_length())

@@ -1,0 +1,61 @@
+"""Masks: a visibility table -> mask_mod -> block mask or dense mask.
+
+Two rules and no more: a token sees an earlier token if the table lets its group see the
+other's. mask_mods hold tensor look-ups only, so vmap and compilation accept them. The method
+of masking by segment is FlexAttention's document masking (PyTorch, 2024).
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, _mask_mod_signature, create_block_mask
+
+MaskMod = _mask_mod_signature
+
+
+def generate_isolated_visibility(num_segments: int) -> Tensor:
+    """Which group sees which: `visible[q_group, kv_group]`, bool, [N + 2, N + 2].
+
+    Every group sees itself and the prefix (group 0); the tail (group N + 1) sees all.
+
+        >>> generate_isolated_visibility(2).int()
+        tensor([[1, 0, 0, 0],
+                [1, 1, 0, 0],
+                [1, 0, 1, 0],
+                [1, 1, 1, 1]], dtype=torch.int32)
+    """
+    visible = torch.eye(num_segments + 2, dtype=torch.bool)
+    visible[:, 0] = True
+    visible[-1] = True
+    return visible
+
+
+def generate_visibility_mask_mod(
+    q_group: Tensor, q_slot: Tensor, kv_group: Tensor, kv_slot: Tensor, visible: Tensor
+) -> MaskMod:
+    """mask_mod of `causal & visible[group of query, group of key]`.
+
+    q_group, q_slot: for each query its group and its place in the key order, int, [>= Q].
+    kv_group, kv_slot: the same for each key, int, [>= K]. visible: bool, [G, G].
+    """
+
+    def visibility_mask_mod(b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
+        causal = kv_slot[kv_idx] <= q_slot[q_idx]
+        return causal & visible[q_group[q_idx], kv_group[kv_idx]]
+
+    return visibility_mask_mod
+
+
+def create_visibility_block_mask(
+    mask_mod: MaskMod, num_q: int, num_kv: int, device: str
+) -> BlockMask:
+    """The mask as blocks, for flex_attention: [1, 1, num_q, num_kv]."""
+    return create_block_mask(mask_mod, None, None, num_q, num_kv, device=device)
+
+
+def create_visibility_dense_mask(
+    mask_mod: MaskMod, num_q: int, num_kv: int, device: str
+) -> Tensor:
+    """The same mask written out, for SDPA: bool, [1, 1, num_q, num_kv], True = seen."""
+    zero = torch.arange(1, device=device)
+    rows, columns = torch.arange(num_q, device=device), torch.arange(num_kv, device=device)
+    return mask_mod(zero, zero, rows[:, None], columns[None, :])[None, None]

@@ -1,0 +1,138 @@
+"""Plans: a packed prompt -> segments to prefill and the stream that decodes after them.
+
+A segment's keys and values depend on its tokens, on where it starts and on what it sees, and
+on nothing else. So segments are values: two prompts that need the same one share it, be it
+another wording's prefix, another method's prompt, or the next copy of a repeated prompt.
+
+A segment that sees nothing can be moved: its keys are only rotated (RoPE), its values stay.
+Such a segment is computed at position 0 and *viewed* with a shift. One that sees a BOS lies at
+a distance from it, so moving would not be exact; it is computed where it stands.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from torch import Tensor
+
+from worker.engine.layout import PackedPrompt, TokenIds
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of tokens that all see the same earlier segments whole, and each other causally.
+
+    start: position of the first token. sees: the earlier segments, in their order.
+    """
+
+    tokens: TokenIds
+    start: int
+    sees: tuple["Segment", ...] = ()
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.tokens, self.start, self.sees))
+
+    def __hash__(self) -> int:
+        # Kept, because a segment is looked up many times and holds those it sees.
+        return self._hash
+
+
+@dataclass(frozen=True)
+class View:
+    """A segment as a stream sees it: computed where it is, read `shift` positions later."""
+
+    segment: Segment
+    shift: int
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One sequence to decode: what it sees, and its last prompt token, fed first.
+
+    position: of that token. Its key is the stream's first own one.
+    """
+
+    views: tuple[View, ...]
+    token: int
+    position: int
+
+    @property
+    def num_keys(self) -> int:
+        return sum(len(view.segment.tokens) for view in self.views)
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """Where segments are cut so that equal ones meet.
+
+    cuts: token runs that begin many prompts (BOS, instruction and few-shot examples). A run
+    of tokens that begins with one is cut after it. movable: whether this model's keys may be
+    rotated to another position.
+    """
+
+    cuts: tuple[TokenIds, ...]
+    movable: bool
+
+    def views(
+        self, tokens: TokenIds, start: int, sees: Sequence[View], extra: Sequence[TokenIds] = ()
+    ) -> list[View]:
+        """Views of `tokens` placed at `start` and seeing `sees`; cut at every known run."""
+        found: list[View] = []
+        for cut in (*self.cuts, *extra):
+            if cut and len(cut) < len(tokens) and tokens[: len(cut)] == cut:
+                found.append(self._view(cut, start, [*sees, *found]))
+                tokens, start = tokens[len(cut) :], start + len(cut)
+        return [*found, self._view(tokens, start, [*sees, *found])] if tokens else found
+
+    def _view(self, tokens: TokenIds, start: int, sees: Sequence[View]) -> View:
+        shifts = {view.shift for view in sees}
+        if self.movable and not sees:
+            return View(Segment(tokens, 0), start)
+        if len(shifts) == 1:
+            (shift,) = shifts
+            seen = tuple(view.segment for view in sees)
+            return View(Segment(tokens, start - shift, seen), shift)
+        return View(Segment(tokens, start, tuple(unshifted(v).segment for v in sees)), 0)
+
+
+def unshifted(view: View) -> View:
+    """The same keys computed where they are read, for a segment that sees several shifts."""
+    sees = tuple(unshifted(View(s, view.shift)).segment for s in view.segment.sees)
+    moved = replace(view.segment, start=view.segment.start + view.shift, sees=sees)
+    return View(moved, 0)
+
+
+def plan_stream(
+    prompt: PackedPrompt,
+    visible: Tensor,
+    cutter: Cutter,
+    extra: Sequence[TokenIds] = (),
+) -> Stream:
+    """The stream that decodes after `prompt`, under the visibility table `visible` [G, G].
+
+    extra: further runs to cut at, such as the segments of another layout.
+    """
+    views: list[list[View]] = []
+    *groups, tail = prompt.groups
+    for g, (tokens, start) in enumerate(zip([*groups, tail[:-1]], prompt.starts, strict=True)):
+        sees = [view for k in range(g) if visible[g, k] for view in views[k]]
+        views.append(cutter.views(tokens, start, sees, extra))
+    seen = tuple(view for g in range(len(views)) if visible[-1, g] for view in views[g])
+    return Stream(seen, tail[-1], prompt.next_position - 1)
+
+
+def distinct_segments(streams: Sequence[Stream]) -> list[Segment]:
+    """Every segment the streams need, once, each after those it sees."""
+    ordered: dict[Segment, None] = {}
+
+    def visit(segment: Segment) -> None:
+        if segment not in ordered:
+            for seen in segment.sees:
+                visit(seen)
+            ordered[segment] = None
+
+    for stream in streams:
+        for view in stream.views:
+            visit(view.segment)
+    return list(ordered)

@@ -1,0 +1,68 @@
+"""Text -> the token pieces of a sample, and tokens -> text."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from common.errors import SampleError
+from common.prompts import Example, Template
+from worker.engine.decode import EOS, NEWLINE
+from worker.engine.layout import Pieces, TokenIds
+
+
+class PromptTokenizer:
+    """Tokenises prompt pieces apart; a BOS only where the tokenizer adds one by itself."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+        self.bos = self._added_bos()
+
+    def _added_bos(self) -> TokenIds:
+        plain = self._ids(["a"])[0]
+        added = tuple(self._tokenizer(["a"])["input_ids"][0])
+        leading = added[: len(added) - len(plain)] if added[-len(plain) :] == plain else added[:1]
+        return leading[:1] if leading[:1] == (self._tokenizer.bos_token_id,) else ()
+
+    def _ids(self, texts: Sequence[str]) -> list[TokenIds]:
+        encoded = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        return [tuple(ids) for ids in encoded]
+
+    def pieces(
+        self, wordings: Sequence[str], template: Template, few_shot: Sequence[Example]
+    ) -> Pieces:
+        """The pieces of one sample; raises SampleError where a wording is empty."""
+        empty = [i for i, wording in enumerate(wordings) if not wording.strip()]
+        if empty or not wordings:
+            raise SampleError(f"wording {empty[0] if empty else 0} is empty")
+        texts = [template.prefix(few_shot), template.cue]
+        texts += [template.segment(wording) for wording in wordings]
+        texts += [template.prompt(wording, few_shot) for wording in wordings]
+        prefix, cue, *rest = self._ids(texts)
+        n = len(wordings)
+        return Pieces(self.bos, prefix, tuple(rest[:n]), cue, tuple(rest[n:]))
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The decoded text, special tokens left out."""
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def stops(self, vocabulary: int, eos_ids: Sequence[int]) -> Tensor:
+        """For each id whether it ends an answer: it holds a newline, or is an EOS; int [V]."""
+        stops = torch.zeros(vocabulary, dtype=torch.long)
+        texts = self._tokenizer.batch_decode([[i] for i in range(len(self._tokenizer))])
+        for i, text in enumerate(texts):
+            if "\n" in text and i < vocabulary:
+                stops[i] = NEWLINE
+        stops[list(eos_ids)] = EOS
+        return stops
+
+
+def common_prefix(a: TokenIds, b: TokenIds) -> TokenIds:
+    """The tokens two sequences begin with.
+
+    >>> common_prefix((1, 2, 3), (1, 2, 9, 3))
+    (1, 2)
+    """
+    length = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), None)
+    return a[: min(len(a), len(b)) if length is None else length]

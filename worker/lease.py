@@ -1,0 +1,55 @@
+"""The lease: tells Redis that the messages in work are still in work.
+
+kombu gives a message to another worker when it was taken longer ago than the visibility
+timeout, whether or not anyone works on it. This step refreshes the age of every message this
+worker holds, so the timeout can be short (a dead worker's shard comes back in a minute) while
+shards may take as long as they need. A child that hangs is ended by the hard time limit.
+"""
+
+import logging
+import threading
+import time
+from typing import Any
+
+from celery import bootsteps
+from celery.worker import state
+
+logger = logging.getLogger(__name__)
+
+
+class Lease(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Refreshes four times per visibility timeout, from a thread of the main process."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **kwargs: Any) -> None:
+        self._ended = threading.Event()
+
+    def start(self, consumer: Any) -> None:
+        self._ended = threading.Event()
+        interval = consumer.app.conf.broker_transport_options["visibility_timeout"] / 4
+        arguments = (consumer.task_consumer.channel, interval, self._ended)
+        threading.Thread(target=keep_leases, args=arguments, name="lease", daemon=True).start()
+
+    def stop(self, consumer: Any) -> None:
+        self._ended.set()
+
+    shutdown = stop
+
+
+def keep_leases(channel: Any, interval: float, ended: threading.Event) -> None:
+    """Refresh until `ended` is set; a broker that is away is tried again next time."""
+    while not ended.wait(interval):
+        try:
+            refresh(channel)
+        except Exception:
+            logger.warning("could not refresh leases, will try again", exc_info=True)
+
+
+def refresh(channel: Any) -> None:
+    """Set the age of every reserved message to now, unless it was acknowledged meanwhile."""
+    # Not channel.qos: after a reconnect the new channel does not know the running tasks.
+    tags = [request.message.delivery_tag for request in tuple(state.reserved_requests)]
+    if tags:
+        with channel.conn_or_acquire() as client:
+            client.zadd(channel.unacked_index_key, dict.fromkeys(tags, time.time()), xx=True)

@@ -1,0 +1,147 @@
+"""One worker process: its store, its ledger, its model, and what it does with a shard."""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import cached_property
+from typing import TypeVar
+
+import redis
+
+from common.config import Settings
+from common.errors import RetryShard, StopRun, UsageError
+from common.ledger import Ledger
+from common.schema import Answer
+from common.store import Location, PartInfo, Run, merge_run, missing_rows
+from common.store.parts import part_name, write_part
+from worker.answer import answer_shard, failed_answers
+from worker.engine.engine import Counts
+from worker.runtime import LoadedEngine, Runtime
+from worker.shard import Shard
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Process:
+    """Answers shards. Everything it needs is given to it, so tests need no Celery."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, slot: int = 0) -> None:
+        self.settings = settings
+        self.location = Location.open(settings.store)
+        self.ledger = ledger
+        self._slot = slot
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        return Runtime(self.settings, self._slot)
+
+    def do(self, shard: Shard) -> list[Shard]:
+        """Answer a shard and write its parts; returns shards to put in its place, if any.
+
+        Raises StopRun or RetryShard. Doing a shard again finds its parts and returns.
+        """
+        runs = tuple(run for run in shard.runs if not _has_part(run, shard.rows))
+        todo = replace(shard, runs=runs)
+        first = str(shard.runs[0].key)
+        if runs and not self._halted(runs):
+            attempt = self._hint(lambda: self.ledger.start_attempt(first, shard.name), 1)
+            if attempt > self.settings.max_attempts and len(shard.rows) > 1:
+                return todo.halves()
+            self._answer(todo, killed=attempt > self.settings.max_attempts)
+            self._hint(lambda: self.ledger.finish_attempt(first, shard.name), None)
+        for run in shard.runs:
+            self._land(run, shard.rows)
+        return []
+
+    def _answer(self, shard: Shard, killed: bool) -> None:
+        try:
+            if killed:
+                self._write_killed(shard)
+            else:
+                self._answer_and_write(shard)
+        except UsageError as error:
+            raise StopRun(str(error)) from error
+        except OSError as error:
+            raise RetryShard(f"store {self.location.uri}: {error}") from error
+
+    def _answer_and_write(self, shard: Shard) -> None:
+        started = time.time()
+        held = self.runtime.engine_for(shard.runs[0].spec)
+        for run in shard.runs:
+            run.pin_model(held.identity)
+        counts = Counts()
+        rows = answer_shard(held.engine, shard, counts)
+        for run in shard.runs:
+            answers = rows[run.key.name]
+            write_part(run, _part_info(run, shard.rows, answers, held, started, counts), answers)
+
+    def _write_killed(self, shard: Shard) -> None:
+        """A row that ended its process every time becomes a row with an error."""
+        reason = f"its worker process died {self.settings.max_attempts} times while answering it"
+        for run in shard.runs:
+            answers = [
+                answer
+                for row, sample in zip(shard.rows, shard.samples, strict=True)
+                for answer in failed_answers(run.spec, row, sample, reason)
+            ]
+            identity = run.pinned_model()
+            nothing = PartInfo(
+                rows=shard.rows, failed=shard.rows, fingerprint=run.record.fingerprint,
+                model_identity=identity, started=time.time(), finished=time.time(),
+                choices={}, counts={}, worker=_worker_name(),
+            )  # fmt: skip
+            write_part(run, nothing, answers)
+
+    def _land(self, run: Run, rows: Sequence[int]) -> None:
+        """Note what is done; merge when the store confirms that nothing is missing."""
+        if not _has_part(run, rows):
+            return
+        done = self._hint(lambda: self.ledger.mark_done(str(run.key), rows), 0)
+        if done >= run.spec.num_samples and not len(missing_rows(run)):
+            certificate = merge_run(run)
+            logger.info("run %s merged: %d rows, %s", run.key, certificate.found, run.feather_path)
+
+    def _halted(self, runs: Sequence[Run]) -> bool:
+        return any(self._hint(lambda r=r: self.ledger.halted(str(r.key)), None) for r in runs)  # type: ignore[misc]
+
+    def _hint(self, ask: Callable[[], T], otherwise: T) -> T:
+        """The ledger only hints: without it the work goes on."""
+        try:
+            return ask()
+        except redis.RedisError as error:
+            logger.warning("ledger not reached, going on without it: %s", error)
+            return otherwise
+
+
+def _has_part(run: Run, rows: Sequence[int]) -> bool:
+    return run.location.exists(run.file(f"parts/{part_name(rows)}"))
+
+
+def _part_info(
+    run: Run,
+    rows: tuple[int, ...],
+    answers: Sequence[Answer],
+    held: LoadedEngine,
+    started: float,
+    counts: Counts,
+) -> PartInfo:
+    return PartInfo(
+        rows=rows,
+        failed=tuple(sorted({answer.row for answer in answers if answer.error})),
+        fingerprint=run.record.fingerprint,
+        model_identity=held.identity,
+        started=started,
+        finished=time.time(),
+        choices=held.choices,
+        counts=asdict(counts),
+        worker=_worker_name(),
+    )
+
+
+def _worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"

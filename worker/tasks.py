@@ -1,0 +1,49 @@
+"""The task: read a shard, answer it, write its parts; and what to do when that fails."""
+
+import logging
+from functools import cache
+from typing import Any
+
+import billiard
+from celery.exceptions import Reject
+
+from common.broker import ANSWER_SHARD
+from common.config import Settings
+from common.errors import RejectShard, RetryShard, StopRun
+from common.ledger import Ledger
+from worker.app import app
+from worker.process import Process
+from worker.shard import open_shard, ranges
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 10
+
+
+@cache
+def process() -> Process:
+    """This process's store, ledger and model; made at its first task, in the child."""
+    settings = Settings.from_environment()
+    slot = getattr(billiard.current_process(), "index", None) or 0
+    return Process(settings, Ledger.connect(settings.broker), slot)
+
+
+@app.task(name=ANSWER_SHARD, bind=True, max_retries=100)  # type: ignore[untyped-decorator]
+def answer_shard(self: Any, runs: Any, rows: Any) -> None:
+    """Answer the given rows of runs that share a prefill; names are checked before use."""
+    try:
+        shard = open_shard(process().location, runs, rows)
+        for part in process().do(shard):
+            self.apply_async(
+                kwargs={"runs": runs, "rows": ranges(part.rows)},
+                queue=self.request.delivery_info["routing_key"],
+            )
+    except RetryShard as error:
+        raise self.retry(exc=error, countdown=RETRY_SECONDS) from error
+    except RejectShard as error:
+        logger.error("shard rejected: %s", error)
+        raise Reject(str(error), requeue=False) from error
+    except StopRun as error:
+        logger.error("run stopped: %s", error)
+        for run in runs:
+            process().ledger.halt(run, str(error))
