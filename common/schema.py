@@ -5,6 +5,8 @@ existing notebooks read keep their names: `uuid`, `paraphrases`, `answers`, `pre
 `generation`, and for one row per wording `paraphrase` and `prompt`.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from typing import Any
 

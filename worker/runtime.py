@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from common.config import Settings
-from common.models import find_model
+from common.errors import StopRun, UsageError
+from common.models import ModelSource, find_model
 from common.run import RunSpec
 from worker.choices import choose_device, choose_dtype, choose_kernel
 from worker.engine.engine import Engine
@@ -52,7 +53,7 @@ class Runtime:
     def _load(self, spec: RunSpec) -> LoadedEngine:
         device = choose_device(self._settings.device, self._slot)
         dtype = choose_dtype(spec.dtype, device.value)
-        loaded = load_model(find_model(spec.model_source), dtype.value, device.value)
+        loaded = load_model(_source(spec), dtype.value, device.value)
         kernel, attention = choose_kernel(self._settings.attention, loaded.model)
         choices = {"device": device, "dtype": dtype, "attention": attention}
         for name, choice in choices.items():
@@ -66,3 +67,10 @@ class Runtime:
         )
         said = {name: str(choice) for name, choice in choices.items()}
         return LoadedEngine(engine, loaded.identity, said)
+
+
+def _source(spec: RunSpec) -> ModelSource:
+    try:
+        return find_model(spec.model)
+    except UsageError as error:
+        raise StopRun(f"{error} (on this worker)") from None

@@ -8,25 +8,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from common.errors import RejectShard, StopRun, UsageError
+from common.messages import ShardMessage
 from common.run import RunKey
 from common.schema import Sample
 from common.store import Location, Run
-
-
-class ShardMessage(BaseModel):
-    """The task's arguments: run keys, and rows as [first, past the last] ranges."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    runs: list[str] = Field(min_length=1, max_length=16)
-    rows: list[tuple[int, int]] = Field(min_length=1, max_length=100_000)
-
-    def row_numbers(self) -> list[int]:
-        """Each row once, in order."""
-        return sorted({row for first, stop in self.rows for row in range(first, stop)})
 
 
 @dataclass(frozen=True)
@@ -75,21 +63,6 @@ def open_shard(location: Location, runs: object, rows: object) -> Shard:
     if not numbers:
         raise RejectShard(f"message names no row: {message.rows}")
     return Shard(tuple(found), tuple(numbers), _samples(found, numbers))
-
-
-def ranges(rows: Sequence[int]) -> list[tuple[int, int]]:
-    """Sorted rows as [first, past the last] ranges.
-
-    >>> ranges([0, 1, 2, 7])
-    [(0, 3), (7, 8)]
-    """
-    found: list[tuple[int, int]] = []
-    for row in rows:
-        if found and found[-1][1] == row:
-            found[-1] = (found[-1][0], row + 1)
-        else:
-            found.append((row, row + 1))
-    return found
 
 
 def _samples(runs: Sequence[Run], rows: list[int]) -> tuple[Sample, ...]:

@@ -11,9 +11,10 @@ from common.broker import ANSWER_SHARD
 from common.config import Settings
 from common.errors import RejectShard, RetryShard, StopRun
 from common.ledger import Ledger
+from common.messages import ShardMessage
 from worker.app import app
 from worker.process import Process
-from worker.shard import open_shard, ranges
+from worker.shard import open_shard
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
         shard = open_shard(process().location, runs, rows)
         for part in process().do(shard):
             self.apply_async(
-                kwargs={"runs": runs, "rows": ranges(part.rows)},
+                kwargs=ShardMessage.of(runs, part.rows).model_dump(),
                 queue=self.request.delivery_info["routing_key"],
             )
     except RetryShard as error:

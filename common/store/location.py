@@ -117,6 +117,7 @@ class Location:
             sink.write(content)
 
     def move(self, source: str, target: str) -> None:
+        self.filesystem.create_dir(self.path(target).rpartition("/")[0], recursive=True)
         self.filesystem.move(self.path(source), self.path(target))
 
     def delete(self, relative: str) -> None:

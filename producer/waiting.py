@@ -1,0 +1,105 @@
+"""Waiting for runs: a progress bar, sending again what got lost, merging at the end."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from common.broker import all_queues
+from common.errors import StopRun, UsageError
+from common.ledger import Ledger
+from common.store import PartInfo, Run, merge_run, read_progress, verify_run
+
+POLL_SECONDS = 0.5
+IDLE_SECONDS = 15.0
+MAX_RESENDS = 3
+
+
+class Waiter:
+    """Watches runs until each is complete and merged.
+
+    resend: puts what is missing on the queue again; used when the queue is empty and rows are
+    still missing, as after a lost broker. alive: raises when the workers we started are gone.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        ledger: Ledger,
+        console: Console,
+        resend: Callable[[], None],
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._runs = runs
+        self._ledger = ledger
+        self._console = console
+        self._resend = resend
+        self._alive = alive
+        self._known: dict[str, dict[str, PartInfo]] = {str(run.key): {} for run in runs}
+        self._idle_since = time.monotonic()
+        self._resends = 0
+
+    def wait(self) -> None:
+        """Return when every run is merged; raises StopRun or UsageError when that cannot be."""
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"), TimeRemainingColumn(),
+        )  # fmt: skip
+        with Progress(*columns, console=self._console) as bars:
+            tasks = {
+                str(run.key): bars.add_task(str(run.key), total=run.spec.num_samples, note="")
+                for run in self._runs
+            }
+            while not self._finished(bars, tasks):
+                self._alive()
+                self._check_halts()
+                self._send_what_got_lost()
+                time.sleep(POLL_SECONDS)
+        for run in self._runs:
+            finish(run)
+
+    def _finished(self, bars: Progress, tasks: dict[str, TaskID]) -> bool:
+        missing = 0
+        for run in self._runs:
+            progress = read_progress(run, self._known[str(run.key)])
+            note = f"{progress.failed} failed" if progress.failed else ""
+            done = progress.ok + progress.failed
+            bars.update(tasks[str(run.key)], completed=done, note=note)
+            missing += progress.missing
+        return missing == 0
+
+    def _check_halts(self) -> None:
+        for run in self._runs:
+            if reason := self._ledger.halted(str(run.key)):
+                raise StopRun(reason)
+
+    def _send_what_got_lost(self) -> None:
+        """A message can be lost with its broker; nothing queued and rows missing says so."""
+        now = time.monotonic()
+        if self._ledger.waiting(all_queues()):
+            self._idle_since = now
+        if now - self._idle_since < IDLE_SECONDS:
+            return
+        if self._resends == MAX_RESENDS:
+            raise UsageError(
+                f"rows are missing and the queue is empty, {MAX_RESENDS} times over; "
+                "the workers' logs say why, `producer status` what is missing"
+            )
+        self._resends += 1
+        self._idle_since = now
+        self._console.print("the queue is empty and rows are missing: sending them again")
+        self._resend()
+
+
+def finish(run: Run) -> None:
+    """Merge a complete run, unless a worker has done it and the file holds."""
+    if not run.location.exists(run.feather) or verify_run(run):
+        merge_run(run)

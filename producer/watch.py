@@ -1,0 +1,23 @@
+"""Watching one run: its line on the screen until it is merged."""
+
+import time
+
+from rich.console import Console
+from rich.live import Live
+
+from common.store import PartInfo, Run, read_progress
+from producer.summary import progress_table
+
+REFRESH_SECONDS = 1.0
+
+
+def watch_run(run: Run, console: Console) -> None:
+    """Refresh the run's figures in place; returns when it is merged."""
+    known: dict[str, PartInfo] = {}
+    with Live(console=console) as live:
+        while True:
+            progress = read_progress(run, known)
+            live.update(progress_table([(run, progress)]), refresh=True)
+            if progress.state == "merged":
+                return
+            time.sleep(REFRESH_SECONDS)

@@ -1,0 +1,115 @@
+"""Tiny random models of four families, two tiny tokenizers, and the requests put to them.
+
+Sizes are odd on purpose, weights are large enough that attention decides the next token, and
+a seed makes every model the same in every test.
+"""
+
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    MistralConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from common.methods import METHODS
+from common.prompts import Template
+from worker.engine.engine import Request
+from worker.engine.layout import Pieces
+
+VOCABULARY, PAD, BOS, EOS = 307, 0, 1, 2
+
+FAMILIES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "llama": (LlamaConfig, {"hidden_size": 36, "num_attention_heads": 6}),
+    "qwen2": (Qwen2Config, {"hidden_size": 54, "num_attention_heads": 9}),
+    "qwen3": (Qwen3Config, {"hidden_size": 39, "num_attention_heads": 6, "head_dim": 10}),
+    "mistral": (
+        MistralConfig,
+        {"hidden_size": 45, "num_attention_heads": 9, "head_dim": 14, "sliding_window": None},
+    ),
+}
+
+TEMPLATE = Template(instruction="Say one word.")
+FEW_SHOT = (("who is it?", "Ann"), ("where is it?", "Rome"))
+SAMPLES = (
+    ("what is 7?", "name the 7", "is 7 it, or not?"),
+    ("who wrote it?", "the one who wrote it is", "wrote by?"),
+)
+
+
+def make_config(family: str, **changes: Any) -> Any:
+    config, sizes = FAMILIES[family]
+    kv_heads = {"num_key_value_heads": sizes["num_attention_heads"] // 3}
+    return config(**(_COMMON | kv_heads | sizes | changes))
+
+
+_COMMON = {
+    "vocab_size": VOCABULARY,
+    "intermediate_size": 53,
+    "num_hidden_layers": 3,
+    "initializer_range": 0.3,
+    "max_position_embeddings": 499,
+    "bos_token_id": BOS,
+    "eos_token_id": EOS,
+    "pad_token_id": PAD,
+}
+
+
+def make_model(config: Any, seed: int = 7) -> PreTrainedModel:
+    torch.manual_seed(seed)
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+
+
+def make_tokenizer(bos: bool) -> PreTrainedTokenizerFast:
+    """Byte-level BPE; with `bos` it puts a BOS before every text by itself."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY - 6,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        special_tokens=["<pad>", "<s>", "</s>"],
+        show_progress=False,
+    )
+    texts = [TEMPLATE.prefix(FEW_SHOT), *(TEMPLATE.segment(w) for s in SAMPLES for w in s)]
+    tokenizer.train_from_iterator(texts, trainer)
+    if bos:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", BOS)]
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+    )
+
+
+def make_request(*methods: str, **changes: Any) -> Request:
+    """A request for some methods, all of them if none is named."""
+    options: dict[str, Any] = {
+        "methods": tuple(METHODS[name] for name in methods or METHODS),
+        "num_wordings": 3,
+        "layout": "concat",
+        "positions": "sequential",
+        "template": TEMPLATE,
+        "few_shot": FEW_SHOT,
+        "max_new_tokens": 5,
+    }
+    return Request(**options | changes)
+
+
+def make_pieces(lengths: tuple[int, ...], bos: bool, prefix: int = 7, seed: int = 0) -> Pieces:
+    """Random pieces: a wording's segment for each length, prompts = prefix + segment + cue."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(length: int) -> tuple[int, ...]:
+        return tuple(torch.randint(3, VOCABULARY, (length,), generator=generator).tolist())
+
+    head, cue = draw(prefix), draw(2)
+    segments = tuple(draw(length) for length in lengths)
+    prompts = tuple(head + segment + cue for segment in segments)
+    return Pieces((BOS,) if bos else (), head, segments, cue, prompts)
