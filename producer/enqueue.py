@@ -27,7 +27,7 @@ from common.schema import Sample
 from common.store import Location, Run, missing_rows
 from common.store.runs import InputWriter
 from producer.sources import Source, open_source
-from producer.sources.source import few_shot_from
+from producer.sources.source import HubError, bundled_few_shot, few_shot_from
 
 
 @dataclass(frozen=True)
@@ -73,22 +73,28 @@ def prepare(request: EnqueueRequest, location: Location) -> Prepared:
 
 
 def _few_shot(request: EnqueueRequest, source: Source) -> tuple[tuple[Example, ...], str | None]:
+    """The examples, and a sentence where they are not the ones the person would expect."""
     count = request.num_few_shot
     if request.few_shot is not None:
         examples = few_shot_from(request.few_shot, count)
         if count is not None and len(examples) < count:
             raise UsageError(
-                f"--few-shot {request.few_shot} has {len(examples)} rows, not {count}"
+                f"--few-shot {request.few_shot} has {len(examples)} rows, "
+                f"--num-few-shot asks for {count}"
             )
         return tuple(examples), None
-    if count is None:
-        count = source.default_few_shot
-        if count == 0:
-            return (), (
-                "no few-shot examples: --data was given without --few-shot FILE; "
-                f"--num-few-shot N would take N from {source.few_shot_origin}"
-            )
-    return tuple(source.few_shot(count) if count else ()), None
+    wanted = source.default_few_shot if count is None else count
+    try:
+        return tuple(source.few_shot(wanted) if wanted else ()), None
+    except HubError as error:
+        if count is not None or request.data is None:
+            raise
+        # Questions come from a file: the job can be done, with examples that are said aloud
+        # and recorded in the fingerprint, so such a run is never mixed with another.
+        return tuple(bundled_few_shot(wanted)), (
+            f"few-shot examples: {wanted} bundled ones instead of {source.few_shot_origin}, "
+            f"because {error}"
+        )
 
 
 def _freeze(

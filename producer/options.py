@@ -26,7 +26,7 @@ _REQUEST = [
     click.option(
         "--num-few-shot",
         type=click.IntRange(0, 64),
-        help="Examples; 0 for none.  [default: 5, all of --few-shot, or 0 with --data alone]",
+        help="Examples; 0 for none.  [default: 5, or all of --few-shot]",
     ),
     click.option(
         "--model",

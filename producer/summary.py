@@ -91,10 +91,14 @@ def answers_table(runs: Sequence[Run], count: int = 5) -> Table:
         table.add_column(heading)
     columns = [_head(run, count) for run in shown]
     for rows in zip(*columns, strict=False):
-        predictions = [row["prediction"] or f"[{row['error']}]" for row in rows]
+        predictions = [_shown(row["prediction"], row["error"]) for row in rows]
         gold = " | ".join(rows[0]["answers"][:2])
         table.add_row(rows[0]["paraphrases"][0], gold, *predictions)
     return table
+
+
+def _shown(prediction: str | None, error: str | None) -> str:
+    return prediction or (f"[failed: {error}]" if error else "[empty]")
 
 
 def _head(run: Run, count: int) -> list[dict[str, Any]]:

@@ -11,13 +11,12 @@ from common.errors import RetryShard, SampleError, StopRun
 from common.methods import get_method
 from common.run import RunSpec
 from common.schema import Answer, Sample
-from worker.engine.decode import Generated
-from worker.engine.engine import Counts, Engine, Request
+from worker.engine.engine import Answers, Counts, Engine, Request
 from worker.shard import Shard
 
 logger = logging.getLogger(__name__)
 
-Outcome = dict[str, list[Generated]] | Exception
+Outcome = Answers | Exception
 
 
 def make_request(specs: Sequence[RunSpec]) -> Request:
@@ -56,7 +55,7 @@ def answer_shard(engine: Engine, shard: Shard, counts: Counts) -> dict[str, list
 def answer_bisected(
     engine: Engine, wordings: Sequence[Sequence[str]], request: Request, counts: Counts
 ) -> list[Outcome]:
-    """An outcome per sample: its answers by method, or what it raised."""
+    """An outcome per sample: its answers by method, or what was wrong with it."""
     try:
         return list(engine.answer(wordings, request, counts))
     except (StopRun, RetryShard):

@@ -2,14 +2,20 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from common.errors import UsageError
 from common.prompts import QUESTION_ANSWERING, Example, Template
 from common.schema import Sample
 from producer.sources.files import Question, read_questions
 
 DEFAULT_FEW_SHOT = 5
+BUNDLED = Path(__file__).parent / "data"
+
+
+class HubError(UsageError):
+    """A hub cannot be reached; who has something else to take may go on with it."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +23,8 @@ class Source:
     """A named data set.
 
     questions: called anew for each pass, in the order of the data set. few_shot: takes how
-    many examples. default_few_shot: how many if the person says nothing, and `origin` where
-    they come from, in words.
+    many examples, raises HubError where they cannot be fetched. default_few_shot: how many if
+    the person says nothing; few_shot_origin: where they come from, in words.
     """
 
     name: str
@@ -45,23 +51,22 @@ def to_sample(question: Question) -> Sample:
 
 
 def file_source(name: str, path: Path, named: Source | None) -> Source:
-    """A file in place of a data set. It brings no few-shot examples of its own.
-
-    They are taken from the named data set only on request: whether a hub can be reached must
-    not decide what a run asks its model.
-    """
-
-    def no_examples(count: int) -> list[Example]:
-        return few_shot_from(path, 0)
-
+    """A file in place of a data set's questions; examples stay the named data set's, if any."""
+    if named is not None:
+        return replace(named, questions=lambda: read_questions(path))
     return Source(
         name=name,
-        template=named.template if named else QUESTION_ANSWERING,
+        template=QUESTION_ANSWERING,
         questions=lambda: read_questions(path),
-        few_shot=named.few_shot if named else no_examples,
-        default_few_shot=0,
-        few_shot_origin=named.few_shot_origin if named else "nowhere",
+        few_shot=bundled_few_shot,
+        default_few_shot=DEFAULT_FEW_SHOT,
+        few_shot_origin="the bundled examples",
     )
+
+
+def bundled_few_shot(count: int) -> list[Example]:
+    """The first of the examples that come with the producer."""
+    return few_shot_from(BUNDLED / "webqa_mini_few_shot.jsonl", count)
 
 
 def few_shot_from(path: Path, count: int | None) -> list[Example]:

@@ -3,13 +3,15 @@
 Few-shot examples are the first of the train split shuffled with seed 42.
 """
 
+import os
+import socket
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
-from common.errors import UsageError
 from common.prompts import QUESTION_ANSWERING, Example
 from producer.sources.files import Question
-from producer.sources.source import DEFAULT_FEW_SHOT, Source
+from producer.sources.source import DEFAULT_FEW_SHOT, HubError, Source
 
 HUB_ID = "stanfordnlp/web_questions"
 FEW_SHOT_SEED = 42
@@ -38,6 +40,9 @@ def _few_shot(count: int) -> list[Example]:
 
 
 def _load(split: str, streaming: bool) -> Any:
+    if not _hub_is_known():
+        # Before the hub's client is imported: it then looks into its cache, and does not wait.
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import datasets
 
     try:
@@ -45,7 +50,15 @@ def _load(split: str, streaming: bool) -> Any:
     except Exception as error:
         # The hub's client raises a dozen classes, and which one depends on its version.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UsageError(
+        raise HubError(
             f"{HUB_ID} ({split}) cannot be had from the hub: {reason}; "
             "give a file with --data, and few-shot examples with --few-shot"
         ) from error
+
+
+def _hub_is_known() -> bool:
+    url = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    try:
+        return bool(socket.getaddrinfo(url.hostname, url.port or 443))
+    except OSError:
+        return False

@@ -4,13 +4,10 @@
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from common.prompts import QUESTION_ANSWERING, Example
+from common.prompts import QUESTION_ANSWERING
 from producer.sources.files import Question, read_questions
-from producer.sources.source import DEFAULT_FEW_SHOT, Source, few_shot_from
-
-_DATA = Path(__file__).parent / "data"
+from producer.sources.source import BUNDLED, DEFAULT_FEW_SHOT, Source, bundled_few_shot
 
 
 def open_source() -> Source:
@@ -19,15 +16,11 @@ def open_source() -> Source:
         name="webqa_mini",
         template=QUESTION_ANSWERING,
         questions=_questions,
-        few_shot=_few_shot,
+        few_shot=bundled_few_shot,
         default_few_shot=DEFAULT_FEW_SHOT,
         few_shot_origin="the bundled examples",
     )
 
 
 def _questions() -> Iterator[Question]:
-    return read_questions(_DATA / "webqa_mini.jsonl")
-
-
-def _few_shot(count: int) -> list[Example]:
-    return few_shot_from(_DATA / "webqa_mini_few_shot.jsonl", count)
+    return read_questions(BUNDLED / "webqa_mini.jsonl")

@@ -28,6 +28,9 @@ from worker.engine.tokenise import PromptTokenizer, common_prefix
 
 T = TypeVar("T")
 
+Answers = dict[str, list[Generated]]
+"""By method name: one Generated, or one for each wording."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -101,25 +104,34 @@ class Engine:
     @torch.inference_mode()
     def answer(
         self, samples: Sequence[Sequence[str]], request: Request, counts: Counts | None = None
-    ) -> list[dict[str, list[Generated]]]:
-        """For each sample (its wordings) and method name, one Generated or one per wording.
+    ) -> list[Answers | SampleError]:
+        """For each sample (its wordings) its answers by method name.
 
-        Raises SampleError when a sample is empty or longer than the model reads.
+        A sample that is empty or longer than the model reads gets a SampleError in its place.
         """
         counts = counts or Counts()
-        pieces = [self._pieces(wordings, request) for wordings in samples]
-        self._keep_resident(pieces[0], request)
-        plans = [self._plan(p, request) for p in pieces]
-        for plan in plans:
-            self._check_length(plan, request)
-        answers: list[dict[str, list[Generated]]] = []
-        for batch in self._batches(plans, request):
-            answers += self._answer_batch(batch, request, counts)
-        return answers
+        planned = [self._plan_or_error(wordings, request) for wordings in samples]
+        plans = [plan for plan in planned if isinstance(plan, Plan)]
+        answers = (
+            answer
+            for batch in self._batches(plans, request)
+            for answer in self._answer_batch(batch, request, counts)
+        )
+        return [next(answers) if isinstance(plan, Plan) else plan for plan in planned]
 
     def text(self, generated: Generated) -> str:
         """The decoded text of an answer."""
         return self.tokenizer.text(generated.tokens)
+
+    def _plan_or_error(self, wordings: Sequence[str], request: Request) -> "Plan | SampleError":
+        try:
+            pieces = self._pieces(wordings, request)
+            self._keep_resident(pieces, request)
+            plan = plan_sample(pieces, request, self._resident.cutter)
+            self._check_length(plan, request)
+        except SampleError as error:
+            return error
+        return plan
 
     def _pieces(self, wordings: Sequence[str], request: Request) -> Pieces:
         wordings = wordings[: request.num_wordings]
@@ -140,9 +152,6 @@ class Engine:
         done = prefill(self.model, self.kernel, segments, Prefilled.empty(self.model))
         self._resident = _Resident(key, cutter, done)
 
-    def _plan(self, pieces: Pieces, request: Request) -> Plan:
-        return plan_sample(pieces, request, self._resident.cutter)
-
     def _check_length(self, plan: Plan, request: Request) -> None:
         limit = getattr(self.model.config, "max_position_embeddings", None)
         needed = max(s.position + 1 for s in plan.streams) + request.max_new_tokens
@@ -153,8 +162,7 @@ class Engine:
 
     def _batches(self, plans: Sequence[Plan], request: Request) -> Iterator[list[Plan]]:
         """Neighbouring samples whose keys and values fit the cache together."""
-        assert self._resident.done is not None
-        keys = self._resident.done.keys
+        keys = self._resident.done.keys if self._resident.done else torch.empty(0, 0, 0, 0)
         slot_bytes = 2 * keys.shape[0] * keys.shape[1] * keys.shape[3] * keys.element_size()
         budget = max(1, self.cache_bytes // slot_bytes)
         yield from cut_where_full(
@@ -165,7 +173,7 @@ class Engine:
 
     def _answer_batch(
         self, plans: Sequence[Plan], request: Request, counts: Counts
-    ) -> list[dict[str, list[Generated]]]:
+    ) -> list[Answers]:
         cohorts, streams = self._prefill(plans, request, counts)
         started = time.perf_counter()
         row_of: dict[Stream, list[int]] = {}
@@ -230,7 +238,7 @@ def _ensembles(streams: Sequence[Stream], method: Method) -> tuple[Ensemble, ...
     return (Ensemble(tuple(streams), method.fusion),)
 
 
-def _hand_out(plan: Plan, generated: Iterator[Generated]) -> dict[str, list[Generated]]:
+def _hand_out(plan: Plan, generated: Iterator[Generated]) -> Answers:
     of = {ensemble: next(generated) for ensemble in plan.ensembles}
     return {name: [of[e] for e in ensembles] for name, ensembles in plan.by_method.items()}
 

@@ -1,0 +1,62 @@
+"""What several folders of tests need: a tiny model on disk, a broker, runs in a store."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+
+from producer.local import embedded_broker
+
+
+def write_questions(path: Path, rows: list[dict[str, object]]) -> Path:
+    """A question file."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def numbered_questions(count: int, wordings: int = 3) -> list[dict[str, object]]:
+    """Questions whose wordings differ in length from question to question."""
+    return [
+        {
+            "uuid": f"id-{n:03d}",
+            "question": f"what is {n}{' and so on' * (n % 3)}?",
+            "paraphrases": [f"{'tell me ' * w}number {n} please?" for w in range(1, wordings)],
+            "answers": [str(n), f"number {n}"],
+        }
+        for n in range(count)
+    ]
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of odd sizes with a byte-level tokenizer, saved as a local directory."""
+    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=331,
+        special_tokens=["<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator(["what is the number? Q: A: answer the question"] * 9, trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
+    fast.save_pretrained(folder)
+    set_seed(5)
+    config = LlamaConfig(
+        vocab_size=len(fast), hidden_size=36, intermediate_size=53, num_hidden_layers=3,
+        num_attention_heads=6, num_key_value_heads=2, head_dim=6, max_position_embeddings=997,
+        initializer_range=0.4, bos_token_id=0, eos_token_id=1, pad_token_id=1,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def broker_url() -> Iterator[str]:
+    """An embedded server for the whole session."""
+    with embedded_broker() as url:
+        yield url

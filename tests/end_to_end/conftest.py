@@ -1,0 +1,68 @@
+"""The whole system: an embedded broker, `celery -A worker worker` as a process, the command."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from common.config import Settings
+from producer.local import child, tail
+
+PRODUCER = [sys.executable, "-m", "producer"]
+DEADLINE = 180.0
+
+
+def until(condition: Callable[[], object], what: str, log: Path | None = None) -> None:
+    """Wait for a condition; on time-out fail with what was awaited and the log's end."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail(f"{what} did not happen\n{tail(log, 40) if log else ''}")
+        time.sleep(0.05)
+
+
+def producer(*arguments: object, settings: Settings, check: bool = True) -> str:
+    """Run the `producer` command; returns its standard output."""
+    environment = {**os.environ, **settings.to_environment(), "COLUMNS": "160"}
+    done = subprocess.run(
+        [*PRODUCER, *map(str, arguments)], env=environment, capture_output=True, text=True,
+        timeout=DEADLINE, check=False,
+    )  # fmt: skip
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done.stdout if check else done.stdout + done.stderr
+
+
+@dataclass
+class Worker:
+    """A running worker: its main process and its log."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def model_process(self) -> psutil.Process:
+        """The child that holds the model: the largest one."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return max(children, key=lambda process: process.memory_info().rss)
+
+
+@contextmanager
+def running_worker(settings: Settings, log: Path, *options: str) -> Iterator[Worker]:
+    """`celery -A worker worker`, ended with all its children."""
+    command = [sys.executable, "-m", "celery", "-A", "worker", "worker", "--loglevel=INFO"]
+    environment = {**os.environ, **settings.to_environment()}
+    with child([*command, "-n", f"{log.stem}@test", *options], log, environment) as process:
+        yield Worker(process, log)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, broker_url: str) -> Settings:
+    return Settings(
+        store=str(tmp_path / "store"), broker=broker_url, visibility_timeout=6, device="cpu"
+    )

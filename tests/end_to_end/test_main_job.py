@@ -1,0 +1,148 @@
+"""The main job on the real model: enqueue, a real worker, one feather file per method."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.feather as feather
+import pytest
+
+from common.config import Settings
+from common.run import RunKey
+from common.schema import META_CERTIFICATE, META_RUN
+from common.store import Location, Run, list_parts
+from producer.sources import open_source
+from tests.end_to_end.conftest import producer, running_worker
+
+pytestmark = pytest.mark.model
+
+METHODS = ("origin", "per_prompt", "avg", "max", "flex_attention")
+SAMPLES = 11
+
+
+@dataclass
+class Job:
+    """The store and broker of a finished job, its worker still running."""
+
+    settings: Settings
+
+    def run(self, name: str) -> Run:
+        location = Location.open(self.settings.store)
+        return Run(location, RunKey("webqa_mini", "smollm2_135m_it", name))
+
+    def table(self, name: str) -> pa.Table:
+        return feather.read_table(self.run(name).feather_path)
+
+    def enqueue(self, *more: object, check: bool = True) -> str:
+        methods = [part for method in METHODS for part in ("--method", method)]
+        return producer(
+            "enqueue", "--dataset", "webqa_mini", "--model", "smollm2_135m_it", *methods,
+            "--num-paraphrases", 3, "--max-samples", SAMPLES, "--shard-size", 4,
+            "--max-new-tokens", 8, "--dtype", "float32", "--wait", *more,
+            settings=self.settings, check=check,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[Job]:
+    folder = tmp_path_factory.mktemp("main_job")
+    settings = Settings(store=str(folder / "store"), broker=broker_url, device="cpu")
+    with running_worker(settings, folder / "main_job.log"):
+        done = Job(settings)
+        done.enqueue()
+        yield done
+
+
+def names() -> list[str]:
+    return ["origin", *(f"{method}-3" for method in METHODS[1:])]
+
+
+def test_every_method_has_every_row_in_the_order_of_the_data_set(job: Job):
+    samples = list(islice(open_source("webqa_mini", None).samples(), SAMPLES))
+    for name in names():
+        uuids = [s.uuid for s in samples for _ in range(3 if name == "per_prompt-3" else 1)]
+        assert job.table(name)["uuid"].to_pylist() == uuids
+        assert job.table(name)["error"].null_count == len(uuids)
+
+
+def test_the_columns_notebooks_read_are_there(job: Job):
+    expected = ["uuid", "paraphrases", "answers", "prediction", "generation"]
+    added = ["tokens", "logprob", "finish_reason", "error"]
+    assert job.table("avg-3").column_names == expected + added
+    per_prompt = job.table("per_prompt-3")
+    assert per_prompt.column_names == [
+        *expected[:3],
+        "paraphrase",
+        "prompt",
+        *expected[3:],
+        *added,
+    ]
+    row = per_prompt.slice(4, 1).to_pylist()[0]
+    assert row["paraphrase"] == row["paraphrases"][1]
+    assert row["prompt"].endswith(f"\n\nQ: {row['paraphrase']}\nA:")
+
+
+def test_the_first_wordings_answer_is_the_origins(job: Job):
+    first = job.table("per_prompt-3")["generation"].to_pylist()[::3]
+    assert first == job.table("origin")["generation"].to_pylist()
+
+
+def test_the_real_model_answers_real_questions(job: Job):
+    predictions = job.table("flex_attention-3")["prediction"].to_pylist()
+    assert predictions[0] == "Paris"
+    assert all(reason == "newline" for reason in job.table("avg-3")["finish_reason"].to_pylist())
+
+
+def test_the_file_carries_its_run_and_its_certificate(job: Job):
+    metadata = job.table("max-3").schema.metadata
+    record, certificate = (json.loads(metadata[key]) for key in (META_RUN, META_CERTIFICATE))
+    assert record["fingerprint"] == job.run("max-3").spec.fingerprint
+    assert record["spec"]["few_shot"][0][0].endswith("?")
+    assert (certificate["expected"], certificate["found"], certificate["failed"]) == (11, 11, 0)
+    assert certificate["model_identities"][0].startswith("sha256:")
+    assert set(certificate["choices"][0]) == {"device", "dtype", "attention", "samples"}
+
+
+def test_all_methods_came_from_one_prefill(job: Job):
+    from common.store.parts import read_info
+
+    infos = {n: read_info(job.run(n), list_parts(job.run(n))[0]) for n in names()}
+    assert len({json.dumps(info.counts) for info in infos.values()}) == 1
+    assert len({info.rows for info in infos.values()}) == 1
+
+
+def test_enqueueing_again_sends_nothing(job: Job):
+    assert "11 rows enqueued" not in (said := job.enqueue())
+    assert said.count("0 rows enqueued, 11 done before") == 5
+
+
+def test_a_deleted_part_is_the_only_one_done_again(job: Job):
+    run, before = job.run("avg-3"), job.table("avg-3")
+    written = {path: Path(run.location.path(path)).stat().st_mtime_ns for path in list_parts(run)}
+    deleted = list_parts(run)[1]
+    run.location.delete(deleted)
+    assert "avg-3: 4 rows enqueued, 7 done before" in job.enqueue()
+    again = job.table("avg-3")
+    assert again.drop_columns(["logprob"]).equals(before.drop_columns(["logprob"]))
+    assert again["logprob"].to_pylist() == pytest.approx(before["logprob"].to_pylist(), abs=1e-4)
+    now = {path: Path(run.location.path(path)).stat().st_mtime_ns for path in list_parts(run)}
+    assert {path for path in now if now[path] != written[path]} == {deleted}
+
+
+def test_verify_holds_and_status_says_merged(job: Job):
+    name = str(job.run("flex_attention-3").key)
+    assert "the certificate holds" in producer("verify", name, settings=job.settings)
+    document = json.loads(producer("status", name, "--json", settings=job.settings))
+    assert (document["state"], document["ok"], document["missing"]) == ("merged", 11, 0)
+    assert producer("runs", settings=job.settings).count("merged") == 5
+
+
+def test_another_fingerprint_is_refused_by_field_and_nothing_is_lost(job: Job):
+    said = job.enqueue("--max-new-tokens", 9, check=False)
+    assert "max_new_tokens is '8' there and '9' here" in said
+    assert "--overwrite" in said
+    assert "Traceback" not in said
+    assert len(job.table("origin")) == 11

@@ -1,0 +1,56 @@
+"""A worker process without Celery: a tiny model, an embedded broker, runs made by `prepare`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.config import Settings
+from common.ledger import Ledger
+from common.store import Location, Run
+from producer.enqueue import EnqueueRequest, Prepared, prepare
+from tests.conftest import numbered_questions, write_questions
+from worker.process import Process
+from worker.shard import Shard, open_shard
+
+MakeRuns = Callable[..., Prepared]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, broker_url: str) -> Settings:
+    return Settings(
+        store=str(tmp_path / "store"), broker=broker_url, device="cpu", attention="sdpa"
+    )
+
+
+@pytest.fixture
+def process(settings: Settings) -> Process:
+    ledger = Ledger.connect(settings.broker)
+    return Process(settings, ledger)
+
+
+@pytest.fixture
+def make_runs(settings: Settings, tmp_path: Path, tiny_model: Path) -> MakeRuns:
+    """Freeze runs over questions; options are those of EnqueueRequest."""
+
+    def make(rows: list[dict[str, object]] | None = None, **changed: Any) -> Prepared:
+        data = write_questions(tmp_path / "questions.jsonl", rows or numbered_questions(7))
+        options: dict[str, Any] = {
+            "dataset": "numbers", "data": data, "few_shot": None, "num_few_shot": 0,
+            "model": str(tiny_model), "methods": ("avg", "per_prompt", "flex_attention"),
+            "num_paraphrases": 3, "layout": "concat", "positions": None, "max_new_tokens": 5,
+            "max_samples": None, "shard_size": 64, "dtype": "float32", "overwrite": False,
+        }  # fmt: skip
+        prepared = prepare(EnqueueRequest(**{**options, **changed}), Location.open(settings.store))
+        for run in prepared.runs:
+            Ledger.connect(settings.broker).begin(str(run.key), [])
+        return prepared
+
+    return make
+
+
+def shard_of(runs: tuple[Run, ...], rows: list[int]) -> Shard:
+    """The shard that a message for these rows opens."""
+    ranges = [[row, row + 1] for row in rows]
+    return open_shard(runs[0].location, [str(run.key) for run in runs], ranges)
