@@ -17,7 +17,7 @@ _LIFETIME = 14 * 24 * 3600
 class Ledger:
     """The flags and counters of runs on one Redis server."""
 
-    def __init__(self, client: "redis.Redis[bytes] | redis.Redis") -> None:  # type: ignore[type-arg]
+    def __init__(self, client: redis.Redis) -> None:
         self._redis = client
 
     @classmethod

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+import numpy as np
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -34,8 +35,9 @@ def publish(
 ) -> None:  # fmt: skip
     """Send every message. Safe to repeat: a shard that is done already is passed over."""
     for run in runs:
-        missing = set(missing_rows(run).tolist())
-        ledger.begin(str(run.key), (r for r in range(run.spec.num_samples) if r not in missing))
+        done = np.ones(run.spec.num_samples, dtype=bool)
+        done[missing_rows(run)] = False
+        ledger.begin(str(run.key), np.flatnonzero(done).tolist())
     app = Celery("self_ensemble", set_as_current=False)
     app.conf.update(celery_settings(settings))
     try:

@@ -113,6 +113,7 @@ def choices_lines(runs: Sequence[Run]) -> list[str]:
     seen: dict[str, None] = {}
     for run in runs:
         for path in list_parts(run):
-            for name, choice in read_info(run, path).choices.items():
-                seen[f"{name}: {choice}"] = None
+            info = read_info(run, path)
+            for name, choice in info.choices.items():
+                seen[f"{name}: {choice} ({info.reasons.get(name, 'no reason given')})"] = None
     return list(seen)

@@ -35,8 +35,13 @@ def choose_device(setting: str, slot: int) -> Choice:
         return Choice(setting, "SELF_ENSEMBLE_DEVICE asks for it")
     if torch.cuda.is_available():
         gpu = slot % torch.cuda.device_count()
-        return Choice(f"cuda:{gpu}", f"process {slot} takes {torch.cuda.get_device_name(gpu)}")
+        return Choice(f"cuda:{gpu}", f"process {slot} takes GPU {gpu} of this host")
     return Choice("cpu", "torch sees no GPU")
+
+
+def device_name(device: str) -> str:
+    """What the device is, whatever its number: `cpu`, or the GPU's product name."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
 def choose_dtype(asked: str, device: str) -> Choice:

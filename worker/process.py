@@ -16,7 +16,7 @@ from common.errors import RetryShard, StopRun, UsageError
 from common.ledger import Ledger
 from common.schema import Answer
 from common.store import Location, PartInfo, Run, merge_run, missing_rows
-from common.store.parts import part_name, write_part
+from common.store.parts import part_path, write_part
 from worker.answer import answer_shard, failed_answers
 from worker.engine.engine import Counts
 from worker.runtime import LoadedEngine, Runtime
@@ -66,6 +66,8 @@ class Process:
                 self._answer_and_write(shard)
         except UsageError as error:
             raise StopRun(str(error)) from error
+        except PermissionError as error:
+            raise StopRun(f"this worker may not write to {self.location.uri}: {error}") from error
         except OSError as error:
             raise RetryShard(f"store {self.location.uri}: {error}") from error
 
@@ -119,7 +121,7 @@ class Process:
 
 
 def _has_part(run: Run, rows: Sequence[int]) -> bool:
-    return run.location.exists(run.file(f"parts/{part_name(rows)}"))
+    return run.location.exists(part_path(run, rows))
 
 
 def _part_info(
@@ -138,6 +140,7 @@ def _part_info(
         started=started,
         finished=time.time(),
         choices=held.choices,
+        reasons=held.reasons,
         counts=asdict(counts),
         worker=_worker_name(),
     )

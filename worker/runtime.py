@@ -10,7 +10,7 @@ from common.config import Settings
 from common.errors import StopRun, UsageError
 from common.models import ModelSource, find_model
 from common.run import RunSpec
-from worker.choices import choose_device, choose_dtype, choose_kernel
+from worker.choices import choose_device, choose_dtype, choose_kernel, device_name
 from worker.engine.engine import Engine
 from worker.weights import load_model
 
@@ -19,11 +19,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LoadedEngine:
-    """An engine, the identity of its weights, and what was chosen for it, with reasons."""
+    """An engine, the identity of its weights, and what was chosen for it, and why."""
 
     engine: Engine
     identity: str
     choices: dict[str, str]
+    reasons: dict[str, str]
 
 
 class Runtime:
@@ -65,8 +66,11 @@ class Runtime:
             self._settings.pack_tokens,
             int(self._settings.kv_cache_gib * 2**30),
         )
-        said = {name: str(choice) for name, choice in choices.items()}
-        return LoadedEngine(engine, loaded.identity, said)
+        values = {name: choice.value for name, choice in choices.items()}
+        reasons = {name: choice.reason for name, choice in choices.items()}
+        # Not the GPU's number: runs answered on several like ones are not mixed.
+        values["device"] = device_name(device.value)
+        return LoadedEngine(engine, loaded.identity, values, reasons)
 
 
 def _source(spec: RunSpec) -> ModelSource:

@@ -39,7 +39,7 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
                 kwargs=ShardMessage.of(runs, part.rows).model_dump(),
                 queue=self.request.delivery_info["routing_key"],
             )
-    except RetryShard as error:
+    except (RetryShard, OSError) as error:
         raise self.retry(exc=error, countdown=RETRY_SECONDS) from error
     except RejectShard as error:
         logger.error("shard rejected: %s", error)

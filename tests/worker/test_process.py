@@ -5,6 +5,8 @@ import pytest
 
 from common.errors import StopRun
 from common.store import list_parts, missing_rows, read_progress
+from common.store.merge import read_certificate
+from common.store.parts import read_info
 from tests.conftest import numbered_questions
 from tests.worker.conftest import shard_of
 from worker.engine.engine import Engine
@@ -152,9 +154,8 @@ def test_the_model_stays_loaded_until_another_is_asked_for(process, make_runs):
 def test_what_the_worker_chose_is_in_the_part_with_its_reason(process, make_runs):
     runs = make_runs().runs
     process.do(shard_of(runs, list(range(7))))
-    from common.store.merge import read_certificate
-
     (choice,) = read_certificate(runs[0]).choices
-    assert choice["dtype"] == "float32 (--dtype asks for it)"
-    assert choice["attention"] == "sdpa (SELF_ENSEMBLE_ATTENTION asks for it)"
-    assert choice["samples"] == 7
+    assert choice == {"device": "cpu", "dtype": "float32", "attention": "sdpa", "samples": 7}
+    info = read_info(runs[0], list_parts(runs[0])[0])
+    assert info.reasons["dtype"] == "--dtype asks for it"
+    assert info.reasons["attention"] == "SELF_ENSEMBLE_ATTENTION asks for it"
