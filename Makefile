@@ -10,6 +10,9 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 PACKAGES := common producer worker
 
+# Tests run several torch processes side by side; waiting threads must not spin.
+export OMP_WAIT_POLICY := PASSIVE
+
 .PHONY: demo test lint format clean
 
 demo: $(INSTALLED)

@@ -148,12 +148,15 @@ class InputWriter:
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         writer = pa.ipc.new_file(sink, INPUT_SCHEMA, options=options)
         self._writer = self._stack.enter_context(writer)
+        self._stack.push(self._flush_unless_failed)
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        if exception[0] is None:
-            self._flush()
         self._stack.__exit__(*exception)
+
+    def _flush_unless_failed(self, failure: type[BaseException] | None, *_: Any) -> None:
+        if failure is None:
+            self._flush()
 
     def add(self, sample: Sample) -> None:
         content = [sample.uuid, sample.paraphrases, sample.answers]

@@ -77,7 +77,7 @@ def install_attention(model: PreTrainedModel) -> None:
     """Make `model` call `attention_forward`; raises StopRun where it cannot."""
     AttentionInterface.register(NAME, attention_forward)
     model.set_attn_implementation(NAME)
-    if model.config._attn_implementation != NAME:
+    if getattr(model, "_is_stateful", False) or model.config._attn_implementation != NAME:
         raise StopRun(
             f"{type(model).__name__} does not take its attention from transformers' "
             "AttentionInterface, so it cannot be used here"

@@ -99,6 +99,8 @@ class Batch:
             group.rows, group.ids = group.rows[~done], group.ids[~done]
             keep[group.rows.flatten()] = True
         self.groups = [group for group in self.groups if len(group.ids)]
+        if self.groups:
+            self.max_position = int(self.positions[keep].max())
         if int(keep.sum()) <= _COMPACT_BELOW * len(self):
             self._compact(keep)
 

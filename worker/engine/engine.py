@@ -215,6 +215,8 @@ def plan_sample(pieces: Pieces, request: Request, cutter: Cutter) -> Plan:
     n = len(pieces.prompts)
     single = generate_isolated_visibility(1)
     extra = pieces.segments if request.layout == "shared" else ()
+    # The plain prompt without its last token, which a stream of its own feeds in decoding.
+    whole = [cutter.rest(prompt)[:-1] for prompt in pieces.prompts if request.layout == "concat"]
     plain = [
         plan_stream(pack_plain(pieces, i), single, cutter, extra[i : i + 1])
         for i in range(n if any(m.streams != "fused" for m in request.methods) else 0)
@@ -224,7 +226,7 @@ def plan_sample(pieces: Pieces, request: Request, cutter: Cutter) -> Plan:
         if method.streams == "fused":
             prompt = pack_fused(pieces, request.layout, request.positions)
             visible = generate_isolated_visibility(prompt.num_segments)
-            streams = [plan_stream(prompt, visible, cutter)]
+            streams = [plan_stream(prompt, visible, cutter, whole)]
         else:
             streams = plain if method.streams == "each" else plain[:1]
         by_method[method.name] = _ensembles(streams, method)

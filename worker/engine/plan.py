@@ -85,6 +85,13 @@ class Cutter:
                 tokens, start = tokens[len(cut) :], start + len(cut)
         return [*found, self._view(tokens, start, [*sees, *found])] if tokens else found
 
+    def rest(self, tokens: TokenIds) -> TokenIds:
+        """What of a prompt comes after the known runs it begins with."""
+        for cut in self.cuts:
+            if tokens[: len(cut)] == cut:
+                tokens = tokens[len(cut) :]
+        return tokens
+
     def _view(self, tokens: TokenIds, start: int, sees: Sequence[View]) -> View:
         shifts = {view.shift for view in sees}
         if self.movable and not sees:

@@ -44,6 +44,8 @@ def can_move_keys(model: PreTrainedModel) -> bool:
     parameters = getattr(model.config, "rope_parameters", None) or {}
     if parameters.get("rope_type", "default") not in _FIXED_FREQUENCIES:
         return False
+    if any(isinstance(value, dict) for value in parameters.values()):
+        return False  # one table for each kind of layer
     if not hasattr(model.base_model, "rotary_emb"):
         return False
     shift, tokens = 103, tuple(range(3, 10))
