@@ -31,6 +31,7 @@ class Ledger:
         pipe.delete(_key("done", run), _key("halt", run), _key("attempts", run))
         for row in done:
             pipe.setbit(_key("done", run), row, 1)
+        pipe.expire(_key("done", run), _LIFETIME)
         pipe.execute()
 
     def mark_done(self, run: str, rows: Sequence[int]) -> int:

@@ -71,15 +71,23 @@ def find_model(name: str) -> ModelSource:
     """
     if name in REGISTRY:
         return REGISTRY[name]
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return ModelSource(_slug(path.resolve().name), "directory", str(path.resolve()))
+    folder = _directory(name)
+    if folder:
+        return ModelSource(_slug(folder.name), "directory", str(folder))
     if _HUB_ID.fullmatch(name):
         return ModelSource(name.replace("/", "--"), "hub", name)
     raise UsageError(
         f"model {name!r} is no directory here, no hub id (owner/name) and not in the registry; "
         f"registered are {', '.join(REGISTRY)}"
     )
+
+
+def _directory(name: str) -> Path | None:
+    try:
+        path = Path(name).expanduser()
+        return path.resolve() if name and path.is_dir() else None
+    except (OSError, RuntimeError):
+        return None
 
 
 def _slug(name: str) -> str:

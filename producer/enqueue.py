@@ -4,6 +4,7 @@ Everything that can be refused is refused before a run is written or a message s
 """
 
 import getpass
+import os
 import platform
 import time
 import uuid
@@ -85,7 +86,13 @@ def _few_shot(request: EnqueueRequest, source: Source) -> tuple[tuple[Example, .
         return tuple(examples), None
     wanted = source.default_few_shot if count is None else count
     try:
-        return tuple(source.few_shot(wanted) if wanted else ()), None
+        examples = source.few_shot(wanted) if wanted else []
+        if len(examples) < wanted:
+            raise UsageError(
+                f"--num-few-shot asks for {wanted} examples, {source.few_shot_origin} are "
+                f"{len(examples)}"
+            )
+        return tuple(examples), None
     except HubError as error:
         if count is not None or request.data is None:
             raise
@@ -201,11 +208,18 @@ def _short(value: Any) -> str:
 def _provenance() -> dict[str, Any]:
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "user": getpass.getuser(),
+        "user": _user(),
         "host": platform.node(),
         "self_ensemble": version("self-ensemble"),
         "python": platform.python_version(),
     }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container started with a bare number
+        return str(os.getuid())
 
 
 def missing_messages(runs: Sequence[Run], shard_size: int) -> Iterator[ShardMessage]:

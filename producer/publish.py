@@ -23,8 +23,16 @@ def check_broker(settings: Settings) -> Ledger:
     """A ledger on a broker that answers; raises UsageError for one that does not."""
     try:
         ledger = Ledger.connect(settings.broker)
+        urlsplit(settings.broker).port  # noqa: B018
+    except ValueError:
+        # What is wrong is not repeated: it may be a part of the password.
+        raise UsageError(
+            "--broker (or SELF_ENSEMBLE_BROKER) is no Redis URL; its form is "
+            "redis://:password@host:6379/0. `producer run` brings a server of its own"
+        ) from None
+    try:
         ledger.waiting([])
-    except (redis.RedisError, ValueError) as error:
+    except redis.RedisError as error:
         raise UsageError(_not_reached(settings, error)) from None
     return ledger
 
@@ -34,13 +42,11 @@ def publish(
     messages: Sequence[ShardMessage],
 ) -> None:  # fmt: skip
     """Send every message. Safe to repeat: a shard that is done already is passed over."""
-    for run in runs:
-        done = np.ones(run.spec.num_samples, dtype=bool)
-        done[missing_rows(run)] = False
-        ledger.begin(str(run.key), np.flatnonzero(done).tolist())
     app = Celery("self_ensemble", set_as_current=False)
     app.conf.update(celery_settings(settings))
     try:
+        for run in runs:
+            _begin(ledger, run)
         with app.producer_pool.acquire(block=True) as sender, sender.batch(max_size=BATCH_SIZE):
             for message in messages:
                 app.send_task(
@@ -57,6 +63,12 @@ def publish(
         ) from None
     finally:
         app.close()
+
+
+def _begin(ledger: Ledger, run: Run) -> None:
+    done = np.ones(run.spec.num_samples, dtype=bool)
+    done[missing_rows(run)] = False
+    ledger.begin(str(run.key), np.flatnonzero(done).tolist())
 
 
 def _not_reached(settings: Settings, error: Exception) -> str:

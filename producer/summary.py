@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 from rich.table import Table
+from rich.text import Text
 
 from common.store import PartInfo, Progress, Run, list_parts
 from common.store.parts import read_info
@@ -93,7 +94,8 @@ def answers_table(runs: Sequence[Run], count: int = 5) -> Table:
     for rows in zip(*columns, strict=False):
         predictions = [_shown(row["prediction"], row["error"]) for row in rows]
         gold = " | ".join(rows[0]["answers"][:2])
-        table.add_row(rows[0]["paraphrases"][0], gold, *predictions)
+        # As Text: a model's square brackets are not markup.
+        table.add_row(*(Text(cell) for cell in (rows[0]["paraphrases"][0], gold, *predictions)))
     return table
 
 

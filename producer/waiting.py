@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
+import redis
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,6 +22,7 @@ from common.store import PartInfo, Run, merge_run, read_progress, verify_run
 POLL_SECONDS = 0.5
 IDLE_SECONDS = 15.0
 MAX_RESENDS = 3
+AWAY_SECONDS = 120.0
 
 
 class Waiter:
@@ -46,6 +48,7 @@ class Waiter:
         self._known: dict[str, dict[str, PartInfo]] = {str(run.key): {} for run in runs}
         self._idle_since = time.monotonic()
         self._resends = 0
+        self._answered = time.monotonic()
 
     def wait(self) -> None:
         """Return when every run is merged; raises StopRun or UsageError when that cannot be."""
@@ -60,8 +63,7 @@ class Waiter:
             }
             while not self._finished(bars, tasks):
                 self._alive()
-                self._check_halts()
-                self._send_what_got_lost()
+                self._ask_ledger()
                 time.sleep(POLL_SECONDS)
         for run in self._runs:
             finish(run)
@@ -75,6 +77,19 @@ class Waiter:
             bars.update(tasks[str(run.key)], completed=done, note=note)
             missing += progress.missing
         return missing == 0
+
+    def _ask_ledger(self) -> None:
+        """A broker that is away may come back; the store loses nothing meanwhile."""
+        try:
+            self._check_halts()
+            self._send_what_got_lost()
+            self._answered = time.monotonic()
+        except redis.RedisError as error:
+            if time.monotonic() - self._answered > AWAY_SECONDS:
+                raise UsageError(
+                    f"the broker has been away for {AWAY_SECONDS:g} s ({error}); what is done is "
+                    "kept, enqueue again when it is back"
+                ) from None
 
     def _check_halts(self) -> None:
         for run in self._runs:
@@ -101,5 +116,12 @@ class Waiter:
 
 def finish(run: Run) -> None:
     """Merge a complete run, unless a worker has done it and the file holds."""
-    if not run.location.exists(run.feather) or verify_run(run):
+    if not _holds(run):
         merge_run(run)
+
+
+def _holds(run: Run) -> bool:
+    try:
+        return run.location.exists(run.feather) and not verify_run(run)
+    except UsageError:
+        return False

@@ -28,13 +28,15 @@ class Location:
     @classmethod
     def open(cls, uri: str) -> "Location":
         """Open a directory or URI (`s3://bucket/runs`); raises UsageError for a bad one."""
-        if "://" not in uri:
-            path = str(Path(uri).expanduser().absolute())
-            return cls(fs.LocalFileSystem(), path, uri)
         try:
+            if "://" not in uri:
+                return cls(fs.LocalFileSystem(), str(Path(uri).expanduser().absolute()), uri)
             filesystem, root = fs.FileSystem.from_uri(uri)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise UsageError(f"store {uri!r} is no URI that pyarrow.fs opens: {error}") from None
+        except (pa.ArrowInvalid, OSError, RuntimeError) as error:
+            raise UsageError(
+                f"store {uri!r} is no directory and no URI that pyarrow.fs opens: "
+                f"{first_line(error)}"
+            ) from None
         return cls(filesystem, root.rstrip("/"), uri)
 
     @property
@@ -61,8 +63,9 @@ class Location:
     def _owner(self) -> str:
         if not self.is_local:
             return ""
-        existing = next(p for p in [Path(self.root), *Path(self.root).parents] if p.exists())
         try:
+            places = [Path(self.root), *Path(self.root).parents]
+            existing = next(place for place in places if place.exists())
             return f" by {os.geteuid()} ({existing} belongs to {existing.owner()})"
         except (KeyError, OSError):
             return ""
@@ -83,10 +86,17 @@ class Location:
             return bytes(source.read())
 
     def open_arrow(self, relative: str) -> pa.ipc.RecordBatchFileReader:
-        """Open an Arrow IPC file; memory-mapped where the store is local."""
-        if self.is_local:
-            return pa.ipc.open_file(pa.memory_map(self.path(relative)))
-        return pa.ipc.open_file(self.filesystem.open_input_file(self.path(relative)))
+        """Open an Arrow IPC file, memory-mapped where the store is local.
+
+        Raises UsageError for a file that is not a whole one.
+        """
+        path = self.path(relative)
+        try:
+            if self.is_local:
+                return pa.ipc.open_file(pa.memory_map(path))
+            return pa.ipc.open_file(self.filesystem.open_input_file(path))
+        except pa.ArrowInvalid as error:
+            raise UsageError(f"{path} is not a whole Arrow file: {first_line(error)}") from None
 
     @contextmanager
     def write(self, relative: str) -> Iterator[Any]:
@@ -139,3 +149,8 @@ class Location:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

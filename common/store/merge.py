@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 
 from common.errors import UsageError
 from common.schema import META_CERTIFICATE, META_RUN, SCHEMA_VERSION, result_schema
-from common.store.parts import list_parts, open_part, part_range, read_info
+from common.store.location import first_line
+from common.store.parts import list_parts, note_part, part_range, read_info, read_part
 from common.store.runs import INPUT_BATCH_ROWS, Run
 
 WINDOW_ROWS = 8 * INPUT_BATCH_ROWS
@@ -57,12 +58,11 @@ def certify(run: Run) -> Certificate:
     paths = list_parts(run)
     for path in paths:
         info = read_info(run, path)
-        rows = np.unique(open_part(run.location, path).read_all()["row"].to_numpy())
+        rows = np.unique(read_part(run.location, path)["row"].to_numpy())
         if rows.tolist() != list(info.rows):
             raise UsageError(f"{run.location.path(path)} does not hold the rows it names")
         digest.update(path.rpartition("/")[2].encode() + run.location.read_bytes(path))
-        held[rows] = True
-        failed[list(info.failed)] = True
+        note_part(info, held, failed)
         total += len(rows)
         identities |= {info.model_identity} - {None}
         choices[json.dumps(info.choices, sort_keys=True)] += len(rows)
@@ -122,14 +122,13 @@ def merged_windows(run: Run) -> Iterator[pa.Table]:
     for low in range(0, run.spec.num_samples, WINDOW_ROWS):
         high = min(low + WINDOW_ROWS, run.spec.num_samples)
         overlapping = [path for (first, last), path in parts if first < high and last >= low]
-        if overlapping:
-            answers = _answers(run, overlapping, low, high)
+        answers = _answers(run, overlapping, low, high) if overlapping else None
+        if answers is not None and len(answers):
             yield _join(run, _input_window(samples, low, high), answers, low).select(columns)
 
 
 def _answers(run: Run, paths: list[str], low: int, high: int) -> pa.Table:
-    tables = [open_part(run.location, path).read_all().replace_schema_metadata() for path in paths]
-    table = pa.concat_tables(tables)
+    table = pa.concat_tables([read_part(run.location, path) for path in paths])
     return table.take(_in_order(table["row"].to_numpy(), table["wording"].to_numpy(), low, high))
 
 
@@ -183,8 +182,11 @@ def verify_run(run: Run) -> list[str]:
     reader = run.location.open_arrow(run.feather)
     if reader.schema.metadata[META_RUN] != run.record.model_dump_json().encode():
         problems.append("run: the file was made for another run record")
-    if not problems and not _same_rows(reader, merged_windows(run)):
-        problems.append("rows: the file's rows are not those of the parts")
+    try:
+        if not problems and not _same_rows(reader, merged_windows(run)):
+            problems.append("rows: the file's rows are not those of the parts")
+    except (pa.ArrowException, OSError) as error:
+        problems.append(f"rows: the file cannot be read: {first_line(error)}")
     return problems
 
 

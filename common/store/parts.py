@@ -7,7 +7,8 @@ that nobody reads. Its schema metadata tells the rest, so listing progress reads
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,8 +18,10 @@ from pydantic import BaseModel, ConfigDict
 
 from common.errors import UsageError
 from common.schema import META_PART, PART_SCHEMA, Answer
-from common.store.location import Location
+from common.store.location import Location, first_line
 from common.store.runs import Run
+
+_Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 class PartInfo(BaseModel):
@@ -48,7 +51,7 @@ def part_name(rows: Sequence[int], fingerprint: str) -> str:
     """The file name of a part that holds exactly `rows` (sorted) of a run.
 
     >>> part_name([0, 1, 5], "9a8b7c6d5e4f")
-    '000000000-000000005-e4ad7ed9-9a8b7c6d.arrow'
+    '000000000-000000005-49f87b8b-9a8b7c6d.arrow'
     """
     digest = hashlib.sha256(",".join(map(str, rows)).encode()).hexdigest()[:8]
     return f"{rows[0]:09d}-{rows[-1]:09d}-{digest}-{fingerprint[:8]}.arrow"
@@ -86,28 +89,29 @@ def list_parts(run: Run) -> list[str]:
     return [path for path in run.location.list(run.file("parts")) if path.endswith(ending)]
 
 
-def open_part(location: Location, path: str) -> pa.ipc.RecordBatchFileReader:
-    """Open a part; raises UsageError for a file that is none."""
+def read_part(location: Location, path: str) -> pa.Table:
+    """A part's rows; raises UsageError for a file that is no whole part."""
+    with _complaining(location, path):
+        return location.open_arrow(path).read_all().replace_schema_metadata()
+
+
+@contextmanager
+def _complaining(location: Location, path: str) -> Iterator[None]:
     try:
-        reader = location.open_arrow(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UsageError(_damaged(location, path, error)) from None
-    if META_PART not in (reader.schema.metadata or {}):
-        raise UsageError(_damaged(location, path, "it does not say what it holds"))
-    return reader
-
-
-def _damaged(location: Location, path: str, reason: object) -> str:
-    return (
-        f"{location.path(path)} is not a whole part ({reason}); delete it and enqueue the run "
-        "again, which answers its rows anew"
-    )
+        yield
+    except (pa.ArrowException, OSError, KeyError, ValueError, UsageError) as error:
+        raise UsageError(
+            f"{location.path(path)} is not a whole part of this version "
+            f"({first_line(error)}); delete it and enqueue the run again, which answers its rows "
+            "anew"
+        ) from None
 
 
 def read_info(run: Run, path: str) -> PartInfo:
     """The part's own metadata; raises UsageError if it belongs to another fingerprint."""
-    metadata = open_part(run.location, path).schema.metadata
-    info = PartInfo.model_validate_json(metadata[META_PART])
+    with _complaining(run.location, path):
+        metadata = run.location.open_arrow(path).schema.metadata or {}
+        info = PartInfo.model_validate_json(metadata[META_PART])
     if info.fingerprint != run.record.fingerprint:
         raise UsageError(
             f"{run.location.path(path)} was made for the fingerprint {info.fingerprint[:12]}, "
@@ -166,12 +170,18 @@ def read_progress(run: Run, known: dict[str, PartInfo] | None = None) -> Progres
         if path not in known:
             known[path] = read_info(run, path)
         info = known[path]
-        done[list(info.rows)] = True
-        failed[list(info.failed)] = True
+        note_part(info, done, failed)
     found, failures = int(done.sum()), int(failed.sum())
     merged = run.location.exists(run.feather)
     rate = _rate(found, known.values())
     return Progress(run.spec.num_samples, found - failures, failures, merged, rate)
+
+
+def note_part(info: PartInfo, done: _Flags, failed: _Flags) -> None:
+    """Mark a part's rows. Of a row in two parts the first one's outcome counts."""
+    failures = np.asarray(info.failed, dtype=np.int64)
+    failed[failures[~done[failures]]] = True
+    done[list(info.rows)] = True
 
 
 def _rate(found: int, parts: Iterable[PartInfo]) -> float | None:

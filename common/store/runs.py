@@ -189,7 +189,7 @@ def open_run(location: Location, key: RunKey) -> Run:
 
 def list_runs(location: Location) -> Iterator[Run]:
     """Every run of a store, ordered by key."""
-    for path in location.list("", recursive=True):
-        parts = path.split("/")
-        if len(parts) == 4 and parts[3] == "run.json":
-            yield Run(location, RunKey(*parts[:3]))
+    paths = (path.split("/") for path in location.list("", recursive=True))
+    keys = sorted(path[:3] for path in paths if len(path) == 4 and path[3] == "run.json")
+    for key in keys:
+        yield Run(location, RunKey(*key))

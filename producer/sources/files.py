@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from common.errors import UsageError
 
+_Row = tuple[int, dict[str, Any]]
 _NUMBERED = re.compile(r"paraphrase(\d+)")
 
 
@@ -35,15 +36,14 @@ def read_questions(path: Path) -> Iterator[Question]:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise UsageError(f"data file {path}: the name must end in {', '.join(readers)}")
-    empty = True
-    for number, row in enumerate(reader(path), start=1):
-        empty = False
+    number = 0
+    for number, row in reader(path):
         yield _question(row, f"{path}, row {number}")
-    if empty:
+    if not number:
         raise UsageError(f"data file {path} has no rows")
 
 
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+def _json_lines(path: Path) -> Iterator[_Row]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -56,28 +56,28 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
                 raise UsageError(f"{path}, row {number}: not JSON ({error})") from None
             if not isinstance(row, dict):
                 raise UsageError(f"{path}, row {number}: must be a JSON object, is {line[:40]!r}")
-            yield row
+            yield number, row
 
 
-def _parquet(path: Path) -> Iterator[dict[str, Any]]:
+def _parquet(path: Path) -> Iterator[_Row]:
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
         with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1024):
-                yield from batch.to_pylist()
+            batches = file.iter_batches(batch_size=1024)
+            yield from enumerate((row for b in batches for row in b.to_pylist()), start=1)
     except pa.ArrowInvalid as error:
         raise UsageError(f"data file {path} is no Parquet file: {error}") from None
 
 
-def _feather(path: Path) -> Iterator[dict[str, Any]]:
+def _feather(path: Path) -> Iterator[_Row]:
     import pyarrow as pa
 
     try:
         with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
-            for number in range(reader.num_record_batches):
-                yield from reader.get_batch(number).to_pylist()
+            batches = (reader.get_batch(n) for n in range(reader.num_record_batches))
+            yield from enumerate((row for b in batches for row in b.to_pylist()), start=1)
     except pa.ArrowInvalid as error:
         raise UsageError(f"data file {path} is no Feather (Arrow IPC) file: {error}") from None
 
@@ -99,14 +99,25 @@ def _paraphrases(row: dict[str, Any], where: str) -> tuple[str, ...]:
 
 def _text(row: dict[str, Any], column: str, where: str) -> str:
     value = row.get(column)
-    if not isinstance(value, str) or not value.strip():
+    if not _is_text(value) or not value.strip():
         got = "is missing" if value is None else f"is {value!r}"
         raise UsageError(f"{where}: column {column!r} must be a text that is not empty, {got}")
     return value
 
 
+def _is_text(value: Any) -> TypeGuard[str]:
+    """A str that UTF-8 can hold; JSON can spell halves of characters."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _texts(value: Any, column: str, where: str, may_be_empty: bool = False) -> tuple[str, ...]:
-    good = isinstance(value, list) and all(isinstance(v, str) for v in value)
+    good = isinstance(value, list) and all(_is_text(v) for v in value)
     if not good or not (value or may_be_empty):
         got = "is missing" if value is None else f"is {str(value)[:60]!r}"
         raise UsageError(f"{where}: column {column!r} must be a list of texts, {got}")

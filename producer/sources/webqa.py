@@ -6,6 +6,7 @@ Few-shot examples are the first of the train split shuffled with seed 42.
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,13 +31,15 @@ def open_source() -> Source:
 
 
 def _questions() -> Iterator[Question]:
-    for row in _load("test", streaming=True):
-        yield Question(row["question"], tuple(row["answers"]), None, ())
+    with _hub_errors("test"):
+        for row in _load("test", streaming=True):
+            yield Question(row["question"], tuple(row["answers"]), None, ())
 
 
 def _few_shot(count: int) -> list[Example]:
-    rows = _load("train", streaming=False).shuffle(seed=FEW_SHOT_SEED).select(range(count))
-    return [(row["question"], row["answers"][0]) for row in rows]
+    with _hub_errors("train"):
+        rows = _load("train", streaming=False).shuffle(seed=FEW_SHOT_SEED).select(range(count))
+        return [(row["question"], row["answers"][0]) for row in rows]
 
 
 def _load(split: str, streaming: bool) -> Any:
@@ -45,8 +48,13 @@ def _load(split: str, streaming: bool) -> Any:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import datasets
 
+    return datasets.load_dataset(HUB_ID, split=split, streaming=streaming)
+
+
+@contextmanager
+def _hub_errors(split: str) -> Iterator[None]:
     try:
-        return datasets.load_dataset(HUB_ID, split=split, streaming=streaming)
+        yield
     except Exception as error:
         # The hub's client raises a dozen classes, and which one depends on its version.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -2,11 +2,19 @@
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from families import FAMILIES, make_config, make_model, make_tokenizer
+import torch
+from families import (
+    EOS,
+    FAMILIES,
+    make_config,
+    make_model,
+    make_tokenizer,
+    packed_prompts,
+)
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -14,7 +22,9 @@ from common.models import find_model
 from worker.engine import reference
 from worker.engine.attention import SdpaKernel
 from worker.engine.decode import Batch
-from worker.engine.engine import Engine
+from worker.engine.engine import Engine, Request
+from worker.engine.reference import reference_decode
+from worker.engine.tokenise import PromptTokenizer
 from worker.weights import Loaded, load_model
 
 
@@ -78,19 +88,27 @@ def reference_logits(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
 
 
 @pytest.fixture
-def fed_tokens() -> Callable[[PreTrainedModel], list[int]]:
-    """Watch a model: the number of tokens of every call to its body."""
+def compare(
+    recorded: dict[int, list[Tensor]], reference_logits: list[Tensor]
+) -> Callable[..., None]:
+    """Answer samples by engine and reference; compare tokens, log-probabilities, all logits."""
 
-    def watch(model: PreTrainedModel) -> list[int]:
-        lengths: list[int] = []
+    def compared(engine: Engine, tokenizer: Any, samples: Any, request: Request) -> None:
+        model = copy.deepcopy(engine.model)
+        stops = PromptTokenizer(tokenizer).stops(model.config.vocab_size, [EOS])
+        (method,) = request.methods
+        answers = [a for answer in engine.answer(samples, request) for a in answer[method.name]]
+        prompts = packed_prompts(tokenizer, samples, request)
+        assert len(prompts) == len(answers) == len(recorded)
+        for number, (packed, got) in enumerate(zip(prompts, answers, strict=True)):
+            reference_logits.clear()
+            wanted = reference_decode(model, packed, method, stops, request.max_new_tokens)
+            assert (got.tokens, got.finish_reason) == (wanted.tokens, wanted.finish_reason)
+            assert got.logprob == pytest.approx(wanted.logprob, abs=1e-4)
+            steps = torch.stack(reference_logits).unflatten(0, (-1, len(packed)))
+            torch.testing.assert_close(torch.stack(recorded[number]), steps, atol=1e-4, rtol=0)
 
-        def note(module: Any, args: Any, kwargs: Any) -> None:
-            lengths.append(kwargs["input_ids"].shape[1])
-
-        model.base_model.register_forward_pre_hook(note, with_kwargs=True)
-        return lengths
-
-    return watch
+    return compared
 
 
 @pytest.fixture(scope="session")
@@ -109,3 +127,12 @@ def plain_copy() -> Callable[[PreTrainedModel], PreTrainedModel]:
         return twin
 
     return copied
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """Tiny tensors gain nothing from threads, which wait for each other on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

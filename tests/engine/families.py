@@ -21,7 +21,9 @@ from transformers import (
 from common.methods import METHODS
 from common.prompts import Template
 from worker.engine.engine import Request
-from worker.engine.layout import Pieces
+from worker.engine.layout import PackedPrompt, Pieces
+from worker.engine.reference import reference_prompts
+from worker.engine.tokenise import PromptTokenizer
 
 VOCABULARY, PAD, BOS, EOS = 307, 0, 1, 2
 
@@ -40,6 +42,10 @@ FEW_SHOT = (("who is it?", "Ann"), ("where is it?", "Rome"))
 SAMPLES = (
     ("what is 7?", "name the 7", "is 7 it, or not?"),
     ("who wrote it?", "the one who wrote it is", "wrote by?"),
+)
+MANY = tuple(
+    (f"who is {name}?", f"{name} is the name of", "tell me " * i + name)
+    for i, name in enumerate(["7", "Ann", "Rome", "it", "the one", "me, or not", "who"])
 )
 
 
@@ -100,6 +106,27 @@ def make_request(*methods: str, **changes: Any) -> Request:
         "max_new_tokens": 5,
     }
     return Request(**options | changes)
+
+
+def watch_fed_tokens(model: PreTrainedModel) -> list[int]:
+    """A list that grows by the number of tokens of every call to the model's body."""
+    lengths: list[int] = []
+
+    def note(module: Any, args: Any, kwargs: Any) -> None:
+        lengths.append(kwargs["input_ids"].shape[1])
+
+    model.base_model.register_forward_pre_hook(note, with_kwargs=True)
+    return lengths
+
+
+def packed_prompts(tokenizer: Any, samples: Any, request: Request) -> list[list[PackedPrompt]]:
+    """By the reference: the streams' prompts of every answer of a one-method request."""
+    prompts = PromptTokenizer(tokenizer)
+    found: list[list[PackedPrompt]] = []
+    for wordings in samples:
+        pieces = prompts.pieces(wordings, request.template, request.few_shot)
+        found += reference_prompts(pieces, request.methods[0], request.layout, request.positions)
+    return found
 
 
 def make_pieces(lengths: tuple[int, ...], bos: bool, prefix: int = 7, seed: int = 0) -> Pieces:

@@ -1,0 +1,43 @@
+"""Fixtures of the tests of `common`: stores on two file systems, small batches, a server."""
+
+import os
+from pathlib import Path
+
+import pytest
+from storekit import local_store, memory_store
+
+from common.ledger import Ledger
+from common.store import Location, merge, runs
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("SELF_ENSEMBLE_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Location:
+    return local_store(tmp_path)
+
+
+@pytest.fixture(params=["local", "memory"])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
+    return local_store(tmp_path) if request.param == "local" else memory_store()
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of 4 samples and windows of 8, so that small runs cross every border."""
+    monkeypatch.setattr(runs, "INPUT_BATCH_ROWS", 4)
+    monkeypatch.setattr(merge, "INPUT_BATCH_ROWS", 4)
+    monkeypatch.setattr(merge, "WINDOW_ROWS", 8)
+
+
+@pytest.fixture
+def ledger(broker_url: str) -> Ledger:
+    """An empty ledger, in a database of the server that no other test uses."""
+    ledger = Ledger.connect(f"{broker_url.removesuffix('/0')}/7")
+    ledger._redis.flushdb()
+    return ledger

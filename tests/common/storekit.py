@@ -1,0 +1,129 @@
+"""Building blocks for tests that need a store: samples, runs, parts, places to put them.
+
+Also used by tests/producer. Everything here goes through the product's own functions.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from fsspec.implementations.memory import MemoryFileSystem
+from pyarrow import fs
+
+from common.prompts import QUESTION_ANSWERING
+from common.run import RunKey, RunSpec
+from common.schema import Answer, Sample
+from common.store import Location, PartInfo, Run
+from common.store.parts import write_part
+from common.store.runs import InputWriter
+
+WEIGHTS = "hub:owner/model@0123456"
+
+
+def make_spec(**changes: Any) -> RunSpec:
+    """A valid spec; `changes` replace fields."""
+    fields = {
+        "dataset": "quiz",
+        "dataset_sha256": "d" * 64,
+        "num_samples": 7,
+        "model": "owner/model",
+        "model_source": "owner/model",
+        "method": "origin",
+        "num_paraphrases": 1,
+        "layout": None,
+        "positions": None,
+        "template": QUESTION_ANSWERING,
+        "few_shot": (("what is ice?", "water"),),
+        "max_new_tokens": 20,
+        "dtype": "float32",
+    }
+    return RunSpec.model_validate(fields | changes)
+
+
+def make_samples(count: int, wordings: int = 1) -> list[Sample]:
+    return [
+        Sample(f"id{i}", tuple(f"question {i}.{w}?" for w in range(wordings)), (f"gold {i}", "x"))
+        for i in range(count)
+    ]
+
+
+def make_run(location: Location, count: int = 7, name: str = "origin", **changes: Any) -> Run:
+    """A run that exists, with `count` frozen samples and no part yet."""
+    wordings = changes.get("num_paraphrases", 1)
+    with InputWriter(location, ".staging/input.arrow") as writer:
+        for sample in make_samples(count, wordings):
+            writer.add(sample)
+    spec = make_spec(num_samples=count, dataset_sha256=writer.sha256, **changes)
+    run = Run(location, RunKey(spec.dataset, "owner--model", name))
+    run.create(spec, writer.path, {"host": "here"})
+    return Run(location, run.key)
+
+
+def make_info(run: Run, rows: Iterable[int], **changes: Any) -> PartInfo:
+    fields = {
+        "rows": tuple(rows),
+        "failed": (),
+        "fingerprint": run.record.fingerprint,
+        "model_identity": WEIGHTS,
+        "started": 100.0,
+        "finished": 102.0,
+        "choices": {"device": "cpu"},
+        "reasons": {"device": "torch sees no GPU"},
+        "counts": {},
+        "worker": "tester",
+    }
+    return PartInfo.model_validate(fields | changes)
+
+
+def make_answer(run: Run, row: int, wording: int = 0, error: str | None = None) -> Answer:
+    """What a worker would write for a row; the prediction tells the row and wording."""
+    sample = run.read_samples([row])[0]
+    asked: dict[str, Any] = {}
+    if run.method.row_per_wording:
+        text = sample.paraphrases[wording]
+        asked = {"paraphrase": text, "prompt": f"Q: {text}\nA:"}
+    if error is not None:
+        return Answer(row, wording, sample.uuid, error=error, **asked)
+    said = f"answer {row}.{wording}"
+    return Answer(
+        row, wording, sample.uuid, prediction=said, generation=f" {said}\n",
+        tokens=[row, wording], logprob=-0.5 * row, finish_reason="newline", **asked,
+    )  # fmt: skip
+
+
+def put_part(run: Run, rows: Iterable[int], failed: Iterable[int] = (), **changes: Any) -> str:
+    """Write a part as a worker does; returns its path inside the store."""
+    rows, failed = sorted(rows), sorted(failed)
+    wordings = range(run.spec.num_paraphrases if run.method.row_per_wording else 1)
+    answers = [
+        make_answer(run, row, w, "it broke" if row in failed else None)
+        for row in rows
+        for w in wordings
+    ]
+    return write_part(run, make_info(run, rows, failed=tuple(failed), **changes), answers)
+
+
+def shards(rows: Iterable[int], size: int) -> list[list[int]]:
+    rows = list(rows)
+    return [rows[i : i + size] for i in range(0, len(rows), size)]
+
+
+def local_store(folder: Path) -> Location:
+    return Location.open(str(folder / "store"))
+
+
+def memory_store() -> Location:
+    """A file system that is not the local disk: what S3 is to the store, without a network."""
+    memory = MemoryFileSystem()
+    memory.store, memory.pseudo_dirs = {}, [""]
+    handler = fs.FSSpecHandler(memory)
+    return Location(fs.PyFileSystem(handler), "/bucket/runs", "memory://bucket/runs")
+
+
+def read_feather(run: Run) -> pa.Table:
+    return run.location.open_arrow(run.feather).read_all()
+
+
+def all_files(location: Location) -> list[str]:
+    return location.list("", recursive=True)

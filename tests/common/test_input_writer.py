@@ -1,0 +1,115 @@
+"""common.store.runs: freezing samples: what the hash depends on, streaming, whole or nothing."""
+
+import pytest
+from storekit import all_files, make_samples
+
+from common.schema import INPUT_SCHEMA, Sample
+from common.store import runs
+from common.store.runs import INPUT_BATCH_ROWS, InputWriter
+
+SAMPLES = make_samples(7, wordings=3)
+
+
+def freeze(location, samples, path="frozen.arrow"):
+    with InputWriter(location, path) as writer:
+        for sample in samples:
+            writer.add(sample)
+    return writer
+
+
+def batch_lengths(location, path="frozen.arrow"):
+    reader = location.open_arrow(path)
+    return [len(reader.get_batch(i)) for i in range(reader.num_record_batches)]
+
+
+def test_samples_come_back_as_they_went_in(any_store):
+    writer = freeze(any_store, SAMPLES)
+    table = any_store.open_arrow("frozen.arrow").read_all()
+    assert table.schema.equals(INPUT_SCHEMA)
+    rows = [
+        Sample(r["uuid"], tuple(r["paraphrases"]), tuple(r["answers"])) for r in table.to_pylist()
+    ]
+    assert rows == SAMPLES
+    assert writer.num_samples == 7
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 8])
+def test_the_hash_does_not_depend_on_batches(store, monkeypatch, size):
+    expected = freeze(store, SAMPLES).sha256
+    monkeypatch.setattr(runs, "INPUT_BATCH_ROWS", size)
+    assert freeze(store, SAMPLES).sha256 == expected
+    assert max(batch_lengths(store)) == min(size, 7)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        SAMPLES[::-1],
+        SAMPLES[:6],
+        [*SAMPLES, SAMPLES[0]],
+        [Sample("other", *list(vars(SAMPLES[0]).values())[1:]), *SAMPLES[1:]],
+        [Sample("id0", SAMPLES[0].paraphrases[:2], SAMPLES[0].answers), *SAMPLES[1:]],
+        [Sample("id0", SAMPLES[0].paraphrases, ("x", "gold 0")), *SAMPLES[1:]],
+    ],
+    ids=["order", "fewer", "more", "uuid", "wordings", "order of answers"],
+)
+def test_the_hash_changes_with_content_and_order(store, other):
+    assert freeze(store, other).sha256 != freeze(store, SAMPLES).sha256
+
+
+def test_the_hash_tells_where_one_text_ends_and_the_next_begins(store):
+    pairs = [("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ('a","b', "c")]
+    hashes = {freeze(store, [Sample("u", wordings, ("x",))]).sha256 for wordings in pairs}
+    assert len(hashes) == len(pairs)
+
+
+def test_samples_are_written_a_batch_at_a_time(store):
+    freeze(store, make_samples(2 * INPUT_BATCH_ROWS + 13))
+    assert batch_lengths(store) == [INPUT_BATCH_ROWS, INPUT_BATCH_ROWS, 13]
+
+
+def test_no_more_than_a_batch_is_held_in_memory(store, small_batches):
+    with InputWriter(store, "frozen.arrow") as writer:
+        held = []
+        for sample in make_samples(11):
+            writer.add(sample)
+            held.append(len(writer._rows))
+    assert held == [1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]
+    assert batch_lengths(store) == [4, 4, 3]
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_an_exception_while_samples_come_leaves_nothing(any_store, small_batches, count):
+    def stop_in_the_middle():
+        with InputWriter(any_store, "frozen.arrow") as writer:
+            for sample in make_samples(count):
+                writer.add(sample)
+            raise RuntimeError("the source broke")
+
+    with pytest.raises(RuntimeError, match="the source broke"):
+        stop_in_the_middle()
+    assert all_files(any_store) == []
+
+
+def test_an_exception_while_the_last_samples_are_written_leaves_nothing(any_store, monkeypatch):
+    """As when the disk is full at the end: the last batch is written as the block ends."""
+
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
+
+    def freeze_on_a_full_disk():
+        with InputWriter(any_store, "frozen.arrow") as writer:
+            writer.add(SAMPLES[0])
+            monkeypatch.setattr(InputWriter, "_flush", no_space)
+
+    with pytest.raises(OSError, match="No space left") as error:
+        freeze_on_a_full_disk()
+    # The exception is still held: nothing is left to the garbage collector.
+    assert error.value.errno == 28
+    assert all_files(any_store) == []
+
+
+def test_no_samples_make_an_empty_file_of_the_same_schema(store):
+    assert freeze(store, []).num_samples == 0
+    table = store.open_arrow("frozen.arrow").read_all()
+    assert table.equals(INPUT_SCHEMA.empty_table())

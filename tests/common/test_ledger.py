@@ -1,0 +1,103 @@
+"""common.ledger: hints and flags on a real server of the kind that is used."""
+
+import pytest
+import redis
+
+from common.broker import KEY_PREFIX
+from common.ledger import Ledger
+
+RUN, OTHER = "webqa/m/origin", "webqa/m/avg-5"
+
+
+def test_rows_noted_twice_count_once(ledger):
+    assert ledger.mark_done(RUN, [0, 1, 2]) == 3
+    assert ledger.mark_done(RUN, [2, 1]) == 3
+    assert ledger.mark_done(RUN, [2, 100_003]) == 4
+
+
+def test_runs_are_counted_apart(ledger):
+    ledger.mark_done(RUN, [0, 1, 2])
+    assert ledger.mark_done(OTHER, [7]) == 1
+
+
+@pytest.mark.parametrize("held", [[], [4], [0, 1, 9]])
+def test_to_begin_is_to_know_what_the_store_holds_and_no_more(ledger, held):
+    ledger.mark_done(RUN, [2, 3, 5])
+    ledger.begin(RUN, held)
+    assert ledger.mark_done(RUN, [6]) == len(held) + 1
+
+
+def test_to_begin_lifts_a_halt_and_forgets_attempts_of_this_run_alone(ledger):
+    for run in (RUN, OTHER):
+        ledger.halt(run, "other weights")
+        ledger.start_attempt(run, "0-63")
+    ledger.begin(RUN, [])
+    assert ledger.halted(RUN) is None
+    assert ledger.halted(OTHER) == "other weights"
+    assert ledger.start_attempt(RUN, "0-63") == 1
+    assert ledger.start_attempt(OTHER, "0-63") == 2
+
+
+def test_a_halted_run_tells_the_last_reason(ledger):
+    assert ledger.halted(RUN) is None
+    ledger.halt(RUN, "first")
+    ledger.halt(RUN, "Gewichte ≠ gepinnt")
+    assert ledger.halted(RUN) == "Gewichte ≠ gepinnt"
+    assert ledger.halted(OTHER) is None
+
+
+def test_attempts_are_counted_by_shard_until_one_is_finished(ledger):
+    assert [ledger.start_attempt(RUN, "a") for _ in range(3)] == [1, 2, 3]
+    assert ledger.start_attempt(RUN, "b") == 1
+    assert ledger.start_attempt(OTHER, "a") == 1
+    ledger.finish_attempt(RUN, "a")
+    ledger.finish_attempt(RUN, "never started")
+    assert ledger.start_attempt(RUN, "a") == 1
+    assert ledger.start_attempt(RUN, "b") == 2
+
+
+def test_waiting_counts_what_is_queued_and_what_is_in_work(ledger):
+    assert ledger.waiting([]) == ledger.waiting(["model.a", "model.b"]) == 0
+    for queue in ("model.a", "model.a", "model.b", "model.c"):
+        ledger._redis.rpush(KEY_PREFIX + queue, "{}")
+    ledger._redis.hset(KEY_PREFIX + "unacked", "tag", "{}")
+    assert ledger.waiting(["model.a", "model.b"]) == 4
+    assert ledger.waiting([]) == 1
+
+
+def test_everything_that_is_noted_is_forgotten_some_day(ledger):
+    ledger.begin(RUN, [])
+    ledger.mark_done(RUN, [0])
+    ledger.halt(RUN, "x")
+    ledger.start_attempt(RUN, "a")
+    keys = ledger._redis.keys("*")
+    assert len(keys) == 3
+    assert all(key.startswith(KEY_PREFIX.encode()) for key in keys)
+    assert all(ledger._redis.ttl(key) > 24 * 3600 for key in keys)
+
+
+def test_rows_taken_over_from_the_store_are_forgotten_some_day_too(ledger):
+    ledger.begin(RUN, [0, 1, 2])
+    assert ledger._redis.ttl(f"{KEY_PREFIX}done:{RUN}") > 0
+
+
+def test_to_connect_sends_nothing():
+    Ledger.connect("redis://:pw@127.0.0.1:1/0")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda ledger: ledger.waiting([]),
+        lambda ledger: ledger.begin(RUN, []),
+        lambda ledger: ledger.mark_done(RUN, [0]),
+        lambda ledger: ledger.halted(RUN),
+        lambda ledger: ledger.start_attempt(RUN, "a"),
+    ],
+    ids=["waiting", "begin", "mark_done", "halted", "start_attempt"],
+)
+def test_a_wrong_password_is_an_error_of_redis_and_never_an_answer(broker_url, call, monkeypatch):
+    monkeypatch.setattr("redis.retry.sleep", lambda seconds: None)
+    wrong = broker_url.replace("redis://:", "redis://:not-")
+    with pytest.raises(redis.RedisError):
+        call(Ledger.connect(wrong))

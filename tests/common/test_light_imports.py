@@ -1,0 +1,60 @@
+"""What a fresh interpreter loads for `common` and for the producer: nothing heavy."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "transformers", "accelerate", "gguf")
+
+
+def modules_of(package):
+    for path in sorted((ROOT / package).rglob("*.py")):
+        if path.stem == "__main__":
+            continue
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def loaded_after(code):
+    """Top-level names of every module a fresh interpreter has after running `code`."""
+    report = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{report}"],
+        capture_output=True, text=True, check=True, cwd=ROOT, timeout=60,
+    )  # fmt: skip
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_the_report_sees_what_is_loaded():
+    assert "celery" in loaded_after("import celery")
+
+
+def test_all_of_common_loads_neither_torch_nor_transformers_nor_celery():
+    loaded = loaded_after("\n".join(f"import {name}" for name in modules_of("common")))
+    assert "pyarrow" in loaded
+    assert not loaded & {*HEAVY, "celery", "kombu", "producer", "worker", "datasets"}
+
+
+def test_all_of_the_producer_loads_neither_torch_nor_transformers():
+    loaded = loaded_after("\n".join(f"import {name}" for name in modules_of("producer")))
+    assert "celery" in loaded
+    assert not loaded & {*HEAVY, "worker"}
+
+
+@pytest.mark.parametrize("module", ["producer.cli", "producer.options"])
+def test_what_help_needs_loads_no_library_but_click(module):
+    loaded = loaded_after(f"import {module}")
+    assert "click" in loaded
+    assert not loaded & {*HEAVY, "celery", "pyarrow", "datasets", "numpy", "redis", "rich"}
+
+
+def test_the_hub_library_is_loaded_by_the_data_set_that_needs_it_alone():
+    assert "datasets" not in loaded_after(
+        "import producer.session, producer.publish\n"
+        "from producer.sources import open_source\n"
+        "next(open_source('webqa_mini', None).samples())"
+    )
+    assert not loaded_after("import datasets") & set(HEAVY)

@@ -1,0 +1,98 @@
+"""common.run: the fingerprint changes with every field of a spec, and with nothing else."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+from storekit import make_spec
+
+from common.config import Settings
+from common.run import RunSpec
+
+CHANGES = {
+    "dataset": "other",
+    "dataset_sha256": "e" * 64,
+    "num_samples": 8,
+    "model": "owner/other",
+    "model_source": "/models/other",
+    "method": "avg",
+    "num_paraphrases": 3,
+    "layout": "shared",
+    "positions": "aligned",
+    "template": {"instruction": "Be brief."},
+    "few_shot": (),
+    "max_new_tokens": 21,
+    "dtype": "auto",
+    "semantics": 2,
+}
+
+
+def test_the_table_above_changes_every_field():
+    assert set(CHANGES) == set(RunSpec.model_fields)
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_the_fingerprint_changes_with_each_field(field):
+    assert make_spec(**{field: CHANGES[field]}).fingerprint != make_spec().fingerprint
+
+
+@pytest.mark.parametrize("part", ["instruction", "question", "cue"])
+def test_the_fingerprint_changes_with_each_part_of_the_template(part):
+    template = make_spec().template.model_copy(update={part: "Frage: "})
+    assert make_spec(template=template).fingerprint != make_spec().fingerprint
+
+
+def test_the_fingerprint_changes_with_the_order_of_the_examples():
+    pair = [("a?", "b"), ("c?", "d")]
+    fingerprints = {make_spec(few_shot=f).fingerprint for f in (pair, pair[::-1])}
+    assert len(fingerprints) == 2
+
+
+def test_the_fingerprint_of_a_known_spec_stays_what_it_was():
+    """Another value here means that every run made before would be refused."""
+    expected = "7fc3c4ed934d306933377d59e459777c32baa2e3e498a3e9ba730c061fab0149"
+    assert make_spec().fingerprint == expected
+
+
+def test_a_spec_read_back_from_json_has_the_same_fingerprint():
+    spec = make_spec(few_shot=(("où?", "là"),), layout="concat", positions="sequential")
+    shuffled = dict(reversed(json.loads(spec.model_dump_json()).items()))
+    assert RunSpec.model_validate(shuffled).fingerprint == spec.fingerprint
+
+
+def test_nothing_about_execution_is_in_a_spec():
+    assert not set(RunSpec.model_fields) & set(Settings.model_fields)
+    for name in ("shard_size", "batch_size", "device", "workers", "package_version"):
+        with pytest.raises(ValidationError, match="Extra inputs"):
+            make_spec(**{name: 3})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("num_samples", 0), ("num_paraphrases", 0), ("num_paraphrases", 65), ("max_new_tokens", 0),
+     ("layout", "ring"), ("positions", "random"), ("dtype", "int8")],
+)  # fmt: skip
+def test_a_spec_that_cannot_be_run_cannot_be_made(field, value):
+    with pytest.raises(ValidationError, match=field):
+        make_spec(**{field: value})
+
+
+def test_equal_specs_have_no_differences():
+    assert make_spec().differences(make_spec()) == {}
+
+
+def test_differences_give_each_field_with_both_values_in_order():
+    changed = make_spec(dtype="auto", max_new_tokens=21)
+    expected = {"max_new_tokens": (20, 21), "dtype": ("float32", "auto")}
+    assert make_spec().differences(changed) == expected
+    assert changed.differences(make_spec()) == {k: v[::-1] for k, v in expected.items()}
+
+
+@pytest.mark.parametrize("field", ["method", "num_paraphrases", "layout", "dataset_sha256"])
+def test_runs_that_differ_in_what_is_fused_share_a_prefill(field):
+    assert make_spec(**{field: CHANGES[field]}).engine_options() == make_spec().engine_options()
+
+
+@pytest.mark.parametrize("field", ["model", "model_source", "dtype", "template", "few_shot"])
+def test_runs_that_differ_in_the_prompt_or_the_model_share_none(field):
+    assert make_spec(**{field: CHANGES[field]}).engine_options() != make_spec().engine_options()

@@ -1,0 +1,14 @@
+"""The examples in the engine's docstrings are true."""
+
+import doctest
+
+import pytest
+
+from worker.engine import layout, masks, tokenise
+
+
+@pytest.mark.parametrize("module", [layout, masks, tokenise], ids=lambda module: module.__name__)
+def test_examples_in_docstrings_hold(module):
+    results = doctest.testmod(module)
+    assert results.attempted > 0
+    assert results.failed == 0

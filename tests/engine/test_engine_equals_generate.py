@@ -1,0 +1,63 @@
+"""With one wording the engine gives what transformers' own greedy `generate` gives."""
+
+from dataclasses import replace
+from itertools import product
+
+import torch
+from families import MANY, make_request
+
+from common.methods import METHODS
+from worker.engine.attention import FlexKernel
+from worker.engine.layout import pack_plain
+from worker.engine.tokenise import PromptTokenizer
+
+NEW_TOKENS = 11
+
+
+def generate(model, tokenizer, wording, request):
+    """What `generate` adds to the plain prompt."""
+    pieces = PromptTokenizer(tokenizer).pieces([wording], request.template, request.few_shot)
+    ids = torch.tensor([pack_plain(pieces, 0).tokens])
+    with torch.inference_mode():
+        output = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=request.max_new_tokens,
+            do_sample=False,
+        )
+    return tuple(output[0, ids.shape[1] :].tolist())
+
+
+def test_flex_attention_over_one_wording_equals_origin_and_generate(
+    make_engine, tokenizers, plain_copy, family, bos
+):
+    engine = make_engine(family, bos)
+    model = plain_copy(engine.model)
+    request = make_request(num_wordings=1, max_new_tokens=NEW_TOKENS)
+    wanted = [generate(model, tokenizers[bos], sample[0], request) for sample in MANY]
+    for layout, positions in product(["concat", "shared"], ["sequential", "aligned"]):
+        request = replace(request, layout=layout, positions=positions)
+        for answer, tokens in zip(engine.answer(MANY, request), wanted, strict=True):
+            for method in METHODS:
+                (got,) = answer[method]
+                assert got.tokens == tokens[: len(got.tokens)]
+                assert got.finish_reason != "length" or len(got.tokens) == NEW_TOKENS
+
+
+def test_each_stream_of_per_prompt_equals_generate(make_engine, tokenizers, plain_copy, bos):
+    request = make_request("per_prompt", max_new_tokens=NEW_TOKENS)
+    engine = make_engine("mistral", bos, engine={"kernel": FlexKernel()})
+    model = plain_copy(engine.model)
+    for wordings, answer in zip(MANY, engine.answer(MANY, request), strict=True):
+        for wording, got in zip(wordings, answer["per_prompt"], strict=True):
+            wanted = generate(model, tokenizers[bos], wording, request)
+            assert got.tokens == wanted[: len(got.tokens)]
+
+
+def test_greedy_answers_of_the_tiny_models_vary(make_engine, family):
+    """So that the comparisons above compare something."""
+    request = make_request("origin", max_new_tokens=NEW_TOKENS)
+    answers = make_engine(family).answer(MANY, request)
+    tokens = {answer["origin"][0].tokens for answer in answers}
+    assert len(tokens) >= 5
+    assert all(len(set(answer)) > 2 for answer in tokens)

@@ -1,0 +1,62 @@
+"""Fusion against probabilities worked out by hand."""
+
+import math
+
+import pytest
+import torch
+
+from common.methods import METHODS
+from worker.engine.fusion import FUSIONS, max_probability, mean_logits, own
+
+# Two streams over three tokens. exp of the rows: (1, 2, 5) sums to 8 and (6, 3, 3) to 12.
+STREAMS = [[1.0, 2.0, 5.0], [6.0, 3.0, 3.0]]
+
+
+def logits_of(rows):
+    return torch.tensor(rows).log()[None]
+
+
+def test_own_gives_the_log_probabilities_of_its_stream():
+    scores = own(logits_of(STREAMS[:1]))
+    torch.testing.assert_close(scores.exp(), torch.tensor([[1 / 8, 2 / 8, 5 / 8]]))
+
+
+def test_mean_of_logits_is_the_normalised_geometric_mean():
+    weights = [math.sqrt(6), math.sqrt(6), math.sqrt(15)]
+    scores = mean_logits(logits_of(STREAMS))
+    wanted = torch.tensor([[w / sum(weights) for w in weights]])
+    torch.testing.assert_close(scores.exp(), wanted)
+
+
+def test_max_takes_each_tokens_largest_probability():
+    scores = max_probability(logits_of(STREAMS))
+    torch.testing.assert_close(scores.exp(), torch.tensor([[6 / 12, 3 / 12, 5 / 8]]))
+
+
+def test_max_compares_probabilities_and_not_logits():
+    loud = [[100.0, 100.0, 100.0], [1.0, 98.0, 1.0]]
+    assert max_probability(logits_of(loud)).argmax() == 1
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+def test_equal_streams_fuse_to_their_own_distribution(name):
+    logits = torch.randn(5, 1, 17, generator=torch.Generator().manual_seed(3))
+    streams = logits.expand(5, 1 if name == "own" else 7, 17)
+    torch.testing.assert_close(FUSIONS[name](streams), logits[:, 0].log_softmax(-1))
+
+
+@pytest.mark.parametrize("name", ["mean_logits", "max_probability"])
+def test_the_order_of_streams_does_not_matter(name):
+    logits = torch.randn(3, 5, 17, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(FUSIONS[name](logits.flip(1)), FUSIONS[name](logits))
+
+
+@pytest.mark.parametrize("name", ["mean_logits", "max_probability"])
+def test_ensembles_of_a_batch_do_not_mix(name):
+    logits = torch.randn(3, 5, 17, generator=torch.Generator().manual_seed(3))
+    alone = torch.cat([FUSIONS[name](one[None]) for one in logits])
+    torch.testing.assert_close(FUSIONS[name](logits), alone)
+
+
+def test_every_fusion_a_method_names_exists():
+    assert {method.fusion for method in METHODS.values()} <= set(FUSIONS)

@@ -1,0 +1,117 @@
+"""Plans: they see exactly what the packed prompt defines, and compute shared parts once."""
+
+from collections import Counter
+from itertools import product
+
+import pytest
+import torch
+from families import make_pieces, make_request
+
+from worker.engine.engine import plan_sample
+from worker.engine.layout import pack_fused, pack_plain
+from worker.engine.masks import generate_isolated_visibility
+from worker.engine.plan import Cutter, Segment, View, distinct_segments, plan_stream, unshifted
+
+LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
+
+
+def defined(prompt, visible):
+    """Each token the tail sees, with all it sees: (token, position) pairs, by the definition."""
+    tokens, groups = list(zip(prompt.tokens, prompt.positions, strict=True)), prompt.group_ids
+    seen = Counter()
+    for q, token in enumerate(tokens[:-1]):
+        if visible[groups[-1], groups[q]]:
+            keys = [tokens[k] for k in range(q + 1) if visible[groups[q], groups[k]]]
+            seen[token, tuple(sorted(keys))] += 1
+    return seen
+
+
+def planned(stream):
+    """The same of a planned stream."""
+    seen = Counter()
+    for view in stream.views:
+        before = [t for s in view.segment.sees for t in tokens_of(s, view.shift)]
+        own = tokens_of(view.segment, view.shift)
+        for i, token in enumerate(own):
+            seen[token, tuple(sorted(before + own[: i + 1]))] += 1
+    return seen
+
+
+def tokens_of(segment, shift):
+    return [(token, segment.start + shift + i) for i, token in enumerate(segment.tokens)]
+
+
+def make_table(name, num_segments):
+    visible = generate_isolated_visibility(num_segments)
+    if name == "all_see_all":
+        visible[:] = True
+    if name == "one_left_out":
+        visible[-1, 2] = False
+    return visible
+
+
+@pytest.mark.parametrize("cut", [0, 5, 7], ids="cut_at_{}".format)
+@pytest.mark.parametrize("movable", [False, True], ids=["fixed", "movable"])
+@pytest.mark.parametrize("table", ["isolated", "all_see_all", "one_left_out"])
+@pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
+def test_a_stream_sees_what_the_packed_prompt_defines(bos, layout, positions, table, movable, cut):
+    pieces = make_pieces((3, 11, 6), bos)
+    prompt = pack_fused(pieces, layout, positions)
+    visible = make_table(table, prompt.num_segments)
+    cutter = Cutter((pieces.bos, pieces.prefix[:cut]), movable)
+    stream = plan_stream(prompt, visible, cutter, pieces.segments)
+    assert planned(stream) == defined(prompt, visible)
+    assert (stream.token, stream.position) == (prompt.tokens[-1], prompt.positions[-1])
+
+
+def test_segments_come_after_those_they_see_and_only_once(bos):
+    plans = [plan_of((4, 9, 2), bos, make_request(layout=layout)) for layout, _ in LAYOUTS]
+    segments = distinct_segments([s for plan in plans for s in plan.streams])
+    assert len(set(segments)) == len(segments)
+    for number, segment in enumerate(segments):
+        assert set(segment.sees) <= set(segments[:number])
+
+
+def test_unshifting_moves_a_segment_with_all_it_sees():
+    first = Segment((1, 2), 0)
+    second = Segment((3,), 2, (first,))
+    moved = Segment((1, 2), 5)
+    assert unshifted(View(second, 5)) == View(Segment((3,), 7, (moved,)), 0)
+
+
+def plan_of(lengths, bos, request, seed=0):
+    pieces = make_pieces(lengths, bos, seed=seed)
+    return plan_sample(pieces, request, Cutter((pieces.bos, pieces.prefix), True))
+
+
+@pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
+def test_methods_that_decode_each_wording_share_their_streams(bos, layout, positions):
+    options = {"layout": layout, "positions": positions}
+    alone = plan_of((4, 9, 2), bos, make_request("per_prompt", **options))
+    together = plan_of((4, 9, 2), bos, make_request("per_prompt", "avg", "max", **options))
+    assert set(together.streams) == set(alone.streams)
+
+
+def test_equal_wordings_are_one_ensemble_but_answer_twice(bos):
+    pieces = make_pieces((5,), bos)
+    twice = pieces.__class__(
+        pieces.bos, pieces.prefix, pieces.segments * 2, pieces.cue, pieces.prompts * 2
+    )
+    plan = plan_sample(twice, make_request("per_prompt"), Cutter((), True))
+    assert len(plan.ensembles) == 1
+    assert plan.by_method["per_prompt"] == plan.ensembles * 2
+
+
+def test_origin_asks_for_the_first_wording_alone(bos):
+    plan = plan_of((4, 9, 2), bos, make_request("origin"))
+    pieces = make_pieces((4, 9, 2), bos)
+    cutter = Cutter((pieces.bos, pieces.prefix), True)
+    wanted = plan_stream(pack_plain(pieces, 0), generate_isolated_visibility(1), cutter)
+    assert plan.streams == [wanted]
+
+
+def test_equal_segments_hash_alike():
+    tokens = tuple(torch.arange(9).tolist())
+    pair = [Segment(tokens, 2, (Segment((1,), 0),)) for _ in range(2)]
+    assert hash(pair[0]) == hash(pair[1])
+    assert len(set(pair)) == 1

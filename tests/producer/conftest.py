@@ -1,0 +1,114 @@
+"""Fixtures of the tests of `producer`: question files, requests, the command in this process."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+# What the tests of `common` build runs and parts with serves here too.
+sys.path.insert(0, str(Path(__file__).parents[1] / "common"))
+
+from common.store import Location
+from producer.cli import main
+from producer.enqueue import EnqueueRequest
+
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("SELF_ENSEMBLE_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Location:
+    return Location.open(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def jsonl(tmp_path: Path) -> Callable[..., Path]:
+    """Write rows to a JSONL file."""
+
+    def write(rows: Rows, name: str = "questions.jsonl") -> Path:
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def quiz(jsonl: Callable[..., Path]) -> Path:
+    """Eleven questions with three wordings each, the question included."""
+    rows = [
+        {
+            "question": f"question {i}?",
+            "paraphrases": [f"{i} asked so?", f"or is {i} asked so?"],
+            "answers": [f"gold {i}"],
+        }
+        for i in range(11)
+    ]
+    return jsonl(rows, "quiz.jsonl")
+
+
+@pytest.fixture
+def ask(quiz: Path) -> Callable[..., EnqueueRequest]:
+    """A request for the quiz, without examples; `changes` replace what is asked."""
+
+    def make(**changes: Any) -> EnqueueRequest:
+        fields: dict[str, Any] = {
+            "dataset": "quiz",
+            "data": quiz,
+            "few_shot": None,
+            "num_few_shot": 0,
+            "model": "owner/model",
+            "methods": ("avg",),
+            "num_paraphrases": 3,
+            "layout": "concat",
+            "positions": None,
+            "max_new_tokens": 20,
+            "max_samples": None,
+            "shard_size": 4,
+            "dtype": "float32",
+            "overwrite": False,
+        }
+        return EnqueueRequest(**(fields | changes))
+
+    return make
+
+
+class Outcome(NamedTuple):
+    """What a command printed and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Outcome]]:
+    """`producer ARGUMENTS...` through its real entry point, in this process."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["producer", *map(str, arguments)])
+        capfd.readouterr()
+        status = 0
+        try:
+            main()
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        return Outcome(status, *capfd.readouterr())
+
+    yield run
+    signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,93 @@
+"""producer.enqueue.prepare: what is refused is refused before anything is left in the store."""
+
+import json
+
+import pytest
+from storekit import all_files
+
+from common.errors import UsageError
+from common.prompts import QUESTION_ANSWERING
+from common.store.runs import INPUT_BATCH_ROWS
+from producer.enqueue import prepare
+from producer.sources.files import Question
+from producer.sources.source import Source
+
+
+@pytest.mark.parametrize(("wanted", "method"), [(4, "avg"), (64, "flex_attention")])
+def test_too_few_wordings_are_refused_with_the_count_there_is(ask, store, wanted, method):
+    with pytest.raises(UsageError) as refused:
+        prepare(ask(methods=("origin", method), num_paraphrases=wanted), store)
+    message = str(refused.value)
+    assert f"quiz, row 1: {method} was asked for {wanted} wordings" in message
+    assert "the question has 3 in all" in message
+    assert all_files(store) == []
+
+
+def test_the_first_question_with_too_few_wordings_is_named(ask, store, jsonl):
+    rows = [{"question": f"q{i}?", "answers": ["a"], "paraphrases": ["p?"]} for i in range(5)]
+    rows[3]["paraphrases"] = ["q3?"]
+    with pytest.raises(UsageError, match=r"row 4: .* 2 wordings .* has 1 in all"):
+        prepare(ask(data=jsonl(rows), num_paraphrases=2), store)
+    assert all_files(store) == []
+
+
+def test_origin_needs_the_question_alone(ask, store, jsonl):
+    data = jsonl([{"question": "q?", "answers": ["a"]}])
+    (run,) = prepare(ask(data=data, methods=("origin",), num_paraphrases=5), store).runs
+    assert run.read_samples([0])[0].paraphrases == ("q?",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"model": "no such model"}, "not in the registry"),
+        ({"methods": ("avg", "vote")}, "method 'vote' is not known"),
+        ({"dataset": "unknown", "data": None}, "--dataset 'unknown' is not known"),
+        ({"dataset": "../up"}, "letters, digits"),
+        ({"dataset": "a/b"}, "letters, digits"),
+    ],
+)
+def test_a_name_that_cannot_be_used_leaves_nothing(ask, store, changes, reason):
+    with pytest.raises(UsageError, match=reason):
+        prepare(ask(**changes), store)
+    assert all_files(store) == []
+
+
+@pytest.mark.parametrize("number", [1, 8])
+def test_a_bad_question_in_the_middle_leaves_nothing(ask, store, quiz, number):
+    lines = quiz.read_text().splitlines()
+    lines[number - 1] = json.dumps({"question": "q?", "paraphrases": ["a?", "b?"]})
+    quiz.write_text("\n".join(lines))
+    with pytest.raises(UsageError, match=f"quiz.jsonl, row {number}: column 'answers'"):
+        prepare(ask(methods=("origin", "avg", "per_prompt")), store)
+    assert all_files(store) == []
+
+
+def test_a_source_that_is_interrupted_leaves_nothing(ask, store, monkeypatch):
+    """After more questions than are held back, so files have been begun."""
+
+    def questions():
+        for i in range(INPUT_BATCH_ROWS + 3):
+            yield Question(f"q{i}?", ("a",), None, ("b?", "c?"))
+        raise KeyboardInterrupt
+
+    source = Source("quiz", QUESTION_ANSWERING, questions, lambda _: [], 0, "")
+    monkeypatch.setattr("producer.enqueue.open_source", lambda *_: source)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(ask(methods=("origin", "avg")), store)
+    assert all_files(store) == []
+
+
+def test_a_store_that_is_a_file_is_refused_before_the_questions_are_read(ask, tmp_path, store):
+    (tmp_path / "store").write_text("mine")
+    with pytest.raises(UsageError, match="cannot be written"):
+        prepare(ask(data=tmp_path / "nowhere.jsonl"), store)
+    assert (tmp_path / "store").read_text() == "mine"
+
+
+def test_staging_files_of_others_are_left_alone(ask, store):
+    store.write_bytes(".staging/of-somebody.arrow", b"x")
+    prepare(ask(), store)
+    with pytest.raises(UsageError):
+        prepare(ask(max_new_tokens=9), store)
+    assert [p for p in all_files(store) if p.startswith(".")] == [".staging/of-somebody.arrow"]

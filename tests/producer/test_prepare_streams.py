@@ -1,0 +1,46 @@
+"""producer.enqueue.prepare: memory does not grow with the number of questions."""
+
+import tracemalloc
+
+from common.prompts import QUESTION_ANSWERING
+from common.store import Location
+from producer.enqueue import prepare
+from producer.sources.files import Question
+from producer.sources.source import Source
+
+FEW, MANY = 2_000, 20_000
+TEXT = "and so on and on " * 30  # about 500 bytes in each of three wordings
+
+
+def generated(count):
+    def questions():
+        for i in range(count):
+            wordings = tuple(f"{TEXT}{i} wording {w}?" for w in range(2))
+            yield Question(f"{TEXT}{i}?", (f"gold {i}",), None, wordings)
+
+    return Source("endless", QUESTION_ANSWERING, questions, lambda _: [], 0, "")
+
+
+def peak_bytes(request, location, monkeypatch, count):
+    monkeypatch.setattr("producer.enqueue.open_source", lambda name, data: generated(count))
+    tracemalloc.start()
+    try:
+        prepared = prepare(request, location)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert prepared.runs[0].spec.num_samples == count
+    assert sum(len(message.row_numbers()) for message in prepared.messages) == count
+    return peak
+
+
+def test_twenty_thousand_questions_take_hardly_more_memory_than_two_thousand(
+    ask, tmp_path, monkeypatch
+):
+    request = ask(methods=("origin", "avg"), shard_size=64)
+    peaks = {}
+    for count in (FEW, FEW, MANY):  # the first pass also pays for what is imported
+        location = Location.open(str(tmp_path / f"store-{len(list(tmp_path.iterdir()))}"))
+        peaks[count] = peak_bytes(request, location, monkeypatch, count)
+    per_question = (peaks[MANY] - peaks[FEW]) / (MANY - FEW)
+    assert per_question < 60, peaks

@@ -1,0 +1,114 @@
+"""producer.sources.webqa: what is asked of the hub, and what happens when it does not answer."""
+
+import hashlib
+import os
+
+import datasets
+import numpy as np
+import pytest
+
+from common.errors import UsageError
+from producer.sources import open_source
+
+TRAIN = [{"question": f"train {i}?", "answers": [f"t{i}", "other"], "url": ""} for i in range(37)]
+TEST = [{"question": f"test {i}?", "answers": [f"a{i}", "b"], "url": ""} for i in range(7)]
+
+
+@pytest.fixture(autouse=True)
+def _known_hub(monkeypatch):
+    """No test asks a name server; what is said of the network is taken back afterwards."""
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: ["somewhere"])
+    monkeypatch.setenv("HF_HUB_OFFLINE", "")
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Every question to the hub, which holds the rows above."""
+    calls = []
+
+    def load(path, *, split, streaming):
+        calls.append((path, split, streaming))
+        held = datasets.Dataset.from_list({"train": TRAIN, "test": TEST}[split])
+        return held.to_iterable_dataset() if streaming else held
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    return calls
+
+
+def test_nothing_is_fetched_before_it_is_read(asked):
+    source = open_source("webqa", None)
+    source.samples()
+    assert asked == []
+
+
+def test_samples_are_the_test_split_as_a_stream(asked):
+    samples = list(open_source("webqa", None).samples())
+    assert asked == [("stanfordnlp/web_questions", "test", True)]
+    assert [s.paraphrases for s in samples] == [(f"test {i}?",) for i in range(7)]
+    assert samples[3].answers == ("a3", "b")
+    assert samples[3].uuid == hashlib.md5(b"test 3?").hexdigest()
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_examples_are_the_first_of_the_train_split_shuffled_with_seed_42(asked, count):
+    chosen = np.random.default_rng(42).permutation(len(TRAIN))[:count].tolist()
+    examples = open_source("webqa", None).few_shot(count)
+    assert examples == [(f"train {i}?", f"t{i}") for i in chosen]
+    assert asked == [("stanfordnlp/web_questions", "train", False)]
+    library = datasets.Dataset.from_list(TRAIN).shuffle(seed=42).select(range(count))
+    assert [q for q, _ in examples] == library["question"][:]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ConnectionError("no route\nto host"), ValueError("gated"), RuntimeError(), KeyError("x")],
+    ids=lambda e: type(e).__name__,
+)
+@pytest.mark.parametrize("what", ["samples", "few_shot"])
+def test_a_hub_that_does_not_answer_is_one_sentence_that_names_the_way_out(
+    monkeypatch, error, what
+):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    source = open_source("webqa", None)
+    with pytest.raises(UsageError, match=r"web_questions .*--data.*--few-shot") as refused:
+        list(source.samples()) if what == "samples" else source.few_shot(5)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_hub_that_falls_silent_in_the_middle_is_the_same_sentence(monkeypatch):
+    def half(*_, **__):
+        yield TEST[0]
+        raise ConnectionError("read timed out")
+
+    monkeypatch.setattr(datasets, "load_dataset", half)
+    stream = open_source("webqa", None).samples()
+    assert next(stream).paraphrases == ("test 0?",)
+    with pytest.raises(UsageError, match="--data"):
+        next(stream)
+
+
+@pytest.mark.parametrize(("own", "seen"), [(None, "1"), ("0", "0")])
+def test_without_a_network_the_hub_is_not_waited_for_unless_the_person_wants_it(
+    monkeypatch, own, seen
+):
+    def no_name(*_, **__):
+        raise OSError("name or service not known")
+
+    def offline(*_, **__):
+        raise ConnectionError(f"offline is {os.environ.get('HF_HUB_OFFLINE')}")
+
+    monkeypatch.setattr("socket.getaddrinfo", no_name)
+    monkeypatch.setattr(datasets, "load_dataset", offline)
+    if own:
+        monkeypatch.setenv("HF_HUB_OFFLINE", own)
+    with pytest.raises(UsageError, match=f"offline is {seen}"):
+        open_source("webqa", None).few_shot(5)
+
+
+def test_with_a_network_nothing_is_said_of_being_offline(asked):
+    open_source("webqa", None).few_shot(5)
+    assert "HF_HUB_OFFLINE" not in os.environ
