@@ -6,10 +6,10 @@ from storekit import make_info, make_run, put_part, shards
 from common.schema import PART_SCHEMA
 from common.store import Run, list_parts, missing_rows, read_progress
 from common.store.parts import (
-    read_part,
     part_name,
     part_range,
     read_info,
+    read_part,
     write_part,
 )
 
