@@ -13,7 +13,7 @@ from producer.options import broker_option, request_options, store_option
 if TYPE_CHECKING:
     from common.config import Settings
     from common.store import Run
-    from producer.enqueue import EnqueueRequest
+    from producer.request import EnqueueRequest
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -210,7 +210,7 @@ def _settings(store: str | None = None, broker: str | None = None) -> "Settings"
 
 
 def _request(options: dict[str, Any]) -> "EnqueueRequest":
-    from producer.enqueue import EnqueueRequest
+    from producer.request import EnqueueRequest
 
     return EnqueueRequest(**options)
 

@@ -7,8 +7,9 @@ from rich.console import Console
 from common.config import Settings
 from common.ledger import Ledger
 from common.store import Location, Run
-from producer.enqueue import EnqueueRequest, Prepared, missing_messages, prepare
+from producer.enqueue import Prepared, missing_messages, prepare
 from producer.publish import check_broker, publish
+from producer.request import EnqueueRequest
 from producer.summary import answers_table, choices_lines, results_table
 from producer.waiting import Waiter, finish
 

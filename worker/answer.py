@@ -11,7 +11,9 @@ from common.errors import RetryShard, SampleError, StopRun
 from common.methods import get_method
 from common.run import RunSpec
 from common.schema import Answer, Sample
-from worker.engine.engine import Answers, Counts, Engine, Request
+from worker.engine.engine import Engine
+from worker.engine.request import Counts, Request
+from worker.engine.sample import Answers
 from worker.shard import Shard
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ def answer_shard(engine: Engine, shard: Shard, counts: Counts) -> dict[str, list
     request = make_request([run.spec for run in shard.runs])
     wordings = [sample.paraphrases for sample in shard.samples]
     outcomes = answer_bisected(engine, wordings, request, counts)
-    faults = [o for o in outcomes if isinstance(o, Exception) and not isinstance(o, SampleError)]
+    faults = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     if len(faults) == len(outcomes) > 1:
         raise StopRun(f"every sample of a shard failed, the first with {describe(faults[0])}")
     rows: dict[str, list[Answer]] = {}
@@ -84,11 +86,12 @@ def failed_answers(spec: RunSpec, row: int, sample: Sample, error: str) -> list[
 def _answers(
     engine: Engine, spec: RunSpec, row: int, sample: Sample, outcome: Outcome
 ) -> list[Answer]:
-    if isinstance(outcome, Exception):
-        return failed_answers(spec, row, sample, describe(outcome))
+    found = outcome if isinstance(outcome, Exception) else outcome[spec.method]
+    if isinstance(found, Exception):
+        return failed_answers(spec, row, sample, describe(found))
     per_wording = get_method(spec.method).row_per_wording
     answers = []
-    for i, generated in enumerate(outcome[spec.method]):
+    for i, generated in enumerate(found):
         wording = sample.paraphrases[i] if per_wording else None
         text = engine.text(generated)
         answers.append(

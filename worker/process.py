@@ -18,7 +18,7 @@ from common.schema import Answer
 from common.store import Location, PartInfo, Run, merge_run, missing_rows
 from common.store.parts import part_path, write_part
 from worker.answer import answer_shard, failed_answers
-from worker.engine.engine import Counts
+from worker.engine.request import Counts
 from worker.runtime import LoadedEngine, Runtime
 from worker.shard import Shard
 

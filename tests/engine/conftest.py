@@ -22,8 +22,9 @@ from common.models import find_model
 from worker.engine import reference
 from worker.engine.attention import SdpaKernel
 from worker.engine.decode import Batch
-from worker.engine.engine import Engine, Request
+from worker.engine.engine import Engine
 from worker.engine.reference import reference_decode
+from worker.engine.request import Request
 from worker.engine.tokenise import PromptTokenizer
 from worker.weights import Loaded, load_model
 

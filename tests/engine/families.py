@@ -20,9 +20,9 @@ from transformers import (
 
 from common.methods import METHODS
 from common.prompts import Template
-from worker.engine.engine import Request
 from worker.engine.layout import PackedPrompt, Pieces
 from worker.engine.reference import reference_prompts
+from worker.engine.request import Request
 from worker.engine.tokenise import PromptTokenizer
 
 VOCABULARY, PAD, BOS, EOS = 307, 0, 1, 2

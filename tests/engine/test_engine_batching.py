@@ -4,7 +4,8 @@ import pytest
 from families import FAMILIES, MANY, make_request, watch_fed_tokens
 
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel
-from worker.engine.engine import Counts, cut_where_full
+from worker.engine.packing import cut_where_full
+from worker.engine.request import Counts
 
 LAYOUTS = [("concat", "sequential"), ("concat", "aligned"), ("shared", "aligned")]
 

@@ -5,7 +5,7 @@ import torch
 from families import EOS, FAMILIES, MANY, make_request
 
 from worker.engine import decode
-from worker.engine.engine import Counts
+from worker.engine.request import Counts
 from worker.engine.tokenise import PromptTokenizer
 
 STEPS = 13

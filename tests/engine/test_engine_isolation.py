@@ -7,11 +7,11 @@ import torch
 from families import SAMPLES, VOCABULARY, make_config, make_model, make_pieces, make_request
 
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, SdpaKernel, install_attention
-from worker.engine.engine import plan_sample
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.layout import Pieces, pack_fused
 from worker.engine.masks import generate_isolated_visibility
 from worker.engine.plan import Cutter, distinct_segments, plan_stream
+from worker.engine.sample import plan_sample
 
 LENGTHS = (101, 87, 93)
 LAYOUTS = ["concat", "shared"]

@@ -5,7 +5,6 @@ import torch
 from families import make_config, make_model, make_pieces, make_request
 from torch.nn.attention.flex_attention import create_block_mask, create_mask
 
-from worker.engine.engine import plan_sample
 from worker.engine.kv_cache import segment_mask_mod
 from worker.engine.layout import pack_fused
 from worker.engine.masks import (
@@ -16,6 +15,7 @@ from worker.engine.masks import (
 )
 from worker.engine.plan import Cutter, Segment, distinct_segments
 from worker.engine.reference import reference_logits
+from worker.engine.sample import plan_sample
 
 GROUPS = (0, 0, 0, 1, 1, 2, 2, 2, 3)
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from families import make_pieces, make_request
 
-from worker.engine.engine import plan_sample
 from worker.engine.layout import pack_fused, pack_plain
 from worker.engine.masks import generate_isolated_visibility
 from worker.engine.plan import Cutter, Segment, View, distinct_segments, plan_stream, unshifted
+from worker.engine.sample import plan_sample
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
 

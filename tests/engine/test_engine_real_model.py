@@ -11,7 +11,8 @@ from families import make_request
 
 from common.methods import METHODS
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, SdpaKernel
-from worker.engine.engine import Counts, Engine
+from worker.engine.engine import Engine
+from worker.engine.request import Counts
 
 pytestmark = pytest.mark.model
 

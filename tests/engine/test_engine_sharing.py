@@ -7,8 +7,9 @@ prompt is fed by decoding, not by prefill. Prefix and BOS are resident: not coun
 import pytest
 from families import SAMPLES, make_pieces, make_request, watch_fed_tokens
 
-from worker.engine.engine import Counts, plan_sample
 from worker.engine.plan import Cutter, distinct_segments
+from worker.engine.request import Counts
+from worker.engine.sample import plan_sample
 
 PREFIX, CUE = 7, 2
 

@@ -4,7 +4,6 @@ import pytest
 from families import BOS, EOS, FEW_SHOT, SAMPLES, TEMPLATE, VOCABULARY, make_tokenizer
 from tokenizers import processors
 
-from common.errors import SampleError
 from worker.engine.decode import EOS as EOS_STATE
 from worker.engine.decode import NEWLINE, RUNNING
 from worker.engine.layout import pack_plain
@@ -52,14 +51,6 @@ def test_a_plain_prompt_is_what_the_tokenizer_makes_of_the_text(prompts, tokeniz
     for i, wording in enumerate(SAMPLES[0]):
         ids = tokenizers[bos](TEMPLATE.prompt(wording, FEW_SHOT))["input_ids"]
         assert list(pack_plain(pieces, i).tokens) == ids
-
-
-@pytest.mark.parametrize(
-    ("wordings", "number"), [([""], 0), (["who?", "  \n"], 1), (["a", "", " "], 1), ([], 0)]
-)
-def test_an_empty_wording_is_a_sample_error_that_names_it(prompts, wordings, number):
-    with pytest.raises(SampleError, match=f"wording {number} is empty"):
-        prompts.pieces(wordings, TEMPLATE, FEW_SHOT)
 
 
 def test_text_leaves_out_special_tokens(prompts, tokenizers):

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "common"))
 
 from common.store import Location
 from producer.cli import main
-from producer.enqueue import EnqueueRequest
+from producer.request import EnqueueRequest
 
 Rows = list[dict[str, Any]]
 

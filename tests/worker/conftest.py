@@ -9,7 +9,8 @@ import pytest
 from common.config import Settings
 from common.ledger import Ledger
 from common.store import Location, Run
-from producer.enqueue import EnqueueRequest, Prepared, prepare
+from producer.enqueue import Prepared, prepare
+from producer.request import EnqueueRequest
 from tests.conftest import numbered_questions, write_questions
 from worker.process import Process
 from worker.shard import Shard, open_shard

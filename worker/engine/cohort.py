@@ -47,12 +47,14 @@ class Cohort:
         max_new_tokens: int,
     ) -> None:
         own = [own_slots(stream, done, resident) for stream in streams]
-        self.filled = max(len(slots) for slots in own)
-        slots, shifts, bias = (torch.zeros(len(own), self.filled, dtype=d) for d in _OWN_DTYPES)
-        for row, pairs in enumerate(own):
-            bias[row, len(pairs) :] = -torch.inf
-            for column, (slot, shift) in enumerate(pairs):
-                slots[row, column], shifts[row, column] = slot, shift
+        lengths = torch.tensor([len(pairs) for pairs in own])
+        self.filled = int(lengths.max())
+        padded = [pairs + [(0, 0)] * (self.filled - len(pairs)) for pairs in own]
+        slots, shifts = (
+            torch.tensor(padded, dtype=torch.long).view(len(own), self.filled, 2).unbind(-1)
+        )
+        unused = torch.arange(self.filled) >= lengths[:, None]
+        bias = torch.zeros(unused.shape).masked_fill(unused, -torch.inf)
         layers, heads, _, dim = done.keys.shape
         capacity = self.filled + max_new_tokens
         self.keys = done.keys.new_empty(layers, len(own), heads, capacity, dim)
@@ -116,9 +118,6 @@ class Cohort:
         self.own_bias, self.prefix_bias = self.own_bias[rows], self.prefix_bias[rows]
         if self._turn:
             self._turn = (self._turn[0][rows], self._turn[1][rows])
-
-
-_OWN_DTYPES = (torch.long, torch.long, torch.float32)
 
 
 def resident_shifts(stream: Stream, resident: Prefilled) -> list[int]:

@@ -5,75 +5,39 @@ hands each method its answers.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from common.errors import SampleError
-from common.methods import Method
-from common.prompts import Example, Template
-from common.run import Layout, Positions
 from worker.engine.attention import Kernel, install_attention
 from worker.engine.cohort import Cohort, similar_streams
-from worker.engine.decode import Batch, Ensemble, Generated, Results, decode, fusion_groups
+from worker.engine.decode import Batch, Generated, Results, decode, fusion_groups
 from worker.engine.kv_cache import Prefilled, prefill
-from worker.engine.layout import Pieces, pack_fused, pack_plain
-from worker.engine.masks import generate_isolated_visibility
-from worker.engine.plan import Cutter, Stream, distinct_segments, plan_stream
+from worker.engine.layout import Pieces
+from worker.engine.packing import cut_where_full
+from worker.engine.plan import Cutter, Stream, distinct_segments
+from worker.engine.request import Counts, Request
 from worker.engine.rotary import can_move_keys
+from worker.engine.sample import (
+    Answers,
+    SamplePlan,
+    hand_out,
+    plan_sample,
+    readable_methods,
+    without_too_long,
+)
 from worker.engine.tokenise import PromptTokenizer, common_prefix
-
-T = TypeVar("T")
-
-Answers = dict[str, list[Generated]]
-"""By method name: one Generated, or one for each wording."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of every sample of a call."""
-
-    methods: tuple[Method, ...]
-    num_wordings: int
-    layout: Layout
-    positions: Positions
-    template: Template
-    few_shot: tuple[Example, ...]
-    max_new_tokens: int
-
-
-@dataclass
-class Counts:
-    """Work done by a call: tokens computed in prefill, fed in decode, and seconds of each."""
-
-    prefill_tokens: int = 0
-    decode_tokens: int = 0
-    prefill_seconds: float = 0.0
-    decode_seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One sample's ensembles, and for each method those that answer it, in wording order."""
-
-    ensembles: tuple[Ensemble, ...]
-    by_method: dict[str, tuple[Ensemble, ...]]
-
-    @property
-    def streams(self) -> list[Stream]:
-        return [stream for ensemble in self.ensembles for stream in ensemble.streams]
 
 
 @dataclass
 class _Resident:
     """The prefix shared by the samples of a run, kept from call to call."""
 
-    key: object = None
-    cutter: Cutter = field(default_factory=lambda: Cutter((), False))
-    done: Prefilled | None = None
+    key: object
+    cutter: Cutter
+    done: Prefilled
 
 
 class Engine:
@@ -97,47 +61,39 @@ class Engine:
         self.pack_tokens = pack_tokens
         self.cache_bytes = cache_bytes
         self._movable = can_move_keys(model)
-        self._resident = _Resident()
+        self._nothing = Prefilled.empty(model)
+        self._resident = _Resident(None, Cutter((), False), self._nothing)
         stops = self.tokenizer.stops(model.config.vocab_size, _eos_ids(model, tokenizer))
         self._stops = stops.to(model.device)
 
     @torch.inference_mode()
     def answer(
         self, samples: Sequence[Sequence[str]], request: Request, counts: Counts | None = None
-    ) -> list[Answers | SampleError]:
+    ) -> list[Answers]:
         """For each sample (its wordings) its answers by method name.
 
-        A sample that is empty or longer than the model reads gets a SampleError in its place.
+        Where a method cannot answer a sample there is a SampleError in place of its answers.
         """
         counts = counts or Counts()
-        planned = [self._plan_or_error(wordings, request) for wordings in samples]
-        plans = [plan for plan in planned if isinstance(plan, Plan)]
-        answers = (
-            answer
-            for batch in self._batches(plans, request)
-            for answer in self._answer_batch(batch, request, counts)
-        )
-        return [next(answers) if isinstance(plan, Plan) else plan for plan in planned]
+        plans = [self._plan(wordings, request) for wordings in samples]
+        batches = self._batches(plans, request)
+        return [a for batch in batches for a in self._answer_batch(batch, request, counts)]
 
     def text(self, generated: Generated) -> str:
         """The decoded text of an answer."""
         return self.tokenizer.text(generated.tokens)
 
-    def _plan_or_error(self, wordings: Sequence[str], request: Request) -> "Plan | SampleError":
-        try:
-            pieces = self._pieces(wordings, request)
-            self._keep_resident(pieces, request)
-            plan = plan_sample(pieces, request, self._resident.cutter)
-            self._check_length(plan, request)
-        except SampleError as error:
-            return error
-        return plan
-
-    def _pieces(self, wordings: Sequence[str], request: Request) -> Pieces:
+    def _plan(self, wordings: Sequence[str], request: Request) -> SamplePlan:
         wordings = wordings[: request.num_wordings]
-        if len(wordings) < request.num_wordings:
-            raise SampleError(f"it has {len(wordings)} wordings, not {request.num_wordings}")
-        return self.tokenizer.pieces(wordings, request.template, request.few_shot)
+        able, errors = readable_methods(wordings, request)
+        if not able:
+            return SamplePlan({}, errors)
+        needed = max(method.num_wordings(request.num_wordings) for method in able)
+        pieces = self.tokenizer.pieces(wordings[:needed], request.template, request.few_shot)
+        self._keep_resident(pieces, request)
+        plan = plan_sample(pieces, replace(request, methods=able), self._resident.cutter)
+        limit = getattr(self.model.config, "max_position_embeddings", None)
+        return without_too_long(plan, errors, request.max_new_tokens, limit)
 
     def _keep_resident(self, pieces: Pieces, request: Request) -> None:
         """Compute the shared prefix, unless the last call had the same."""
@@ -149,20 +105,14 @@ class Engine:
         bos = cutter.views(pieces.bos, 0, ())
         views = [*bos, *cutter.views(common, len(pieces.bos), bos)]
         segments = [view.segment for view in views]
-        done = prefill(self.model, self.kernel, segments, Prefilled.empty(self.model))
+        done = prefill(self.model, self.kernel, segments, self._nothing)
         self._resident = _Resident(key, cutter, done)
 
-    def _check_length(self, plan: Plan, request: Request) -> None:
-        limit = getattr(self.model.config, "max_position_embeddings", None)
-        needed = max(s.position + 1 for s in plan.streams) + request.max_new_tokens
-        if limit is not None and needed > limit:
-            raise SampleError(
-                f"its prompt and answer take {needed} positions, the model has {limit}"
-            )
-
-    def _batches(self, plans: Sequence[Plan], request: Request) -> Iterator[list[Plan]]:
+    def _batches(
+        self, plans: Sequence[SamplePlan], request: Request
+    ) -> Iterator[list[SamplePlan]]:
         """Neighbouring samples whose keys and values fit the cache together."""
-        keys = self._resident.done.keys if self._resident.done else torch.empty(0, 0, 0, 0)
+        keys = self._nothing.keys
         slot_bytes = 2 * keys.shape[0] * keys.shape[1] * keys.shape[3] * keys.element_size()
         budget = max(1, self.cache_bytes // slot_bytes)
         yield from cut_where_full(
@@ -172,7 +122,7 @@ class Engine:
         )
 
     def _answer_batch(
-        self, plans: Sequence[Plan], request: Request, counts: Counts
+        self, plans: Sequence[SamplePlan], request: Request, counts: Counts
     ) -> list[Answers]:
         cohorts, streams = self._prefill(plans, request, counts)
         started = time.perf_counter()
@@ -180,21 +130,22 @@ class Engine:
         for row, stream in enumerate(streams):
             row_of.setdefault(stream, []).append(row)
         ensembles = [ensemble for plan in plans for ensemble in plan.ensembles]
+        if not ensembles:
+            return [dict(plan.errors) for plan in plans]
         device = self.model.device
         batch = Batch(cohorts, streams, fusion_groups(ensembles, row_of, device))
         results = Results(len(ensembles), request.max_new_tokens, device)
         counts.decode_tokens += decode(self.model, batch, results, self._stops)
         generated = iter(results.generated())
-        answers = [_hand_out(plan, generated) for plan in plans]
+        answers = [hand_out(plan, generated) for plan in plans]
         counts.decode_seconds += time.perf_counter() - started
         return answers
 
     def _prefill(
-        self, plans: Sequence[Plan], request: Request, counts: Counts
+        self, plans: Sequence[SamplePlan], request: Request, counts: Counts
     ) -> tuple[list[Cohort], list[Stream]]:
         """Prefill in packs; returns the cohorts and the streams in the cohorts' row order."""
         resident = self._resident.done
-        assert resident is not None
         started = time.perf_counter()
         cohorts: list[Cohort] = []
         rows: list[Stream] = []
@@ -210,59 +161,9 @@ class Engine:
         return cohorts, rows
 
 
-def plan_sample(pieces: Pieces, request: Request, cutter: Cutter) -> Plan:
-    """The ensembles of one sample. Methods that ask for equal ensembles share one."""
-    n = len(pieces.prompts)
-    single = generate_isolated_visibility(1)
-    extra = pieces.segments if request.layout == "shared" else ()
-    # The plain prompt without its last token, which a stream of its own feeds in decoding.
-    whole = [cutter.rest(prompt)[:-1] for prompt in pieces.prompts if request.layout == "concat"]
-    plain = [
-        plan_stream(pack_plain(pieces, i), single, cutter, extra[i : i + 1])
-        for i in range(n if any(m.streams != "fused" for m in request.methods) else 0)
-    ]
-    by_method = {}
-    for method in request.methods:
-        if method.streams == "fused":
-            prompt = pack_fused(pieces, request.layout, request.positions)
-            visible = generate_isolated_visibility(prompt.num_segments)
-            streams = [plan_stream(prompt, visible, cutter, whole)]
-        else:
-            streams = plain if method.streams == "each" else plain[:1]
-        by_method[method.name] = _ensembles(streams, method)
-    distinct = dict.fromkeys(e for ensembles in by_method.values() for e in ensembles)
-    return Plan(tuple(distinct), by_method)
-
-
-def _ensembles(streams: Sequence[Stream], method: Method) -> tuple[Ensemble, ...]:
-    if method.fusion == "own" or len(streams) == 1:
-        return tuple(Ensemble((stream,), "own") for stream in streams)
-    return (Ensemble(tuple(streams), method.fusion),)
-
-
-def _hand_out(plan: Plan, generated: Iterator[Generated]) -> Answers:
-    of = {ensemble: next(generated) for ensemble in plan.ensembles}
-    return {name: [of[e] for e in ensembles] for name, ensembles in plan.by_method.items()}
-
-
-def _new_tokens(plans: Sequence[Plan], resident: Prefilled) -> int:
+def _new_tokens(plans: Sequence[SamplePlan], resident: Prefilled) -> int:
     streams = [stream for plan in plans for stream in plan.streams]
     return sum(len(s.tokens) for s in distinct_segments(streams) if s not in resident.slots)
-
-
-def cut_where_full(items: Sequence[T], size: Callable[[T], int], budget: int) -> Iterator[list[T]]:
-    """Cut a sequence into runs whose sizes add up to at most `budget`, or single items."""
-    run: list[T] = []
-    used = 0
-    for item in items:
-        needed = size(item)
-        if run and used + needed > budget:
-            yield run
-            run, used = [], 0
-        run.append(item)
-        used += needed
-    if run:
-        yield run
 
 
 def _eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from common.errors import SampleError
 from common.prompts import Example, Template
 from worker.engine.decode import EOS, NEWLINE
 from worker.engine.layout import Pieces, TokenIds
@@ -32,10 +31,7 @@ class PromptTokenizer:
     def pieces(
         self, wordings: Sequence[str], template: Template, few_shot: Sequence[Example]
     ) -> Pieces:
-        """The pieces of one sample; raises SampleError where a wording is empty."""
-        empty = [i for i, wording in enumerate(wordings) if not wording.strip()]
-        if empty or not wordings:
-            raise SampleError(f"wording {empty[0] if empty else 0} is empty")
+        """The pieces of one sample."""
         texts = [template.prefix(few_shot), template.cue]
         texts += [template.segment(wording) for wording in wordings]
         texts += [template.prompt(wording, few_shot) for wording in wordings]
