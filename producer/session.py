@@ -27,14 +27,14 @@ class Session:
     def enqueue(self) -> bool:
         """Send what is missing; returns whether there was anything to send."""
         for note in self._prepared.notes:
-            self._console.print(note, highlight=False)
+            self._say(note)
         self._send(self._prepared)
         for run in self._prepared.runs:
             rows = sum(
                 len(m.row_numbers()) for m in self._prepared.messages if str(run.key) in m.runs
             )
             done = run.spec.num_samples - rows
-            self._console.print(f"{run.key}: {rows} rows enqueued, {done} done before")
+            self._say(f"{run.key}: {rows} rows enqueued, {done} done before")
         if not self._prepared.messages:
             for run in self._prepared.runs:
                 finish(run)
@@ -51,12 +51,16 @@ class Session:
         self._console.print(results_table(runs))
         self._console.print(answers_table(runs))
         for line in choices_lines(runs):
-            self._console.print(line, highlight=False, soft_wrap=True)
+            self._say(line)
         for run in runs:
-            self._console.print(run.feather_path, highlight=False, soft_wrap=True)
+            self._say(run.feather_path)
 
     def finished_runs(self) -> list[Run]:
         return list(self._prepared.runs)
+
+    def _say(self, text: str) -> None:
+        """A line as it is: brackets are not markup, and paths are not wrapped."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _send(self, prepared: Prepared) -> None:
         publish(self._settings, self._ledger, prepared.model, prepared.runs, prepared.messages)

@@ -100,6 +100,8 @@ def _complaining(location: Location, path: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, KeyError, ValueError, UsageError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # The system could not read it now; that says nothing of the file.
         raise UsageError(
             f"{location.path(path)} is not a whole part of this version "
             f"({first_line(error)}); delete it and enqueue the run again, which answers its rows "

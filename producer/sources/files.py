@@ -77,7 +77,8 @@ def _feather(path: Path) -> Iterator[_Row]:
     try:
         with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
             batches = (reader.get_batch(n) for n in range(reader.num_record_batches))
-            yield from enumerate((row for b in batches for row in b.to_pylist()), start=1)
+            slices = (s for b in batches for s in pa.table(b).to_batches(max_chunksize=1024))
+            yield from enumerate((row for s in slices for row in s.to_pylist()), start=1)
     except pa.ArrowInvalid as error:
         raise UsageError(f"data file {path} is no Feather (Arrow IPC) file: {error}") from None
 

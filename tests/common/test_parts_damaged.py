@@ -52,3 +52,21 @@ def test_an_arrow_file_that_does_not_say_what_it_holds_is_no_part(store, metadat
         pass
     with pytest.raises(UsageError, match=path.name):
         missing_rows(run)
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), TimeoutError(110, "timed out")], ids=str
+)
+def test_a_part_that_cannot_be_read_now_is_not_called_damaged(store, monkeypatch, error):
+    """The network or the rights are at fault: who followed the advice would lose good rows."""
+    run = make_run(store, 7)
+    path = put_part(run, range(3))
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("pyarrow.memory_map", fail)
+    with pytest.raises((OSError, UsageError)) as raised:
+        missing_rows(run)
+    assert "delete" not in str(raised.value)
+    assert store.exists(path)

@@ -69,6 +69,18 @@ def test_it_fails_when_rows_of_the_file_are_not_those_of_the_parts(merged, order
     assert named(verify_run(merged)) == {"rows"}
 
 
+def test_it_fails_when_a_batch_was_appended_to_the_file(merged):
+    reader = merged.location.open_arrow(merged.feather)
+    batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+    with (
+        merged.location.write(merged.feather) as sink,
+        pa.ipc.new_file(sink, reader.schema) as writer,
+    ):
+        for batch in [*batches, batches[-1]]:
+            writer.write_batch(batch)
+    assert named(verify_run(merged)) == {"rows"}
+
+
 @pytest.mark.parametrize("column", ["prediction", "uuid", "generation"])
 def test_it_fails_when_one_cell_of_the_file_was_edited(merged, column):
     table = read_feather(merged)

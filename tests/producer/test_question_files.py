@@ -1,6 +1,7 @@
 """producer.sources.files: three formats, the same questions; wordings in their order."""
 
 import json
+import tracemalloc
 
 import pyarrow as pa
 import pytest
@@ -21,13 +22,14 @@ QUESTIONS = [
 ]
 
 
-def write(path, rows):
+def write(path, rows, default_chunks=False):
+    chunk = None if default_chunks else 2
     if path.suffix.lower() == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     elif path.suffix.lower() == ".parquet":
-        parquet.write_table(pa.Table.from_pylist(rows), path, row_group_size=2)
+        parquet.write_table(pa.Table.from_pylist(rows), path, row_group_size=chunk)
     else:
-        feather.write_feather(pa.Table.from_pylist(rows), str(path), chunksize=2)
+        feather.write_feather(pa.Table.from_pylist(rows), str(path), chunksize=chunk)
     return path
 
 
@@ -67,6 +69,20 @@ def test_a_file_is_read_as_it_is_asked_for(tmp_path):
     path.write_text('{"question": "q?", "answers": ["a"]}\n' * 3 + "oops\n")
     stream = read_questions(path)
     assert [next(stream).question for _ in range(3)] == ["q?"] * 3
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".feather"])
+def test_a_long_file_is_never_in_memory_as_a_whole(tmp_path, suffix):
+    """20,000 questions of 200 bytes; written as the libraries write them if nothing is said."""
+    row, rows = {"question": "q" * 200, "answers": ["a" * 50]}, 20_000
+    path = write(tmp_path / f"q{suffix}", [row] * rows, default_chunks=True)
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in read_questions(path)) == rows
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < rows * 200 / 2
 
 
 @pytest.mark.parametrize(

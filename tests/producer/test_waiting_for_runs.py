@@ -1,15 +1,15 @@
 """producer.waiting: until runs are merged, what ends a wait early, and sending again."""
 
 from io import StringIO
+from itertools import count
 
 import pytest
 import redis
 from rich.console import Console
 from storekit import make_run, put_part, read_feather
 
-from common.errors import SelfEnsembleError, StopRun, UsageError
-from common.store import list_parts, merge_run, verify_run
-from producer.waiting import MAX_RESENDS, Waiter, finish
+from common.errors import StopRun, UsageError
+from producer.waiting import MAX_RESENDS, Waiter
 
 
 class Ledger:
@@ -52,22 +52,32 @@ def test_what_got_lost_is_sent_again_and_waited_for(store, console):
     assert "sending them again" in console.file.getvalue()
 
 
-def test_nothing_is_sent_again_while_messages_wait(store, console):
-    """The rows come in while the worker is asked whether it lives, for the third time."""
+def test_nothing_is_sent_again_while_messages_wait(store, console, monkeypatch):
+    """Every look at the clock takes ten seconds; the rows come in at the seventh round."""
     run = make_run(store, 7)
-    asked = []
+    rounds = []
 
     def alive():
-        asked.append(1)
-        if len(asked) == 3:
+        rounds.append(1)
+        if len(rounds) == 7:
             put_part(run, range(7))
 
-    console_waiter = Waiter([run], Ledger(waiting=1), console, never, alive)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("producer.waiting.IDLE_SECONDS", 1e-9)
-        patch.setattr("time.monotonic", iter(range(100)).__next__)
-        console_waiter.wait()
-    assert len(asked) == 3
+    monkeypatch.setattr("producer.waiting.IDLE_SECONDS", 15.0)
+    monkeypatch.setattr("time.monotonic", count(step=10).__next__)
+    Waiter([run], Ledger(waiting=1), console, never, alive).wait()
+    assert len(rounds) == 7
+
+
+def test_an_empty_queue_is_believed_after_a_while_only(store, console, monkeypatch):
+    run = make_run(store, 7)
+    rounds = []
+    monkeypatch.setattr("producer.waiting.IDLE_SECONDS", 35.0)
+    monkeypatch.setattr("time.monotonic", count(step=10).__next__)
+    waiter = Waiter(
+        [run], Ledger(), console, lambda: put_part(run, range(7)), lambda: rounds.append(1)
+    )
+    waiter.wait()
+    assert len(rounds) > 1
 
 
 def test_sending_again_for_ever_is_given_up_with_a_reason(store, console):
@@ -92,56 +102,35 @@ def test_a_worker_that_died_ends_the_wait(store, console):
         Waiter([make_run(store, 7)], Ledger(waiting=1), console, never, dead).wait()
 
 
-def test_a_broker_that_goes_away_ends_no_wait_with_a_traceback(store, console, monkeypatch):
-    """It may be waited for, or named in an error of ours; the store lost nothing."""
-    run = make_run(store, 7)
-    calls = []
+class Away(Ledger):
+    """A broker that does not answer the first few times."""
 
-    def away(self, run_name):
-        calls.append(1)
-        if len(calls) == 2:
+    def __init__(self, times):
+        super().__init__(waiting=1)
+        self.times = times
+
+    def halted(self, run):
+        self.times -= 1
+        if self.times >= 0:
+            raise redis.ConnectionError("connection closed by server")
+        return super().halted(run)
+
+
+def test_a_broker_that_is_away_for_a_moment_ends_no_wait(store, console, monkeypatch):
+    monkeypatch.setattr("producer.waiting.IDLE_SECONDS", 15.0)
+    run = make_run(store, 7)
+    rounds = []
+
+    def alive():
+        rounds.append(1)
+        if len(rounds) == 5:
             put_part(run, range(7))
-        raise redis.ConnectionError("connection closed by server")
 
-    monkeypatch.setattr(Ledger, "halted", away)
-    ended = None
-    try:
-        Waiter([run], Ledger(waiting=1), console, lambda: None).wait()
-    except (redis.RedisError, SelfEnsembleError) as error:
-        ended = error
-    assert not isinstance(ended, redis.RedisError)
-
-
-def test_a_file_that_a_worker_merged_is_kept_as_it_is(store, monkeypatch):
-    run = make_run(store, 7)
-    put_part(run, range(7))
-    merge_run(run)
-    monkeypatch.setattr("producer.waiting.merge_run", never)
-    finish(run)
-
-
-@pytest.mark.parametrize("damage", ["partial", "other part"])
-def test_a_file_that_does_not_hold_is_merged_anew(store, damage):
-    run = make_run(store, 7)
-    put_part(run, range(4))
-    if damage == "partial":
-        merge_run(run, partial=True)
-        put_part(run, range(4, 7))
-    else:
-        old = put_part(run, range(4, 7))
-        merge_run(run)
-        store.delete(old)
-        put_part(run, range(3, 7))
-    finish(run)
-    assert verify_run(run) == []
+    Waiter([run], Away(3), console, never, alive).wait()
     assert read_feather(run).num_rows == 7
-    assert len(list_parts(run)) == 2
 
 
-def test_a_truncated_file_is_merged_anew(store):
-    run = make_run(store, 7)
-    put_part(run, range(7))
-    merge_run(run)
-    store.write_bytes(run.feather, store.read_bytes(run.feather)[:-99])
-    finish(run)
-    assert verify_run(run) == []
+def test_a_broker_that_stays_away_is_named_in_an_error_of_ours(store, console, monkeypatch):
+    monkeypatch.setattr("time.monotonic", count(step=10).__next__)
+    with pytest.raises(UsageError, match=r"broker has been away .*connection closed by server"):
+        Waiter([make_run(store, 7)], Away(10**6), console, never).wait()
