@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 RowRange = tuple[int, int]
+MAX_ROWS = 100_000
 
 
 class ShardMessage(BaseModel):
@@ -13,11 +14,21 @@ class ShardMessage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     runs: list[str] = Field(min_length=1, max_length=16)
-    rows: list[RowRange] = Field(min_length=1, max_length=100_000)
+    rows: list[RowRange] = Field(min_length=1, max_length=MAX_ROWS)
 
     @classmethod
     def of(cls, runs: Iterable[str], rows: Iterable[int]) -> "ShardMessage":
         return cls(runs=list(runs), rows=ranges(rows))
+
+    @field_validator("rows")
+    @classmethod
+    def _bounded(cls, rows: list[RowRange]) -> list[RowRange]:
+        """A range is two numbers: without a limit it could name more rows than fit memory."""
+        if any(not 0 <= first < stop for first, stop in rows):
+            raise ValueError("a range of rows must be [first, past the last], first >= 0")
+        if sum(stop - first for first, stop in rows) > MAX_ROWS:
+            raise ValueError(f"a message names at most {MAX_ROWS} rows")
+        return rows
 
     def row_numbers(self) -> list[int]:
         """Each row once, in order."""

@@ -191,7 +191,7 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
     except OSError as error:
         # Of the store: denied, full, gone. Its text names the file.
-        click.echo(f"error: {str(error).splitlines()[0]}", err=True)
+        click.echo(f"error: {(str(error) or type(error).__name__).splitlines()[0]}", err=True)
         sys.exit(EXIT_USAGE)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped; what is done is kept, the same command goes on from there", err=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from common.messages import MAX_ROWS
 from common.methods import METHODS
 from common.models import DEFAULT_MODEL
 
@@ -66,7 +67,7 @@ _REQUEST = [
     click.option("--max-samples", type=click.IntRange(1), help="Only the first N questions."),
     click.option(
         "--shard-size",
-        type=click.IntRange(1, 100_000),
+        type=click.IntRange(1, MAX_ROWS),
         default=64,
         show_default=True,
         help="Questions per message.",

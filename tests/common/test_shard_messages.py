@@ -29,8 +29,10 @@ def test_rows_named_twice_come_once_and_in_order():
     assert message.row_numbers() == [0, 1, 5, 6, 7, 8]
 
 
-def test_an_empty_range_gives_no_row():
-    assert ShardMessage(runs=[RUN], rows=[(5, 5), (7, 3)]).row_numbers() == []
+@pytest.mark.parametrize("rows", [(5, 5), (7, 3), (-1, 2), (0, 100_001)])
+def test_a_range_that_is_empty_negative_or_too_long_is_refused(rows):
+    with pytest.raises(ValidationError):
+        ShardMessage(runs=[RUN], rows=[(0, 2), rows])
 
 
 def test_a_message_survives_the_way_over_json():
