@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from common.errors import UsageError
 
@@ -62,8 +63,7 @@ class Settings(BaseModel):
         }
 
 
-def _sentence(error: object, given: Mapping[str, str]) -> str:
-    details = dict(error)  # type: ignore[call-overload]
+def _sentence(details: ErrorDetails, given: Mapping[str, str]) -> str:
     field = str(details["loc"][0])
     variable = PREFIX + field.upper()
     if details["type"] == "extra_forbidden":

@@ -52,8 +52,11 @@ class Process:
             attempt = self._hint(lambda: self.ledger.start_attempt(first, shard.name), 1)
             if attempt > self.settings.max_attempts and len(shard.rows) > 1:
                 return todo.halves()
-            self._answer(todo, killed=attempt > self.settings.max_attempts)
-            self._hint(lambda: self.ledger.finish_attempt(first, shard.name), None)
+            try:
+                self._answer(todo, killed=attempt > self.settings.max_attempts)
+            finally:
+                # Whatever it raised, the process lives: only those that died stay counted.
+                self._hint(lambda: self.ledger.finish_attempt(first, shard.name), None)
         for run in shard.runs:
             self._land(run, shard.rows)
         return []
@@ -109,7 +112,8 @@ class Process:
             logger.info("run %s merged: %d rows, %s", run.key, certificate.found, run.feather_path)
 
     def _halted(self, runs: Sequence[Run]) -> bool:
-        return any(self._hint(lambda r=r: self.ledger.halted(str(r.key)), None) for r in runs)  # type: ignore[misc]
+        names = [str(run.key) for run in runs]
+        return self._hint(lambda: any(self.ledger.halted(name) for name in names), False)
 
     def _hint(self, ask: Callable[[], T], otherwise: T) -> T:
         """The ledger only hints: without it the work goes on."""

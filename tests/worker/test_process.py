@@ -3,7 +3,7 @@
 import pyarrow.feather as feather
 import pytest
 
-from common.errors import StopRun
+from common.errors import RetryShard, StopRun
 from common.store import list_parts, missing_rows, read_progress
 from common.store.merge import read_certificate
 from common.store.parts import read_info
@@ -159,3 +159,28 @@ def test_what_the_worker_chose_is_in_the_part_with_its_reason(process, make_runs
     info = read_info(runs[0], list_parts(runs[0])[0])
     assert info.reasons["dtype"] == "--dtype asks for it"
     assert info.reasons["attention"] == "SELF_ENSEMBLE_ATTENTION asks for it"
+
+
+def test_a_store_that_is_away_counts_as_no_attempt(process, make_runs, monkeypatch):
+    runs = make_runs().runs
+    shard = shard_of(runs, list(range(7)))
+
+    def away(*_):
+        raise OSError(110, "timed out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.process.write_part", away)
+        for _ in range(process.settings.max_attempts + 2):
+            with pytest.raises(RetryShard, match="timed out"):
+                process.do(shard)
+    assert process.do(shard) == []
+    assert table(runs[0])["error"].null_count == 7
+
+
+def test_a_store_that_may_not_be_written_stops_the_run(process, make_runs, monkeypatch):
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("worker.process.write_part", denied)
+    with pytest.raises(StopRun, match="may not write"):
+        process.do(shard_of(make_runs().runs, [0]))

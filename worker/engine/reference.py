@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from common.methods import Method
+from common.run import Layout, Positions
 from worker.engine.decode import FINISH_REASONS, LENGTH, RUNNING, Generated
 from worker.engine.fusion import FUSIONS
 from worker.engine.layout import PackedPrompt, Pieces, pack_fused, pack_plain
@@ -18,14 +19,14 @@ from worker.engine.masks import generate_isolated_visibility
 
 
 def reference_prompts(
-    pieces: Pieces, method: Method, layout: str, positions: str
+    pieces: Pieces, method: Method, layout: Layout, positions: Positions
 ) -> list[list[PackedPrompt]]:
     """The packed prompts of each answer: one list per answer, one prompt per stream."""
     plain = [pack_plain(pieces, i) for i in range(len(pieces.prompts))]
     if method.streams == "first":
         return [plain[:1]]
     if method.streams == "fused":
-        return [[pack_fused(pieces, layout, positions)]]  # type: ignore[arg-type]
+        return [[pack_fused(pieces, layout, positions)]]
     return [[prompt] for prompt in plain] if method.fusion == "own" else [plain]
 
 
