@@ -33,3 +33,8 @@ class StopRun(SelfEnsembleError):
 
 class SampleError(SelfEnsembleError):
     """One sample cannot be answered: it is empty, or longer than the model reads."""
+
+
+def first_line(error: Exception) -> str:
+    """What any error says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -14,7 +14,8 @@ from common.errors import UsageError
 from common.ledger import Ledger
 from common.messages import ShardMessage
 from common.models import ModelSource
-from common.store import Run, missing_rows
+from common.store import Run
+from common.store.parts import held_rows
 
 BATCH_SIZE = 1000
 
@@ -46,7 +47,7 @@ def publish(
     app.conf.update(celery_settings(settings))
     try:
         for run in runs:
-            _begin(ledger, run)
+            ledger.begin(str(run.key), np.flatnonzero(held_rows(run)).tolist())
         with app.producer_pool.acquire(block=True) as sender, sender.batch(max_size=BATCH_SIZE):
             for message in messages:
                 app.send_task(
@@ -63,12 +64,6 @@ def publish(
         ) from None
     finally:
         app.close()
-
-
-def _begin(ledger: Ledger, run: Run) -> None:
-    done = np.ones(run.spec.num_samples, dtype=bool)
-    done[missing_rows(run)] = False
-    ledger.begin(str(run.key), np.flatnonzero(done).tolist())
 
 
 def _not_reached(settings: Settings, error: Exception) -> str:

@@ -1,11 +1,12 @@
 """A session: what `enqueue --wait` and `run` do with one request, step by step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
 from common.config import Settings
 from common.ledger import Ledger
+from common.messages import ShardMessage
 from common.store import Location, Run
 from producer.enqueue import Prepared, missing_messages, prepare
 from producer.publish import check_broker, publish
@@ -28,7 +29,7 @@ class Session:
         """Send what is missing; returns whether there was anything to send."""
         for note in self._prepared.notes:
             self._say(note)
-        self._send(self._prepared)
+        self._send(self._prepared.messages)
         for run in self._prepared.runs:
             rows = sum(
                 len(m.row_numbers()) for m in self._prepared.messages if str(run.key) in m.runs
@@ -62,9 +63,8 @@ class Session:
         """A line as it is: brackets are not markup, and paths are not wrapped."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _send(self, prepared: Prepared) -> None:
-        publish(self._settings, self._ledger, prepared.model, prepared.runs, prepared.messages)
+    def _send(self, messages: Sequence[ShardMessage]) -> None:
+        publish(self._settings, self._ledger, self._prepared.model, self._prepared.runs, messages)
 
     def _resend(self) -> None:
-        messages = tuple(missing_messages(self._prepared.runs, self._request.shard_size))
-        publish(self._settings, self._ledger, self._prepared.model, self._prepared.runs, messages)
+        self._send(tuple(missing_messages(self._prepared.runs, self._request.shard_size)))

@@ -1,6 +1,7 @@
 """What several folders of tests need: a tiny model on disk, a broker, runs in a store."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,13 @@ def numbered_questions(count: int, wordings: int = 3) -> list[dict[str, object]]
         }
         for n in range(count)
     ]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("SELF_ENSEMBLE_"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from common.errors import StopRun
+from common.errors import StopRun, first_line
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, Kernel, SdpaKernel
 from worker.engine.kv_cache import segment_mask_mod
 from worker.engine.plan import Segment
@@ -74,7 +74,7 @@ def choose_kernel(setting: str, model: PreTrainedModel) -> tuple[Kernel, Choice]
     try:
         difference = flex_difference(model)
     except Exception as error:
-        reason = f"flex_attention cannot be compiled here: {_first_line(error)}"
+        reason = f"flex_attention cannot be compiled here: {first_line(error)[:200]}"
         if setting == "flex":
             raise StopRun(f"{reason}; set SELF_ENSEMBLE_ATTENTION=sdpa") from error
         logger.warning("%s", reason)
@@ -117,7 +117,3 @@ def flex_difference(model: PreTrainedModel) -> float:
         for kernel in kernels
     )
     return float((flex - sdpa).abs().max())
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -60,8 +60,6 @@ def open_shard(location: Location, runs: object, rows: object) -> Shard:
                 "SELF_ENSEMBLE_STORE must name the producer's store"
             )
     numbers = message.row_numbers()
-    if not numbers:
-        raise RejectShard(f"message names no row: {message.rows}")
     return Shard(tuple(found), tuple(numbers), _samples(found, numbers))
 
 

@@ -23,7 +23,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from common.errors import StopRun
+from common.errors import StopRun, first_line
 from common.models import ModelSource
 
 
@@ -64,18 +64,15 @@ def _local_folder(source: ModelSource) -> str | None:
 
 
 def _cannot_be_had(source: ModelSource, location: str, error: Exception) -> str:
+    reason = first_line(error).rstrip(".")
     if source.kind != "hub":
-        return f"model {source.slug}: {location} cannot be loaded: {_first_line(error)}"
+        return f"model {source.slug}: {location} cannot be loaded: {reason}"
     offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
     return (
         f"model {source.slug}: tried the hub id {source.location}{offline} and this host's hub "
-        f"cache: {_first_line(error)}. If it is gated, accept its licence on the hub and set "
+        f"cache: {reason}. If it is gated, accept its licence on the hub and set "
         "HF_TOKEN; without network, `hf download` it elsewhere and give the folder as --model"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _identity(source: ModelSource, location: str, model: PreTrainedModel) -> str:

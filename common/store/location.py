@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs
 
-from common.errors import UsageError
+from common.errors import UsageError, first_line
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,3 @@ class Location:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -15,9 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from common.errors import UsageError
+from common.errors import UsageError, first_line
 from common.schema import META_CERTIFICATE, META_RUN, SCHEMA_VERSION, result_schema
-from common.store.location import first_line
 from common.store.parts import list_parts, note_part, part_range, read_info, read_part
 from common.store.runs import INPUT_BATCH_ROWS, Run
 

@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from common.errors import UsageError
+from common.errors import UsageError, first_line
 from common.schema import META_PART, PART_SCHEMA, Answer
-from common.store.location import Location, first_line
+from common.store.location import Location
 from common.store.runs import Run
 
 _Flags = np.ndarray[Any, np.dtype[np.bool_]]
@@ -122,12 +122,17 @@ def read_info(run: Run, path: str) -> PartInfo:
     return info
 
 
+def held_rows(run: Run) -> _Flags:
+    """For each row whether some part holds it."""
+    held = np.zeros(run.spec.num_samples, dtype=bool)
+    for path in list_parts(run):
+        held[list(read_info(run, path).rows)] = True
+    return held
+
+
 def missing_rows(run: Run) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Row numbers no part holds: what is left to do."""
-    done = np.zeros(run.spec.num_samples, dtype=bool)
-    for path in list_parts(run):
-        done[list(read_info(run, path).rows)] = True
-    return np.flatnonzero(~done)
+    return np.flatnonzero(~held_rows(run))
 
 
 @dataclass(frozen=True)

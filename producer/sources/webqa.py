@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from common.errors import first_line
 from common.prompts import QUESTION_ANSWERING, Example
 from producer.sources.files import Question
 from producer.sources.source import DEFAULT_FEW_SHOT, HubError, Source
@@ -57,9 +58,8 @@ def _hub_errors(split: str) -> Iterator[None]:
         yield
     except Exception as error:
         # The hub's client raises a dozen classes, and which one depends on its version.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise HubError(
-            f"{HUB_ID} ({split}) cannot be had from the hub: {reason}; "
+            f"{HUB_ID} ({split}) cannot be had from the hub: {first_line(error)}; "
             "give a file with --data, and few-shot examples with --few-shot"
         ) from error
 

@@ -1,6 +1,5 @@
 """Fixtures of the tests of `common`: stores on two file systems, small batches, a server."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,13 +7,6 @@ from storekit import local_store, memory_store
 
 from common.ledger import Ledger
 from common.store import Location, merge, runs
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith("SELF_ENSEMBLE_"):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Fixtures of the tests of `producer`: question files, requests, the command in this process."""
 
 import json
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -18,13 +17,6 @@ from producer.cli import main
 from producer.request import EnqueueRequest
 
 Rows = list[dict[str, Any]]
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith("SELF_ENSEMBLE_"):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture
