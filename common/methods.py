@@ -1,7 +1,7 @@
-"""The methods, as rows of one table: which streams decode, how their logits become a token.
+"""The methods, as rows of one table: which streams decode, how they become an answer.
 
-A method is two choices and nothing else, so the engine has one prefill and one decode loop
-and no code per method. Adding a method that combines known choices is adding a row here.
+A method is two choices, so the engine has one prefill and one decode loop and no code per
+method. Adding a method that combines known choices is adding a row here.
 
     >>> METHODS["avg"].streams, METHODS["avg"].fusion
     ('each', 'mean_logits')
@@ -12,8 +12,9 @@ from typing import Literal
 
 from common.errors import UsageError
 
-Streams = Literal["first", "each", "fused"]
-Fusion = Literal["own", "mean_logits", "max_probability"]
+Streams = Literal["first", "each", "surest", "fused"]
+Visibility = Literal["isolated", "cross_manual", "causal"]
+Fusion = Literal["own", "mean_logits", "max_probability", "weighted_mean", "vote"]
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,20 @@ class Method:
     """One way to turn a sample's wordings into an answer.
 
     streams: "first" decodes wording 0 alone; "each" decodes every wording in a stream of its
-        own; "fused" decodes one stream that sees all wordings.
-    fusion: how the streams' logits give the next token. "own" keeps streams apart.
+        own; "surest" decodes the wording of the highest confidence alone; "fused" decodes one
+        stream that sees all wordings.
+    fusion: how the streams' logits give the next token. "own" keeps streams apart; "vote" too,
+        and the answer most of them give, normalised, is taken.
+    visibility: of a fused stream, which wordings see each other; a name of VISIBILITIES.
+    length_corrected: whether a fused stream weighs wordings alike, however long they are.
     """
 
     name: str
     streams: Streams
     fusion: Fusion
     summary: str
+    visibility: Visibility = "isolated"
+    length_corrected: bool = False
 
     @property
     def has_layout(self) -> bool:
@@ -40,25 +47,54 @@ class Method:
         """Whether a sample gives one row for each wording instead of one in all."""
         return self.streams == "each" and self.fusion == "own"
 
+    @property
+    def reads_confidences(self) -> bool:
+        """Whether it needs the confidence of each wording, from a run made before."""
+        return self.streams == "surest" or self.fusion == "weighted_mean"
+
     def num_wordings(self, num_paraphrases: int) -> int:
         """How many wordings of a sample this method reads."""
         return 1 if self.streams == "first" else num_paraphrases
 
 
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
-        Method("origin", "first", "own", "the question as it stands"),
-        Method("per_prompt", "each", "own", "every wording answered by itself"),
-        Method("avg", "each", "mean_logits", "mean of the wordings' logits at every token"),
-        Method("max", "each", "max_probability", "the most probable token over the wordings"),
-        Method("flex_attention", "fused", "own", "one stream that attends to all wordings"),
-    )
-}
+def _table(*rows: Method) -> dict[str, Method]:
+    return {row.name: row for row in rows}
+
+
+METHODS: dict[str, Method] = _table(
+    Method("origin", "first", "own", "the question as it stands"),
+    Method("per_prompt", "each", "own", "every wording answered by itself"),
+    Method("majority", "each", "vote", "the answer most wordings give"),
+    Method("avg", "each", "mean_logits", "mean of the wordings' logits at every token"),
+    Method("max", "each", "max_probability", "the most probable token over the wordings"),
+    Method("weighted_avg", "each", "weighted_mean", "mean of logits, weighted by confidence"),
+    Method("weighted_max", "surest", "own", "the wording of the highest confidence"),
+    Method("flex_attention", "fused", "own", "one stream that attends to all wordings"),
+    Method(
+        "flex_attention_cross_manual", "fused", "own",
+        "flex_attention whose manual wordings see each other", visibility="cross_manual",
+    ),
+    Method(
+        "flex_attention_causal", "fused", "own",
+        "flex_attention without isolation: the ablation", visibility="causal",
+    ),
+    Method(
+        "flex_attention_length_corrected", "fused", "own",
+        "flex_attention in which long wordings weigh no more than short ones",
+        length_corrected=True,
+    ),
+)  # fmt: skip
+
+PARAPHRASES = Method("paraphrases", "first", "own", "wordings written by the model")
+CONFIDENCE = Method("confidence", "each", "own", "how often a wording's answer comes again")
+
+_STEPS = _table(PARAPHRASES, CONFIDENCE)
+"""What prepares other runs. Runs of their own on the same queue, but no answers to compare."""
 
 
 def get_method(name: str) -> Method:
-    """The row named `name`; raises UsageError that lists the known ones."""
-    if name not in METHODS:
+    """The row named `name`, steps included; raises UsageError that lists the methods."""
+    found = METHODS.get(name) or _STEPS.get(name)
+    if found is None:
         raise UsageError(f"method {name!r} is not known; known are {', '.join(METHODS)}")
-    return METHODS[name]
+    return found

@@ -8,20 +8,27 @@ Knows text only; tokens are `worker.engine.tokenise`.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+_AROUND_WORDS = ".,;:!?\"'()[]"
 
 Example = tuple[str, str]
 
 
 class Template(BaseModel):
-    """How questions are put to the model; part of a run's fingerprint."""
+    """How questions are put to the model; part of a run's fingerprint.
+
+    prediction: what of the generated text is the answer, its first "line" or first "word".
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     instruction: str
     question: str = "Q: "
     cue: str = "A:"
+    prediction: Literal["line", "word"] = "line"
 
     def prefix(self, few_shot: Sequence[Example]) -> str:
         """Everything before the question, up to and including the blank line."""
@@ -35,6 +42,19 @@ class Template(BaseModel):
     def prompt(self, wording: str, few_shot: Sequence[Example]) -> str:
         """The plain prompt: what a model is asked when there is one wording only."""
         return f"{self.prefix(few_shot)}{self.segment(wording)}{self.cue}"
+
+    def predict(self, generation: str) -> str:
+        """The answer in a generated text.
+
+        >>> Template(instruction="").predict(" New York\\nQ: next?")
+        'New York'
+        >>> Template(instruction="", prediction="word").predict(" Paris, of course")
+        'Paris'
+        """
+        line = generation.partition("\n")[0].strip()
+        if self.prediction == "line":
+            return line
+        return line.split()[0].strip(_AROUND_WORDS) if line else ""
 
 
 QUESTION_ANSWERING = Template(

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.errors import UsageError
-from common.methods import get_method
+from common.methods import METHODS, get_method
 from common.prompts import Example, Template
 
 SEMANTICS_VERSION = 1
@@ -27,6 +27,8 @@ Positions = Literal["sequential", "aligned"]
 DTypeName = Literal["auto", "bfloat16", "float16", "float32"]
 
 DEFAULT_POSITIONS: dict[Layout, Positions] = {"concat": "sequential", "shared": "aligned"}
+
+_CAME_LATER = {"sampling", "exemplars"}
 
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 
@@ -62,12 +64,23 @@ class RunKey:
         return f"{self.dataset}/{self.model}/{self.name}"
 
 
+class Sampling(BaseModel):
+    """How answers are drawn, where they are drawn: temperature, then the nucleus of top_p."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = Field(gt=0, le=10)
+    top_p: float = Field(gt=0, le=1)
+    num_samples: int = Field(1, ge=1, le=10_000)
+
+
 class RunSpec(BaseModel):
     """Everything that decides a run's rows.
 
     `layout` and `positions` are None for methods whose streams see one wording each: those
     are the same whatever the layout. `dtype` is what was asked for; what a worker chose for
-    "auto" is recorded in each part.
+    "auto" is recorded in each part. `sampling` is None for greedy runs; `exemplars` are what a
+    run that writes paraphrases shows its model: questions, each followed by its wordings.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -86,11 +99,20 @@ class RunSpec(BaseModel):
     max_new_tokens: int = Field(ge=1, le=4096)
     dtype: DTypeName
     semantics: int = SEMANTICS_VERSION
+    sampling: Sampling | None = None
+    exemplars: tuple[tuple[str, ...], ...] | None = None
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the canonical JSON of every field."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        """sha256 over the canonical JSON of every field.
+
+        Fields that came later count only where they are used: an upgrade must not cost a run.
+        """
+        fields = self.model_dump(mode="json")
+        fields = {k: v for k, v in fields.items() if v is not None or k not in _CAME_LATER}
+        if self.template.prediction == "line":
+            del fields["template"]["prediction"]
+        canonical = json.dumps(fields, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def differences(self, other: "RunSpec") -> dict[str, tuple[Any, Any]]:
@@ -102,25 +124,34 @@ class RunSpec(BaseModel):
         """What runs must have in common to be answered from one prefill."""
         return (
             self.model, self.model_source, self.dtype, self.template, self.few_shot,
-            self.max_new_tokens, self.num_samples,
+            self.max_new_tokens, self.num_samples, self.sampling, self.exemplars,
         )  # fmt: skip
 
 
 def run_name(
-    method: str, num_paraphrases: int, layout: Layout | None, positions: Positions | None
+    method: str,
+    wordings: int | str,
+    layout: Layout | None,
+    positions: Positions | None,
+    default_layout: Layout = "concat",
 ) -> str:
     """The last part of a run's key; what differs from the default layout is spelt out.
 
-    >>> run_name("flex_attention", 5, "concat", "sequential")
-    'flex_attention-5'
-    >>> run_name("flex_attention", 5, "shared", "aligned")
-    'flex_attention-5-shared'
+    wordings: how many, or the name of a selection (`m5a5s5`: 5 manual and 5 auto wordings,
+    5 shots).
+
+        >>> run_name("flex_attention", 5, "concat", "sequential")
+        'flex_attention-5'
+        >>> run_name("flex_attention", 5, "shared", "aligned")
+        'flex_attention-5-shared'
+        >>> run_name("avg", "m5a5s5", None, None)
+        'avg-m5a5s5'
     """
     row = get_method(method)
-    if row.streams == "first":
+    if row.name in METHODS and row.streams == "first" and isinstance(wordings, int):
         return method
-    parts = [method, str(num_paraphrases)]
-    if row.has_layout and layout and layout != "concat":
+    parts = [method, str(wordings)]
+    if row.has_layout and layout and layout != default_layout:
         parts.append(layout)
     if row.has_layout and layout and positions and positions != DEFAULT_POSITIONS[layout]:
         parts.append(positions)

@@ -8,69 +8,127 @@ existing notebooks read keep their names: `uuid`, `paraphrases`, `answers`, `pre
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+from common.methods import CONFIDENCE, PARAPHRASES, Method
+
+SCHEMA_VERSION = 2
 
 META_RUN = b"self_ensemble.run"
 META_PART = b"self_ensemble.part"
 META_CERTIFICATE = b"self_ensemble.certificate"
 
-_SAMPLE: list[pa.Field[Any]] = [
+if TYPE_CHECKING:
+    _Fields = list[pa.Field[Any]]
+
+_SAMPLE: _Fields = [
     pa.field("uuid", pa.string(), nullable=False),
     pa.field("paraphrases", pa.list_(pa.string()), nullable=False),
     pa.field("answers", pa.list_(pa.string()), nullable=False),
 ]
 
-INPUT_SCHEMA = pa.schema(_SAMPLE)
-"""One row per sample, in the order of the data set; the row number is the sample's id."""
+_SAMPLE_EXTRAS: dict[str, pa.Field[Any]] = {
+    "num_manual": pa.field("num_manual", pa.int32()),
+    "confidences": pa.field("confidences", pa.list_(pa.float64())),
+}
 
-_OUTCOME: list[pa.Field[Any]] = [
+_OUTCOME: _Fields = [
     pa.field("prediction", pa.string()),
     pa.field("generation", pa.string()),
     pa.field("tokens", pa.list_(pa.int32())),
+    pa.field("token_logprobs", pa.list_(pa.float32())),
     pa.field("logprob", pa.float64()),
     pa.field("finish_reason", pa.string()),
-    pa.field("error", pa.string()),
 ]
 
-_WORDING: list[pa.Field[Any]] = [
-    pa.field("paraphrase", pa.string()),
-    pa.field("prompt", pa.string()),
-]
+_SINGLE = pa.struct(
+    [
+        pa.field("prediction", pa.string()),
+        pa.field("tokens", pa.list_(pa.int32())),
+        pa.field("token_logprobs", pa.list_(pa.float32())),
+        pa.field("finish_reason", pa.string()),
+    ]
+)
 
-_ID: list[pa.Field[Any]] = [
+_SINGLES: _Fields = [pa.field("singles", pa.list_(_SINGLE))]
+_WORDING: _Fields = [pa.field("paraphrase", pa.string()), pa.field("prompt", pa.string())]
+_CONFIDENCE: _Fields = [
+    pa.field("confidence", pa.float64()),
+    pa.field("sampled", pa.list_(pa.string())),
+]
+_QUESTION: pa.Field[Any] = pa.field("question", pa.string(), nullable=False)
+_WRITTEN: _Fields = [
+    pa.field("paraphrases", pa.list_(pa.string())),
+    pa.field("problems", pa.list_(pa.string())),
+    pa.field("draws", pa.list_(pa.int32())),
+]
+_ERROR: _Fields = [pa.field("error", pa.string())]
+
+_ID: _Fields = [
     pa.field("row", pa.int64(), nullable=False),
     pa.field("wording", pa.int32(), nullable=False),
     pa.field("uuid", pa.string(), nullable=False),
 ]
 
-PART_SCHEMA = pa.schema([*_ID, *_WORDING, *_OUTCOME])
+PART_SCHEMA = pa.schema([*_ID, *_WORDING, *_OUTCOME, *_SINGLES, *_CONFIDENCE, *_WRITTEN, *_ERROR])
 """One row per answer. `row` is the sample's id, `wording` the paraphrase answered (else 0)."""
 
 
-def result_schema(row_per_wording: bool) -> pa.Schema:
-    """The final file's columns."""
-    return pa.schema([*_SAMPLE, *(_WORDING if row_per_wording else []), *_OUTCOME])
+def input_schema(sample: Sample) -> pa.Schema:
+    """The columns of frozen samples like this one; the row number is the sample's id."""
+    extras = [f for name, f in _SAMPLE_EXTRAS.items() if getattr(sample, name) is not None]
+    return pa.schema([*_SAMPLE, *extras])
+
+
+def result_schema(method: Method, samples: pa.Schema) -> pa.Schema:
+    """The final file's columns; samples: the schema of the frozen samples."""
+    if method == PARAPHRASES:
+        return pa.schema([_SAMPLE[0], _QUESTION, _WRITTEN[0], _SAMPLE[2], *_WRITTEN[1:], *_ERROR])
+    outcome = [*(_WORDING if method.row_per_wording else []), *_OUTCOME]
+    if method == CONFIDENCE:
+        outcome += _CONFIDENCE
+    elif method.streams != "first" and not method.row_per_wording:
+        outcome += _SINGLES
+    return pa.schema([*samples.remove_metadata(), *outcome, *_ERROR])
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One question. `paraphrases[0]` is the question itself."""
+    """One question. `paraphrases[0]` is the question itself.
+
+    num_manual: how many of the wordings, the first ones, were written by hand, where the data
+    set tells. confidences: of each wording, where a run needs them.
+    """
 
     uuid: str
     paraphrases: tuple[str, ...]
     answers: tuple[str, ...]
+    num_manual: int | None = None
+    confidences: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Single:
+    """What one wording alone gave: kept beside the answer of an ensemble, for re-use."""
+
+    prediction: str
+    tokens: list[int]
+    token_logprobs: list[float]
+    finish_reason: str
 
 
 @dataclass(frozen=True)
 class Answer:
     """One row of a part: what came out for one sample, or for one wording of it.
 
-    tokens: ids generated, the stop token included. logprob: sum of their log-probabilities
-    (natural log). finish_reason: "newline", "eos" or "length"; None when `error` is set.
+    tokens: ids generated, the stop token included. token_logprobs: of each (natural log);
+    logprob: their sum. finish_reason: "newline", "eos" or "length"; None when `error` is set.
+    singles: the answers of the wordings alone, where they were computed in the same call.
+    confidence, sampled: share of sampled answers equal to `prediction`, and those answers.
+    paraphrases, problems, draws: a question and the wordings written for it, what stayed wrong
+    with each (None: nothing), and how often each was drawn.
     """
 
     row: int
@@ -81,6 +139,13 @@ class Answer:
     prediction: str | None = None
     generation: str | None = None
     tokens: list[int] = field(default_factory=list)
+    token_logprobs: list[float] = field(default_factory=list)
     logprob: float | None = None
     finish_reason: str | None = None
+    singles: list[Single] | None = None
+    confidence: float | None = None
+    sampled: list[str] | None = None
+    paraphrases: list[str] | None = None
+    problems: list[str | None] | None = None
+    draws: list[int] | None = None
     error: str | None = None

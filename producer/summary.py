@@ -7,9 +7,9 @@ import pyarrow as pa
 from rich.table import Table
 from rich.text import Text
 
+from common.normalise import exact_match
 from common.store import PartInfo, Progress, Run, list_parts
 from common.store.parts import read_info
-from producer.scoring import exact_match
 
 
 def progress_document(run: Run, progress: Progress) -> dict[str, Any]:

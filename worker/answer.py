@@ -101,7 +101,7 @@ def _answers(
                 uuid=sample.uuid,
                 paraphrase=wording,
                 prompt=spec.template.prompt(wording, spec.few_shot) if wording else None,
-                prediction=first_line(text),
+                prediction=spec.template.predict(text),
                 generation=text,
                 tokens=list(generated.tokens),
                 logprob=generated.logprob,
@@ -109,15 +109,6 @@ def _answers(
             )
         )
     return answers
-
-
-def first_line(text: str) -> str:
-    """The text up to the first newline, stripped.
-
-    >>> first_line(" Paris\\nQ: next?")
-    'Paris'
-    """
-    return text.partition("\n")[0].strip()
 
 
 def describe(error: Exception) -> str:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.errors import UsageError, first_line
+from common.methods import PARAPHRASES
 from common.schema import META_CERTIFICATE, META_RUN, SCHEMA_VERSION, result_schema
 from common.store.parts import list_parts, note_part, part_range, read_info, read_part
 from common.store.runs import INPUT_BATCH_ROWS, Run
@@ -97,7 +98,7 @@ def merge_run(run: Run, partial: bool = False) -> Certificate:
             f"run {run.key} has {certificate.found} of {certificate.expected} rows; "
             "enqueue it again for the rest, or merge with --partial"
         )
-    schema = result_schema(run.method.row_per_wording).with_metadata(
+    schema = _schema(run).with_metadata(
         {
             META_RUN: run.record.model_dump_json().encode(),
             META_CERTIFICATE: json.dumps(asdict(certificate)).encode(),
@@ -115,7 +116,7 @@ def merge_run(run: Run, partial: bool = False) -> Certificate:
 
 def merged_windows(run: Run) -> Iterator[pa.Table]:
     """The final rows, a window of samples at a time."""
-    columns = result_schema(run.method.row_per_wording).names
+    columns = _schema(run).names
     parts = [(part_range(path), path) for path in list_parts(run)]
     samples = run.location.open_arrow(run.file("input.arrow"))
     for low in range(0, run.spec.num_samples, WINDOW_ROWS):
@@ -124,6 +125,10 @@ def merged_windows(run: Run) -> Iterator[pa.Table]:
         answers = _answers(run, overlapping, low, high) if overlapping else None
         if answers is not None and len(answers):
             yield _join(run, _input_window(samples, low, high), answers, low).select(columns)
+
+
+def _schema(run: Run) -> pa.Schema:
+    return result_schema(run.method, run.location.open_arrow(run.file("input.arrow")).schema)
 
 
 def _answers(run: Run, paths: list[str], low: int, high: int) -> pa.Table:
@@ -154,6 +159,9 @@ def _join(run: Run, samples: pa.Table, answers: pa.Table, low: int) -> pa.Table:
     joined = samples.take(pc.subtract(answers["row"], pa.scalar(low)))
     if not joined["uuid"].equals(answers["uuid"]):
         raise UsageError(f"run {run.key}: a part answers other samples than input.arrow holds")
+    if run.method == PARAPHRASES:
+        question = pc.list_element(joined["paraphrases"], 0)
+        joined = joined.drop_columns("paraphrases").append_column("question", question)
     for name in answers.column_names:
         if name not in joined.column_names:
             joined = joined.append_column(name, answers[name])
@@ -200,6 +208,7 @@ def _same_rows(reader: pa.ipc.RecordBatchFileReader, windows: Iterator[pa.Table]
             rows.append(batch)
         if (
             not pa.Table.from_batches(rows)
+            .select(window.column_names)
             .replace_schema_metadata()
             .equals(window.replace_schema_metadata())
         ):

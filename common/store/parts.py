@@ -90,9 +90,13 @@ def list_parts(run: Run) -> list[str]:
 
 
 def read_part(location: Location, path: str) -> pa.Table:
-    """A part's rows; raises UsageError for a file that is no whole part."""
+    """A part's rows; raises UsageError for a file that is no whole part.
+
+    Columns that an earlier version did not write are there, and empty.
+    """
     with _complaining(location, path):
-        return location.open_arrow(path).read_all().replace_schema_metadata()
+        table = location.open_arrow(path).read_all().replace_schema_metadata()
+        return pa.concat_tables([PART_SCHEMA.empty_table(), table], promote_options="default")
 
 
 @contextmanager

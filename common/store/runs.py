@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from common.errors import RejectShard, StopRun, UsageError
 from common.methods import Method, get_method
 from common.run import RunKey, RunSpec
-from common.schema import INPUT_SCHEMA, Sample
+from common.schema import Sample, input_schema
 from common.store.location import Location
 
 INPUT_BATCH_ROWS = 1024
@@ -126,7 +126,14 @@ class Run:
 
 
 def _sample(row: dict[str, Any]) -> Sample:
-    return Sample(row["uuid"], tuple(row["paraphrases"]), tuple(row["answers"]))
+    confidences = row.get("confidences")
+    return Sample(
+        row["uuid"],
+        tuple(row["paraphrases"]),
+        tuple(row["answers"]),
+        row.get("num_manual"),
+        None if confidences is None else tuple(confidences),
+    )
 
 
 class InputWriter:
@@ -139,29 +146,30 @@ class InputWriter:
         self.path = path
         self.num_samples = 0
         self._digest = hashlib.sha256()
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[Sample] = []
+        self._writer: pa.ipc.RecordBatchFileWriter | None = None
         self._location = location
         self._stack = ExitStack()
 
     def __enter__(self) -> "InputWriter":
-        sink = self._stack.enter_context(self._location.write(self.path))
-        options = pa.ipc.IpcWriteOptions(compression="zstd")
-        writer = pa.ipc.new_file(sink, INPUT_SCHEMA, options=options)
-        self._writer = self._stack.enter_context(writer)
-        self._stack.push(self._flush_unless_failed)
+        self._sink = self._stack.enter_context(self._location.write(self.path))
+        self._stack.push(self._finish)
         return self
 
     def __exit__(self, *exception: Any) -> None:
         self._stack.__exit__(*exception)
 
-    def _flush_unless_failed(self, failure: type[BaseException] | None, *_: Any) -> None:
+    def _finish(self, failure: type[BaseException] | None, *_: Any) -> None:
         if failure is None:
             self._flush()
+        if self._writer:
+            self._writer.close()
 
     def add(self, sample: Sample) -> None:
-        content = [sample.uuid, sample.paraphrases, sample.answers]
+        content: list[Any] = [sample.uuid, sample.paraphrases, sample.answers]
+        content += [x for x in (sample.num_manual, sample.confidences) if x is not None]
         self._digest.update(json.dumps(content, ensure_ascii=False).encode() + b"\n")
-        self._rows.append(vars(sample))
+        self._rows.append(sample)
         self.num_samples += 1
         if len(self._rows) == INPUT_BATCH_ROWS:
             self._flush()
@@ -172,9 +180,16 @@ class InputWriter:
         return self._digest.hexdigest()
 
     def _flush(self) -> None:
-        if self._rows:
-            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, schema=INPUT_SCHEMA))
-            self._rows = []
+        if not self._rows:
+            return
+        if self._writer is None:
+            # The columns a data set has are those its first sample has.
+            self._schema = input_schema(self._rows[0])
+            options = pa.ipc.IpcWriteOptions(compression="zstd")
+            self._writer = pa.ipc.new_file(self._sink, self._schema, options=options)
+        rows = [vars(sample) for sample in self._rows]
+        self._writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=self._schema))
+        self._rows = []
 
 
 def open_run(location: Location, key: RunKey) -> Run:

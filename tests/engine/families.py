@@ -18,9 +18,9 @@ from transformers import (
     Qwen3Config,
 )
 
+from common.layout import PackedPrompt, Pieces
 from common.methods import METHODS
 from common.prompts import Template
-from worker.engine.layout import PackedPrompt, Pieces
 from worker.engine.reference import reference_prompts
 from worker.engine.request import Request
 from worker.engine.tokenise import PromptTokenizer

@@ -6,9 +6,9 @@ from itertools import product
 import torch
 from families import MANY, make_request
 
+from common.layout import pack_plain
 from common.methods import METHODS
 from worker.engine.attention import FlexKernel
-from worker.engine.layout import pack_plain
 from worker.engine.tokenise import PromptTokenizer
 
 NEW_TOKENS = 11

@@ -6,10 +6,10 @@ import pytest
 import torch
 from families import SAMPLES, VOCABULARY, make_config, make_model, make_pieces, make_request
 
+from common.layout import Pieces, pack_fused
+from common.visibility import generate_isolated_visibility
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, SdpaKernel, install_attention
 from worker.engine.kv_cache import Prefilled, prefill
-from worker.engine.layout import Pieces, pack_fused
-from worker.engine.masks import generate_isolated_visibility
 from worker.engine.plan import Cutter, distinct_segments, plan_stream
 from worker.engine.sample import plan_sample
 

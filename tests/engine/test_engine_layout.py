@@ -3,7 +3,7 @@
 import pytest
 from families import make_pieces
 
-from worker.engine.layout import (
+from common.layout import (
     PackedPrompt,
     Pieces,
     pack_concat,

@@ -5,12 +5,12 @@ import torch
 from families import make_config, make_model, make_pieces, make_request
 from torch.nn.attention.flex_attention import create_block_mask, create_mask
 
+from common.layout import pack_fused
+from common.visibility import generate_isolated_visibility
 from worker.engine.kv_cache import segment_mask_mod
-from worker.engine.layout import pack_fused
 from worker.engine.masks import (
     create_visibility_block_mask,
     create_visibility_dense_mask,
-    generate_isolated_visibility,
     generate_visibility_mask_mod,
 )
 from worker.engine.plan import Cutter, Segment, distinct_segments

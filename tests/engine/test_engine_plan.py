@@ -7,8 +7,8 @@ import pytest
 import torch
 from families import make_pieces, make_request
 
-from worker.engine.layout import pack_fused, pack_plain
-from worker.engine.masks import generate_isolated_visibility
+from common.layout import pack_fused, pack_plain
+from common.visibility import generate_isolated_visibility
 from worker.engine.plan import Cutter, Segment, View, distinct_segments, plan_stream, unshifted
 from worker.engine.sample import plan_sample
 

@@ -4,9 +4,9 @@ import pytest
 from families import BOS, EOS, FEW_SHOT, SAMPLES, TEMPLATE, VOCABULARY, make_tokenizer
 from tokenizers import processors
 
+from common.layout import pack_plain
 from worker.engine.decode import EOS as EOS_STATE
 from worker.engine.decode import NEWLINE, RUNNING
-from worker.engine.layout import pack_plain
 from worker.engine.tokenise import PromptTokenizer, common_prefix
 
 

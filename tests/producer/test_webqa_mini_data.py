@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from producer.scoring import normalise
+from common.normalise import normalise
 from producer.sources import open_source
 
 SOURCE = open_source("webqa_mini", None)

@@ -3,10 +3,10 @@
 import pytest
 
 from common.errors import RejectShard, StopRun
+from common.prompts import Template
 from common.run import RunKey
 from tests.conftest import numbered_questions
 from tests.worker.conftest import shard_of
-from worker.answer import first_line
 from worker.shard import open_shard
 
 GOOD = "numbers/tiny-llama/avg-3"
@@ -69,4 +69,4 @@ def test_a_run_with_fewer_wordings_joins_one_with_more(make_runs):
     ("text", "line"), [(" Paris\nQ: x", "Paris"), ("\n\nParis", ""), ("a b ", "a b"), ("", "")]
 )
 def test_a_prediction_is_the_first_line_stripped(text, line):
-    assert first_line(text) == line
+    assert Template(instruction="").predict(text) == line

@@ -12,23 +12,6 @@ from torch.nn.attention.flex_attention import BlockMask, _mask_mod_signature, cr
 MaskMod = _mask_mod_signature
 
 
-def generate_isolated_visibility(num_segments: int) -> Tensor:
-    """Which group sees which: `visible[q_group, kv_group]`, bool, [N + 2, N + 2].
-
-    Every group sees itself and the prefix (group 0); the tail (group N + 1) sees all.
-
-        >>> generate_isolated_visibility(2).int()
-        tensor([[1, 0, 0, 0],
-                [1, 1, 0, 0],
-                [1, 0, 1, 0],
-                [1, 1, 1, 1]], dtype=torch.int32)
-    """
-    visible = torch.eye(num_segments + 2, dtype=torch.bool)
-    visible[:, 0] = True
-    visible[-1] = True
-    return visible
-
-
 def generate_visibility_mask_mod(
     q_group: Tensor, q_slot: Tensor, kv_group: Tensor, kv_slot: Tensor, visible: Tensor
 ) -> MaskMod:

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from torch import Tensor
-
-from worker.engine.layout import PackedPrompt, TokenIds
+from common.layout import PackedPrompt, TokenIds
+from common.visibility import Table
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def unshifted(view: View) -> View:
 
 def plan_stream(
     prompt: PackedPrompt,
-    visible: Tensor,
+    visible: Table,
     cutter: Cutter,
     extra: Sequence[TokenIds] = (),
 ) -> Stream:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from common.layout import PackedPrompt, Pieces, pack_fused, pack_plain
 from common.methods import Method
 from common.run import Layout, Positions
+from common.visibility import generate_isolated_visibility
 from worker.engine.decode import FINISH_REASONS, LENGTH, RUNNING, Generated
 from worker.engine.fusion import FUSIONS
-from worker.engine.layout import PackedPrompt, Pieces, pack_fused, pack_plain
-from worker.engine.masks import generate_isolated_visibility
 
 
 def reference_prompts(

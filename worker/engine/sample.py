@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from common.errors import SampleError
+from common.layout import Pieces, pack_fused, pack_plain
 from common.methods import Method
+from common.visibility import generate_isolated_visibility
 from worker.engine.decode import Ensemble, Generated
-from worker.engine.layout import Pieces, pack_fused, pack_plain
-from worker.engine.masks import generate_isolated_visibility
 from worker.engine.plan import Cutter, Stream, plan_stream
 from worker.engine.request import Request
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from common.layout import Pieces, TokenIds
 from common.prompts import Example, Template
 from worker.engine.decode import EOS, NEWLINE
-from worker.engine.layout import Pieces, TokenIds
 
 
 class PromptTokenizer:

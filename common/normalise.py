@@ -1,4 +1,7 @@
-"""Scoring: exact match after the normalisation of SQuAD (Rajpurkar et al. 2016)."""
+"""When two answers are the same: the normalisation of SQuAD (Rajpurkar et al. 2016).
+
+Scores, votes and confidences all go by it.
+"""
 
 import re
 import string

@@ -1,8 +1,8 @@
-"""producer.scoring: exact match after the normalisation of SQuAD."""
+"""common.normalise: exact match after the normalisation of SQuAD."""
 
 import pytest
 
-from producer.scoring import exact_match, normalise
+from common.normalise import exact_match, normalise
 
 
 @pytest.mark.parametrize(
