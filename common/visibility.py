@@ -74,5 +74,5 @@ def length_bias(lengths: list[int]) -> np.ndarray[Any, np.dtype[np.float32]]:
         [0.0, 0.0, -1.3899999856948853, 0.0]
     """
     bias = np.zeros(len(lengths), dtype=np.float32)
-    bias[1:-1] = -np.log(np.maximum(1, lengths[1:-1]))
+    bias[1:-1] = np.log(1 / np.maximum(1, lengths[1:-1]))
     return bias
