@@ -17,8 +17,9 @@ from common.ledger import Ledger
 from common.schema import Answer
 from common.store import Location, PartInfo, Run, merge_run, missing_rows
 from common.store.parts import part_path, write_part
-from worker.answer import answer_shard, failed_answers
+from worker.answer import answer_shard
 from worker.engine.request import Counts
+from worker.rows import failed_answers
 from worker.runtime import LoadedEngine, Runtime
 from worker.shard import Shard
 

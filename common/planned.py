@@ -1,0 +1,35 @@
+"""Planned runs: what is to be done, and what is to be made of it when it is done.
+
+A run that writes paraphrases or finds confidences has followers: runs whose samples are its
+result. Data only; the store makes runs of it.
+"""
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from common.messages import MAX_ROWS
+from common.run import RunSpec
+
+
+class Planned(BaseModel):
+    """A run before its samples are known.
+
+    spec: `dataset_sha256` and `num_samples` are those of the questions until the samples are
+    frozen. shard_size: samples per message. from_selection: questions may have fewer wordings
+    than `spec.num_paraphrases`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    spec: RunSpec
+    shard_size: int = Field(ge=1, le=MAX_ROWS)
+    from_selection: bool = False
+    followers: tuple["Planned", ...] = ()
+
+    def all(self) -> Iterator["Planned"]:
+        """This one, and what follows it, in order."""
+        yield self
+        for follower in self.followers:
+            yield from follower.all()
