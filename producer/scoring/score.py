@@ -32,7 +32,7 @@ _SCORES = pa.schema(SCORE_FIELDS)
 
 
 def score_runs(runs: Sequence[Run]) -> list[Scores]:
-    """Score every run, or none: raises UsageError before the first is touched."""
+    """Score runs one after another; all are checked (UsageError) before the first is touched."""
     for run in runs:
         check_scorable(run)
     return [score_run(run) for run in runs]
