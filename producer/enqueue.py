@@ -15,7 +15,7 @@ from common.store import Location, Run, missing_rows
 from producer.examples import choose_examples
 from producer.freeze import freeze
 from producer.request import EnqueueRequest
-from producer.sources import open_source
+from producer.sources.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ def prepare(request: EnqueueRequest, location: Location) -> Prepared:
     """Freeze the runs that do not exist yet and list the missing rows of all."""
     location.check_writable()
     model = find_model(request.model)
-    source = open_source(request.dataset, request.data)
-    examples, note = choose_examples(request, source)
+    examples, note = choose_examples(request, request.source)
+    reading = Reading(request.source, request.selection, request.max_samples)
     with ExitStack() as staging:
-        runs = freeze(request, location, model, source, examples, staging)
+        runs = freeze(request, location, model, reading, examples, staging)
     messages = tuple(missing_messages(runs, request.shard_size))
-    return Prepared(tuple(runs), model, messages, (note,) if note else ())
+    return Prepared(tuple(runs), model, messages, ((note,) if note else ()) + reading.notes)
 
 
 def missing_messages(runs: Sequence[Run], shard_size: int) -> Iterator[ShardMessage]:

@@ -7,7 +7,6 @@ import time
 import uuid
 from contextlib import ExitStack
 from importlib.metadata import version
-from itertools import islice
 from typing import Any
 
 from common.errors import UsageError
@@ -19,31 +18,31 @@ from common.schema import Sample
 from common.store import Location, Run
 from common.store.runs import InputWriter
 from producer.request import EnqueueRequest
-from producer.sources import Source
+from producer.sources.reading import Reading
 
 
 def freeze(
     request: EnqueueRequest,
     location: Location,
     model: ModelSource,
-    source: Source,
+    reading: Reading,
     examples: tuple[Example, ...],
     staging: ExitStack,
 ) -> list[Run]:
     """Write every run's samples aside in one pass, compare, and only then make the runs."""
     methods = [get_method(name) for name in dict.fromkeys(request.methods)]
-    keys = [request.key(model, method) for method in methods]
+    keys = [request.key(model, method, len(examples)) for method in methods]
     writers = [InputWriter(location, f".staging/{uuid.uuid4().hex}.arrow") for _ in methods]
     for writer in writers:
         staging.callback(location.delete, writer.path)
     with ExitStack() as files:
         for writer in writers:
             files.enter_context(writer)
-        for row, sample in enumerate(islice(source.samples(), request.max_samples), start=1):
+        for row, sample in enumerate(reading, start=1):
             for method, writer in zip(methods, writers, strict=True):
                 writer.add(_narrowed(sample, method, request, row))
     specs = [
-        _spec(request, model, source, examples, method, writer)
+        _spec(request, model, examples, method, writer)
         for method, writer in zip(methods, writers, strict=True)
     ]
     runs = [Run(location, key) for key in keys]
@@ -58,20 +57,20 @@ def freeze(
 
 
 def _narrowed(sample: Sample, method: Method, request: EnqueueRequest, row: int) -> Sample:
-    wanted, has = method.num_wordings(request.num_paraphrases), len(sample.paraphrases)
-    if has < wanted:
+    wanted, has = method.num_wordings(request.num_wordings), len(sample.paraphrases)
+    if has < wanted and request.selection is None:
         raise UsageError(
             f"{request.dataset}, row {row}: {method.name} was asked for {wanted} wordings "
             f"(--num-paraphrases), the question has {has} in all; give a data set with "
             "paraphrases, or ask for fewer"
         )
-    return Sample(sample.uuid, sample.paraphrases[:wanted], sample.answers)
+    manual = None if sample.num_manual is None else min(sample.num_manual, wanted)
+    return Sample(sample.uuid, sample.paraphrases[:wanted], sample.answers, manual)
 
 
 def _spec(
     request: EnqueueRequest,
     model: ModelSource,
-    source: Source,
     examples: tuple[Example, ...],
     method: Method,
     writer: InputWriter,
@@ -83,12 +82,12 @@ def _spec(
         model=model.location if model.kind == "directory" else request.model,
         model_source=model.location,
         method=method.name,
-        num_paraphrases=method.num_wordings(request.num_paraphrases),
-        layout=request.layout if method.has_layout else None,
+        num_paraphrases=method.num_wordings(request.num_wordings),
+        layout=request.chosen_layout if method.has_layout else None,
         positions=request.chosen_positions if method.has_layout else None,
-        template=source.template,
+        template=request.source.template,
         few_shot=examples,
-        max_new_tokens=request.max_new_tokens,
+        max_new_tokens=request.token_limit,
         dtype=request.dtype,
     )
 

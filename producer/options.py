@@ -16,7 +16,7 @@ _REQUEST = [
     click.option(
         "--dataset",
         required=True,
-        help="Data set: webqa, webqa_mini, or a name of your own with --data.",
+        help="Data set: webqa, webqa_mini, myriadlama, or a name of your own with --data.",
     ),
     click.option(
         "--data", type=_FILE, help="JSONL, Parquet or Feather file with question and answers."
@@ -47,23 +47,33 @@ _REQUEST = [
     click.option(
         "--num-paraphrases",
         type=click.IntRange(1, 64),
-        default=5,
-        show_default=True,
-        help="Wordings per question, the question itself included.",
+        help="Wordings per question, the question itself included.  [default: 5]",
+    ),
+    click.option(
+        "--num-manual",
+        type=click.IntRange(0, 64),
+        help="Wordings written by hand, of data sets with two kinds.  [default: 5]",
+    ),
+    click.option(
+        "--num-auto",
+        type=click.IntRange(0, 64),
+        help="Wordings written by a model, of the same data sets.  [default: 5]",
     ),
     click.option(
         "--layout",
         type=click.Choice(["concat", "shared"]),
-        default="concat",
-        show_default=True,
-        help="How wordings are packed into one prompt.",
+        help="How wordings are packed into one prompt.  [default: concat; shared for myriadlama]",
     ),
     click.option(
         "--positions",
         type=click.Choice(["sequential", "aligned"]),
         help="Of packed wordings.  [default: sequential with concat, aligned with shared]",
     ),
-    click.option("--max-new-tokens", type=click.IntRange(1, 4096), default=20, show_default=True),
+    click.option(
+        "--max-new-tokens",
+        type=click.IntRange(1, 4096),
+        help="Length of an answer.  [default: 20; 10 for myriadlama]",
+    ),
     click.option("--max-samples", type=click.IntRange(1), help="Only the first N questions."),
     click.option(
         "--shard-size",

@@ -10,9 +10,12 @@ from pathlib import Path
 
 from common.errors import UsageError
 from producer.sources.files import read_questions
+from producer.sources.selection import Selection
 from producer.sources.source import Source, file_source
 
-_NOT_SOURCES = {"files", "source"}
+_NOT_SOURCES = {
+    "files", "formats", "hub", "masked", "reading", "rows", "selection", "source",
+}  # fmt: skip
 
 
 def known_sources() -> list[str]:
@@ -26,13 +29,13 @@ def open_source(name: str, data: Path | None) -> Source:
     known = known_sources()
     if name in known:
         source: Source = importlib.import_module(f"producer.sources.{name}").open_source()
-        return source if data is None else file_source(name, data, source)
+        return source if data is None else source.over(data)
     if data is None:
         raise UsageError(
             f"--dataset {name!r} is not known ({', '.join(known)}); "
             "give its file with --data to use another"
         )
-    return file_source(name, data, None)
+    return file_source(name, data)
 
 
-__all__ = ["Source", "known_sources", "open_source", "read_questions"]
+__all__ = ["Selection", "Source", "known_sources", "open_source", "read_questions"]

@@ -72,7 +72,7 @@ def test_a_source_that_is_interrupted_leaves_nothing(ask, store, monkeypatch):
         raise KeyboardInterrupt
 
     source = Source("quiz", QUESTION_ANSWERING, questions, lambda _: [], 0, "")
-    monkeypatch.setattr("producer.enqueue.open_source", lambda *_: source)
+    monkeypatch.setattr("producer.request.open_source", lambda *_: source)
     with pytest.raises(KeyboardInterrupt):
         prepare(ask(methods=("origin", "avg")), store)
     assert all_files(store) == []
