@@ -6,25 +6,22 @@ result. Data only; the store makes runs of it.
 
 from collections.abc import Iterator
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from common.messages import MAX_ROWS
 from common.run import RunSpec
 
 
 class Planned(BaseModel):
     """A run before its samples are known.
 
-    spec: `dataset_sha256` and `num_samples` are those of the questions until the samples are
-    frozen. shard_size: samples per message. from_selection: questions may have fewer wordings
-    than `spec.num_paraphrases`.
+    spec: `dataset_sha256` and `num_samples` mean nothing until the samples are frozen.
+    from_selection: questions may have fewer wordings than `spec.num_paraphrases`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
     spec: RunSpec
-    shard_size: int = Field(ge=1, le=MAX_ROWS)
     from_selection: bool = False
     followers: tuple["Planned", ...] = ()
 

@@ -5,9 +5,11 @@ from functools import cached_property
 from pathlib import Path
 
 from common.errors import UsageError
-from common.methods import Method
+from common.methods import CONFIDENCE, PARAPHRASES, Method
 from common.models import ModelSource
-from common.run import DEFAULT_POSITIONS, DTypeName, Layout, Positions, RunKey, run_name
+from common.run import DEFAULT_POSITIONS, DTypeName, Layout, Positions, RunKey, Sampling, run_name
+from common.store.missing import DEFAULT_SHARD_SIZE
+from producer import paraphrasing
 from producer.sources import Selection, Source, open_source
 
 
@@ -16,27 +18,39 @@ class EnqueueRequest:
     """What the person asked for; one run for each method.
 
     None is what was not said. What it comes to then, the data set decides: properties tell.
+    paraphrases: the run that wrote the wordings. step: the name of the one step asked for
+    alone; temperature and top_p are of it.
     Raises UsageError for options that the data set has no use for.
     """
 
     dataset: str
-    data: Path | None
-    few_shot: Path | None
-    num_few_shot: int | None
     model: str
-    methods: tuple[str, ...]
-    num_paraphrases: int | None
-    num_manual: int | None
-    num_auto: int | None
-    layout: Layout | None
-    positions: Positions | None
-    max_new_tokens: int | None
-    max_samples: int | None
-    shard_size: int
-    dtype: DTypeName
-    overwrite: bool
+    methods: tuple[str, ...] = ()
+    data: Path | None = None
+    paraphrases: str | None = None
+    few_shot: Path | None = None
+    num_few_shot: int | None = None
+    num_paraphrases: int | None = None
+    num_manual: int | None = None
+    num_auto: int | None = None
+    layout: Layout | None = None
+    positions: Positions | None = None
+    max_new_tokens: int | None = None
+    max_samples: int | None = None
+    num_samples: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    shard_size: int = DEFAULT_SHARD_SIZE
+    dtype: DTypeName = "auto"
+    overwrite: bool = False
+    step: str | None = None
 
     def __post_init__(self) -> None:
+        if self.paraphrases is not None and self.data is not None:
+            raise UsageError(
+                f"--paraphrases {self.paraphrases} brings its questions with it; leave out "
+                f"--data {self.data}"
+            )
         kinds = (self.num_manual, self.num_auto)
         if self.selection is None and kinds != (None, None):
             raise UsageError(
@@ -84,9 +98,40 @@ class EnqueueRequest:
         """How many tokens an answer may have."""
         return self.max_new_tokens or self.source.default_max_new_tokens
 
-    def key(self, model: ModelSource, method: Method, num_few_shot: int) -> RunKey:
-        """The run that answers this request by one method, after so many examples."""
-        wordings = self.selection.label(num_few_shot) if self.selection else self.num_wordings
+    @property
+    def paraphrase_sampling(self) -> Sampling:
+        """How paraphrases are drawn."""
+        return self._sampling(PARAPHRASES, paraphrasing.SAMPLING)
+
+    @property
+    def confidence_sampling(self) -> Sampling:
+        """How the answers are drawn that a confidence is the share of."""
+        default = Sampling(temperature=1, top_p=1, num_samples=self.num_samples or 100)
+        return self._sampling(CONFIDENCE, default)
+
+    def _sampling(self, step: Method, default: Sampling) -> Sampling:
+        if self.step != step.name:
+            return default
+        given = {"temperature": self.temperature, "top_p": self.top_p}
+        return default.model_copy(update={k: v for k, v in given.items() if v is not None})
+
+    def says_sampling(self, step: Method) -> bool:
+        """Whether the person said how a step draws, so that another way is refused."""
+        said = (self.temperature, self.top_p) != (None, None) and self.step == step.name
+        return said or (step == CONFIDENCE and self.num_samples is not None)
+
+    def key(
+        self, model: ModelSource, method: Method, num_few_shot: int, written_by: str | None
+    ) -> RunKey:
+        """The run that answers this request by one method, after so many examples.
+
+        written_by: the model that wrote the wordings, where it is another.
+        """
+        wordings: int | str = self.num_wordings
+        if self.selection:
+            wordings = self.selection.label(num_few_shot)
+        if written_by and method.streams != "first":
+            wordings = f"{wordings}-by-{written_by}"
         name = run_name(
             method.name, wordings, self.chosen_layout, self.chosen_positions,
             self.source.default_layout,

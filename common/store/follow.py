@@ -5,7 +5,7 @@ each other's. Who merges a run follows it; who plans a follower of a merged run 
 one of the two comes second and sees the other's file. Following twice makes nothing new.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -49,7 +49,7 @@ def make_runs(
     planned: Sequence[Planned],
     samples: Iterable[Sample],
     provenance: dict[str, Any],
-    overwrite: bool = False,
+    overwrite: Collection[str] = (),
 ) -> list[Run]:
     """Freeze runs, note their followers, and follow those that are merged already."""
     runs = freeze(location, planned, samples, provenance, overwrite)

@@ -1,9 +1,9 @@
 """Freezing: samples -> runs in the store, all that were planned together, or none."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NoReturn
 
 from common.errors import UsageError
 from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
@@ -19,12 +19,12 @@ def freeze(
     planned: Sequence[Planned],
     samples: Iterable[Sample],
     provenance: dict[str, Any],
-    overwrite: bool = False,
+    overwrite: Collection[str] = (),
 ) -> list[Run]:
     """Write every run's samples aside in one pass, compare, and only then make the runs.
 
-    A run that exists with the same spec is left as it is; one with another is refused, unless
-    `overwrite` throws it away. Raises UsageError.
+    A run that exists with the same spec is left as it is; one with another is refused. Runs
+    whose keys are in `overwrite` are thrown away first. Raises UsageError.
     """
     with ExitStack() as staging:
         writers = [InputWriter(location, f".staging/{uuid.uuid4().hex}.arrow") for _ in planned]
@@ -33,7 +33,10 @@ def freeze(
         _write(planned, writers, samples)
         runs = [Run(location, RunKey.parse(plan.key)) for plan in planned]
         specs = [_complete(p.spec, w) for p, w in zip(planned, writers, strict=True)]
-        fresh = [overwrite or not is_same(r, s) for r, s in zip(runs, specs, strict=True)]
+        fresh = [
+            plan.key in overwrite or not is_same(run, spec)
+            for plan, run, spec in zip(planned, runs, specs, strict=True)
+        ]
         for run, spec, writer, new in zip(runs, specs, writers, fresh, strict=True):
             if new:
                 run.delete()
@@ -99,8 +102,20 @@ def is_same(run: Run, spec: RunSpec) -> bool:
     """Whether the run exists with this very spec; raises UsageError if with another."""
     if not run.exists():
         return False
-    if run.spec.fingerprint == spec.fingerprint:
-        return True
+    if run.spec.fingerprint != spec.fingerprint:
+        _refuse(run, spec)
+    return True
+
+
+def refuse_other(run: Run, spec: RunSpec) -> None:
+    """Refuse a run that exists with another spec, as far as one not frozen yet can tell."""
+    if run.exists():
+        frozen = {"dataset_sha256", "num_samples"}
+        known = run.spec.model_dump(include=frozen)
+        is_same(run, spec.model_copy(update=known))
+
+
+def _refuse(run: Run, spec: RunSpec) -> NoReturn:
     listed = "; ".join(
         f"{name} is {_short(old)} there and {_short(new)} here"
         for name, (old, new) in run.spec.differences(spec).items()
