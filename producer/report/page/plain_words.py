@@ -18,11 +18,12 @@ METRICS = {
 
 
 def percent(share: float) -> str:
-    """
+    """Its figure and sign stay on one line.
+
     >>> percent(0.4333)
-    '43.3 %'
+    '43.3\\xa0%'
     """
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def ends(interval: Interval) -> str:

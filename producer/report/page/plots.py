@@ -51,7 +51,7 @@ def _style() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rc("font", size=11)
         matplotlib.rc("text", color=INK, parse_math=False)
-        matplotlib.rc("axes", edgecolor=INK, labelcolor=INK, linewidth=0.6)
+        matplotlib.rc("axes", edgecolor=INK, labelcolor=INK, linewidth=0.6, axisbelow=True)
         matplotlib.rc("axes.spines", top=False, right=False)
         matplotlib.rc("xtick", color=INK)
         matplotlib.rc("ytick", color=INK)

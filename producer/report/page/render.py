@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ from producer.report.page.sample_data import sample_data
 
 if TYPE_CHECKING:
     import jinja2
+    import markupsafe
+
+_AFTER_SEPARATOR = re.compile(r"(?<=[-_/])(?=\w)")
 
 
 def render_page(document: Document) -> str:
@@ -43,13 +47,25 @@ def render_page(document: Document) -> str:
 def _environment() -> "jinja2.Environment":
     import jinja2
 
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("producer.report.page"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
+    return environment
+
+
+def _breakable(text: str) -> "markupsafe.Markup":
+    """Text whose names stay on one line where they fit, and else break after a separator."""
+    from markupsafe import Markup, escape
+
+    name = Markup('<span class="name">{}</span>')
+    words = (map(escape, _AFTER_SEPARATOR.split(word)) for word in text.split(" "))
+    joined = map(Markup("<wbr>").join, words)
+    return Markup(" ").join(name.format(word) if "<wbr>" in word else word for word in joined)
 
 
 def _inlined(style_name: str, script_name: str) -> dict[str, Any]:

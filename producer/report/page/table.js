@@ -56,12 +56,19 @@
     return item;
   }
 
+  function runLabel(run) {
+    const label = element("span", "run", "");
+    // Long names may break after a separator, not inside a word.
+    for (const part of names[run].split(/(?<=[-_/])/)) label.append(part, document.createElement("wbr"));
+    return label;
+  }
+
   function runItem(row, run) {
     const item = element("li", "", "");
     const answer = element("span", "answer", "");
     addAnswer(answer, row.predictions[run], row.errors[run]);
     addMark(answer, row.correct[run]);
-    item.append(element("span", "run", names[run]), " ", answer);
+    item.append(runLabel(run), " ", answer);
     return item;
   }
 
