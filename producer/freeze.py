@@ -38,9 +38,9 @@ def freeze(
     with ExitStack() as files:
         for writer in writers:
             files.enter_context(writer)
-        for row, sample in enumerate(reading, start=1):
+        for sample in reading:
             for method, writer in zip(methods, writers, strict=True):
-                writer.add(_narrowed(sample, method, request, row))
+                writer.add(_narrowed(sample, method, request, reading.where))
     specs = [
         _spec(request, model, examples, method, writer)
         for method, writer in zip(methods, writers, strict=True)
@@ -56,11 +56,11 @@ def freeze(
     return [Run(location, key) for key in keys]
 
 
-def _narrowed(sample: Sample, method: Method, request: EnqueueRequest, row: int) -> Sample:
+def _narrowed(sample: Sample, method: Method, request: EnqueueRequest, where: str) -> Sample:
     wanted, has = method.num_wordings(request.num_wordings), len(sample.paraphrases)
     if has < wanted and request.selection is None:
         raise UsageError(
-            f"{request.dataset}, row {row}: {method.name} was asked for {wanted} wordings "
+            f"{where}: {method.name} was asked for {wanted} wordings "
             f"(--num-paraphrases), the question has {has} in all; give a data set with "
             "paraphrases, or ask for fewer"
         )
