@@ -50,7 +50,8 @@ _REQUEST = [
     click.option(
         "--num-paraphrases",
         type=click.IntRange(1, 64),
-        help="Wordings per question, the question itself included.  [default: 5; not for myriadlama]",
+        help="Wordings per question, the question itself included; not for myriadlama.  "
+        "[default: 5]",
     ),
     click.option(
         "--num-manual",
@@ -65,7 +66,8 @@ _REQUEST = [
     click.option(
         "--layout",
         type=click.Choice(["concat", "shared"]),
-        help="How wordings are packed into one prompt.  [default: concat; shared for sentences with [MASK]]",
+        help="How wordings are packed into one prompt.  "
+        "[default: concat; shared for sentences with [MASK]]",
     ),
     click.option(
         "--positions",
