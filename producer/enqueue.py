@@ -3,7 +3,7 @@
 Everything that can be refused is refused before a run is written or a message sent.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -55,7 +55,7 @@ def prepare(request: EnqueueRequest, location: Location) -> Prepared:
         writes = request.step is None or request.step != PARAPHRASES.name
         writes = writes and _has_no_wordings(request)
         roots = Planner(request, location, model, examples, writes).roots()
-        runs = _made(roots, reading, request, location)
+        runs = _made(roots, reading, request, location, lambda: reading.where)
         notes += reading.notes
     keys = dict.fromkeys(plan.key for root in roots for plan in root.all())
     all_runs = tuple(Run(location, RunKey.parse(key)) for key in keys)
@@ -92,16 +92,19 @@ def _written(request: EnqueueRequest, location: Location) -> Run:
 
 
 def _made(
-    roots: Sequence[Planned], samples: Iterable[Sample], request: EnqueueRequest,
+    roots: Sequence[Planned],
+    samples: Iterable[Sample],
+    request: EnqueueRequest,
     location: Location,
-) -> list[Run]:  # fmt: skip
+    where: Callable[[], str],
+) -> list[Run]:
     """The runs that can begin; a step that is there already is never thrown away for others."""
     followers = [plan for root in roots for f in root.followers for plan in f.all()]
     _make_way(followers, request, location)
     kept = [root for root in roots if _is_step(root) and root.spec.method != request.step]
     provenance = make_provenance(request.shard_size)
     overwritten = [root.key for root in roots if root not in kept] if request.overwrite else []
-    return make_runs(location, roots, samples, provenance, overwritten)
+    return make_runs(location, roots, samples, provenance, overwritten, where)
 
 
 def _made_after(
@@ -110,7 +113,7 @@ def _made_after(
     """The runs made of another run's result, now or when it is merged."""
     if upstream.location.exists(upstream.feather):
         samples = islice(result_samples(upstream), request.max_samples)
-        return _made(roots, samples, request, location)
+        return _made(roots, samples, request, location, lambda: str(upstream.key))
     if request.max_samples is not None:
         raise UsageError(
             f"--max-samples needs the result of --paraphrases {upstream.key}, which is not "

@@ -18,10 +18,13 @@ _DATA: list[Decorator] = [
     click.option(
         "--dataset",
         required=True,
-        help="Data set: webqa, webqa_mini, myriadlama, or a name of your own with --data.",
+        help="Data set: webqa, webqa_mini, myriadlama, pararel, graphquestions, one of another "
+        "distribution, or a name of your own with --data.",
     ),
     click.option(
-        "--data", type=_FILE, help="JSONL, Parquet or Feather file with question and answers."
+        "--data",
+        type=_FILE,
+        help="JSONL, Parquet or Feather file; docs/datasets.md has the columns.",
     ),
     click.option(
         "--few-shot", type=_FILE, help="File of few-shot examples: its rows in their order."
@@ -52,7 +55,8 @@ _METHOD: list[Decorator] = [
     click.option(
         "--layout",
         type=click.Choice(["concat", "shared"]),
-        help="How wordings are packed into one prompt.  [default: concat; shared for myriadlama]",
+        help="How wordings are packed into one prompt.  "
+        "[default: concat; shared for sentences with [MASK]]",
     ),
     click.option(
         "--positions",
@@ -65,17 +69,18 @@ _WORDINGS: list[Decorator] = [
     click.option(
         "--num-paraphrases",
         type=click.IntRange(1, 64),
-        help="Wordings per question, the question itself included.  [default: 5]",
+        help="Wordings per question, the question itself included; not for myriadlama.  "
+        "[default: 5]",
     ),
     click.option(
         "--num-manual",
         type=click.IntRange(0, 64),
-        help="Wordings written by hand, of data sets with two kinds.  [default: 5]",
+        help="Wordings written by hand, for myriadlama.  [default: 5]",
     ),
     click.option(
         "--num-auto",
         type=click.IntRange(0, 64),
-        help="Wordings written by a model, of the same data sets.  [default: 5]",
+        help="Wordings written by a model, for myriadlama.  [default: 5]",
     ),
 ]
 
@@ -108,7 +113,7 @@ _JOB: list[Decorator] = [
 _MAX_NEW_TOKENS: Decorator = click.option(
     "--max-new-tokens",
     type=click.IntRange(1, 4096),
-    help="Length of an answer.  [default: 20; 10 for myriadlama]",
+    help="Length of an answer.  [default: 20; 10 for sentences with [MASK]]",
 )
 
 _PARAPHRASES: Decorator = click.option(

@@ -5,7 +5,7 @@ each other's. Who merges a run follows it; who plans a follower of a merged run 
 one of the two comes second and sees the other's file. Following twice makes nothing new.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -50,9 +50,10 @@ def make_runs(
     samples: Iterable[Sample],
     provenance: dict[str, Any],
     overwrite: Collection[str] = (),
+    where: Callable[[], str] = lambda: "its row",
 ) -> list[Run]:
     """Freeze runs, note their followers, and follow those that are merged already."""
-    runs = freeze(location, planned, samples, provenance, overwrite)
+    runs = freeze(location, planned, samples, provenance, overwrite, where)
     for run, plan in zip(runs, planned, strict=True):
         plan_followers(run, plan.followers)
     return [*runs, *(made for run in runs for made in follow(run))]
@@ -69,7 +70,8 @@ def follow(run: Run) -> list[Run]:
     if not followers or not run.location.exists(run.feather):
         return []
     provenance = {**run.record.provenance, "follows": f"{run.key}@{run.record.fingerprint}"}
-    return make_runs(run.location, followers, result_samples(run), provenance)
+    samples = result_samples(run)
+    return make_runs(run.location, followers, samples, provenance, (), lambda: str(run.key))
 
 
 def result_samples(run: Run) -> Iterator[Sample]:

@@ -1,7 +1,7 @@
 """Freezing: samples -> runs in the store, all that were planned together, or none."""
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any, NoReturn
 
@@ -20,17 +20,19 @@ def freeze(
     samples: Iterable[Sample],
     provenance: dict[str, Any],
     overwrite: Collection[str] = (),
+    where: Callable[[], str] = lambda: "its row",
 ) -> list[Run]:
     """Write every run's samples aside in one pass, compare, and only then make the runs.
 
     A run that exists with the same spec is left as it is; one with another is refused. Runs
-    whose keys are in `overwrite` are thrown away first. Raises UsageError.
+    whose keys are in `overwrite` are thrown away first. where: which row is being read, for a
+    complaint about it. Raises UsageError.
     """
     with ExitStack() as staging:
         writers = [InputWriter(location, f".staging/{uuid.uuid4().hex}.arrow") for _ in planned]
         for writer in writers:
             staging.callback(location.delete, writer.path)
-        _write(planned, writers, samples)
+        _write(planned, writers, samples, where)
         runs = [Run(location, RunKey.parse(plan.key)) for plan in planned]
         specs = [_complete(p.spec, w) for p, w in zip(planned, writers, strict=True)]
         fresh = [
@@ -45,14 +47,20 @@ def freeze(
 
 
 def _write(
-    planned: Sequence[Planned], writers: Sequence[InputWriter], samples: Iterable[Sample]
+    planned: Sequence[Planned],
+    writers: Sequence[InputWriter],
+    samples: Iterable[Sample],
+    where: Callable[[], str],
 ) -> None:
     with ExitStack() as files:
         for writer in writers:
             files.enter_context(writer)
-        for row, sample in enumerate(samples, start=1):
+        for sample in samples:
             for plan, writer in zip(planned, writers, strict=True):
-                writer.add(narrowed(sample, plan, row))
+                try:
+                    writer.add(narrowed(sample, plan))
+                except UsageError as error:
+                    raise UsageError(f"{where()}: {error}") from None
 
 
 def _complete(spec: RunSpec, writer: InputWriter) -> RunSpec:
@@ -61,22 +69,21 @@ def _complete(spec: RunSpec, writer: InputWriter) -> RunSpec:
     )
 
 
-def narrowed(sample: Sample, plan: Planned, row: int) -> Sample:
+def narrowed(sample: Sample, plan: Planned) -> Sample:
     """What of a sample the planned run reads; raises UsageError where it has too little."""
     method, has = get_method(plan.spec.method), len(sample.paraphrases)
     wanted = method.num_wordings(plan.spec.num_paraphrases)
     if has < wanted and not plan.from_selection:
         raise UsageError(
-            f"{plan.spec.dataset}, row {row}: {method.name} was asked for {wanted} wordings "
+            f"{method.name} was asked for {wanted} wordings "
             f"(--num-paraphrases), the question has {has} in all; give a data set with "
             "paraphrases, or ask for fewer"
         )
     if method == PARAPHRASES and has > 1:
         raise UsageError(
-            f"{plan.spec.dataset}, row {row}: the question has {has} wordings already, others "
-            "have none, so none are written; give every question its paraphrases, or none"
+            f"the question has {has} wordings already, others have none, so none are written; give every question its paraphrases, or none"
         )
-    _refuse_unknown(method, sample, row)
+    _refuse_unknown(method, sample)
     manual = None if sample.num_manual is None else min(sample.num_manual, wanted)
     confidences = sample.confidences if method.reads_confidences else None
     return Sample(
@@ -88,14 +95,14 @@ def narrowed(sample: Sample, plan: Planned, row: int) -> Sample:
     )
 
 
-def _refuse_unknown(method: Method, sample: Sample, row: int) -> None:
+def _refuse_unknown(method: Method, sample: Sample) -> None:
     if method.visibility == "cross_manual" and sample.num_manual is None:
         raise UsageError(
-            f"row {row}: {method.name} needs a data set that tells manual wordings from "
+            f"{method.name} needs a data set that tells manual wordings from "
             "automatic ones, such as myriadlama"
         )
     if method.reads_confidences and sample.confidences is None:
-        raise UsageError(f"row {row}: {method.name} needs the result of a {CONFIDENCE.name} run")
+        raise UsageError(f"{method.name} needs the result of a {CONFIDENCE.name} run")
 
 
 def is_same(run: Run, spec: RunSpec) -> bool:

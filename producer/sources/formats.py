@@ -8,6 +8,8 @@ from typing import Any
 from common.errors import UsageError, first_line
 from producer.sources.rows import Row
 
+_AT_A_TIME = 1024
+
 _Numbered = Iterator[tuple[int, dict[str, Any]]]
 
 
@@ -35,7 +37,7 @@ def _json_lines(path: Path) -> _Numbered:
                 row = json.loads(line.decode("utf-8"))
             except UnicodeDecodeError as error:
                 raise UsageError(f"{path}, row {number}: not UTF-8 ({error.reason})") from None
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 raise UsageError(f"{path}, row {number}: not JSON ({error})") from None
             if not isinstance(row, dict):
                 raise UsageError(f"{path}, row {number}: must be a JSON object, is {line[:40]!r}")
@@ -48,7 +50,7 @@ def _parquet(path: Path) -> _Numbered:
 
     try:
         with parquet.ParquetFile(path) as file:
-            batches = file.iter_batches(batch_size=1024)
+            batches = file.iter_batches(batch_size=_AT_A_TIME)
             yield from enumerate((row for b in batches for row in b.to_pylist()), start=1)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UsageError(
@@ -62,10 +64,19 @@ def _feather(path: Path) -> _Numbered:
     try:
         with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
             batches = (reader.get_batch(n) for n in range(reader.num_record_batches))
-            slices = (s for b in batches for s in pa.table(b).to_batches(max_chunksize=1024))
-            yield from enumerate((row for s in slices for row in s.to_pylist()), start=1)
+            yield from enumerate((row for batch in batches for row in _checked(batch)), start=1)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"data file {path} is no Feather (Arrow IPC) file, or a damaged one: "
             f"{first_line(error)}"
         ) from None
+
+
+def _checked(batch: Any) -> Iterator[dict[str, Any]]:
+    """Rows of a record batch, a thousand in Python at a time.
+
+    Offsets are checked first: damaged ones would be followed past the end of the file.
+    """
+    batch.validate(full=True)
+    for first in range(0, batch.num_rows, _AT_A_TIME):
+        yield from batch.slice(first, _AT_A_TIME).to_pylist()

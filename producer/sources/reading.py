@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from common.errors import UsageError
 from common.schema import Sample
+from producer.sources.duplicates import Uuids, refuse_duplicates
 from producer.sources.files import Question, Skipped
 from producer.sources.selection import Selection
 from producer.sources.source import Source, to_sample
@@ -13,12 +15,14 @@ from producer.sources.source import Source, to_sample
 class Reading:
     """One pass over a source's first questions.
 
-    Iterating gives samples with the wordings chosen, or all. `notes` tells afterwards what was
-    skipped and where there was less than was asked for.
+    Iterating gives samples with the wordings chosen, or all; at the end it raises UsageError
+    where two have the same uuid. `where` tells meanwhile which row the sample comes from,
+    `notes` afterwards what was skipped and where there was less than was asked for.
     """
 
     def __init__(self, source: Source, selection: Selection | None, limit: int | None) -> None:
-        self.source = source
+        self.where = ""
+        self._source = source
         self._selection = selection
         self._limit = limit
         self._read = 0
@@ -26,11 +30,20 @@ class Reading:
         self._skipped: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Sample]:
-        for question in self._questions():
+        uuids = Uuids()
+        for question in self._questions(self._skipped):
+            self.where = question.where
             sample = to_sample(question, self._selection)
+            uuids.add(sample.uuid)
+            self._read += 1
             if self._selection is not None:
-                self._check(sample, self._selection, question)
+                self._check(sample, self._selection)
             yield sample
+        if not self._read:
+            why = "; ".join(self.notes) or "it is empty"
+            raise UsageError(f"--dataset {self._source.name} has no questions: {why}")
+        if suspects := uuids.suspects():
+            refuse_duplicates(self._questions(Counter()), suspects)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -45,20 +58,23 @@ class Reading:
             )
         return tuple(notes)
 
-    def _questions(self) -> Iterator[Question]:
-        for question in self.source.questions():
+    def _questions(self, skipped: Counter[str]) -> Iterator[Question]:
+        number = 0
+        for question in self._source.questions():
             if isinstance(question, Skipped):
-                self._skipped[question.reason] += 1
+                skipped[question.reason] += 1
                 continue
-            self._read += 1
+            number += 1
+            if not question.where:
+                question = replace(question, where=f"{self._source.name}, question {number}")
             yield question
-            if self._read == self._limit:
+            if number == self._limit:
                 return
 
-    def _check(self, sample: Sample, asked: Selection, question: Question) -> None:
+    def _check(self, sample: Sample, asked: Selection) -> None:
         if not sample.paraphrases:
             raise UsageError(
-                f"{question.where}: there is no wording for --num-manual {asked.num_manual} and "
+                f"{self.where}: there is no wording for --num-manual {asked.num_manual} and "
                 f"--num-auto {asked.num_auto}; ask for wordings of the other kind too"
             )
         self._short += len(sample.paraphrases) < asked.total

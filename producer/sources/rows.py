@@ -31,6 +31,11 @@ class Row:
     def has(self, column: str) -> bool:
         return self.cells.get(column) is not None
 
+    def only(self, *columns: str) -> "Row":
+        """The row without its other columns."""
+        cells = {column: self.cells.get(column) for column in columns}
+        return Row(self.origin, self.number, cells)
+
     def text(self, column: str) -> str:
         """A text that is not blank."""
         value = self.cells.get(column)

@@ -11,7 +11,7 @@ from producer.sources.source import few_shot_from
 
 
 def test_the_known_data_sets_are_those_of_the_issue():
-    assert known_sources() == ["myriadlama", "webqa", "webqa_mini"]
+    assert known_sources() == ["graphquestions", "myriadlama", "pararel", "webqa", "webqa_mini"]
 
 
 @pytest.mark.parametrize("name", known_sources())
