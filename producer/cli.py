@@ -3,13 +3,12 @@
 import json
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from common.errors import SelfEnsembleError
-from producer.options import broker_option, request_options, store_option
+from producer.options import broker_option, report_options, request_options, store_option
 
 if TYPE_CHECKING:
     from common.config import Settings
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-
-_PAGE = click.Path(dir_okay=False, path_type=Path)
-_SEED = click.IntRange(0)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -185,20 +181,33 @@ def verify(run_name: str, store: str | None) -> None:
 @cli.command()
 @click.argument("run_names", metavar="RUN...", nargs=-1, required=True)
 @store_option
-@click.option("--html", type=_PAGE, help="Also write one page that works offline.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for scripts.")
-@click.option("--common", is_flag=True, help="Cut to the questions that all runs have.")
-@click.option(
-    "--metric",
-    type=click.Choice(["exact", "lemma"]),
-    default="exact",
-    show_default=True,
-    help="When an answer is right: exact match after normalisation, or lemma match.",
-)
-@click.option("--seed", default=0, show_default=True, help="Of resampling.", type=_SEED)
-def report(
-    run_names: tuple[str, ...], store: str | None, html: Path | None, as_json: bool, **how: Any
-) -> None:
+def score(run_names: tuple[str, ...], store: str | None, as_json: bool) -> None:
+    """Say which answers of merged runs are right, in columns of their feather files.
+
+    Exact match, token F1 and lemma match, against any alias. Needs no GPU; scoring again changes
+    nothing.
+
+    \b
+    Example:
+        producer score webqa/llama3.2_3b_it/flex_attention-5 webqa/llama3.2_3b_it/avg-5
+    """
+    from producer.scoring.score import score_runs
+    from producer.scoring.summary import scores_document, scores_table
+
+    scores = score_runs([_open(name, store) for name in run_names])
+    if as_json:
+        click.echo(json.dumps(scores_document(scores)))
+        return
+    _console().print(scores_table(scores))
+    for one in scores:
+        click.echo(one.feather)
+
+
+@cli.command()
+@report_options
+@store_option
+def report(run_names: tuple[str, ...], store: str | None, **options: Any) -> None:
     """Compare merged runs: accuracies, differences with intervals and tests, wordings.
 
     \b
@@ -209,23 +218,9 @@ def report(
     from producer.report.installed import check_installed
 
     check_installed()
-    from producer.report.build import build_document
-    from producer.report.save import check_folder, save_text
-    from producer.report.terminal import print_document
+    from producer.report.command import show_report
 
-    if html:
-        check_folder(html)
-    document = build_document([_open(name, store) for name in run_names], **how)
-    if html:
-        from producer.report.page import render_page
-
-        save_text(html, render_page(document))
-    if as_json:
-        click.echo(document.model_dump_json())
-    else:
-        print_document(document, _console())
-        if html:
-            click.echo(f"page: {html}")
+    show_report([_open(name, store) for name in run_names], _console(), **options)
 
 
 def main() -> None:

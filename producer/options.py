@@ -1,6 +1,6 @@
-"""Options that `enqueue` and `run` share, and what they become."""
+"""Options that commands share, or that are many."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ import click
 from common.messages import MAX_ROWS
 from common.methods import METHODS
 from common.models import DEFAULT_MODEL
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -89,10 +91,44 @@ _REQUEST = [
     ),
 ]
 
+_REPORT = [
+    click.argument("run_names", metavar="RUN...", nargs=-1, required=True),
+    click.option(
+        "--html",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Also write one page that works offline.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="One JSON document for scripts."),
+    click.option("--common", is_flag=True, help="Cut to the questions that all runs have."),
+    click.option(
+        "--metric",
+        type=click.Choice(["exact", "lemma"]),
+        default="exact",
+        show_default=True,
+        help="When an answer is right: exact match after normalisation, or lemma match.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="Of resampling; the same seed gives the same report.",
+    ),
+]
+
 
 def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say what to ask of which model."""
-    for option in reversed(_REQUEST):
+    return _with(_REQUEST, command)
+
+
+def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the runs of a report, and the options that say how to make and show it."""
+    return _with(_REPORT, command)
+
+
+def _with(options: Sequence[Decorator], command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(options):
         command = option(command)
     return command
 
