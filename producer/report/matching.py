@@ -30,10 +30,10 @@ def match_questions(runs: Sequence[Loaded], common: bool) -> Matched:
     in_all = {uuid for run in runs for uuid in run.questions}
     if len(everywhere) == len(in_all):
         return Matched([run.cut_to(everywhere) for run in runs], None)
-    if not common:
-        raise UsageError(_difference(runs, len(everywhere)))
     if not everywhere:
         raise UsageError("no question is common to all the runs; report runs of the same data set")
+    if not common:
+        raise UsageError(_difference(runs, len(everywhere)))
     return Matched([run.cut_to(everywhere) for run in runs], len(in_all))
 
 

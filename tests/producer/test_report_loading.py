@@ -198,11 +198,12 @@ def test_common_changes_nothing_where_the_questions_are_the_same(store):
     assert build_document(runs).title == "quiz, owner--model: 2 runs on 5 questions"
 
 
-def test_runs_with_nothing_in_common_are_refused_all_the_same(store):
+@pytest.mark.parametrize("common", [True, False])
+def test_runs_with_nothing_in_common_are_refused_all_the_same(store, common):
     one = answered_samples(store, "one", [a_sample("a", "1")], ["1"])
     other = answered_samples(store, "other", [a_sample("b", "1")], ["1"])
     with pytest.raises(UsageError, match="no question is common"):
-        build_document([one, other], common=True)
+        build_document([one, other], common=common)
 
 
 @pytest.mark.parametrize("common", [True, False])
