@@ -45,6 +45,8 @@ class Planner:
         if not self.writes:
             return plans
         waiting = [plan for plan in plans if get_method(plan.spec.method).streams != "first"]
+        if not waiting:
+            return plans
         return [*(p for p in plans if p not in waiting), self._paraphrases(waiting)]
 
     def _answering(self) -> list[Planned]:

@@ -33,8 +33,10 @@ def test_the_first_question_with_too_few_wordings_is_named(ask, store, jsonl):
 
 def test_origin_needs_the_question_alone(ask, store, jsonl):
     data = jsonl([{"question": "q?", "answers": ["a"]}])
-    (run,) = prepare(ask(data=data, methods=("origin",), num_paraphrases=5), store).runs
+    prepared = prepare(ask(data=data, methods=("origin",), num_paraphrases=5), store)
+    (run,) = prepared.runs
     assert run.read_samples([0])[0].paraphrases == ("q?",)
+    assert prepared.all_runs == prepared.runs
 
 
 @pytest.mark.parametrize(
