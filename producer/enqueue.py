@@ -59,7 +59,8 @@ def prepare(request: EnqueueRequest, location: Location) -> Prepared:
         notes += reading.notes
     keys = dict.fromkeys(plan.key for root in roots for plan in root.all())
     all_runs = tuple(Run(location, RunKey.parse(key)) for key in keys)
-    return Prepared(tuple(runs), all_runs, model, tuple(messages_for(runs)), notes)
+    messages = messages_for(runs, request.shard_size)
+    return Prepared(tuple(runs), all_runs, model, tuple(messages), notes)
 
 
 def _has_no_wordings(request: EnqueueRequest) -> bool:

@@ -24,6 +24,7 @@ class Session:
     def __init__(self, settings: Settings, request: EnqueueRequest, console: Console) -> None:
         self._settings = settings
         self._console = console
+        self._shard_size = request.shard_size
         self._ledger: Ledger = check_broker(settings)
         self._prepared: Prepared = prepare(request, Location.open(settings.store))
 
@@ -83,4 +84,4 @@ class Session:
             if run.exists():
                 follow(run)
         runs = [run for run in self._prepared.all_runs if run.exists()]
-        self._send(runs, tuple(messages_for(runs)))
+        self._send(runs, tuple(messages_for(runs, self._shard_size)))

@@ -12,14 +12,14 @@ from common.store.runs import Run
 DEFAULT_SHARD_SIZE = 64
 
 
-def messages_for(runs: Sequence[Run]) -> Iterator[ShardMessage]:
-    """Messages for every row that some run misses, in shards of the size they were made with.
+def messages_for(runs: Sequence[Run], shard_size: int | None = None) -> Iterator[ShardMessage]:
+    """Messages for every row that some run misses; runs that can share a prefill go together.
 
-    Runs that can share a prefill are asked together.
+    shard_size: rows of a message at most; None is the size the runs were made with.
     """
     for together in sharing_runs(runs):
-        size = int(together[0].record.provenance.get("shard_size", DEFAULT_SHARD_SIZE))
-        yield from missing_messages(together, size)
+        made_with = together[0].record.provenance.get("shard_size", DEFAULT_SHARD_SIZE)
+        yield from missing_messages(together, shard_size or int(made_with))
 
 
 def sharing_runs(runs: Sequence[Run]) -> list[list[Run]]:

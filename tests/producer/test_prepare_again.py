@@ -5,6 +5,7 @@ from storekit import all_files, put_part, shards
 
 from common.errors import UsageError
 from common.store import list_parts, merge_run
+from common.store.missing import messages_for
 from producer.enqueue import prepare
 
 
@@ -52,6 +53,13 @@ def test_failed_rows_count_as_done(ask, store):
 def test_only_the_rows_of_a_deleted_part_are_sent(ask, store, done, size, rows):
     store.delete(list_parts(done)[1])
     assert sent(prepare(ask(shard_size=size), store)) == [(["avg-3"], r) for r in rows]
+
+
+def test_who_names_no_size_sends_shards_of_the_size_the_run_was_made_with(ask, store, done):
+    """As a worker does for the runs that follow another."""
+    store.delete(list_parts(done)[0])
+    (run,) = prepare(ask(shard_size=3), store).runs
+    assert [message.row_numbers() for message in messages_for([run])] == [[0, 1, 2, 3]]
 
 
 def test_rows_far_apart_go_into_one_shard(ask, store, done):
