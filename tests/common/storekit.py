@@ -88,7 +88,8 @@ def make_answer(run: Run, row: int, wording: int = 0, error: str | None = None) 
     said = f"answer {row}.{wording}"
     return Answer(
         row, wording, sample.uuid, prediction=said, generation=f" {said}\n",
-        tokens=[row, wording], logprob=-0.5 * row, finish_reason="newline", **asked,
+        tokens=[row, wording], token_logprobs=[-0.5 * row, 0.0], logprob=-0.5 * row,
+        finish_reason="newline", **asked,
     )  # fmt: skip
 
 

@@ -8,10 +8,17 @@ from storekit import all_files, make_run, put_part, read_feather, shards
 from common.errors import UsageError
 from common.store import merge_run, missing_rows, verify_run
 
+SINGLE = {
+    "prediction": pa.string(), "tokens": pa.list_(pa.int32()),
+    "token_logprobs": pa.list_(pa.float32()), "finish_reason": pa.string(),
+}  # fmt: skip
 OUTCOME = {
     "prediction": pa.string(), "generation": pa.string(), "tokens": pa.list_(pa.int32()),
-    "logprob": pa.float64(), "finish_reason": pa.string(), "error": pa.string(),
+    "token_logprobs": pa.list_(pa.float32()), "logprob": pa.float64(),
+    "finish_reason": pa.string(),
 }  # fmt: skip
+SINGLES = {"singles": pa.list_(pa.struct(list(SINGLE.items())))}
+ERROR = {"error": pa.string()}
 SAMPLE = {
     "uuid": pa.string(), "paraphrases": pa.list_(pa.string()), "answers": pa.list_(pa.string())
 }  # fmt: skip
@@ -37,6 +44,7 @@ def test_the_whole_way_from_samples_to_a_verified_file(any_store, size):
     assert table["prediction"].to_pylist() == [f"answer {i}.0" for i in range(29)]
     assert table["generation"].to_pylist() == [f" answer {i}.0\n" for i in range(29)]
     assert table["tokens"].to_pylist() == [[i, 0] for i in range(29)]
+    assert table["token_logprobs"].to_pylist() == [[-0.5 * i, 0.0] for i in range(29)]
     assert table["logprob"].to_pylist() == pytest.approx([-0.5 * i for i in range(29)])
     assert set(table["finish_reason"].to_pylist()) == {"newline"}
     assert table["error"].null_count == 29
@@ -45,11 +53,12 @@ def test_the_whole_way_from_samples_to_a_verified_file(any_store, size):
     assert not [path for path in all_files(any_store) if path.endswith(".tmp")]
 
 
-def test_columns_are_these_in_this_order_with_these_types(store):
-    run = make_run(store, 3)
+@pytest.mark.parametrize(("method", "more"), [("origin", {}), ("avg", SINGLES)])
+def test_columns_are_these_in_this_order_with_these_types(store, method, more):
+    run = make_run(store, 3, method=method, num_paraphrases=3)
     put_part(run, range(3))
     merge_run(run)
-    assert columns(read_feather(run)) == list((SAMPLE | OUTCOME).items())
+    assert columns(read_feather(run)) == list((SAMPLE | OUTCOME | more | ERROR).items())
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -60,7 +69,7 @@ def test_per_prompt_has_a_row_for_each_wording_with_the_wording_and_its_prompt(a
     certificate = merge_run(run)
     table = read_feather(run)
     pairs = [(i, w) for i in range(9) for w in range(3)]
-    assert columns(table) == list((SAMPLE | WORDING | OUTCOME).items())
+    assert columns(table) == list((SAMPLE | WORDING | OUTCOME | ERROR).items())
     assert table["uuid"].to_pylist() == [f"id{i}" for i, _ in pairs]
     wordings = [f"question {i}.{w}?" for i, w in pairs]
     assert table["paraphrase"].to_pylist() == wordings
@@ -77,7 +86,7 @@ def test_pandas_opens_the_file(store):
     put_part(run, range(5), failed=[4])
     merge_run(run)
     frame = pandas.read_feather(run.feather_path)
-    assert list(frame.columns) == [*SAMPLE, *OUTCOME]
+    assert list(frame.columns) == [*SAMPLE, *OUTCOME, *ERROR]
     assert frame["prediction"].tolist()[:4] == [f"answer {i}.0" for i in range(4)]
     assert frame["error"].tolist()[4] == "it broke"
     assert list(frame["paraphrases"][2]) == ["question 2.0?"]

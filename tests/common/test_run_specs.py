@@ -1,5 +1,6 @@
 """common.run: the fingerprint changes with every field of a spec, and with nothing else."""
 
+import hashlib
 import json
 
 import pytest
@@ -7,7 +8,8 @@ from pydantic import ValidationError
 from storekit import make_spec
 
 from common.config import Settings
-from common.run import RunSpec
+from common.prompts import Template
+from common.run import RunSpec, Sampling
 
 CHANGES = {
     "dataset": "other",
@@ -24,6 +26,8 @@ CHANGES = {
     "max_new_tokens": 21,
     "dtype": "auto",
     "semantics": 2,
+    "sampling": {"temperature": 1.5, "top_p": 0.9, "num_samples": 3},
+    "exemplars": (("who?", "which one?"),),
 }
 
 
@@ -36,10 +40,34 @@ def test_the_fingerprint_changes_with_each_field(field):
     assert make_spec(**{field: CHANGES[field]}).fingerprint != make_spec().fingerprint
 
 
-@pytest.mark.parametrize("part", ["instruction", "question", "cue"])
-def test_the_fingerprint_changes_with_each_part_of_the_template(part):
-    template = make_spec().template.model_copy(update={part: "Frage: "})
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("instruction", "Rate."), ("question", "F: "), ("cue", "W:"), ("prediction", "word")],
+)
+def test_the_fingerprint_changes_with_each_part_of_the_template(part, value):
+    template = make_spec().template.model_copy(update={part: value})
     assert make_spec(template=template).fingerprint != make_spec().fingerprint
+
+
+def test_the_changes_above_are_of_every_part_of_the_template():
+    assert set(Template.model_fields) == {"instruction", "question", "cue", "prediction"}
+
+
+@pytest.mark.parametrize(
+    ("part", "value"), [("temperature", 0.7), ("top_p", 1), ("num_samples", 9)]
+)
+def test_the_fingerprint_changes_with_each_part_of_the_sampling(part, value):
+    sampling = Sampling(temperature=1.5, top_p=0.9, num_samples=3)
+    changed = sampling.model_copy(update={part: value})
+    assert make_spec(sampling=changed).fingerprint != make_spec(sampling=sampling).fingerprint
+
+
+def test_fields_that_came_later_do_not_count_where_they_are_not_used():
+    """Runs made before there were such fields keep the fingerprint they have."""
+    fields = make_spec().model_dump(mode="json")
+    del fields["sampling"], fields["exemplars"], fields["template"]["prediction"]
+    canonical = json.dumps(fields, sort_keys=True, ensure_ascii=False)
+    assert make_spec().fingerprint == hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def test_the_fingerprint_changes_with_the_order_of_the_examples():
@@ -93,6 +121,9 @@ def test_runs_that_differ_in_what_is_fused_share_a_prefill(field):
     assert make_spec(**{field: CHANGES[field]}).engine_options() == make_spec().engine_options()
 
 
-@pytest.mark.parametrize("field", ["model", "model_source", "dtype", "template", "few_shot"])
+@pytest.mark.parametrize(
+    "field",
+    ["model", "model_source", "dtype", "template", "few_shot", "sampling", "exemplars"],
+)
 def test_runs_that_differ_in_the_prompt_or_the_model_share_none(field):
     assert make_spec(**{field: CHANGES[field]}).engine_options() != make_spec().engine_options()

@@ -38,7 +38,9 @@ def test_an_unknown_run_is_refused_and_the_store_is_named(command, here, name):
     assert_one_sentence(command(name, "webqa/m/avg-5"), "webqa/m/avg-5", "./datasets", "runs")
 
 
-@pytest.mark.parametrize("arguments", [["runs"], ["status", RUN], ["enqueue", "--dataset", "x"]])
+@pytest.mark.parametrize(
+    "arguments", [["runs"], ["status", RUN], ["enqueue", "--dataset", "webqa_mini"]]
+)
 def test_a_bad_setting_is_named(command, here, monkeypatch, arguments):
     monkeypatch.setenv("SELF_ENSEMBLE_PROCESSES", "many")
     assert_one_sentence(command(*arguments), "SELF_ENSEMBLE_PROCESSES='many'")
@@ -126,7 +128,7 @@ def test_an_interrupt_says_that_nothing_is_lost(command, here, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("producer.cli._settings", interrupt)
+    monkeypatch.setattr("producer.commands.keeping.settings_of", interrupt)
     done = command("runs")
     assert (done.status, done.out) == (130, "")
     assert "goes on from there" in done.err

@@ -12,13 +12,19 @@ import pytest
 
 from producer.cli import cli
 
-COMMANDS = ["enqueue", "run", "runs", "status", "merge", "verify", "score", "report"]
+DATA = "dataset data few-shot num-few-shot model"
+WORDINGS = "num-paraphrases num-manual num-auto"
+DRAWING = "temperature top-p"
+JOB = "max-samples shard-size dtype overwrite failure-limit store"
+WAITING = "broker wait local"
 OPTIONS = {
-    "enqueue": "dataset data few-shot num-few-shot model method num-paraphrases num-manual "
-    "num-auto layout positions max-new-tokens max-samples shard-size dtype store broker "
-    "overwrite wait",
-    "run": "dataset data few-shot num-few-shot model method num-paraphrases num-manual "
-    "num-auto layout positions max-new-tokens max-samples shard-size dtype store overwrite",
+    "enqueue": f"{DATA} paraphrases method {WORDINGS} num-samples layout positions "
+    f"max-new-tokens {JOB} {WAITING}",
+    "run": f"{DATA} paraphrases method {WORDINGS} num-samples layout positions "
+    f"max-new-tokens {JOB}",
+    "paraphrase": f"dataset data model num-paraphrases {DRAWING} {JOB} {WAITING}",
+    "confidence": f"{DATA} paraphrases {WORDINGS} num-samples {DRAWING} max-new-tokens "
+    f"{JOB} {WAITING}",
     "runs": "store json",
     "status": "store watch json",
     "merge": "store partial",
@@ -26,6 +32,7 @@ OPTIONS = {
     "score": "store json",
     "report": "store html json common metric seed",
 }
+COMMANDS = list(OPTIONS)
 
 
 def options_of(name):
@@ -42,7 +49,8 @@ def test_a_command_has_every_option_of_the_issue(name):
 
 
 def test_run_takes_what_enqueue_takes_but_where_to_send_it():
-    assert options_of("enqueue") - options_of("run") == {"--broker", "--wait"}
+    """`enqueue --local` is `run`."""
+    assert options_of("enqueue") - options_of("run") == {"--broker", "--wait", "--local"}
     assert options_of("run") <= options_of("enqueue")
 
 

@@ -8,7 +8,7 @@ from storekit import put_part
 
 from common.config import Settings
 from producer.session import Session
-from producer.sources.source import HubError
+from producer.sources.hub import HubError
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_note_is_printed_word_for_word(session, monkeypatch):
     def fail(*_, **__):
         raise HubError("[ssl: certificate] it failed[/x]")
 
-    monkeypatch.setattr("producer.sources.webqa._load", fail)
+    monkeypatch.setattr("producer.sources.hub.load_split", fail)
     made, screen = session(dataset="webqa", num_few_shot=None)
     made.enqueue()
     printed = " ".join(screen.getvalue().split())
