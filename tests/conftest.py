@@ -4,7 +4,9 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
@@ -68,3 +70,25 @@ def broker_url() -> Iterator[str]:
     """An embedded server for the whole session."""
     with embedded_broker() as url:
         yield url
+
+
+def assert_rows_alike(table: pa.Table, other: pa.Table) -> None:
+    """Equal rows; floats, which depend on the batch in their last digits, to 1e-4."""
+    floats: list[float] = []
+    other_floats: list[float] = []
+    assert _without_floats(table.to_pylist(), floats) == _without_floats(
+        other.to_pylist(), other_floats
+    )
+    assert floats == pytest.approx(other_floats, abs=1e-4)
+
+
+def _without_floats(value: Any, floats: list[float]) -> Any:
+    """The value with a mark for each float in it; those are added to `floats`."""
+    if isinstance(value, float):
+        floats.append(value)
+        return "a float"
+    if isinstance(value, list):
+        return [_without_floats(item, floats) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_floats(item, floats) for key, item in value.items()}
+    return value

@@ -54,7 +54,7 @@ def undisturbed(settings: Settings, options: list[object], tmp_path: Path) -> li
 
     other = settings.model_copy(update={"store": str(tmp_path / "other"), "attention": "sdpa"})
     producer("enqueue", *options, settings=other)
-    process = Process(other, Ledger.connect(other.broker))
+    process = Process(other, Ledger.connect(other.broker), lambda *_: pytest.fail("sent"))
     for first in range(0, 60, 2):
         process.do(shard_of(tuple(runs(other)), [first, first + 1]))
     redis.Redis.from_url(other.broker).flushall()

@@ -1,7 +1,7 @@
 """How samples are batched changes nothing: alone, together, in another order, in small packs."""
 
 import pytest
-from families import FAMILIES, MANY, make_request, watch_fed_tokens
+from families import FAMILIES, MANY, PLAIN_METHODS, make_request, watch_fed_tokens
 
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel
 from worker.engine.packing import cut_where_full
@@ -19,7 +19,8 @@ def plain(answers):
 
 
 def logprobs(answers):
-    return [g.logprob for answer in answers for given in answer.values() for g in given]
+    generated = [g for answer in answers for given in answer.values() for g in given]
+    return [logprob for g in generated for logprob in g.token_logprobs]
 
 
 def assert_alike(answers, others):
@@ -47,7 +48,7 @@ def test_the_order_of_samples_does_not_matter(make_engine, family, bos, order):
     assert_alike(moved, [answers[i] for i in order])
 
 
-@pytest.mark.parametrize("method", ["origin", "per_prompt", "avg", "max", "flex_attention"])
+@pytest.mark.parametrize("method", PLAIN_METHODS)
 def test_a_method_answers_alike_alone_and_among_all_methods(make_engine, family, bos, method):
     engine = make_engine(family, bos)
     among_all = [{method: a[method]} for a in engine.answer(MANY, make_request())]

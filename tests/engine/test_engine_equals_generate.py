@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import product
 
 import torch
-from families import MANY, make_request
+from families import MANY, known, make_request
 
 from common.layout import pack_plain
 from common.methods import METHODS
@@ -28,16 +28,17 @@ def generate(model, tokenizer, wording, request):
     return tuple(output[0, ids.shape[1] :].tolist())
 
 
-def test_flex_attention_over_one_wording_equals_origin_and_generate(
+def test_every_method_over_one_wording_equals_generate(
     make_engine, tokenizers, plain_copy, family, bos
 ):
     engine = make_engine(family, bos)
     model = plain_copy(engine.model)
-    request = make_request(num_wordings=1, max_new_tokens=NEW_TOKENS)
+    request = make_request(*METHODS, num_wordings=1, max_new_tokens=NEW_TOKENS)
+    questions = [known(sample) for sample in MANY]
     wanted = [generate(model, tokenizers[bos], sample[0], request) for sample in MANY]
     for layout, positions in product(["concat", "shared"], ["sequential", "aligned"]):
         request = replace(request, layout=layout, positions=positions)
-        for answer, tokens in zip(engine.answer(MANY, request), wanted, strict=True):
+        for answer, tokens in zip(engine.answer(questions, request), wanted, strict=True):
             for method in METHODS:
                 (got,) = answer[method]
                 assert got.tokens == tokens[: len(got.tokens)]

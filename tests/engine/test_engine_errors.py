@@ -6,10 +6,11 @@ import pytest
 from families import SAMPLES, known, make_request, packed_prompts
 
 from common.errors import SampleError
+from worker.engine.request import Question
 
 EMPTY = ("who?", " \n\t", "it?")
 TOO_LONG = ("word " * 501, "b", "c")
-TOO_FEW = ("who?", "it?")
+NONE = ()
 
 
 def longest_prompt(tokenizer, request):
@@ -37,20 +38,40 @@ def test_an_empty_wording_is_an_error_that_names_it(make_engine, wordings):
     assert_error(outcome, "wording 1 is empty")
 
 
-@pytest.mark.parametrize("given", [0, 1, 2])
-def test_fewer_wordings_than_asked_for_are_an_error(make_engine, given):
-    request = several()
-    (outcome,) = make_engine().answer([SAMPLES[0][:given]], request)
-    assert_error(outcome, f"has {given} wordings, not 3")
+@pytest.mark.parametrize("given", [1, 2])
+def test_fewer_wordings_than_asked_for_are_answered_as_if_no_more_were_asked_for(
+    make_engine, given
+):
+    wordings, engine = SAMPLES[0][:given], make_engine()
+    (outcome,) = engine.answer([wordings], several())
+    assert not any(isinstance(answers, SampleError) for answers in outcome.values())
+    assert [outcome] == engine.answer([wordings], several(num_wordings=given))
+    assert len(outcome["per_prompt"]) == given
 
 
-@pytest.mark.parametrize("bad", [EMPTY, TOO_FEW, ("who?", "long " * 501, "it?")])
-def test_a_method_that_reads_less_is_answered_whatever_it_is_asked_with(make_engine, bad):
+def test_no_wording_at_all_is_an_error(make_engine):
+    (outcome,) = make_engine().answer([NONE], make_request())
+    assert_error(outcome, "it has no wording")
+
+
+@pytest.mark.parametrize(
+    ("bad", "method", "message"),
+    [
+        (EMPTY, "avg", "wording 1 is empty"),
+        (("who?", "long " * 501, "it?"), "avg", "positions"),
+        (SAMPLES[0], "weighted_avg", "it has 0 confidences, not 3"),
+        (Question(SAMPLES[0], confidences=(0.5, 0.25)), "weighted_max", "2 confidences, not 3"),
+        (SAMPLES[0], "flex_attention_cross_manual", "which wordings are manual"),
+    ],
+)
+def test_a_method_that_reads_less_is_answered_whatever_it_is_asked_with(
+    make_engine, bad, method, message
+):
     (alone,) = make_engine().answer([bad], make_request("origin"))
-    (together,) = make_engine().answer([bad], make_request("origin", "avg"))
+    (together,) = make_engine().answer([bad], make_request("origin", method))
     assert together["origin"] == alone["origin"]
     assert not failed(alone)
-    assert isinstance(together["avg"], SampleError)
+    assert_error({method: together[method]}, message)
 
 
 def test_an_empty_wording_that_is_not_asked_for_does_not_matter(make_engine):
@@ -74,19 +95,19 @@ def test_prompt_and_answer_may_fill_the_model_but_not_more(make_engine, tokenize
 
 
 @pytest.mark.parametrize("layout", ["concat", "shared"])
-@pytest.mark.parametrize("bad", [EMPTY, TOO_LONG, TOO_FEW], ids=["empty", "too_long", "too_few"])
+@pytest.mark.parametrize("bad", [EMPTY, TOO_LONG, NONE], ids=["empty", "too_long", "none"])
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_neighbours_of_a_bad_sample_are_answered_as_without_it(make_engine, layout, bad, place):
     request = several(layout=layout)
     samples = [*SAMPLES[:place], bad, *SAMPLES[place:]]
     outcomes = make_engine().answer(samples, request)
-    assert_error(outcomes.pop(place), "wordings|empty|positions")
+    assert_error(outcomes.pop(place), "no wording|empty|positions")
     assert outcomes == make_engine().answer(SAMPLES, request)
 
 
 def test_bad_samples_alone_are_errors_one_by_one(make_engine):
-    outcomes = make_engine().answer([TOO_LONG, EMPTY, TOO_FEW], several())
-    for outcome, message in zip(outcomes, ["positions", "empty", "2 wordings"], strict=True):
+    outcomes = make_engine().answer([TOO_LONG, EMPTY, NONE], several())
+    for outcome, message in zip(outcomes, ["positions", "empty", "no wording"], strict=True):
         assert_error(outcome, message)
 
 

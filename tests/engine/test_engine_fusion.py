@@ -11,9 +11,17 @@ from worker.engine.fusion import FUSIONS, max_probability, mean_logits, own
 # Two streams over three tokens. exp of the rows: (1, 2, 5) sums to 8 and (6, 3, 3) to 12.
 STREAMS = [[1.0, 2.0, 5.0], [6.0, 3.0, 3.0]]
 
+TOGETHER = ["mean_logits", "max_probability", "weighted_mean"]
+"""Fusions of several streams."""
+
 
 def logits_of(rows):
     return torch.tensor(rows).log()[None]
+
+
+def weights_of(logits):
+    """Random weights for the streams, [E, S]."""
+    return torch.rand(logits.shape[:2], generator=torch.Generator().manual_seed(5))
 
 
 def test_own_gives_the_log_probabilities_of_its_stream():
@@ -41,21 +49,26 @@ def test_max_compares_probabilities_and_not_logits():
 @pytest.mark.parametrize("name", FUSIONS)
 def test_equal_streams_fuse_to_their_own_distribution(name):
     logits = torch.randn(5, 1, 17, generator=torch.Generator().manual_seed(3))
-    streams = logits.expand(5, 1 if name == "own" else 7, 17)
-    torch.testing.assert_close(FUSIONS[name](streams), logits[:, 0].log_softmax(-1))
+    streams = logits.expand(5, 1 if name in ("own", "vote") else 7, 17)
+    fused = FUSIONS[name](streams, weights_of(streams))
+    torch.testing.assert_close(fused, logits[:, 0].log_softmax(-1))
 
 
-@pytest.mark.parametrize("name", ["mean_logits", "max_probability"])
+@pytest.mark.parametrize("name", TOGETHER)
 def test_the_order_of_streams_does_not_matter(name):
     logits = torch.randn(3, 5, 17, generator=torch.Generator().manual_seed(3))
-    torch.testing.assert_close(FUSIONS[name](logits.flip(1)), FUSIONS[name](logits))
+    weights = weights_of(logits)
+    turned = FUSIONS[name](logits.flip(1), weights.flip(1))
+    torch.testing.assert_close(turned, FUSIONS[name](logits, weights))
 
 
-@pytest.mark.parametrize("name", ["mean_logits", "max_probability"])
+@pytest.mark.parametrize("name", TOGETHER)
 def test_ensembles_of_a_batch_do_not_mix(name):
     logits = torch.randn(3, 5, 17, generator=torch.Generator().manual_seed(3))
-    alone = torch.cat([FUSIONS[name](one[None]) for one in logits])
-    torch.testing.assert_close(FUSIONS[name](logits), alone)
+    weights = weights_of(logits)
+    pairs = zip(logits, weights, strict=True)
+    alone = torch.cat([FUSIONS[name](one[None], its[None]) for one, its in pairs])
+    torch.testing.assert_close(FUSIONS[name](logits, weights), alone)
 
 
 def test_every_fusion_a_method_names_exists():

@@ -1,12 +1,16 @@
 """Masks: the table is the mask, for mask_mods, block masks, dense masks and the reference."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from families import make_config, make_model, make_pieces, make_request
 from torch.nn.attention.flex_attention import create_block_mask, create_mask
 
 from common.layout import pack_fused
-from common.visibility import generate_isolated_visibility
+from common.methods import METHODS
+from common.visibility import VISIBILITIES, generate_isolated_visibility
 from worker.engine.kv_cache import segment_mods
 from worker.engine.masks import (
     create_visibility_block_mask,
@@ -46,7 +50,7 @@ def random_table(num_groups):
 
 def test_isolated_segments_see_themselves_and_the_prefix_and_the_tail_sees_all():
     visible = generate_isolated_visibility(3)
-    assert visible[1:4, 1:4].equal(torch.eye(3, dtype=torch.bool))
+    assert visible[1:4, 1:4].tolist() == np.eye(3, dtype=bool).tolist()
     assert visible[:, 0].all()
     assert visible[4].all()
     assert not visible[:4, 4].any()
@@ -71,7 +75,8 @@ def test_mask_mod_is_vmap_clean(length):
 
 
 def test_block_mask_leaves_out_exactly_the_empty_blocks():
-    groups, visible = [0] * 131 + [1] * 259 + [2] * 257, generate_isolated_visibility(2)
+    groups = [0] * 131 + [1] * 259 + [2] * 257
+    visible = torch.from_numpy(generate_isolated_visibility(2))
     num = len(groups)
     blocks = create_visibility_block_mask(mask_mod_of(groups, visible), num, num, "cpu")
     padded = torch.zeros(768, 768, dtype=torch.bool)
@@ -130,16 +135,18 @@ def test_segment_masks_grow_past_their_fixed_sizes():
     assert row.nonzero()[:, 0].tolist() == [*range(5), *range(end - 7, end)]
 
 
+@pytest.mark.parametrize("name", ["cross_manual", "isolated", "causal"])
 @pytest.mark.parametrize("layout", ["concat", "shared"])
-def test_the_references_mask_is_the_table(bos, layout):
+def test_the_references_mask_is_the_table(bos, layout, name):
     """The mask that reaches the model, for the prompt and two generated tokens."""
     model, masks = make_model(make_config("llama")), []
     model.register_forward_pre_hook(
         lambda _, args, kwargs: masks.append(kwargs["attention_mask"]), with_kwargs=True
     )
-    prompt = pack_fused(make_pieces((3, 5), bos), layout, "aligned")
-    reference_logits(model, prompt, [11, 13])
-    groups = (*prompt.group_ids, 3, 3)
-    wanted = table_mask(groups, generate_isolated_visibility(2))
+    prompt = pack_fused(make_pieces((3, 5, 4), bos), layout, "aligned")
+    method = replace(METHODS["flex_attention"], visibility=name)
+    reference_logits(model, prompt, [11, 13], method, 2)
+    groups = (*prompt.group_ids, 4, 4)
+    wanted = table_mask(groups, torch.from_numpy(VISIBILITIES[name](3, 2)))
     assert (masks[0] == 0)[0, 0].equal(wanted)
     assert (masks[0][0, 0][~wanted] < -1e30).all()
