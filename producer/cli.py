@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from common.errors import SelfEnsembleError
+from producer.mask.options import mask_options
 from producer.options import broker_option, request_options, store_option
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from common.config import Settings
     from common.store import Run
     from producer.request import EnqueueRequest
@@ -176,6 +179,23 @@ def verify(run_name: str, store: str | None) -> None:
     if problems:
         sys.exit(EXIT_FAILED)
     click.echo(f"{run_name}: the certificate holds")
+
+
+@cli.command()
+@mask_options
+def mask(png: "Path | None", as_json: bool, **options: Any) -> None:
+    """Draw which token of a sample's prompt sees which.
+
+    In the terminal, or as an image with --png; from the very table the engine uses.
+
+    \b
+    Example:
+        producer mask --layout shared --num-paraphrases 3 --png mask.png
+    """
+    from producer.mask.command import draw_mask
+    from producer.mask.request import MaskRequest
+
+    draw_mask(MaskRequest(**options), png, as_json, _console())
 
 
 def main() -> None:

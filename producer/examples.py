@@ -1,14 +1,27 @@
 """Which few-shot examples a run shows its model, and what to say about the choice."""
 
+from pathlib import Path
+from typing import Protocol
+
 from common.errors import UsageError
 from common.prompts import Example
-from producer.request import EnqueueRequest
 from producer.sources import Source
 from producer.sources.source import HubError, bundled_few_shot, few_shot_from
 
 
+class AsksForExamples(Protocol):
+    """A request that says which examples, and whether the questions come from a file."""
+
+    @property
+    def data(self) -> Path | None: ...
+    @property
+    def few_shot(self) -> Path | None: ...
+    @property
+    def num_few_shot(self) -> int | None: ...
+
+
 def choose_examples(
-    request: EnqueueRequest, source: Source
+    request: AsksForExamples, source: Source
 ) -> tuple[tuple[Example, ...], str | None]:
     """The examples, and a sentence where they are not the ones the person would expect."""
     count = request.num_few_shot

@@ -1,0 +1,50 @@
+"""The sample that is drawn, and the few-shot examples before it."""
+
+from common.errors import UsageError
+from common.methods import Method
+from common.prompts import Example
+from common.schema import Sample
+from producer.examples import choose_examples
+from producer.mask.request import MaskRequest
+from producer.sources import Source
+
+
+def choose_sample(source: Source, request: MaskRequest, method: Method) -> Sample:
+    """The sample asked for, with the wordings the method reads; raises UsageError for none."""
+    sample = _find(source, request)
+    needed, has = method.num_wordings(request.num_paraphrases), len(sample.paraphrases)
+    if has < needed:
+        raise UsageError(
+            f"sample {sample.uuid!r} of {request.dataset!r} has {has} wordings in all, "
+            f"--num-paraphrases asks for {needed}; ask for fewer"
+        )
+    if method.visibility == "cross_manual" and sample.num_manual is None:
+        raise UsageError(
+            f"--method {method.name} lets manual wordings see each other, and data set "
+            f"{request.dataset!r} does not tell which are manual; take another method or a data "
+            "set that tells"
+        )
+    return Sample(sample.uuid, sample.paraphrases[:needed], sample.answers, sample.num_manual)
+
+
+def _find(source: Source, request: MaskRequest) -> Sample:
+    for sample in source.samples():
+        if request.uuid in (None, sample.uuid):
+            return sample
+    raise UsageError(
+        f"--uuid {request.uuid!r} is no sample of data set {request.dataset!r}; give the uuid "
+        "of one, or none for the first"
+    )
+
+
+def choose_shown(source: Source, request: MaskRequest) -> tuple[tuple[Example, ...], list[str]]:
+    """The examples in the prompt, and what to say of the choice: one, where nothing is asked."""
+    examples, note = choose_examples(request, source)
+    notes = [note] if note else []
+    if request.num_few_shot is None and len(examples) > 1:
+        notes.append(
+            f"1 few-shot example is shown of {len(examples)}, so that the picture fits; "
+            "--num-few-shot shows more"
+        )
+        examples = examples[:1]
+    return examples, notes
