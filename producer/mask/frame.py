@@ -1,5 +1,6 @@
 """Where things lie in the image of a mask, in pixels: a cell is a whole number of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from producer.mask.picture import MaskPicture
@@ -8,10 +9,10 @@ LABELLED = 320
 """Most tokens whose labels stand at both sides; of more they could not be read."""
 
 MAX_LABEL = 18
-CHARACTER = 6
-LINE = 16
+_LABEL_CHARACTER = 6
+_POSITION = 6 * _LABEL_CHARACTER
 _CELL = 13
-_SIDE = 2400
+_SIDE = 1600
 _MARGIN = 24
 _NARROWEST = 780
 
@@ -20,11 +21,13 @@ _NARROWEST = 780
 class Frame:
     """The square of cells and the room around it, in pixels.
 
-    cell: side of a token pair's square. left, right, top, bottom: margins.
+    cell: side of a token pair's square. points: size of headings, names and notes. left, right,
+    top, bottom: margins.
     """
 
     tokens: int
     cell: int
+    points: int
     left: int
     right: int
     top: int
@@ -43,8 +46,14 @@ class Frame:
         return self.top + self.side + self.bottom
 
     @property
-    def labelled(self) -> bool:
-        return self.tokens <= LABELLED
+    def line(self) -> int:
+        """Height of a line of text."""
+        return 2 * self.points
+
+    @property
+    def columns(self) -> int:
+        """Characters of text that fit beside each other over the whole image."""
+        return (self.width - self.line) // character(self.points)
 
     def box(self) -> tuple[float, float, float, float]:
         """The square as left, bottom, width and height, in shares of the image."""
@@ -54,33 +63,33 @@ class Frame:
     def pixel(self, query: int, key: int) -> tuple[int, int]:
         """The middle of a pair's square as (x, y), from the upper left corner.
 
-        >>> Frame(tokens=3, cell=13, left=20, right=5, top=40, bottom=5).pixel(2, 0)
+        >>> Frame(3, cell=13, points=8, left=20, right=5, top=40, bottom=5).pixel(2, 0)
         (26, 72)
         """
         middle = self.cell // 2
         return self.left + key * self.cell + middle, self.top + query * self.cell + middle
 
 
-def frame_of(picture: MaskPicture, heading_lines: int, note_lines: int) -> Frame:
-    """Room for the labels, the names and the text of a picture."""
+def character(points: int) -> int:
+    """Width in pixels of a monospaced character at 100 pixels an inch, rounded up.
+
+    >>> character(8)
+    7
+    """
+    return -(-points * 100 * 61 // 7200)
+
+
+def frame_of(
+    picture: MaskPicture, labels: Sequence[str], heading_lines: int = 0, note_lines: int = 0
+) -> Frame:
+    """Room for the labels (if there are any), the names and so many lines of text."""
     tokens = len(picture.labels)
-    labelled = tokens <= LABELLED
-    name = max(len(span.name) for span in picture.spans) * (CHARACTER + 1)
-    label = min(MAX_LABEL, max(map(len, picture.labels))) * CHARACTER if labelled else 0
-    cell = _CELL if labelled else max(1, _SIDE // tokens)
-    left = _MARGIN + label + (6 * CHARACTER if labelled else 0)
+    cell = _CELL if labels else max(1, _SIDE // tokens)
+    points = max(8, tokens * cell // 200)
+    name = max(len(span.name) for span in picture.spans) * character(points)
+    label = max(map(len, labels), default=0) * _LABEL_CHARACTER
+    left = _MARGIN + label + (_POSITION if labels else 0)
     right = max(_MARGIN + name, _NARROWEST - left - tokens * cell)
-    return Frame(
-        tokens,
-        cell,
-        left,
-        right,
-        top=_MARGIN + heading_lines * LINE + name,
-        bottom=_MARGIN + label + note_lines * LINE,
-    )
-
-
-def text_columns(picture: MaskPicture) -> int:
-    """How many characters fit beside each other over the whole image."""
-    frame = frame_of(picture, 0, 0)
-    return (frame.width - 2 * _MARGIN) // (CHARACTER + 1)
+    top = _MARGIN + heading_lines * 2 * points + name
+    bottom = _MARGIN + label + note_lines * 2 * points
+    return Frame(tokens, cell, points, left, right, top, bottom)

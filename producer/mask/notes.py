@@ -24,6 +24,8 @@ def picture_notes(
         yield f"{method.name} {_PLAIN[method.streams].format(num_wordings)}"
         if request.layout or request.positions:
             yield "--layout and --positions change nothing in a plain prompt"
+    if not packed.prompt.groups[0]:
+        yield "the prefix is empty: this tokenizer adds no BOS"
     if packed.bias:
         yield f"the tail adds to its scores with the keys of {_biases(packed)}"
     yield (

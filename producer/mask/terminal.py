@@ -21,7 +21,7 @@ def print_mask(picture: MaskPicture, console: Console) -> None:
     for line in picture.headings():
         console.print(Text(line))
     console.print(groups_table(picture))
-    grid = fit(picture, console.width - _LABELS - 1)
+    grid = fit(picture, console.width - _LABELS)
     if grid is None:
         console.print(
             Text(
@@ -123,6 +123,6 @@ def _sign(grid: Grid, upper: int, has_lower: bool, column: int) -> str:
 
 
 def _legend(grid: Grid) -> str:
-    cell = f"1 cell = {grid.scale}x{grid.scale} tokens"
-    filled = "filled if seen" if grid.scale == 1 else "filled if any pair of it is seen"
-    return f"{cell}, 2 cells a character, {filled}; rows read columns; {_HIDDEN} earlier, not seen"
+    cell = f"1 cell = {grid.scale}x{grid.scale} tokens, 2 cells a character"
+    filled = ", filled if any pair of it is seen" if grid.scale > 1 else ""
+    return f"{cell}{filled}; rows read columns; {_HIDDEN} earlier, not seen"

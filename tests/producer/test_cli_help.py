@@ -12,7 +12,7 @@ import pytest
 
 from producer.cli import cli
 
-COMMANDS = ["enqueue", "run", "runs", "status", "merge", "verify"]
+COMMANDS = ["enqueue", "run", "runs", "status", "merge", "verify", "mask"]
 OPTIONS = {
     "enqueue": "dataset data few-shot num-few-shot model method num-paraphrases layout positions "
     "max-new-tokens max-samples shard-size dtype store broker overwrite wait",
@@ -22,6 +22,8 @@ OPTIONS = {
     "status": "store watch json",
     "merge": "store partial",
     "verify": "store",
+    "mask": "dataset data uuid few-shot num-few-shot model method num-paraphrases layout "
+    "positions png json",
 }
 
 
