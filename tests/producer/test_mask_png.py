@@ -17,7 +17,7 @@ from producer.mask.frame import LABELLED, frame_of
 from producer.mask.packing import pack
 from producer.mask.png import check_png, render_png, write_png
 
-BLUE, ORANGE, SKY, VERMILION = (0, 114, 178), (230, 159, 0), (86, 180, 233), (213, 94, 0)
+BLUE, ORANGE, SKY, PINK = (0, 114, 178), (230, 159, 0), (86, 180, 233), (204, 121, 167)
 GREY, WHITE = (230, 230, 230), (255, 255, 255)
 
 
@@ -38,7 +38,7 @@ def test_cells_have_the_colour_of_what_they_read():
     colours = cells(shared_picture((5, 3)), 3, 2)
     seen = {
         (16, 0): SKY, (6, 6): SKY, (11, 7): BLUE, (16, 11): BLUE, (14, 12): ORANGE,
-        (16, 15): VERMILION, (12, 7): GREY, (14, 11): GREY, (0, 1): WHITE, (7, 8): WHITE,
+        (16, 15): PINK, (12, 7): GREY, (14, 11): GREY, (0, 1): WHITE, (7, 8): WHITE,
         (11, 12): WHITE, (15, 16): WHITE,
     }  # fmt: skip
     assert {place: tuple(colours[place]) for place in seen} == seen
