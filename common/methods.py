@@ -28,6 +28,7 @@ class Method:
         and the answer most of them give, normalised, is taken.
     visibility: of a fused stream, which wordings see each other; a name of VISIBILITIES.
     length_corrected: whether a fused stream weighs wordings alike, however long they are.
+    draws: whether answers are drawn at random, besides the best one ("also") or "only".
     """
 
     name: str
@@ -36,6 +37,7 @@ class Method:
     summary: str
     visibility: Visibility = "isolated"
     length_corrected: bool = False
+    draws: Literal["no", "also", "only"] = "no"
 
     @property
     def has_layout(self) -> bool:
@@ -85,8 +87,10 @@ METHODS: dict[str, Method] = _table(
     ),
 )  # fmt: skip
 
-PARAPHRASES = Method("paraphrases", "first", "own", "wordings written by the model")
-CONFIDENCE = Method("confidence", "each", "own", "how often a wording's answer comes again")
+PARAPHRASES = Method("paraphrases", "first", "own", "wordings written by the model", draws="only")
+CONFIDENCE = Method(
+    "confidence", "each", "own", "how often a wording's answer comes again", draws="also"
+)
 
 _STEPS = _table(PARAPHRASES, CONFIDENCE)
 """What prepares other runs. Runs of their own on the same queue, but no answers to compare."""

@@ -19,6 +19,7 @@ SCHEMA_VERSION = 2
 META_RUN = b"self_ensemble.run"
 META_PART = b"self_ensemble.part"
 META_CERTIFICATE = b"self_ensemble.certificate"
+META_SCORES = b"self_ensemble.scores"
 
 if TYPE_CHECKING:
     _Fields = list[pa.Field[Any]]
@@ -65,6 +66,15 @@ _WRITTEN: _Fields = [
     pa.field("draws", pa.list_(pa.int32())),
 ]
 _ERROR: _Fields = [pa.field("error", pa.string())]
+
+SCORE_FIELDS: _Fields = [
+    pa.field("predict_lemma", pa.list_(pa.string())),
+    pa.field("answer_lemmas", pa.list_(pa.list_(pa.string()))),
+    pa.field("correct_exact", pa.bool_()),
+    pa.field("correct_f1", pa.float64()),
+    pa.field("correct_lemma", pa.bool_()),
+]
+"""What scoring adds to the final file, after its own columns. A failed row has no lemmas."""
 
 _ID: _Fields = [
     pa.field("row", pa.int64(), nullable=False),

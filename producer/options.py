@@ -1,6 +1,6 @@
-"""Options that `enqueue` and `run` share, and what they become."""
+"""Options that several commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,21 @@ from common.messages import MAX_ROWS
 from common.methods import METHODS
 from common.models import DEFAULT_MODEL
 
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-_REQUEST = [
+_DATA: list[Decorator] = [
     click.option(
         "--dataset",
         required=True,
-        help="Data set: webqa, webqa_mini, or a name of your own with --data.",
+        help="Data set: webqa, webqa_mini, myriadlama, pararel, graphquestions, one of another "
+        "distribution, or a name of your own with --data.",
     ),
     click.option(
-        "--data", type=_FILE, help="JSONL, Parquet or Feather file with question and answers."
+        "--data",
+        type=_FILE,
+        help="JSONL, Parquet or Feather file; docs/datasets.md has the columns.",
     ),
     click.option(
         "--few-shot", type=_FILE, help="File of few-shot examples: its rows in their order."
@@ -35,6 +40,9 @@ _REQUEST = [
         show_default=True,
         help="Short name, hub id or local directory.",
     ),
+]
+
+_METHOD: list[Decorator] = [
     click.option(
         "--method",
         "methods",
@@ -45,25 +53,38 @@ _REQUEST = [
         help="How wordings become an answer; repeat for several from one prefill.",
     ),
     click.option(
-        "--num-paraphrases",
-        type=click.IntRange(1, 64),
-        default=5,
-        show_default=True,
-        help="Wordings per question, the question itself included.",
-    ),
-    click.option(
         "--layout",
         type=click.Choice(["concat", "shared"]),
-        default="concat",
-        show_default=True,
-        help="How wordings are packed into one prompt.",
+        help="How wordings are packed into one prompt.  "
+        "[default: concat; shared for sentences with [MASK]]",
     ),
     click.option(
         "--positions",
         type=click.Choice(["sequential", "aligned"]),
         help="Of packed wordings.  [default: sequential with concat, aligned with shared]",
     ),
-    click.option("--max-new-tokens", type=click.IntRange(1, 4096), default=20, show_default=True),
+]
+
+_WORDINGS: list[Decorator] = [
+    click.option(
+        "--num-paraphrases",
+        type=click.IntRange(1, 64),
+        help="Wordings per question, the question itself included; not for myriadlama.  "
+        "[default: 5]",
+    ),
+    click.option(
+        "--num-manual",
+        type=click.IntRange(0, 64),
+        help="Wordings written by hand, for myriadlama.  [default: 5]",
+    ),
+    click.option(
+        "--num-auto",
+        type=click.IntRange(0, 64),
+        help="Wordings written by a model, for myriadlama.  [default: 5]",
+    ),
+]
+
+_JOB: list[Decorator] = [
     click.option("--max-samples", type=click.IntRange(1), help="Only the first N questions."),
     click.option(
         "--shard-size",
@@ -89,12 +110,64 @@ _REQUEST = [
     ),
 ]
 
+_MAX_NEW_TOKENS: Decorator = click.option(
+    "--max-new-tokens",
+    type=click.IntRange(1, 4096),
+    help="Length of an answer.  [default: 20; 10 for sentences with [MASK]]",
+)
 
-def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say what to ask of which model."""
-    for option in reversed(_REQUEST):
-        command = option(command)
-    return command
+_PARAPHRASES: Decorator = click.option(
+    "--paraphrases",
+    metavar="RUN",
+    help="Take the questions and wordings that a run of `producer paraphrase` wrote.",
+)
+
+_NUM_SAMPLES: Decorator = click.option(
+    "--num-samples",
+    type=click.IntRange(1, 10_000),
+    help="Answers drawn for each wording to find its confidence.  [default: 100]",
+)
+
+
+def _drawing(temperature: float, top_p: float) -> list[Decorator]:
+    return [
+        click.option(
+            "--temperature",
+            type=click.FloatRange(0, 10, min_open=True),
+            help=f"Of the draws.  [default: {temperature:g}]",
+        ),
+        click.option(
+            "--top-p",
+            type=click.FloatRange(0, 1, min_open=True),
+            help=f"Share of probability that is drawn from.  [default: {top_p:g}]",
+        ),
+    ]
+
+
+def _add(options: Sequence[Decorator]) -> Decorator:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+request_options = _add(
+    [*_DATA, _PARAPHRASES, *_METHOD, *_WORDINGS, _NUM_SAMPLES, _MAX_NEW_TOKENS, *_JOB]
+)
+"""What to ask of which model."""
+
+paraphrase_options = _add([*_DATA[:2], _DATA[-1], _WORDINGS[0], *_drawing(1.5, 0.9), *_JOB])
+"""What to write paraphrases of, and how they are drawn."""
+
+confidence_options = _add(
+    [*_DATA, _PARAPHRASES, *_WORDINGS, _NUM_SAMPLES, *_drawing(1, 1), _MAX_NEW_TOKENS, *_JOB]
+)
+"""What to find the confidences of, and how answers are drawn."""
+
+prompt_options = _add([*_DATA[1:3], *_WORDINGS, *_METHOD[1:]])
+"""What prompts are made of, and how wordings are packed into one."""
 
 
 def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -110,3 +183,16 @@ def broker_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--broker", help="Redis URL.  [default: SELF_ENSEMBLE_BROKER or localhost]"
     )(command)
+
+
+def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --broker, --wait and --local."""
+    wait = click.option(
+        "--wait", is_flag=True, help="Stay until the runs are merged, with a progress bar."
+    )
+    local = click.option(
+        "--local",
+        is_flag=True,
+        help="On this machine, with a server and worker of its own.",
+    )
+    return broker_option(wait(local(command)))

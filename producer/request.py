@@ -1,38 +1,139 @@
 """What the person asked `enqueue` or `run` for."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from common.methods import Method
+from common.errors import UsageError
+from common.methods import CONFIDENCE, PARAPHRASES, Method
 from common.models import ModelSource
-from common.run import DEFAULT_POSITIONS, DTypeName, Layout, Positions, RunKey, run_name
+from common.run import DEFAULT_POSITIONS, DTypeName, Layout, Positions, RunKey, Sampling, run_name
+from common.store.missing import DEFAULT_SHARD_SIZE
+from producer import paraphrasing
+from producer.sources import Selection, Source, open_source
 
 
 @dataclass(frozen=True)
 class EnqueueRequest:
-    """What the person asked for; one run for each method."""
+    """What the person asked for; one run for each method.
+
+    None is what was not said. What it comes to then, the data set decides: properties tell.
+    paraphrases: the run that wrote the wordings. step: the name of the one step asked for
+    alone; temperature and top_p are of it.
+    Raises UsageError for options that the data set has no use for.
+    """
 
     dataset: str
-    data: Path | None
-    few_shot: Path | None
-    num_few_shot: int | None
     model: str
-    methods: tuple[str, ...]
-    num_paraphrases: int
-    layout: Layout
-    positions: Positions | None
-    max_new_tokens: int
-    max_samples: int | None
-    shard_size: int
-    dtype: DTypeName
-    overwrite: bool
+    methods: tuple[str, ...] = ()
+    data: Path | None = None
+    paraphrases: str | None = None
+    few_shot: Path | None = None
+    num_few_shot: int | None = None
+    num_paraphrases: int | None = None
+    num_manual: int | None = None
+    num_auto: int | None = None
+    layout: Layout | None = None
+    positions: Positions | None = None
+    max_new_tokens: int | None = None
+    max_samples: int | None = None
+    num_samples: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    shard_size: int = DEFAULT_SHARD_SIZE
+    dtype: DTypeName = "auto"
+    overwrite: bool = False
+    step: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.paraphrases is not None and self.data is not None:
+            raise UsageError(
+                f"--paraphrases {self.paraphrases} brings its questions with it; leave out "
+                f"--data {self.data}"
+            )
+        kinds = (self.num_manual, self.num_auto)
+        if self.selection is None and kinds != (None, None):
+            raise UsageError(
+                f"--dataset {self.dataset} has no manual and automatic wordings to choose from "
+                "by --num-manual and --num-auto; give --num-paraphrases"
+            )
+        if self.selection is not None and self.num_paraphrases is not None:
+            raise UsageError(
+                f"--num-paraphrases {self.num_paraphrases} does not say which wordings of "
+                f"--dataset {self.dataset} to take; give --num-manual and --num-auto"
+            )
+
+    @cached_property
+    def source(self) -> Source:
+        """The data set; raises UsageError for an unknown one."""
+        return open_source(self.dataset, self.data)
+
+    @cached_property
+    def selection(self) -> Selection | None:
+        """Which wordings, where the data set has manual and automatic ones."""
+        default = self.source.default_selection
+        if default is None:
+            return None
+        manual = default.num_manual if self.num_manual is None else self.num_manual
+        return Selection(manual, default.num_auto if self.num_auto is None else self.num_auto)
+
+    @property
+    def num_wordings(self) -> int:
+        """How many wordings of a question, itself included; a selection may find fewer."""
+        if self.selection is not None:
+            return self.selection.total
+        return self.num_paraphrases or self.source.default_num_paraphrases
+
+    @property
+    def chosen_layout(self) -> Layout:
+        return self.layout or self.source.default_layout
 
     @property
     def chosen_positions(self) -> Positions:
         """The positions asked for, or the layout's default."""
-        return self.positions or DEFAULT_POSITIONS[self.layout]
+        return self.positions or DEFAULT_POSITIONS[self.chosen_layout]
 
-    def key(self, model: ModelSource, method: Method) -> RunKey:
-        """The run that answers this request by one method."""
-        name = run_name(method.name, self.num_paraphrases, self.layout, self.chosen_positions)
+    @property
+    def token_limit(self) -> int:
+        """How many tokens an answer may have."""
+        return self.max_new_tokens or self.source.default_max_new_tokens
+
+    @property
+    def paraphrase_sampling(self) -> Sampling:
+        """How paraphrases are drawn."""
+        return self._sampling(PARAPHRASES, paraphrasing.SAMPLING)
+
+    @property
+    def confidence_sampling(self) -> Sampling:
+        """How the answers are drawn that a confidence is the share of."""
+        default = Sampling(temperature=1, top_p=1, num_samples=self.num_samples or 100)
+        return self._sampling(CONFIDENCE, default)
+
+    def _sampling(self, step: Method, default: Sampling) -> Sampling:
+        if self.step != step.name:
+            return default
+        given = {"temperature": self.temperature, "top_p": self.top_p}
+        return default.model_copy(update={k: v for k, v in given.items() if v is not None})
+
+    def says_sampling(self, step: Method) -> bool:
+        """Whether the person said how a step draws, so that another way is refused."""
+        said = (self.temperature, self.top_p) != (None, None) and self.step == step.name
+        return said or (step == CONFIDENCE and self.num_samples is not None)
+
+    def key(
+        self, model: ModelSource, method: Method, num_few_shot: int, written_by: str | None
+    ) -> RunKey:
+        """The run that answers this request by one method, after so many examples.
+
+        written_by: the model that wrote the wordings, where it is another.
+        """
+        wordings: int | str = self.num_wordings
+        if self.selection:
+            wordings = self.selection.label(num_few_shot)
+        if written_by and method.streams != "first":
+            wordings = f"{wordings}-by-{written_by}"
+        name = run_name(
+            method.name, wordings, self.chosen_layout, self.chosen_positions,
+            self.source.default_layout,
+        )  # fmt: skip
         return RunKey(self.dataset, model.slug, name)

@@ -7,11 +7,14 @@ from rich.console import Console
 from common.config import Settings
 from common.ledger import Ledger
 from common.messages import ShardMessage
+from common.methods import METHODS
 from common.store import Location, Run
-from producer.enqueue import Prepared, missing_messages, prepare
+from common.store.follow import follow
+from common.store.missing import messages_for
+from producer.enqueue import Prepared, prepare
 from producer.publish import check_broker, publish
 from producer.request import EnqueueRequest
-from producer.summary import answers_table, choices_lines, results_table
+from producer.summary import answers_table, choices_lines, results_table, steps_lines
 from producer.waiting import Waiter, finish
 
 
@@ -20,7 +23,6 @@ class Session:
 
     def __init__(self, settings: Settings, request: EnqueueRequest, console: Console) -> None:
         self._settings = settings
-        self._request = request
         self._console = console
         self._ledger: Ledger = check_broker(settings)
         self._prepared: Prepared = prepare(request, Location.open(settings.store))
@@ -29,42 +31,56 @@ class Session:
         """Send what is missing; returns whether there was anything to send."""
         for note in self._prepared.notes:
             self._say(note)
-        self._send(self._prepared.messages)
+        self._send(self._prepared.runs, self._prepared.messages)
         for run in self._prepared.runs:
             rows = sum(
                 len(m.row_numbers()) for m in self._prepared.messages if str(run.key) in m.runs
             )
             done = run.spec.num_samples - rows
             self._say(f"{run.key}: {rows} rows enqueued, {done} done before")
+        for run in self._later():
+            self._say(f"{run.key}: follows by itself")
         if not self._prepared.messages:
             for run in self._prepared.runs:
                 finish(run)
-        return bool(self._prepared.messages)
+        return bool(self._prepared.messages or self._later())
+
+    def _later(self) -> list[Run]:
+        """Runs that are made when another is merged."""
+        made = {run.key for run in self._prepared.runs}
+        return [run for run in self._prepared.all_runs if run.key not in made]
 
     def wait(self, alive: Callable[[], None] = lambda: None) -> None:
         """Stay until every run is merged."""
-        runs = self._prepared.runs
+        runs = self._prepared.all_runs
         Waiter(runs, self._ledger, self._console, self._resend, alive).wait()
 
     def summarise(self) -> None:
         """Print where the results are and what they look like."""
-        runs = self._prepared.runs
-        self._console.print(results_table(runs))
-        self._console.print(answers_table(runs))
-        for line in choices_lines(runs):
+        runs = self._prepared.all_runs
+        answering = [run for run in runs if run.spec.method in METHODS]
+        if answering:
+            self._console.print(results_table(answering))
+            self._console.print(answers_table(answering))
+        for line in [*steps_lines(runs), *choices_lines(runs)]:
             self._say(line)
         for run in runs:
             self._say(run.feather_path)
 
     def finished_runs(self) -> list[Run]:
-        return list(self._prepared.runs)
+        return list(self._prepared.all_runs)
 
     def _say(self, text: str) -> None:
         """A line as it is: brackets are not markup, and paths are not wrapped."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _send(self, messages: Sequence[ShardMessage]) -> None:
-        publish(self._settings, self._ledger, self._prepared.model, self._prepared.runs, messages)
+    def _send(self, runs: Sequence[Run], messages: Sequence[ShardMessage]) -> None:
+        publish(self._settings, self._ledger, self._prepared.model, runs, messages)
 
     def _resend(self) -> None:
-        self._send(tuple(missing_messages(self._prepared.runs, self._request.shard_size)))
+        """Send what is missing of the runs there are, those that should have followed, too."""
+        for run in self._prepared.all_runs:
+            if run.exists():
+                follow(run)
+        runs = [run for run in self._prepared.all_runs if run.exists()]
+        self._send(runs, tuple(messages_for(runs)))

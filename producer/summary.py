@@ -4,9 +4,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from rich.table import Table
 from rich.text import Text
 
+from common.methods import CONFIDENCE, PARAPHRASES
 from common.normalise import exact_match
 from common.store import PartInfo, Progress, Run, list_parts
 from common.store.parts import read_info
@@ -108,6 +110,24 @@ def _head(run: Run, count: int) -> list[dict[str, Any]]:
     if not reader.num_record_batches:
         return []
     return list(pa.Table.from_batches([reader.get_batch(0)]).slice(0, count).to_pylist())
+
+
+def steps_lines(runs: Sequence[Run]) -> list[str]:
+    """What runs that prepare others came to: wordings written, confidences found."""
+    lines = []
+    for run in runs:
+        if run.method == PARAPHRASES:
+            problems = pa.chunked_array(run.read_result(["problems"])["problems"].chunks)
+            written = run.spec.num_paraphrases - 1
+            bad = sum(p is not None for row in problems.to_pylist() for p in row or ())
+            lines.append(
+                f"{run.key}: {len(problems)} questions, {written * len(problems)} wordings "
+                f"written, {bad} of them not good after all draws (column `problems`)"
+            )
+        elif run.method == CONFIDENCE:
+            mean = pc.mean(run.read_result(["confidence"])["confidence"]).as_py()
+            lines.append(f"{run.key}: mean confidence {mean or 0:.2f}")
+    return lines
 
 
 def choices_lines(runs: Sequence[Run]) -> list[str]:

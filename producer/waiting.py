@@ -26,7 +26,7 @@ AWAY_SECONDS = 120.0
 
 
 class Waiter:
-    """Watches runs until each is complete and merged.
+    """Watches runs until each is complete and merged; those that follow others may not exist yet.
 
     resend: puts what is missing on the queue again; used when the queue is empty and rows are
     still missing, as after a lost broker. alive: raises when the workers we started are gone.
@@ -58,7 +58,7 @@ class Waiter:
         )  # fmt: skip
         with Progress(*columns, console=self._console) as bars:
             tasks = {
-                str(run.key): bars.add_task(str(run.key), total=run.spec.num_samples, note="")
+                str(run.key): bars.add_task(str(run.key), total=None, note="")
                 for run in self._runs
             }
             while not self._finished(bars, tasks):
@@ -71,10 +71,14 @@ class Waiter:
     def _finished(self, bars: Progress, tasks: dict[str, TaskID]) -> bool:
         missing = 0
         for run in self._runs:
+            if not run.exists():
+                bars.update(tasks[str(run.key)], note="follows")
+                missing += 1
+                continue
             progress = read_progress(run, self._known[str(run.key)])
             note = f"{progress.failed} failed" if progress.failed else ""
             done = progress.ok + progress.failed
-            bars.update(tasks[str(run.key)], completed=done, note=note)
+            bars.update(tasks[str(run.key)], total=progress.expected, completed=done, note=note)
             missing += progress.missing
         return missing == 0
 

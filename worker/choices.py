@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from common.errors import StopRun, first_line
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, Kernel, SdpaKernel
-from worker.engine.kv_cache import segment_mask_mod
+from worker.engine.kv_cache import segment_mods
 from worker.engine.plan import Segment
 
 logger = logging.getLogger(__name__)
@@ -110,10 +110,10 @@ def flex_difference(model: PreTrainedModel) -> float:
     )
     # As a model hands it over: strides are part of what is compiled for.
     query = query.transpose(1, 2)
-    mask_mod = segment_mask_mod(slots, 301, device)
+    mods = segment_mods(slots, 301, device)
     kernels: tuple[Kernel, ...] = (FlexKernel(), SdpaKernel())
     flex, sdpa = (
-        kernel(query, key, value, kernel.create_mask(mask_mod, num_q, end, device), dim**-0.5)
+        kernel(query, key, value, kernel.create_mask(mods, num_q, end, device), dim**-0.5)
         for kernel in kernels
     )
     return float((flex - sdpa).abs().max())

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 import redis
@@ -14,26 +14,36 @@ import redis
 from common.config import Settings
 from common.errors import RetryShard, StopRun, UsageError
 from common.ledger import Ledger
+from common.messages import ShardMessage
+from common.models import ModelSource, find_model
 from common.schema import Answer
 from common.store import Location, PartInfo, Run, merge_run, missing_rows
-from common.store.parts import part_path, write_part
-from worker.answer import answer_shard, failed_answers
+from common.store.follow import follow, planned_followers
+from common.store.missing import messages_for
+from common.store.parts import held_rows, part_path, write_part
+from worker.answer import answer_shard
 from worker.engine.request import Counts
+from worker.rows import failed_answers
 from worker.runtime import LoadedEngine, Runtime
 from worker.shard import Shard
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Send = Callable[[ShardMessage, ModelSource], None]
 
 
 class Process:
-    """Answers shards. Everything it needs is given to it, so tests need no Celery."""
+    """Answers shards. Everything it needs is given to it, so tests need no Celery.
 
-    def __init__(self, settings: Settings, ledger: Ledger, slot: int = 0) -> None:
+    send: puts a message on the queue of a model.
+    """
+
+    def __init__(self, settings: Settings, ledger: Ledger, send: Send, slot: int = 0) -> None:
         self.settings = settings
         self.location = Location.open(settings.store)
         self.ledger = ledger
+        self._send = send
         self._slot = slot
 
     @cached_property
@@ -110,6 +120,25 @@ class Process:
         if done >= run.spec.num_samples and not len(missing_rows(run)):
             certificate = merge_run(run)
             logger.info("run %s merged: %d rows, %s", run.key, certificate.found, run.feather_path)
+            self._follow(run)
+
+    def _follow(self, run: Run) -> None:
+        """Make the runs planned after this one, and send their shards."""
+        try:
+            made = follow(run)
+        except UsageError as error:
+            logger.error("what follows %s cannot be made: %s", run.key, error)
+            reason = str(error)
+            for plan in planned_followers(run):
+                self._hint(partial(self.ledger.halt, plan.key, reason), None)
+            return
+        for new in made:
+            logger.info("run %s follows %s", new.key, run.key)
+            done = held_rows(new).nonzero()[0].tolist()
+            self._hint(partial(self.ledger.begin, str(new.key), done), None)
+        models = {str(new.key): find_model(new.spec.model) for new in made}
+        for message in messages_for(made):
+            self._send(message, models[message.runs[0]])
 
     def _halted(self, runs: Sequence[Run]) -> bool:
         names = [str(run.key) for run in runs]

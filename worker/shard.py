@@ -21,7 +21,8 @@ from common.store import Location, Run
 class Shard:
     """Runs that are answered together, and the rows of this shard.
 
-    samples: of the run with the most wordings; the other runs' are their first wordings.
+    samples: with the wordings of the run that has the most, of which the others read the first,
+    and with the confidences of the runs that have them.
     """
 
     runs: tuple[Run, ...]
@@ -71,10 +72,22 @@ def _samples(runs: Sequence[Run], rows: list[int]) -> tuple[Sample, ...]:
     if len(fused) > 1:
         raise RejectShard(f"runs {[str(r.key) for r in runs]} have different layouts")
     read = [run.read_samples(rows) for run in runs]
-    widest = max(read, key=lambda samples: len(samples[0].paraphrases))
-    for samples in read:
-        for narrow, wide in zip(samples, widest, strict=True):
-            n = len(narrow.paraphrases)
-            if (narrow.uuid, narrow.paraphrases) != (wide.uuid, wide.paraphrases[:n]):
-                raise RejectShard(f"runs {[str(r.key) for r in runs]} hold different samples")
-    return tuple(widest)
+    joined = [_joined(views) for views in zip(*read, strict=True)]
+    found = [sample for sample in joined if sample]
+    if len(found) < len(rows):
+        raise RejectShard(f"runs {[str(r.key) for r in runs]} hold different samples")
+    return tuple(found)
+
+
+def _joined(views: Sequence[Sample]) -> Sample | None:
+    """What several runs know of one sample, together; None if they do not agree."""
+    wide = max(views, key=lambda view: len(view.paraphrases))
+    known = [view.confidences for view in views if view.confidences is not None]
+    confidences = max(known, key=len, default=None)
+    for view in views:
+        n = len(view.paraphrases)
+        if (view.uuid, view.paraphrases) != (wide.uuid, wide.paraphrases[:n]):
+            return None
+        if view.confidences is not None and view.confidences != (confidences or ())[:n]:
+            return None
+    return replace(wide, confidences=confidences)

@@ -6,12 +6,14 @@ from typing import Any
 
 import billiard
 from celery.exceptions import Reject
+from kombu.exceptions import OperationalError
 
-from common.broker import ANSWER_SHARD
+from common.broker import ANSWER_SHARD, queue_of
 from common.config import Settings
 from common.errors import RejectShard, RetryShard, StopRun
 from common.ledger import Ledger
 from common.messages import ShardMessage
+from common.models import ModelSource
 from worker.app import app
 from worker.process import Process
 from worker.shard import open_shard
@@ -26,7 +28,16 @@ def process() -> Process:
     """This process's store, ledger and model; made at its first task, in the child."""
     settings = Settings.from_environment()
     slot = getattr(billiard.current_process(), "index", None) or 0
-    return Process(settings, Ledger.connect(settings.broker), slot)
+    return Process(settings, Ledger.connect(settings.broker), send, slot)
+
+
+def send(message: ShardMessage, model: ModelSource) -> None:
+    """Put a shard of a run that follows another on its model's queue."""
+    try:
+        answer_shard.apply_async(kwargs=message.model_dump(), queue=queue_of(model))
+    except OperationalError as error:
+        # The shard that sends it is not done then: it comes again, finds its part, and sends.
+        raise RetryShard(f"the broker does not take what follows: {error}") from error
 
 
 @app.task(name=ANSWER_SHARD, bind=True, max_retries=100)  # type: ignore[untyped-decorator]

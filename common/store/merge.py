@@ -116,7 +116,7 @@ def merge_run(run: Run, partial: bool = False) -> Certificate:
 
 def merged_windows(run: Run) -> Iterator[pa.Table]:
     """The final rows, a window of samples at a time."""
-    columns = _schema(run).names
+    schema = _schema(run)
     parts = [(part_range(path), path) for path in list_parts(run)]
     samples = run.location.open_arrow(run.file("input.arrow"))
     for low in range(0, run.spec.num_samples, WINDOW_ROWS):
@@ -124,7 +124,8 @@ def merged_windows(run: Run) -> Iterator[pa.Table]:
         overlapping = [path for (first, last), path in parts if first < high and last >= low]
         answers = _answers(run, overlapping, low, high) if overlapping else None
         if answers is not None and len(answers):
-            yield _join(run, _input_window(samples, low, high), answers, low).select(columns)
+            window = _join(run, _input_window(samples, low, high), answers, low)
+            yield window.select(schema.names).cast(schema)
 
 
 def _schema(run: Run) -> pa.Schema:

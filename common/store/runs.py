@@ -102,6 +102,16 @@ class Run:
             samples.append(_sample(batches[number].slice(offset, 1).to_pylist()[0]))
         return samples
 
+    def read_result(self, columns: Sequence[str]) -> pa.Table:
+        """Columns of the merged file; raises UsageError before there is one."""
+        if not self.location.exists(self.feather):
+            raise UsageError(f"run {self.key} has no merged file yet; `producer merge {self.key}`")
+        reader = self.location.open_arrow(self.feather)
+        batches = (reader.get_batch(n) for n in range(reader.num_record_batches))
+        selected = [batch.select(columns) for batch in batches]
+        schema = pa.schema([reader.schema.field(name) for name in columns])
+        return pa.Table.from_batches(selected, schema=schema)
+
     def pin_model(self, identity: str) -> None:
         """Record the weights of this run, or refuse others; raises StopRun.
 

@@ -9,11 +9,13 @@ from common.errors import UsageError
 from producer.mask.compose import compose
 from producer.mask.document import mask_document
 from producer.mask.png import check_png, write_png
-from producer.mask.request import MaskRequest
 from producer.mask.terminal import print_mask
+from producer.request import EnqueueRequest
 
 
-def draw_mask(request: MaskRequest, png: Path | None, as_json: bool, console: Console) -> None:
+def draw_mask(
+    request: EnqueueRequest, uuid: str | None, png: Path | None, as_json: bool, console: Console
+) -> None:
     """Draw the mask; whatever can be refused is refused before a tokenizer is loaded."""
     if png is not None:
         check_png(png)
@@ -22,7 +24,7 @@ def draw_mask(request: MaskRequest, png: Path | None, as_json: bool, console: Co
             f"this terminal takes {console.encoding} and the picture is made of block "
             "characters; set PYTHONIOENCODING=utf-8, or give --png or --json"
         )
-    picture = compose(request)
+    picture = compose(request, uuid)
     if png is not None:
         write_png(picture, png)
     if as_json:

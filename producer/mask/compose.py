@@ -2,28 +2,29 @@
 
 from common.methods import METHODS
 from common.models import find_model
-from common.run import DEFAULT_POSITIONS
 from producer.mask.labels import label
-from producer.mask.notes import picture_notes
+from producer.mask.notes import packing_notes, sample_notes
 from producer.mask.packing import pack
 from producer.mask.picture import Caption, MaskPicture
-from producer.mask.request import DEFAULT_LAYOUT, MaskRequest
 from producer.mask.sample import choose_sample, choose_shown
 from producer.mask.tokens import tokenize
-from producer.sources import open_source
+from producer.request import EnqueueRequest
 
 
-def compose(request: MaskRequest) -> MaskPicture:
-    """The picture of one sample; raises UsageError or StopRun where it cannot be drawn."""
-    source, method = open_source(request.dataset, request.data), METHODS[request.method]
-    model = find_model(request.model)
-    sample = choose_sample(source, request, method)
-    examples, notes = choose_shown(source, request)
-    pieces, text_of = tokenize(model, sample.paraphrases, source.template, examples)
-    layout = request.layout or DEFAULT_LAYOUT
-    positions = request.positions or DEFAULT_POSITIONS[layout]
+def compose(request: EnqueueRequest, uuid: str | None) -> MaskPicture:
+    """The picture of the sample `uuid`, or of the first, by the request's first method.
+
+    Raises UsageError or StopRun where it cannot be drawn.
+    """
+    method, model = METHODS[request.methods[0]], find_model(request.model)
+    sample = choose_sample(request, method, uuid)
+    examples, notes = choose_shown(request)
+    template = request.source.template
+    pieces, text_of = tokenize(model, sample.paraphrases, template, examples)
+    layout, positions = request.chosen_layout, request.chosen_positions
     packed = pack(pieces, method, layout, positions, sample.num_manual or 0)
-    notes += picture_notes(request, method, packed, len(sample.paraphrases))
+    notes += sample_notes(request, method, sample, uuid)
+    notes += packing_notes(request, method, packed, len(sample.paraphrases))
     return MaskPicture(
         Caption(request.dataset, sample.uuid, model.slug, method.name),
         packed,

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from common.methods import Method
+from common.schema import Sample
 from producer.mask.packing import Packed
-from producer.mask.request import MaskRequest
+from producer.request import EnqueueRequest
 
 _PLAIN = {
     "first": "reads the question alone, in a plain prompt",
@@ -14,12 +15,21 @@ _PLAIN = {
 }
 
 
-def picture_notes(
-    request: MaskRequest, method: Method, packed: Packed, num_wordings: int
+def sample_notes(
+    request: EnqueueRequest, method: Method, sample: Sample, uuid: str | None
 ) -> Iterator[str]:
-    """Sentences, without a full stop."""
-    if request.uuid is None:
+    """Sentences on the sample, without a full stop."""
+    if uuid is None:
         yield "no --uuid is given: this is the first sample"
+    wanted, found = method.num_wordings(request.num_wordings), len(sample.paraphrases)
+    if found < wanted:
+        yield f"{wanted} wordings are asked for, the sample has {found}"
+
+
+def packing_notes(
+    request: EnqueueRequest, method: Method, packed: Packed, num_wordings: int
+) -> Iterator[str]:
+    """Sentences on the prompt and its mask, without a full stop."""
     if packed.layout is None:
         yield f"{method.name} {_PLAIN[method.streams].format(num_wordings)}"
         if request.layout or request.positions:

@@ -1,21 +1,33 @@
-"""What a source is: samples that stream, a template, and where few-shot examples come from."""
+"""What a source is: questions that stream, a template, and where few-shot examples come from."""
 
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
-from common.errors import UsageError
 from common.prompts import QUESTION_ANSWERING, Example, Template
+from common.run import Layout
 from common.schema import Sample
-from producer.sources.files import Question, read_questions
+from producer.sources.files import Question, Skipped, example_of, question_of
+from producer.sources.formats import read_rows
+from producer.sources.rows import Row
+from producer.sources.selection import Selection
 
 DEFAULT_FEW_SHOT = 5
 BUNDLED = Path(__file__).parent / "data"
 
 
-class HubError(UsageError):
-    """A hub cannot be reached; who has something else to take may go on with it."""
+def bundled_few_shot(count: int) -> list[Example]:
+    """The first of the questions and answers that come with the producer."""
+    return few_shot_from(BUNDLED / "webqa_mini_few_shot.jsonl", count)
+
+
+def few_shot_from(
+    path: Path, count: int | None, example: Callable[[Row], Example] = example_of
+) -> list[Example]:
+    """The first rows of a file, or all; `example` reads one."""
+    return list(islice(map(example, read_rows(path)), count))
 
 
 @dataclass(frozen=True)
@@ -23,53 +35,64 @@ class Source:
     """A named data set.
 
     questions: called anew for each pass, in the order of the data set. few_shot: takes how
-    many examples, raises HubError where they cannot be fetched. default_few_shot: how many if
-    the person says nothing; few_shot_origin: where they come from, in words.
+    many examples, raises HubError where they cannot be fetched; stand_ins are taken then.
+    default_few_shot: how many if the person says nothing; few_shot_origin: where they come
+    from, in words. question, example: read a row of a file given with --data or --few-shot.
+    default_selection: for data sets with manual and automatic wordings; the other defaults are
+    those of the options of the same name.
     """
 
     name: str
     template: Template
-    questions: Callable[[], Iterator[Question]]
+    questions: Callable[[], Iterator[Question | Skipped]]
     few_shot: Callable[[int], list[Example]]
     default_few_shot: int
     few_shot_origin: str
+    question: Callable[[Row], Question | Skipped] = question_of
+    example: Callable[[Row], Example] = example_of
+    stand_ins: Callable[[int], list[Example]] = bundled_few_shot
+    default_num_paraphrases: int = 5
+    default_selection: Selection | None = None
+    default_layout: Layout = "concat"
+    default_max_new_tokens: int = 20
 
     def samples(self) -> Iterator[Sample]:
         """Samples with all their wordings, the question first."""
-        return map(to_sample, self.questions())
+        return (to_sample(q) for q in self.questions() if isinstance(q, Question))
+
+    def over(self, path: Path) -> "Source":
+        """The same with a file's questions in place of its own."""
+        return replace(self, questions=lambda: map(self.question, read_rows(path)))
 
 
-def to_sample(question: Question) -> Sample:
-    """A question and its wordings; a missing uuid is the md5 of the question.
+def to_sample(question: Question, selection: Selection | None = None) -> Sample:
+    """A question and its wordings, those chosen or all.
 
     >>> to_sample(Question("who?", ("x",), None, ("who?", "which one?"))).paraphrases
     ('who?', 'which one?')
     """
-    wordings = [question.question, *(p for p in question.paraphrases if p != question.question)]
-    uuid = question.uuid or hashlib.md5(question.question.encode()).hexdigest()
-    return Sample(uuid, tuple(wordings), question.answers)
+    uuid, num_manual = uuid_of(question), question.num_manual
+    if num_manual is None:
+        others = (p for p in question.paraphrases if p != question.question)
+        return Sample(uuid, (question.question, *others), question.answers)
+    wordings = question.paraphrases
+    if selection is not None:
+        wordings, num_manual = selection.choose(uuid, wordings[:num_manual], wordings[num_manual:])
+    return Sample(uuid, wordings, question.answers, num_manual)
 
 
-def file_source(name: str, path: Path, named: Source | None) -> Source:
-    """A file in place of a data set's questions; examples stay the named data set's, if any."""
-    if named is not None:
-        return replace(named, questions=lambda: read_questions(path))
+def uuid_of(question: Question) -> str:
+    """The question's uuid; a missing one is the md5 of the question."""
+    return question.uuid or hashlib.md5(question.question.encode()).hexdigest()
+
+
+def file_source(name: str, path: Path) -> Source:
+    """A question file under a name of the person's own."""
     return Source(
         name=name,
         template=QUESTION_ANSWERING,
-        questions=lambda: read_questions(path),
+        questions=lambda: map(question_of, read_rows(path)),
         few_shot=bundled_few_shot,
         default_few_shot=DEFAULT_FEW_SHOT,
         few_shot_origin="the bundled examples",
     )
-
-
-def bundled_few_shot(count: int) -> list[Example]:
-    """The first of the examples that come with the producer."""
-    return few_shot_from(BUNDLED / "webqa_mini_few_shot.jsonl", count)
-
-
-def few_shot_from(path: Path, count: int | None) -> list[Example]:
-    """The first rows of a file, each with its first answer."""
-    examples = [(q.question, q.answers[0]) for q in read_questions(path)]
-    return examples if count is None else examples[:count]

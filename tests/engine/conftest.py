@@ -10,6 +10,7 @@ import torch
 from families import (
     EOS,
     FAMILIES,
+    known,
     make_config,
     make_model,
     make_tokenizer,
@@ -98,15 +99,21 @@ def compare(
         model = copy.deepcopy(engine.model)
         stops = PromptTokenizer(tokenizer).stops(model.config.vocab_size, [EOS])
         (method,) = request.methods
-        answers = [a for answer in engine.answer(samples, request) for a in answer[method.name]]
-        prompts = packed_prompts(tokenizer, samples, request)
+        questions = [known(sample) for sample in samples]
+        answers = [a for answer in engine.answer(questions, request) for a in answer[method.name]]
+        prompts = [(q, p) for q in questions for p in packed_prompts(tokenizer, q, request)]
         assert len(prompts) == len(answers) == len(recorded)
-        for number, (packed, got) in enumerate(zip(prompts, answers, strict=True)):
+        for number, ((question, packed), got) in enumerate(zip(prompts, answers, strict=True)):
             reference_logits.clear()
-            wanted = reference_decode(model, packed, method, stops, request.max_new_tokens)
+            wanted = reference_decode(
+                model, packed, method, stops, request.max_new_tokens, question
+            )
             assert (got.tokens, got.finish_reason) == (wanted.tokens, wanted.finish_reason)
             assert got.logprob == pytest.approx(wanted.logprob, abs=1e-4)
             steps = torch.stack(reference_logits).unflatten(0, (-1, len(packed)))
+            torch.testing.assert_close(
+                got.token_logprobs, wanted.token_logprobs, atol=1e-4, rtol=0
+            )
             torch.testing.assert_close(torch.stack(recorded[number]), steps, atol=1e-4, rtol=0)
 
     return compared

@@ -22,7 +22,7 @@ from common.layout import PackedPrompt, Pieces
 from common.methods import METHODS
 from common.prompts import Template
 from worker.engine.reference import reference_prompts
-from worker.engine.request import Request
+from worker.engine.request import Question, Request
 from worker.engine.tokenise import PromptTokenizer
 
 VOCABULARY, PAD, BOS, EOS = 307, 0, 1, 2
@@ -36,6 +36,12 @@ FAMILIES: dict[str, tuple[Any, dict[str, Any]]] = {
         {"hidden_size": 45, "num_attention_heads": 9, "head_dim": 14, "sliding_window": None},
     ),
 }
+
+PLAIN_METHODS = tuple(
+    name
+    for name, method in METHODS.items()
+    if not method.reads_confidences and method.visibility != "cross_manual"
+)
 
 TEMPLATE = Template(instruction="Say one word.")
 FEW_SHOT = (("who is it?", "Ann"), ("where is it?", "Rome"))
@@ -95,9 +101,9 @@ def make_tokenizer(bos: bool) -> PreTrainedTokenizerFast:
 
 
 def make_request(*methods: str, **changes: Any) -> Request:
-    """A request for some methods, all of them if none is named."""
+    """A request for some methods, all that read nothing but wordings if none is named."""
     options: dict[str, Any] = {
-        "methods": tuple(METHODS[name] for name in methods or METHODS),
+        "methods": tuple(METHODS[name] for name in methods or PLAIN_METHODS),
         "num_wordings": 3,
         "layout": "concat",
         "positions": "sequential",
@@ -119,14 +125,21 @@ def watch_fed_tokens(model: PreTrainedModel) -> list[int]:
     return lengths
 
 
-def packed_prompts(tokenizer: Any, samples: Any, request: Request) -> list[list[PackedPrompt]]:
+def known(sample: Any) -> Question:
+    """A question of which everything is known: two manual wordings, the second one the surest."""
+    wordings = Question.of(sample).wordings
+    return Question(wordings, 2, tuple(0.25 + 0.5 * (i == 1) for i in range(len(wordings))), "id")
+
+
+def packed_prompts(
+    tokenizer: Any, question: Question, request: Request
+) -> list[list[PackedPrompt]]:
     """By the reference: the streams' prompts of every answer of a one-method request."""
-    prompts = PromptTokenizer(tokenizer)
-    found: list[list[PackedPrompt]] = []
-    for wordings in samples:
-        pieces = prompts.pieces(wordings, request.template, request.few_shot)
-        found += reference_prompts(pieces, request.methods[0], request.layout, request.positions)
-    return found
+    pieces = PromptTokenizer(tokenizer).pieces(
+        question.wordings, request.template, request.few_shot
+    )
+    (method,) = request.methods
+    return reference_prompts(pieces, method, request.layout, request.positions, question)
 
 
 def make_pieces(lengths: tuple[int, ...], bos: bool, prefix: int = 7, seed: int = 0) -> Pieces:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from families import EOS, make_config, make_model, make_request, packed_prompts
+from families import EOS, known, make_config, make_model, make_request, packed_prompts
 from torch import nn
 from transformers import BloomConfig, Gemma2Config, GptOssConfig, MambaConfig
 
@@ -114,7 +114,7 @@ def request_for_one(max_new_tokens):
 
 def long_prompt(tokenizers):
     """How many tokens the prompt of LONG has."""
-    ((prompt,),) = packed_prompts(tokenizers[False], [LONG], request_for_one(1))
+    ((prompt,),) = packed_prompts(tokenizers[False], known(LONG), request_for_one(1))
     return prompt.next_position
 
 

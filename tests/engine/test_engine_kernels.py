@@ -16,7 +16,7 @@ from worker.engine.attention import (
     compiled_flex_attention,
     install_attention,
 )
-from worker.engine.kv_cache import Prefilled, prefill, segment_mask_mod
+from worker.engine.kv_cache import Prefilled, prefill, segment_mods
 from worker.engine.masks import create_visibility_dense_mask
 from worker.engine.plan import Segment
 
@@ -56,8 +56,8 @@ def naive(query, key, value, mask, scaling):
 
 @torch.inference_mode()
 def run(kernel, slots, end, first_query, q, k, v, scaling=0.3):
-    mask_mod = segment_mask_mod(slots, first_query, "cpu")
-    return kernel(q, k, v, kernel.create_mask(mask_mod, end - first_query, end, "cpu"), scaling)
+    mods = segment_mods(slots, first_query, "cpu")
+    return kernel(q, k, v, kernel.create_mask(mods, end - first_query, end, "cpu"), scaling)
 
 
 PACKS = {
@@ -85,7 +85,7 @@ def assert_naive(kernel, lengths, prefix, resident):
     slots, end = pack(lengths, prefix)
     first_query = prefix if resident else 0
     q, k, v = inputs(end - first_query, end)
-    mask_mod = segment_mask_mod(slots, first_query, "cpu")
+    mask_mod = segment_mods(slots, first_query, "cpu").mask
     mask = create_visibility_dense_mask(mask_mod, end - first_query, end, "cpu")
     output = run(kernel, slots, end, first_query, q, k, v)
     torch.testing.assert_close(output, naive(q, k, v, mask, 0.3), atol=2e-6, rtol=1e-5)
@@ -107,9 +107,9 @@ def test_prefill_gives_the_same_keys_and_values_with_both_kernels(lengths):
 
 def test_flex_attention_has_no_graph_breaks():
     slots, end = pack((101, 87, 133), 29)
-    mask = FlexKernel().create_mask(segment_mask_mod(slots, 29, "cpu"), end - 29, end, "cpu")
+    mask = FlexKernel().create_mask(segment_mods(slots, 29, "cpu"), end - 29, end, "cpu")
     attend = compiled_flex_attention()._torchdynamo_orig_callable
-    explained = torch._dynamo.explain(attend)(*inputs(end - 29, end), mask, 0.3)
+    explained = torch._dynamo.explain(attend)(*inputs(end - 29, end), *mask, 0.3)
     assert explained.graph_count == 1
     assert explained.graph_break_count == 0
 

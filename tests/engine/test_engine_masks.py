@@ -7,7 +7,7 @@ from torch.nn.attention.flex_attention import create_block_mask, create_mask
 
 from common.layout import pack_fused
 from common.visibility import generate_isolated_visibility
-from worker.engine.kv_cache import segment_mask_mod
+from worker.engine.kv_cache import segment_mods
 from worker.engine.masks import (
     create_visibility_block_mask,
     create_visibility_dense_mask,
@@ -104,7 +104,7 @@ def test_slots_see_their_segment_causally_and_what_it_sees_whole(
             wanted[q, span.start : q + 1] = True
             for seen in segment.sees:
                 wanted[q, slots[seen].start : slots[seen].stop] = True
-    mask_mod = segment_mask_mod(slots, first_query, "cpu")
+    mask_mod = segment_mods(slots, first_query, "cpu").mask
     mask = create_visibility_dense_mask(mask_mod, end - first_query, end, "cpu")[0, 0]
     assert mask.equal(wanted[first_query:])
 
@@ -113,7 +113,7 @@ def test_slots_see_their_segment_causally_and_what_it_sees_whole(
 @pytest.mark.parametrize("positions", ["sequential", "aligned"])
 def test_no_row_of_a_mask_is_empty(bos, layout, positions):
     slots, end = plan_slots(bos, layout, positions)
-    mask = create_visibility_dense_mask(segment_mask_mod(slots, 0, "cpu"), end, end, "cpu")
+    mask = create_visibility_dense_mask(segment_mods(slots, 0, "cpu").mask, end, end, "cpu")
     assert mask[0, 0].diagonal().all()
 
 
@@ -126,7 +126,7 @@ def test_segment_masks_grow_past_their_fixed_sizes():
         slots[segment] = range(end, end := end + len(segment.tokens))
     assert end > 8192
     keys, last = torch.arange(end), torch.tensor(end - 1)
-    row = segment_mask_mod(slots, 0, "cpu")(last, last, last, keys)
+    row = segment_mods(slots, 0, "cpu").mask(last, last, last, keys)
     assert row.nonzero()[:, 0].tolist() == [*range(5), *range(end - 7, end)]
 
 

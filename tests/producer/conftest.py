@@ -63,6 +63,8 @@ def ask(quiz: Path) -> Callable[..., EnqueueRequest]:
             "model": "owner/model",
             "methods": ("avg",),
             "num_paraphrases": 3,
+            "num_manual": None,
+            "num_auto": None,
             "layout": "concat",
             "positions": None,
             "max_new_tokens": 20,

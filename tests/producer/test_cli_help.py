@@ -12,18 +12,20 @@ import pytest
 
 from producer.cli import cli
 
-COMMANDS = ["enqueue", "run", "runs", "status", "merge", "verify", "mask"]
+COMMANDS = ["enqueue", "run", "runs", "status", "merge", "verify", "score", "mask"]
 OPTIONS = {
-    "enqueue": "dataset data few-shot num-few-shot model method num-paraphrases layout positions "
-    "max-new-tokens max-samples shard-size dtype store broker overwrite wait",
-    "run": "dataset data few-shot num-few-shot model method num-paraphrases layout positions "
-    "max-new-tokens max-samples shard-size dtype store overwrite",
+    "enqueue": "dataset data few-shot num-few-shot model method num-paraphrases num-manual "
+    "num-auto layout positions max-new-tokens max-samples shard-size dtype store broker "
+    "overwrite wait",
+    "run": "dataset data few-shot num-few-shot model method num-paraphrases num-manual "
+    "num-auto layout positions max-new-tokens max-samples shard-size dtype store overwrite",
     "runs": "store json",
     "status": "store watch json",
     "merge": "store partial",
     "verify": "store",
-    "mask": "dataset data uuid few-shot num-few-shot model method num-paraphrases layout "
-    "positions png json",
+    "score": "store json",
+    "mask": "dataset data uuid few-shot num-few-shot model method num-paraphrases num-manual "
+    "num-auto layout positions png json",
 }
 
 

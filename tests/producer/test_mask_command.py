@@ -4,17 +4,13 @@ import io
 import json
 import re
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from common.methods import METHODS
 from common.models import find_model
-from producer.mask.request import MaskRequest
-from producer.mask.sample import choose_sample
-from producer.sources import Source, open_source
+from producer.sources import open_source
 from producer.sources.source import bundled_few_shot
 from worker.engine.tokenise import PromptTokenizer
 from worker.weights import load_tokenizer
@@ -87,7 +83,7 @@ def test_examples_taken_in_place_of_the_hubs_are_said(command, tiny_model, quiz,
     def unreachable(*_, **__):
         raise OSError("no network")
 
-    monkeypatch.setattr("producer.sources.webqa._load", unreachable)
+    monkeypatch.setattr("producer.sources.hub.load_split", unreachable)
     given = ("--data", quiz, "--num-paraphrases", 2, "--model", tiny_model, "--json")
     found = document(command("mask", "--dataset", "webqa", *given))
     assert "capital·of·italy" in "".join(found["tokens"])
@@ -136,23 +132,48 @@ def test_cross_manual_is_refused_where_nobody_says_what_is_manual(mask):
     assert outcome.err.count("\n") == 1
 
 
-def test_cross_manual_takes_what_the_sample_says(quiz):
-    class Told(Source):
-        def samples(self):
-            return (replace(sample, num_manual=2) for sample in super().samples())
+@pytest.fixture
+def facts(command, tiny_model, jsonl):
+    """The command over one fact with three manual wordings and two automatic ones."""
+    wordings = {
+        "manual_paraphrases": [f"{name} is in [MASK]." for name in ("Oslo", "Rome", "Lima")],
+        "auto_paraphrases": ["[MASK] has it.", "It is in [MASK]."],
+    }
+    path = jsonl([{"uuid": "f-1", "answers": ["Norway"], **wordings}], "facts.jsonl")
+    given = ("--dataset", "myriadlama", "--data", path, "--model", tiny_model, "--json")
 
-    given = vars(open_source("quiz", quiz))
-    method = METHODS["flex_attention_cross_manual"]
-    request = MaskRequest("quiz", quiz, None, None, None, "m", method.name, 2, None, None)
-    sample = choose_sample(Told(**given), request, method)
-    assert (sample.num_manual, len(sample.paraphrases)) == (2, 2)
+    def run(*arguments):
+        return document(command("mask", *given, "--num-few-shot", 0, *arguments))
+
+    return run
+
+
+def test_cross_manual_lets_the_manual_wordings_of_the_selection_see_each_other(facts):
+    found = facts("--method", "flex_attention_cross_manual", "--num-manual", 2, "--num-auto", 1)
+    assert (found["layout"], found["positions_mode"]) == ("shared", "aligned")
+    assert np.array(found["table"]).astype(int).tolist() == [
+        [1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 0, 0, 1, 0],
+        [1, 1, 1, 1, 1],
+    ]
+
+
+def test_a_selection_that_finds_fewer_wordings_says_so(facts):
+    found = facts("--num-manual", 2, "--num-auto", 3)
+    assert "5 wordings are asked for, the sample has 4" in found["notes"]
+    assert found["groups"] == ["prefix", *(f"wording {n}" for n in range(1, 5)), "answer cue"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--uuid", "no-such"], "error: --uuid 'no-such' is no sample of data set 'quiz'"),
-        (["--num-paraphrases", "4"], "has 3 wordings in all, --num-paraphrases asks for 4"),
+        (
+            ["--num-paraphrases", "4"],
+            "has 3 wordings in all, 4 are asked for; ask for fewer",
+        ),
         (["--model", "nobody"], "error: model 'nobody' is no directory here"),
         (["--png", "picture.gif"], "error: --png picture.gif: the name must end in .png"),
     ],

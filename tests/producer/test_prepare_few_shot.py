@@ -64,7 +64,7 @@ def hub(monkeypatch):
     """A hub with 37 examples."""
     rows = [{"question": f"train {i}?", "answers": [f"t{i}"]} for i in range(37)]
     train = datasets.Dataset.from_list(rows)
-    monkeypatch.setattr("producer.sources.webqa._hub_is_known", lambda: True)
+    monkeypatch.setattr("producer.sources.hub._hub_is_known", lambda: True)
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: train)
 
 
@@ -73,7 +73,7 @@ def no_hub(monkeypatch):
     def fail(*_, **__):
         raise ConnectionError("no route to host")
 
-    monkeypatch.setattr("producer.sources.webqa._hub_is_known", lambda: True)
+    monkeypatch.setattr("producer.sources.hub._hub_is_known", lambda: True)
     monkeypatch.setattr(datasets, "load_dataset", fail)
 
 

@@ -18,7 +18,7 @@ def test_too_few_wordings_are_refused_with_the_count_there_is(ask, store, wanted
     with pytest.raises(UsageError) as refused:
         prepare(ask(methods=("origin", method), num_paraphrases=wanted), store)
     message = str(refused.value)
-    assert f"quiz, row 1: {method} was asked for {wanted} wordings" in message
+    assert f"quiz.jsonl, row 1: {method} was asked for {wanted} wordings" in message
     assert "the question has 3 in all" in message
     assert all_files(store) == []
 
@@ -72,7 +72,7 @@ def test_a_source_that_is_interrupted_leaves_nothing(ask, store, monkeypatch):
         raise KeyboardInterrupt
 
     source = Source("quiz", QUESTION_ANSWERING, questions, lambda _: [], 0, "")
-    monkeypatch.setattr("producer.enqueue.open_source", lambda *_: source)
+    monkeypatch.setattr("producer.request.open_source", lambda *_: source)
     with pytest.raises(KeyboardInterrupt):
         prepare(ask(methods=("origin", "avg")), store)
     assert all_files(store) == []

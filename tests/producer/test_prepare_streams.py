@@ -21,8 +21,9 @@ def generated(count):
     return Source("endless", QUESTION_ANSWERING, questions, lambda _: [], 0, "")
 
 
-def peak_bytes(request, location, monkeypatch, count):
-    monkeypatch.setattr("producer.enqueue.open_source", lambda name, data: generated(count))
+def peak_bytes(ask, location, monkeypatch, count):
+    monkeypatch.setattr("producer.request.open_source", lambda name, data: generated(count))
+    request = ask(methods=("origin", "avg"), shard_size=64)
     tracemalloc.start()
     try:
         prepared = prepare(request, location)
@@ -37,10 +38,9 @@ def peak_bytes(request, location, monkeypatch, count):
 def test_twenty_thousand_questions_take_hardly_more_memory_than_two_thousand(
     ask, tmp_path, monkeypatch
 ):
-    request = ask(methods=("origin", "avg"), shard_size=64)
     peaks = {}
     for count in (FEW, FEW, MANY):  # the first pass also pays for what is imported
         location = Location.open(str(tmp_path / f"store-{len(list(tmp_path.iterdir()))}"))
-        peaks[count] = peak_bytes(request, location, monkeypatch, count)
+        peaks[count] = peak_bytes(ask, location, monkeypatch, count)
     per_question = (peaks[MANY] - peaks[FEW]) / (MANY - FEW)
     assert per_question < 60, peaks

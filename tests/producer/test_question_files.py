@@ -57,6 +57,20 @@ def test_one_answer_may_stand_without_a_list(jsonl):
     assert question.answers == ("a, b",)
 
 
+def test_one_answer_may_stand_in_a_column_of_its_own(jsonl):
+    (question,) = read_questions(jsonl([{"question": "q?", "answer": "a, b"}]))
+    assert question.answers == ("a, b",)
+
+
+@pytest.mark.parametrize(
+    "row", [{"paraphrases": ["a?", "b?"]}, {"paraphrase1": "b?", "paraphrase0": "a?"}]
+)
+def test_without_a_question_the_first_paraphrase_is_it(jsonl, row):
+    (question,) = read_questions(jsonl([row | {"answers": ["x"]}]))
+    assert question.question == "a?"
+    assert to_sample(question).paraphrases == ("a?", "b?")
+
+
 def test_other_columns_and_blank_lines_are_passed_over(tmp_path):
     path = tmp_path / "q.jsonl"
     path.write_text('\n{"question": "q?", "answers": ["a"], "url": 7, "paraphraseX": 1}\n\n \n')

@@ -40,7 +40,8 @@ def make_runs(settings: Settings, tmp_path: Path, tiny_model: Path) -> MakeRuns:
         options: dict[str, Any] = {
             "dataset": "numbers", "data": data, "few_shot": None, "num_few_shot": 0,
             "model": str(tiny_model), "methods": ("avg", "per_prompt", "flex_attention"),
-            "num_paraphrases": 3, "layout": "concat", "positions": None, "max_new_tokens": 5,
+            "num_paraphrases": 3, "num_manual": None, "num_auto": None,
+            "layout": "concat", "positions": None, "max_new_tokens": 5,
             "max_samples": None, "shard_size": 64, "dtype": "float32", "overwrite": False,
         }  # fmt: skip
         prepared = prepare(EnqueueRequest(**{**options, **changed}), Location.open(settings.store))

@@ -8,7 +8,7 @@ error, never a causal mask by default.
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from common.errors import StopRun
 from worker.engine.masks import (
     MaskMod,
+    ScoreMod,
     create_visibility_block_mask,
     create_visibility_dense_mask,
 )
@@ -84,12 +85,28 @@ def install_attention(model: PreTrainedModel) -> None:
         )
 
 
+class Mods(NamedTuple):
+    """Who sees whom, and what is added to the scores, if anything is."""
+
+    mask: MaskMod
+    score: ScoreMod | None = None
+
+
+class FlexMask(NamedTuple):
+    """The same, as FlexAttention takes it."""
+
+    block_mask: BlockMask
+    score_mod: ScoreMod | None
+
+
 class Kernel(Protocol):
     """One way to compute masked attention; every kernel gives the same answer."""
 
     name: str
 
-    def create_mask(self, mask_mod: MaskMod, num_q: int, num_kv: int, device: str) -> Any: ...
+    def create_mask(self, mods: Mods, num_q: int, num_kv: int, device: str) -> Any:
+        """What `__call__` takes as its mask."""
+        ...
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Any, scaling: float
@@ -101,12 +118,13 @@ class SdpaKernel:
 
     name = "sdpa"
 
-    def create_mask(self, mask_mod: MaskMod, num_q: int, num_kv: int, device: str) -> Tensor:
-        return create_visibility_dense_mask(mask_mod, num_q, num_kv, device)
+    def create_mask(self, mods: Mods, num_q: int, num_kv: int, device: str) -> Tensor:
+        return create_visibility_dense_mask(mods.mask, num_q, num_kv, device, mods.score)
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float
     ) -> Tensor:
+        mask = mask if mask.dtype == torch.bool else mask.to(query.dtype)
         return scaled_dot_product_attention(
             query, key, value, attn_mask=mask, scale=scaling, enable_gqa=True
         )
@@ -117,24 +135,28 @@ class FlexKernel:
 
     name = "flex"
 
-    def create_mask(self, mask_mod: MaskMod, num_q: int, num_kv: int, device: str) -> BlockMask:
-        return create_visibility_block_mask(mask_mod, num_q, num_kv, device)
+    def create_mask(self, mods: Mods, num_q: int, num_kv: int, device: str) -> FlexMask:
+        block_mask = create_visibility_block_mask(mods.mask, num_q, num_kv, device)
+        return FlexMask(block_mask, mods.score)
 
     def __call__(
-        self, query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, scaling: float
+        self, query: Tensor, key: Tensor, value: Tensor, mask: FlexMask, scaling: float
     ) -> Tensor:
         # One compilation for each head layout and dtype; the default limit of 8 is for one model.
         with torch._dynamo.config.patch(recompile_limit=64):
-            return compiled_flex_attention()(query, key, value, mask, scaling)
+            return compiled_flex_attention()(query, key, value, *mask, scaling)
 
 
 @cache
 def compiled_flex_attention() -> Callable[..., Tensor]:
     """flex_attention compiled for dynamic shapes, without graph breaks."""
 
-    def attend(query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, scale: float) -> Tensor:
+    def attend(
+        query: Tensor, key: Tensor, value: Tensor,
+        mask: BlockMask, score_mod: ScoreMod | None, scale: float,
+    ) -> Tensor:  # fmt: skip
         output: Tensor = flex_attention(
-            query, key, value, block_mask=mask, scale=scale, enable_gqa=True
+            query, key, value, score_mod, mask, scale=scale, enable_gqa=True
         )
         return output
 

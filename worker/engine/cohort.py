@@ -6,6 +6,7 @@ lie in the cohort's own cache, padded to the longest stream. Copies of the prefi
 positions are read by rotating the query back, equal copies by adding log(copies) to the scores.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -47,14 +48,14 @@ class Cohort:
         max_new_tokens: int,
     ) -> None:
         own = [own_slots(stream, done, resident) for stream in streams]
-        lengths = torch.tensor([len(pairs) for pairs in own])
-        self.filled = int(lengths.max())
-        padded = [pairs + [(0, 0)] * (self.filled - len(pairs)) for pairs in own]
+        self.filled = max(map(len, own))
+        padded = [keys + [(0, 0, -torch.inf)] * (self.filled - len(keys)) for keys in own]
+        shape = len(own), self.filled
         slots, shifts = (
-            torch.tensor(padded, dtype=torch.long).view(len(own), self.filled, 2).unbind(-1)
+            torch.tensor([[key[part] for key in keys] for keys in padded]).view(shape).long()
+            for part in (0, 1)
         )
-        unused = torch.arange(self.filled) >= lengths[:, None]
-        bias = torch.zeros(unused.shape).masked_fill(unused, -torch.inf)
+        bias = torch.tensor([[key[2] for key in keys] for keys in padded]).view(shape)
         layers, heads, _, dim = done.keys.shape
         capacity = self.filled + max_new_tokens
         self.keys = done.keys.new_empty(layers, len(own), heads, capacity, dim)
@@ -126,21 +127,28 @@ def resident_shifts(stream: Stream, resident: Prefilled) -> list[int]:
     return sorted(shifts) or [0]
 
 
-def own_slots(stream: Stream, done: Prefilled, resident: Prefilled) -> list[tuple[int, int]]:
-    """(slot, shift) of every key of the stream that is not resident."""
+def own_slots(
+    stream: Stream, done: Prefilled, resident: Prefilled
+) -> list[tuple[int, int, float]]:
+    """(slot, shift, bias) of every key of the stream that is not resident."""
     own = [view for view in stream.views if view.segment not in resident.slots]
-    return [(slot, view.shift) for view in own for slot in done.slots[view.segment]]
+    return [(slot, view.shift, view.bias) for view in own for slot in done.slots[view.segment]]
 
 
 def _prefix_bias(
     streams: Sequence[Stream], shifts: Sequence[Sequence[int]], resident: Prefilled
 ) -> Tensor:
-    """log(copies) of every resident slot at every shift, -inf for unseen: [B, views, slots]."""
+    """log of the copies of every resident slot at every shift, -inf for unseen.
+
+    Of shape [B, views, slots]. A copy whose keys are biased by b counts e**b times.
+    """
     copies = torch.zeros(len(streams), len(shifts[0]), resident.num_slots)
     for row, stream in enumerate(streams):
         for view in stream.views:
             if span := resident.slots.get(view.segment):
-                copies[row, shifts[row].index(view.shift), span.start : span.stop] += 1
+                copies[row, shifts[row].index(view.shift), span.start : span.stop] += math.exp(
+                    view.bias
+                )
     return copies.log()
 
 

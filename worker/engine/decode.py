@@ -3,6 +3,7 @@
 Knows streams and ensembles; which method wanted them is `engine`'s business.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,9 +12,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from common.methods import Fusion
+from common.run import Sampling
 from worker.engine.cohort import Cohort
 from worker.engine.fusion import FUSIONS
 from worker.engine.plan import Stream
+from worker.engine.sampling import Draw, pick
 
 RUNNING, NEWLINE, EOS, LENGTH = range(4)
 FINISH_REASONS = {NEWLINE: "newline", EOS: "eos", LENGTH: "length"}
@@ -22,30 +25,66 @@ _COMPACT_BELOW = 0.75
 """Share of rows still running under which caches are copied to drop the finished ones."""
 
 
+GroupKind = tuple[Fusion, int, bool, Sampling | None]
+
+
 @dataclass(frozen=True)
 class Ensemble:
-    """Streams that pick each next token together; a single one always has fusion "own"."""
+    """Streams that pick each next token together; a single one always has fusion "own".
+
+    weights: of the streams, where the fusion reads them. draw: how tokens are drawn; None takes
+    the best.
+    """
 
     streams: tuple[Stream, ...]
     fusion: Fusion
+    weights: tuple[float, ...] | None = None
+    draw: Draw | None = None
+
+    @property
+    def kind(self) -> "GroupKind":
+        """Ensembles of one kind pick their tokens in one go."""
+        sampling = self.draw.sampling if self.draw else None
+        return self.fusion, len(self.streams), self.weights is not None, sampling
 
 
 @dataclass(frozen=True)
 class Generated:
-    """What an ensemble generated: ids (the stop token included), sum of log-probabilities."""
+    """What an ensemble generated: ids (the stop token included) and their log-probabilities."""
 
     tokens: tuple[int, ...]
-    logprob: float
+    token_logprobs: tuple[float, ...]
     finish_reason: str
+
+    @property
+    def logprob(self) -> float:
+        """Of the whole answer."""
+        return math.fsum(self.token_logprobs)
 
 
 @dataclass
 class FusionGroup:
-    """Running ensembles of one fusion and size: rows [E, S] of the batch, ids [E] of results."""
+    """Running ensembles of one kind.
+
+    rows: of the batch, [E, S]. ids: of the results, [E]. weights: of the streams, [E, S].
+    seeds: of what is drawn, int64 [E].
+    """
 
     fusion: Fusion
+    sampling: Sampling | None
     rows: Tensor
     ids: Tensor
+    weights: Tensor | None
+    seeds: Tensor
+
+    def keep(self, running: Tensor) -> None:
+        """Go on with these ensembles alone; running: bool [E]."""
+        self.rows, self.ids, self.seeds = (
+            self.rows[running],
+            self.ids[running],
+            self.seeds[running],
+        )
+        self.weights = None if self.weights is None else self.weights[running]
 
 
 class Batch:
@@ -96,7 +135,7 @@ class Batch:
         """Forget finished ensembles (bool [E] of each group), and their rows when many are."""
         keep = torch.zeros(len(self), dtype=torch.bool, device=self.tokens.device)
         for group, done in zip(self.groups, finished, strict=True):
-            group.rows, group.ids = group.rows[~done], group.ids[~done]
+            group.keep(~done)
             keep[group.rows.flatten()] = True
         self.groups = [group for group in self.groups if len(group.ids)]
         if self.groups:
@@ -121,14 +160,14 @@ class Results:
     def __init__(self, count: int, max_new_tokens: int, device: torch.device) -> None:
         self.tokens = torch.zeros(count, max_new_tokens, dtype=torch.long, device=device)
         self.lengths = torch.zeros(count, dtype=torch.long, device=device)
-        self.logprobs = torch.zeros(count, dtype=torch.float64, device=device)
+        self.logprobs = torch.zeros(count, max_new_tokens, device=device)
         self.states = torch.zeros(count, dtype=torch.long, device=device)
 
     def add(self, ids: Tensor, tokens: Tensor, logprobs: Tensor, stops: Tensor) -> Tensor:
         """Append a token to each ensemble; returns which are finished by it, bool [E]."""
         self.tokens[ids, self.lengths[ids]] = tokens
+        self.logprobs[ids, self.lengths[ids]] = logprobs
         self.lengths[ids] += 1
-        self.logprobs[ids] += logprobs.double()
         states = stops[tokens]
         full = self.lengths[ids] == self.tokens.shape[1]
         self.states[ids] = torch.where((states == RUNNING) & full, LENGTH, states)
@@ -142,7 +181,10 @@ class Results:
             self.states.tolist(),
             strict=True,
         )
-        return [Generated(tuple(t[:n]), lp, FINISH_REASONS[s]) for t, n, lp, s in rows]
+        return [
+            Generated(tuple(t[:n]), tuple(logprobs[:n]), FINISH_REASONS[state])
+            for t, n, logprobs, state in rows
+        ]
 
 
 def decode(model: PreTrainedModel, batch: Batch, results: Results, stops: Tensor) -> int:
@@ -161,22 +203,36 @@ def decode(model: PreTrainedModel, batch: Batch, results: Results, stops: Tensor
 def _advance(
     batch: Batch, group: FusionGroup, logits: Tensor, results: Results, stops: Tensor
 ) -> Tensor:
-    scores = FUSIONS[group.fusion](logits[group.rows])
-    best = scores.max(dim=-1)
-    batch.tokens[group.rows] = best.indices[:, None]
-    return results.add(group.ids, best.indices, best.values, stops)
+    scores = FUSIONS[group.fusion](logits[group.rows], group.weights)
+    if group.sampling is None:
+        tokens = scores.argmax(dim=-1)
+    else:
+        tokens = pick(scores, group.sampling, group.seeds, results.lengths[group.ids])
+    batch.tokens[group.rows] = tokens[:, None]
+    return results.add(group.ids, tokens, scores.gather(-1, tokens[:, None])[:, 0], stops)
 
 
 def fusion_groups(
     ensembles: Sequence[Ensemble], row_of: dict[Stream, list[int]], device: torch.device
 ) -> list[FusionGroup]:
-    """Ensembles of equal fusion and size, together; each takes rows of its streams."""
-    groups: dict[tuple[Fusion, int], tuple[list[list[int]], list[int]]] = {}
+    """Ensembles of equal kind, together; each takes rows of its streams."""
+    kinds: dict[GroupKind, list[int]] = {}
     for number, ensemble in enumerate(ensembles):
-        rows, ids = groups.setdefault((ensemble.fusion, len(ensemble.streams)), ([], []))
-        rows.append([row_of[stream].pop() for stream in ensemble.streams])
-        ids.append(number)
-    return [
-        FusionGroup(f, torch.tensor(r, device=device), torch.tensor(i, device=device))
-        for (f, _), (r, i) in groups.items()
-    ]
+        kinds.setdefault(ensemble.kind, []).append(number)
+    groups = []
+    for (fusion, _, weighted, sampling), numbers in kinds.items():
+        members = [ensembles[number] for number in numbers]
+        rows = [[row_of[stream].pop() for stream in e.streams] for e in members]
+        weights = [e.weights for e in members] if weighted else None
+        seeds = [e.draw.seed if e.draw else 0 for e in members]
+        groups.append(
+            FusionGroup(
+                fusion,
+                sampling,
+                torch.tensor(rows, device=device),
+                torch.tensor(numbers, device=device),
+                None if weights is None else torch.tensor(weights, device=device),
+                torch.tensor(seeds, device=device),
+            )
+        )
+    return groups

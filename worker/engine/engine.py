@@ -18,7 +18,7 @@ from worker.engine.decode import Batch, Generated, Results, decode, fusion_group
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.packing import cut_where_full
 from worker.engine.plan import Cutter, Stream, distinct_segments
-from worker.engine.request import Counts, Request
+from worker.engine.request import Asked, Counts, Question, Request
 from worker.engine.rotary import can_move_keys
 from worker.engine.sample import (
     Answers,
@@ -29,6 +29,9 @@ from worker.engine.sample import (
     without_too_long,
 )
 from worker.engine.tokenise import PromptTokenizer, common_prefix
+
+_KEPT_PREFIXES = 8
+"""Writing paraphrases takes turns between prefixes, one for each wording."""
 
 
 @dataclass
@@ -63,19 +66,20 @@ class Engine:
         self._movable = can_move_keys(model)
         self._nothing = Prefilled.empty(model)
         self._resident = _Resident(None, Cutter((), False), self._nothing)
+        self._kept: dict[object, _Resident] = {}
         stops = self.tokenizer.stops(model.config.vocab_size, _eos_ids(model, tokenizer))
         self._stops = stops.to(model.device)
 
     @torch.inference_mode()
     def answer(
-        self, samples: Sequence[Sequence[str]], request: Request, counts: Counts | None = None
+        self, samples: Sequence[Asked], request: Request, counts: Counts | None = None
     ) -> list[Answers]:
-        """For each sample (its wordings) its answers by method name.
+        """For each sample its answers by method name.
 
         Where a method cannot answer a sample there is a SampleError in place of its answers.
         """
         counts = counts or Counts()
-        plans = [self._plan(wordings, request) for wordings in samples]
+        plans = [self._plan(Question.of(sample), request) for sample in samples]
         batches = self._batches(plans, request)
         return [a for batch in batches for a in self._answer_batch(batch, request, counts)]
 
@@ -83,30 +87,36 @@ class Engine:
         """The decoded text of an answer."""
         return self.tokenizer.text(generated.tokens)
 
-    def _plan(self, wordings: Sequence[str], request: Request) -> SamplePlan:
-        wordings = wordings[: request.num_wordings]
-        able, errors = readable_methods(wordings, request)
+    def _plan(self, question: Question, request: Request) -> SamplePlan:
+        able, errors = readable_methods(question, request)
         if not able:
             return SamplePlan({}, errors)
         needed = max(method.num_wordings(request.num_wordings) for method in able)
-        pieces = self.tokenizer.pieces(wordings[:needed], request.template, request.few_shot)
+        wordings = question.wordings[:needed]
+        pieces = self.tokenizer.pieces(wordings, request.template, request.few_shot)
         self._keep_resident(pieces, request)
-        plan = plan_sample(pieces, replace(request, methods=able), self._resident.cutter)
+        able_request = replace(request, methods=able)
+        plan = plan_sample(pieces, able_request, self._resident.cutter, question)
         limit = getattr(self.model.config, "max_position_embeddings", None)
         return without_too_long(plan, errors, request.max_new_tokens, limit)
 
     def _keep_resident(self, pieces: Pieces, request: Request) -> None:
-        """Compute the shared prefix, unless the last call had the same."""
+        """Compute the shared prefix, unless one of the last calls had the same."""
         key = (request.template, request.few_shot)
-        if self._resident.key == key:
-            return
+        if key not in self._kept:
+            while len(self._kept) >= _KEPT_PREFIXES:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = self._make_resident(key, pieces)
+        self._resident = self._kept[key]
+
+    def _make_resident(self, key: object, pieces: Pieces) -> _Resident:
         common = common_prefix(pieces.prefix, pieces.prompts[0])
         cutter = Cutter((pieces.bos, common), self._movable)
         bos = cutter.views(pieces.bos, 0, ())
         views = [*bos, *cutter.views(common, len(pieces.bos), bos)]
         segments = [view.segment for view in views]
         done = prefill(self.model, self.kernel, segments, self._nothing)
-        self._resident = _Resident(key, cutter, done)
+        return _Resident(key, cutter, done)
 
     def _batches(
         self, plans: Sequence[SamplePlan], request: Request
@@ -117,9 +127,13 @@ class Engine:
         budget = max(1, self.cache_bytes // slot_bytes)
         yield from cut_where_full(
             plans,
-            lambda p: sum(s.num_keys + request.max_new_tokens for s in p.streams),
+            lambda p: sum(self._own_keys(s) + request.max_new_tokens for s in p.streams),
             budget,
         )
+
+    def _own_keys(self, stream: Stream) -> int:
+        views = (view for view in stream.views if view.segment not in self._resident.done.slots)
+        return sum(len(view.segment.tokens) for view in views)
 
     def _answer_batch(
         self, plans: Sequence[SamplePlan], request: Request, counts: Counts

@@ -1,7 +1,7 @@
 """Fusion: how the logits of streams that decode together become one next token.
 
-Each function takes logits [E, S, V] (E ensembles of S streams) in float32 and returns
-log-scores [E, V]; the next token is their argmax.
+Each function takes logits [E, S, V] (E ensembles of S streams) in float32 and the streams'
+weights [E, S], and returns log-scores [E, V]; the next token is their argmax.
 """
 
 from collections.abc import Callable
@@ -11,23 +11,38 @@ from torch import Tensor
 from common.methods import Fusion
 
 
-def own(logits: Tensor) -> Tensor:
+def own(logits: Tensor, weights: Tensor | None = None) -> Tensor:
     """The one stream's own log-probabilities; S is 1."""
     return logits[:, 0].log_softmax(dim=-1)
 
 
-def mean_logits(logits: Tensor) -> Tensor:
+def mean_logits(logits: Tensor, weights: Tensor | None = None) -> Tensor:
     """Log-probabilities of the mean of the streams' logits."""
     return logits.mean(dim=1).log_softmax(dim=-1)
 
 
-def max_probability(logits: Tensor) -> Tensor:
+def max_probability(logits: Tensor, weights: Tensor | None = None) -> Tensor:
     """Log of the largest probability any stream gives a token; not normalised."""
     return logits.log_softmax(dim=-1).amax(dim=1)
 
 
-FUSIONS: dict[Fusion, Callable[[Tensor], Tensor]] = {
+def weighted_mean(logits: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Log-probabilities of the weighted mean of the streams' logits.
+
+    Weights count by their share; where all of an ensemble are 0 its streams count alike.
+    """
+    if weights is None:
+        raise ValueError("weighted_mean needs the weights of the streams")
+    total = weights.sum(dim=1, keepdim=True)
+    shares = (weights / total).where(total > 0, 1 / weights.shape[1])
+    return (shares[..., None] * logits).sum(dim=1).log_softmax(dim=-1)
+
+
+FUSIONS: dict[Fusion, Callable[[Tensor, Tensor | None], Tensor]] = {
     "own": own,
     "mean_logits": mean_logits,
     "max_probability": max_probability,
+    "weighted_mean": weighted_mean,
+    "vote": own,
 }
+"""Streams that vote keep their own logits; their answers meet when they are complete."""

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.engine.attention import FLEX_MIN_TOKENS, Kernel, SdpaKernel
-from worker.engine.masks import MaskMod, generate_visibility_mask_mod
+from worker.engine.attention import FLEX_MIN_TOKENS, Kernel, Mods, SdpaKernel
+from worker.engine.masks import generate_bias_score_mod, generate_visibility_mask_mod
 from worker.engine.plan import Segment
 
 _STATIC_SLOTS = 8192
@@ -89,8 +89,8 @@ def prefill(
     positions = [segment.start + i for segment in new for i in range(len(segment.tokens))]
     kernel = kernel if len(tokens) >= FLEX_MIN_TOKENS else SdpaKernel()
     device = str(model.device)
-    mask_mod = segment_mask_mod(room.slots, resident.num_slots, device)
-    mask = kernel.create_mask(mask_mod, len(tokens), room.num_slots, device)
+    mods = segment_mods(room.slots, resident.num_slots, device)
+    mask = kernel.create_mask(mods, len(tokens), room.num_slots, device)
     context = PrefillContext(room, resident.num_slots, kernel, mask, max(positions))
     model.base_model(
         input_ids=torch.tensor([tokens], device=device),
@@ -101,12 +101,12 @@ def prefill(
     return room
 
 
-def segment_mask_mod(slots: Mapping[Segment, range], first_query: int, device: str) -> MaskMod:
-    """mask_mod over slots: queries from `first_query` on, keys from 0 on.
+def segment_mods(slots: Mapping[Segment, range], first_query: int, device: str) -> Mods:
+    """mask_mod and score_mod over slots: queries from `first_query` on, keys from 0 on.
 
-    Its tensors have fixed sizes, grown in powers of two, and are marked static: as symbols,
-    their sizes make torch 2.13 emit C++ that does not compile, and every new size would be
-    compiled anew.
+    There is a score_mod only where a segment biases what it sees. The tensors have fixed sizes,
+    grown in powers of two, and are marked static: as symbols, their sizes make torch 2.13 emit
+    C++ that does not compile, and every new size would be compiled anew.
     """
     num_slots = max(span.stop for span in slots.values())
     capacity = _power_of_two(num_slots, _STATIC_SLOTS)
@@ -117,12 +117,28 @@ def segment_mask_mod(slots: Mapping[Segment, range], first_query: int, device: s
     for segment, span in slots.items():
         group[span.start : span.stop] = index[segment]
         visible[index[segment], [index[s] for s in (segment, *segment.sees)]] = True
+    bias = _bias(index, groups)
     slot = torch.arange(capacity, dtype=torch.int32)
     tensors = [group.roll(-first_query), slot.roll(-first_query), group, slot, visible]
-    on_device = [tensor.to(device) for tensor in tensors]
+    on_device = [tensor.to(device) for tensor in (*tensors, *([] if bias is None else [bias]))]
     for tensor in on_device:
         torch._dynamo.mark_static(tensor)
-    return generate_visibility_mask_mod(*on_device)
+    q_group, _, kv_group, *_ = on_device
+    score_mod = None
+    if bias is not None:
+        score_mod = generate_bias_score_mod(q_group, kv_group, on_device.pop())
+    return Mods(generate_visibility_mask_mod(*on_device), score_mod)
+
+
+def _bias(index: Mapping[Segment, int], groups: int) -> Tensor | None:
+    """What each segment adds to its scores with those it sees, [G, G]; None if nothing."""
+    biased = [segment for segment in index if segment.biases]
+    if not biased:
+        return None
+    bias = torch.zeros(groups, groups)
+    for segment in biased:
+        bias[index[segment], [index[s] for s in segment.sees]] = torch.tensor(segment.biases)
+    return bias
 
 
 def _power_of_two(needed: int, least: int) -> int:

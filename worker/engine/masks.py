@@ -7,9 +7,15 @@ of masking by segment is FlexAttention's document masking (PyTorch, 2024).
 
 import torch
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, _mask_mod_signature, create_block_mask
+from torch.nn.attention.flex_attention import (
+    BlockMask,
+    _mask_mod_signature,
+    _score_mod_signature,
+    create_block_mask,
+)
 
 MaskMod = _mask_mod_signature
+ScoreMod = _score_mod_signature
 
 
 def generate_visibility_mask_mod(
@@ -28,6 +34,20 @@ def generate_visibility_mask_mod(
     return visibility_mask_mod
 
 
+def generate_bias_score_mod(q_group: Tensor, kv_group: Tensor, bias: Tensor) -> ScoreMod:
+    """score_mod that adds `bias[group of query, group of key]`.
+
+    q_group, kv_group: as for the mask. bias: float32, [G, G].
+    """
+
+    def bias_score_mod(
+        score: Tensor, b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor
+    ) -> Tensor:
+        return score + bias[q_group[q_idx], kv_group[kv_idx]]
+
+    return bias_score_mod
+
+
 def create_visibility_block_mask(
     mask_mod: MaskMod, num_q: int, num_kv: int, device: str
 ) -> BlockMask:
@@ -36,9 +56,16 @@ def create_visibility_block_mask(
 
 
 def create_visibility_dense_mask(
-    mask_mod: MaskMod, num_q: int, num_kv: int, device: str
+    mask_mod: MaskMod, num_q: int, num_kv: int, device: str, score_mod: ScoreMod | None = None
 ) -> Tensor:
-    """The same mask written out, for SDPA: bool, [1, 1, num_q, num_kv], True = seen."""
+    """The same mask written out, for SDPA: [1, 1, num_q, num_kv].
+
+    bool, True = seen; with a score_mod float32, what is added to the score, -inf = not seen.
+    """
     zero = torch.arange(1, device=device)
     rows, columns = torch.arange(num_q, device=device), torch.arange(num_kv, device=device)
-    return mask_mod(zero, zero, rows[:, None], columns[None, :])[None, None]
+    seen = mask_mod(zero, zero, rows[:, None], columns[None, :])[None, None]
+    if score_mod is None:
+        return seen
+    added = score_mod(torch.zeros(1, device=device), zero, zero, rows[:, None], columns[None, :])
+    return added.masked_fill(~seen, -torch.inf)

@@ -21,16 +21,18 @@ from common.visibility import Table
 class Segment:
     """A run of tokens that all see the same earlier segments whole, and each other causally.
 
-    start: position of the first token. sees: the earlier segments, in their order.
+    start: position of the first token. sees: the earlier segments, in their order. biases: what
+    is added to the scores with the keys of each of those; () for nothing.
     """
 
     tokens: TokenIds
     start: int
     sees: tuple["Segment", ...] = ()
+    biases: tuple[float, ...] = ()
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.tokens, self.start, self.sees))
+        return hash((self.tokens, self.start, self.sees, self.biases))
 
     def __hash__(self) -> int:
         # Kept, because a segment is looked up many times and holds those it sees.
@@ -39,10 +41,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class View:
-    """A segment as a stream sees it: computed where it is, read `shift` positions later."""
+    """A segment as a stream sees it: computed where it is, read `shift` positions later.
+
+    bias: what is added to the scores with its keys.
+    """
 
     segment: Segment
     shift: int
+    bias: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,10 +61,6 @@ class Stream:
     views: tuple[View, ...]
     token: int
     position: int
-
-    @property
-    def num_keys(self) -> int:
-        return sum(len(view.segment.tokens) for view in self.views)
 
 
 @dataclass(frozen=True)
@@ -93,20 +95,22 @@ class Cutter:
 
     def _view(self, tokens: TokenIds, start: int, sees: Sequence[View]) -> View:
         shifts = {view.shift for view in sees}
+        biases = tuple(view.bias for view in sees) if any(view.bias for view in sees) else ()
         if self.movable and not sees:
             return View(Segment(tokens, 0), start)
         if len(shifts) == 1:
             (shift,) = shifts
             seen = tuple(view.segment for view in sees)
-            return View(Segment(tokens, start - shift, seen), shift)
-        return View(Segment(tokens, start, tuple(unshifted(v).segment for v in sees)), 0)
+            return View(Segment(tokens, start - shift, seen, biases), shift)
+        seen = tuple(unshifted(view).segment for view in sees)
+        return View(Segment(tokens, start, seen, biases), 0)
 
 
 def unshifted(view: View) -> View:
     """The same keys computed where they are read, for a segment that sees several shifts."""
     sees = tuple(unshifted(View(s, view.shift)).segment for s in view.segment.sees)
     moved = replace(view.segment, start=view.segment.start + view.shift, sees=sees)
-    return View(moved, 0)
+    return View(moved, 0, view.bias)
 
 
 def plan_stream(
@@ -114,18 +118,26 @@ def plan_stream(
     visible: Table,
     cutter: Cutter,
     extra: Sequence[TokenIds] = (),
+    bias: Sequence[float] | None = None,
 ) -> Stream:
     """The stream that decodes after `prompt`, under the visibility table `visible` [G, G].
 
-    extra: further runs to cut at, such as the segments of another layout.
+    extra: further runs to cut at, such as the segments of another layout. bias: what the tail
+    adds to its scores with the keys of each group, [G].
     """
     views: list[list[View]] = []
     *groups, tail = prompt.groups
-    for g, (tokens, start) in enumerate(zip([*groups, tail[:-1]], prompt.starts, strict=True)):
+    for g, (tokens, start) in enumerate(zip(groups, prompt.starts, strict=False)):
         sees = [view for k in range(g) if visible[g, k] for view in views[k]]
         views.append(cutter.views(tokens, start, sees, extra))
-    seen = tuple(view for g in range(len(views)) if visible[-1, g] for view in views[g])
-    return Stream(seen, tail[-1], prompt.next_position - 1)
+    seen = [
+        view if bias is None else replace(view, bias=float(bias[g]))
+        for g in range(len(groups))
+        if visible[-1, g]
+        for view in views[g]
+    ]
+    seen += cutter.views(tail[:-1], prompt.starts[-1], seen, extra)
+    return Stream(tuple(seen), tail[-1], prompt.next_position - 1)
 
 
 def distinct_segments(streams: Sequence[Stream]) -> list[Segment]:

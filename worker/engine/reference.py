@@ -6,6 +6,9 @@ No cache, no packing of samples, no shared segments, no kernels of ours. Every f
 tested against this file in float32; where they differ, the fast path is wrong.
 """
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -13,13 +16,21 @@ from transformers import PreTrainedModel
 from common.layout import PackedPrompt, Pieces, pack_fused, pack_plain
 from common.methods import Method
 from common.run import Layout, Positions
-from common.visibility import generate_isolated_visibility
+from common.visibility import VISIBILITIES
 from worker.engine.decode import FINISH_REASONS, LENGTH, RUNNING, Generated
 from worker.engine.fusion import FUSIONS
+from worker.engine.request import Question
+from worker.engine.sampling import Draw
+
+PLAIN = Method("plain", "first", "own", "one prompt as a model is normally given it")
 
 
 def reference_prompts(
-    pieces: Pieces, method: Method, layout: Layout, positions: Positions
+    pieces: Pieces,
+    method: Method,
+    layout: Layout,
+    positions: Positions,
+    question: Question | None = None,
 ) -> list[list[PackedPrompt]]:
     """The packed prompts of each answer: one list per answer, one prompt per stream."""
     plain = [pack_plain(pieces, i) for i in range(len(pieces.prompts))]
@@ -27,22 +38,36 @@ def reference_prompts(
         return [plain[:1]]
     if method.streams == "fused":
         return [[pack_fused(pieces, layout, positions)]]
-    return [[prompt] for prompt in plain] if method.fusion == "own" else [plain]
+    if method.streams == "surest":
+        confidences = list((question and question.confidences) or ())
+        return [[plain[confidences.index(max(confidences))]]]
+    return [[prompt] for prompt in plain] if method.fusion in ("own", "vote") else [plain]
 
 
 @torch.inference_mode()
-def reference_logits(model: PreTrainedModel, prompt: PackedPrompt, generated: list[int]) -> Tensor:
-    """Logits of the next token, float32 [V], after `prompt` and what was generated."""
+def reference_logits(
+    model: PreTrainedModel,
+    prompt: PackedPrompt,
+    generated: list[int],
+    method: Method = PLAIN,
+    num_manual: int = 0,
+) -> Tensor:
+    """Logits of the next token, float32 [V], after `prompt` and what was generated.
+
+    method: decides who sees whom in a packed prompt.
+    """
     tail = len(prompt.groups) - 1
     groups = [*prompt.group_ids, *[tail] * len(generated)]
     first = prompt.next_position
     positions = [*prompt.positions, *range(first, first + len(generated))]
-    visible = generate_isolated_visibility(prompt.num_segments)
+    visible = VISIBILITIES[method.visibility](prompt.num_segments, num_manual)
     mask = torch.full((1, 1, len(groups), len(groups)), torch.finfo(model.dtype).min)
     for q in range(len(groups)):
         for k in range(q + 1):
             if visible[groups[q], groups[k]]:
                 mask[0, 0, q, k] = 0.0
+                if method.length_corrected and groups[q] == tail and 0 < groups[k] < tail:
+                    mask[0, 0, q, k] = -math.log(len(prompt.groups[groups[k]]))
     model.set_attn_implementation("eager")
     output = model(
         input_ids=torch.tensor([[*prompt.tokens, *generated]]),
@@ -60,16 +85,51 @@ def reference_decode(
     method: Method,
     stops: Tensor,
     max_new_tokens: int,
+    question: Question | None = None,
+    draw: Draw | None = None,
 ) -> Generated:
-    """Greedy decoding of streams that pick each token together."""
+    """Decoding of streams that pick each token together: the best one, or a drawn one."""
+    question = question or Question(())
     tokens: list[int] = []
-    total, state = 0.0, RUNNING
+    logprobs: list[float] = []
+    state = RUNNING
+    weights = torch.tensor([(question.confidences or ())[: len(prompts)]])
     while state == RUNNING:
-        logits = torch.stack([reference_logits(model, p, tokens) for p in prompts])
-        scores = FUSIONS["own" if len(prompts) == 1 else method.fusion](logits[None])[0]
-        tokens.append(int(scores.argmax()))
-        total += float(scores[tokens[-1]])
+        logits = torch.stack(
+            [reference_logits(model, p, tokens, method, question.num_manual or 0) for p in prompts]
+        )
+        fusion = "own" if len(prompts) == 1 else method.fusion
+        scores = FUSIONS[fusion](logits[None], weights)[0]
+        tokens.append(reference_pick(scores, draw, len(tokens)) if draw else int(scores.argmax()))
+        logprobs.append(float(scores[tokens[-1]]))
         state = int(stops[tokens[-1]])
         if state == RUNNING and len(tokens) == max_new_tokens:
             state = LENGTH
-    return Generated(tuple(tokens), total, FINISH_REASONS[state])
+    return Generated(tuple(tokens), tuple(logprobs), FINISH_REASONS[state])
+
+
+def reference_pick(scores: Tensor, draw: Draw, step: int) -> int:
+    """Draw one token: walk down the nucleus until its probabilities pass the drawn number."""
+    probabilities = (scores.double() / draw.sampling.temperature).softmax(dim=-1).tolist()
+    order: Sequence[int] = range(len(probabilities))
+    if draw.sampling.top_p < 1:
+        order = sorted(order, key=lambda token: -probabilities[token])
+    nucleus: list[int] = []
+    for token in order:
+        if sum(probabilities[t] for t in nucleus) < draw.sampling.top_p:
+            nucleus.append(token)
+    target = splitmix(draw.seed, step) * sum(probabilities[t] for t in nucleus)
+    for token in nucleus:
+        target -= probabilities[token]
+        if target < 0:
+            return token
+    return nucleus[-1]
+
+
+def splitmix(seed: int, step: int) -> float:
+    """Number `step` of a seed's SplitMix64 sequence (Steele et al. 2014), in [0, 1)."""
+    bits = (1 << 64) - 1
+    z = (seed + (step + 1) * 0x9E3779B97F4A7C15) & bits
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & bits
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & bits
+    return ((z ^ (z >> 31)) >> 11) * 2.0**-53

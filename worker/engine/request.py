@@ -1,15 +1,42 @@
 """What is asked of the engine in one call, and what the call took."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Union
 
 from common.methods import Method
 from common.prompts import Example, Template
-from common.run import Layout, Positions
+from common.run import Layout, Positions, Sampling
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the engine is given of one sample.
+
+    num_manual: how many of the wordings, the first ones, were written by hand. confidences: of
+    each wording. seed: names the sample wherever something is drawn for it.
+    """
+
+    wordings: tuple[str, ...]
+    num_manual: int | None = None
+    confidences: tuple[float, ...] | None = None
+    seed: str = ""
+
+    @classmethod
+    def of(cls, given: "Asked") -> "Question":
+        """Take wordings alone for a question of which nothing else is known."""
+        return given if isinstance(given, Question) else cls(tuple(given))
+
+
+Asked = Union[Question, Sequence[str]]  # noqa: UP007  (a forward reference)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of every sample of a call."""
+    """What is asked of every sample of a call.
+
+    num_wordings: how many are read at most. sampling: for methods that draw answers.
+    """
 
     methods: tuple[Method, ...]
     num_wordings: int
@@ -18,6 +45,7 @@ class Request:
     template: Template
     few_shot: tuple[Example, ...]
     max_new_tokens: int
+    sampling: Sampling | None = None
 
 
 @dataclass

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from common.errors import SampleError
-from common.layout import Pieces, pack_fused, pack_plain
+from common.layout import PackedPrompt, Pieces, pack_fused, pack_plain
 from common.methods import Method
-from common.visibility import generate_isolated_visibility
+from common.run import Sampling
+from common.visibility import VISIBILITIES, Table, generate_isolated_visibility, length_bias
 from worker.engine.decode import Ensemble, Generated
 from worker.engine.plan import Cutter, Stream, plan_stream
-from worker.engine.request import Request
+from worker.engine.request import Question, Request
+from worker.engine.sampling import Draw, seed_of
 
 Answers = dict[str, list[Generated] | SampleError]
 """By method name: one Generated, or one for each wording, or why there is none."""
@@ -38,22 +40,30 @@ class SamplePlan:
 
 
 def readable_methods(
-    wordings: Sequence[str], request: Request
+    question: Question, request: Request
 ) -> tuple[tuple[Method, ...], dict[str, SampleError]]:
-    """The methods whose wordings are all there and not empty, and why the others are not.
+    """The methods that have all they read of this sample, and why the others have not.
 
     Method by method: what one of them cannot read must not cost another its answer, or a run
     would depend on what it was asked together with.
     """
-    errors = {}
-    for method in request.methods:
-        needed = method.num_wordings(request.num_wordings)
-        empty = [i for i, wording in enumerate(wordings[:needed]) if not wording.strip()]
-        if len(wordings) < needed:
-            errors[method.name] = SampleError(f"it has {len(wordings)} wordings, not {needed}")
-        elif empty:
-            errors[method.name] = SampleError(f"wording {empty[0]} is empty")
+    faults = {method.name: _fault(method, question, request) for method in request.methods}
+    errors = {name: SampleError(fault) for name, fault in faults.items() if fault}
     return tuple(m for m in request.methods if m.name not in errors), errors
+
+
+def _fault(method: Method, question: Question, request: Request) -> str | None:
+    wordings = question.wordings[: method.num_wordings(request.num_wordings)]
+    empty = [i for i, wording in enumerate(wordings) if not wording.strip()]
+    if not wordings:
+        return "it has no wording"
+    if empty:
+        return f"wording {empty[0]} is empty"
+    if method.reads_confidences and len(question.confidences or ()) < len(wordings):
+        return f"it has {len(question.confidences or ())} confidences, not {len(wordings)}"
+    if method.visibility == "cross_manual" and question.num_manual is None:
+        return "it does not tell which wordings are manual"
+    return None
 
 
 def without_too_long(
@@ -73,8 +83,11 @@ def without_too_long(
     return SamplePlan(by_method, found)
 
 
-def plan_sample(pieces: Pieces, request: Request, cutter: Cutter) -> SamplePlan:
+def plan_sample(
+    pieces: Pieces, request: Request, cutter: Cutter, question: Question | None = None
+) -> SamplePlan:
     """The ensembles of one sample. Methods that ask for equal ensembles share one."""
+    question = question or Question(())
     n = len(pieces.prompts)
     single = generate_isolated_visibility(1)
     extra = pieces.segments if request.layout == "shared" else ()
@@ -88,18 +101,59 @@ def plan_sample(pieces: Pieces, request: Request, cutter: Cutter) -> SamplePlan:
     for method in request.methods:
         if method.streams == "fused":
             prompt = pack_fused(pieces, request.layout, request.positions)
-            visible = generate_isolated_visibility(prompt.num_segments)
-            streams = [plan_stream(prompt, visible, cutter, whole)]
+            visible, bias = fused_tables(prompt, method, question)
+            streams = [plan_stream(prompt, visible, cutter, whole, bias)]
         else:
-            streams = plain if method.streams == "each" else plain[:1]
-        by_method[method.name] = _ensembles(streams, method)
+            streams = [plain[i] for i in read_wordings(method, n, question)]
+        by_method[method.name] = _ensembles(streams, method, request, question)
     return SamplePlan(by_method)
 
 
-def _ensembles(streams: Sequence[Stream], method: Method) -> tuple[Ensemble, ...]:
-    if method.fusion == "own" or len(streams) == 1:
-        return tuple(Ensemble((stream,), "own") for stream in streams)
-    return (Ensemble(tuple(streams), method.fusion),)
+def fused_tables(
+    prompt: PackedPrompt, method: Method, question: Question
+) -> tuple[Table, list[float] | None]:
+    """Which group of a packed prompt sees which, and what its tail adds to its scores."""
+    visible = VISIBILITIES[method.visibility](prompt.num_segments, question.num_manual or 0)
+    if not method.length_corrected or prompt.num_segments == 1:
+        return visible, None
+    return visible, length_bias([len(group) for group in prompt.groups]).tolist()
+
+
+def read_wordings(method: Method, num_wordings: int, question: Question) -> list[int]:
+    """The wordings that a method decodes in streams of their own.
+
+    Of wordings equally sure the first is taken.
+    """
+    if method.streams == "first":
+        return [0]
+    if method.streams == "surest":
+        confidences = (question.confidences or ())[:num_wordings]
+        return [max(range(num_wordings), key=confidences.__getitem__)]
+    return list(range(num_wordings))
+
+
+def _ensembles(
+    streams: Sequence[Stream], method: Method, request: Request, question: Question
+) -> tuple[Ensemble, ...]:
+    if method.fusion not in ("own", "vote") and len(streams) > 1:
+        reads = method.fusion == "weighted_mean"
+        weights = (question.confidences or ())[: len(streams)] if reads else None
+        return (Ensemble(tuple(streams), method.fusion, weights),)
+    found: list[Ensemble] = []
+    for i, stream in enumerate(streams):
+        if method.draws != "only":
+            found.append(Ensemble((stream,), "own"))
+        if method.draws != "no" and request.sampling:
+            found += _drawn(stream, f"{question.seed}/{i}", request.sampling)
+    return tuple(found)
+
+
+def _drawn(stream: Stream, name: str, sampling: Sampling) -> list[Ensemble]:
+    """One stream, drawn from anew for each sample: all of them read one prefill."""
+    return [
+        Ensemble((stream,), "own", draw=Draw(sampling, seed_of(name, number)))
+        for number in range(sampling.num_samples)
+    ]
 
 
 def hand_out(plan: SamplePlan, generated: Iterator[Generated]) -> Answers:

@@ -1,0 +1,106 @@
+"""Following: the result of one run -> the samples of the runs that were planned after it.
+
+Followers lie beside the run, one file each, so that producers that plan at the same time keep
+each other's. Who merges a run follows it; who plans a follower of a merged run does so, too:
+one of the two comes second and sees the other's file. Following twice makes nothing new.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from pydantic import ValidationError
+
+from common.errors import UsageError
+from common.methods import CONFIDENCE, PARAPHRASES
+from common.planned import Planned
+from common.run import RunKey
+from common.schema import Sample
+from common.store.freeze import freeze
+from common.store.location import Location
+from common.store.runs import Run
+
+
+def plan_followers(run: Run, followers: Sequence[Planned]) -> None:
+    """Note what is to be made of the run's result."""
+    for follower in followers:
+        name = RunKey.parse(follower.key).name
+        model = RunKey.parse(follower.key).model
+        path = run.file(f"followers/{model}-{name}.json")
+        run.location.write_bytes(path, follower.model_dump_json().encode())
+
+
+def planned_followers(run: Run) -> list[Planned]:
+    """What is to be made of the run's result; raises UsageError for a damaged note."""
+    found = []
+    for path in run.location.list(run.file("followers")):
+        try:
+            found.append(Planned.model_validate_json(run.location.read_bytes(path)))
+        except ValidationError as error:
+            raise UsageError(
+                f"{run.location.path(path)} is no planned run of this version "
+                f"({error.errors()[0]['msg']}); delete it and enqueue again"
+            ) from None
+    return found
+
+
+def make_runs(
+    location: Location,
+    planned: Sequence[Planned],
+    samples: Iterable[Sample],
+    provenance: dict[str, Any],
+    overwrite: Collection[str] = (),
+    where: Callable[[], str] = lambda: "its row",
+) -> list[Run]:
+    """Freeze runs, note their followers, and follow those that are merged already."""
+    runs = freeze(location, planned, samples, provenance, overwrite, where)
+    for run, plan in zip(runs, planned, strict=True):
+        plan_followers(run, plan.followers)
+    return [*runs, *(made for run in runs for made in follow(run))]
+
+
+def follow(run: Run) -> list[Run]:
+    """Make the runs planned after a merged run, and those after them; [] before it is merged.
+
+    Raises UsageError where one of them exists with another fingerprint.
+    """
+    if run.spec.method not in (PARAPHRASES.name, CONFIDENCE.name):
+        return []
+    followers = planned_followers(run)
+    if not followers or not run.location.exists(run.feather):
+        return []
+    provenance = {**run.record.provenance, "follows": f"{run.key}@{run.record.fingerprint}"}
+    samples = result_samples(run)
+    return make_runs(run.location, followers, samples, provenance, (), lambda: str(run.key))
+
+
+def result_samples(run: Run) -> Iterator[Sample]:
+    """The samples that a merged run of paraphrases or confidences gives.
+
+    A question it failed on keeps what it has, and an empty wording or no confidence stands for
+    what it lacks: the runs that need it give an error in that row.
+    """
+    if run.spec.method == PARAPHRASES.name:
+        for row in _rows(run):
+            written = tuple(row["paraphrases"] or ())
+            missing = ("",) * (run.spec.num_paraphrases - len(written))
+            yield Sample(row["uuid"], written + missing, tuple(row["answers"]))
+        return
+    for _, group in groupby(_rows(run), key=lambda row: row["uuid"]):
+        rows = list(group)
+        confidences = [row["confidence"] for row in rows]
+        yield Sample(
+            rows[0]["uuid"],
+            tuple(rows[0]["paraphrases"]),
+            tuple(rows[0]["answers"]),
+            rows[0].get("num_manual"),
+            () if None in confidences else tuple(confidences),
+        )
+
+
+def _rows(run: Run) -> Iterator[dict[str, Any]]:
+    reader = run.location.open_arrow(run.feather)
+    wanted = {"uuid", "paraphrases", "answers", "num_manual", "confidence"}
+    columns = [name for name in reader.schema.names if name in wanted]
+    for number in range(reader.num_record_batches):
+        yield from reader.get_batch(number).select(columns).to_pylist()

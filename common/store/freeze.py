@@ -1,0 +1,138 @@
+"""Freezing: samples -> runs in the store, all that were planned together, or none."""
+
+import uuid
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack
+from typing import Any, NoReturn
+
+from common.errors import UsageError
+from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
+from common.planned import Planned
+from common.run import RunKey, RunSpec
+from common.schema import Sample
+from common.store.location import Location
+from common.store.runs import InputWriter, Run
+
+
+def freeze(
+    location: Location,
+    planned: Sequence[Planned],
+    samples: Iterable[Sample],
+    provenance: dict[str, Any],
+    overwrite: Collection[str] = (),
+    where: Callable[[], str] = lambda: "its row",
+) -> list[Run]:
+    """Write every run's samples aside in one pass, compare, and only then make the runs.
+
+    A run that exists with the same spec is left as it is; one with another is refused. Runs
+    whose keys are in `overwrite` are thrown away first. where: which row is being read, for a
+    complaint about it. Raises UsageError.
+    """
+    with ExitStack() as staging:
+        writers = [InputWriter(location, f".staging/{uuid.uuid4().hex}.arrow") for _ in planned]
+        for writer in writers:
+            staging.callback(location.delete, writer.path)
+        _write(planned, writers, samples, where)
+        runs = [Run(location, RunKey.parse(plan.key)) for plan in planned]
+        specs = [_complete(p.spec, w) for p, w in zip(planned, writers, strict=True)]
+        fresh = [
+            plan.key in overwrite or not is_same(run, spec)
+            for plan, run, spec in zip(planned, runs, specs, strict=True)
+        ]
+        for run, spec, writer, new in zip(runs, specs, writers, fresh, strict=True):
+            if new:
+                run.delete()
+                run.create(spec, writer.path, provenance)
+    return [Run(location, run.key) for run in runs]
+
+
+def _write(
+    planned: Sequence[Planned],
+    writers: Sequence[InputWriter],
+    samples: Iterable[Sample],
+    where: Callable[[], str],
+) -> None:
+    with ExitStack() as files:
+        for writer in writers:
+            files.enter_context(writer)
+        for sample in samples:
+            for plan, writer in zip(planned, writers, strict=True):
+                try:
+                    writer.add(narrowed(sample, plan))
+                except UsageError as error:
+                    raise UsageError(f"{where()}: {error}") from None
+
+
+def _complete(spec: RunSpec, writer: InputWriter) -> RunSpec:
+    return spec.model_copy(
+        update={"dataset_sha256": writer.sha256, "num_samples": writer.num_samples}
+    )
+
+
+def narrowed(sample: Sample, plan: Planned) -> Sample:
+    """What of a sample the planned run reads; raises UsageError where it has too little."""
+    method, has = get_method(plan.spec.method), len(sample.paraphrases)
+    wanted = method.num_wordings(plan.spec.num_paraphrases)
+    if has < wanted and not plan.from_selection:
+        raise UsageError(
+            f"{method.name} was asked for {wanted} wordings "
+            f"(--num-paraphrases), the question has {has} in all; give a data set with "
+            "paraphrases, or ask for fewer"
+        )
+    if method == PARAPHRASES and has > 1:
+        raise UsageError(
+            f"the question has {has} wordings already, others have none, so none are written; give every question its paraphrases, or none"
+        )
+    _refuse_unknown(method, sample)
+    manual = None if sample.num_manual is None else min(sample.num_manual, wanted)
+    confidences = sample.confidences if method.reads_confidences else None
+    return Sample(
+        sample.uuid,
+        sample.paraphrases[:wanted],
+        sample.answers,
+        manual,
+        None if confidences is None else confidences[:wanted],
+    )
+
+
+def _refuse_unknown(method: Method, sample: Sample) -> None:
+    if method.visibility == "cross_manual" and sample.num_manual is None:
+        raise UsageError(
+            f"{method.name} needs a data set that tells manual wordings from "
+            "automatic ones, such as myriadlama"
+        )
+    if method.reads_confidences and sample.confidences is None:
+        raise UsageError(f"{method.name} needs the result of a {CONFIDENCE.name} run")
+
+
+def is_same(run: Run, spec: RunSpec) -> bool:
+    """Whether the run exists with this very spec; raises UsageError if with another."""
+    if not run.exists():
+        return False
+    if run.spec.fingerprint != spec.fingerprint:
+        _refuse(run, spec)
+    return True
+
+
+def refuse_other(run: Run, spec: RunSpec) -> None:
+    """Refuse a run that exists with another spec, as far as one not frozen yet can tell."""
+    if run.exists():
+        frozen = {"dataset_sha256", "num_samples"}
+        known = run.spec.model_dump(include=frozen)
+        is_same(run, spec.model_copy(update=known))
+
+
+def _refuse(run: Run, spec: RunSpec) -> NoReturn:
+    listed = "; ".join(
+        f"{name} is {_short(old)} there and {_short(new)} here"
+        for name, (old, new) in run.spec.differences(spec).items()
+    )
+    raise UsageError(
+        f"run {run.key} exists with another fingerprint: {listed}. "
+        "Give --overwrite to throw its results away and begin anew, or another --store"
+    )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")

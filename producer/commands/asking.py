@@ -1,0 +1,132 @@
+"""Commands that ask: put work on the queue, or do it here."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from producer.commands.border import console, exit_past, settings_of
+from producer.options import (
+    confidence_options,
+    paraphrase_options,
+    request_options,
+    store_option,
+    waiting_options,
+)
+
+if TYPE_CHECKING:
+    from producer.request import EnqueueRequest
+
+
+@click.command()
+@request_options
+@store_option
+@waiting_options
+def enqueue(**options: Any) -> None:
+    """Put a data set on the queue, in shards; one run for each method.
+
+    Sends only what the store does not hold yet, so it is also how an interrupted run goes on.
+    Where the questions have no paraphrases the model writes them first, and where a method
+    needs confidences they are found first; the runs asked for follow by themselves.
+
+    \b
+    Example:
+        producer enqueue --dataset webqa --data questions.jsonl --few-shot train.jsonl \\
+            --model llama3.2_3b_it --method flex_attention --method avg --wait
+    """
+    _ask(**options)
+
+
+@click.command()
+@request_options
+@store_option
+def run(store: str | None, failure_limit: float, **options: Any) -> None:
+    """Do a whole job on this machine: server, worker, queue, merge, summary.
+
+    Brings its own Redis-compatible server and worker and leaves no process behind. Ctrl-C
+    keeps what is done; the same command goes on from there.
+
+    \b
+    Example:
+        producer run --dataset webqa_mini --model smollm2_135m_it \\
+            --method origin --method flex_attention --num-paraphrases 6
+    """
+    _do_here(_request(options), store, failure_limit)
+
+
+@click.command()
+@paraphrase_options
+@store_option
+@waiting_options
+def paraphrase(**options: Any) -> None:
+    """Have the model write the paraphrases of a question set, as a run of its own.
+
+    `enqueue` does this by itself where paraphrases are missing; alone it is for choosing how
+    they are drawn, or for giving one model's paraphrases to others (`--paraphrases`).
+
+    \b
+    Example:
+        producer paraphrase --dataset webqa --data questions.jsonl --model llama3.2_3b_it --wait
+    """
+    _ask(**options, step="paraphrases")
+
+
+@click.command()
+@confidence_options
+@store_option
+@waiting_options
+def confidence(**options: Any) -> None:
+    """Find how sure the model is of each wording, for the weighted methods.
+
+    The confidence of a wording is the share of drawn answers that equal the greedy one after
+    normalisation. `enqueue` does this by itself for the methods that need it.
+
+    \b
+    Example:
+        producer confidence --dataset webqa_mini --model smollm2_135m_it --num-samples 100 --local
+    """
+    _ask(**options, step="confidence")
+
+
+COMMANDS = (enqueue, run, paraphrase, confidence)
+
+
+def _ask(
+    *,
+    store: str | None,
+    broker: str | None,
+    wait: bool,
+    local: bool,
+    failure_limit: float,
+    **options: Any,
+) -> None:
+    from producer.session import Session
+
+    request = _request(options)
+    if local:
+        _do_here(request, store, failure_limit)
+        return
+    session = Session(settings_of(store, broker), request, console())
+    session.enqueue()
+    if wait:
+        session.wait()
+        exit_past(failure_limit, session.finished_runs())
+
+
+def _do_here(request: "EnqueueRequest", store: str | None, failure_limit: float) -> None:
+    from producer.local import embedded_broker, local_worker
+    from producer.session import Session
+
+    with embedded_broker() as url:
+        settings = settings_of(store, url)
+        session = Session(settings, request, console())
+        if session.enqueue():
+            with local_worker(settings) as alive:
+                session.wait(alive)
+        session.summarise()
+        exit_past(failure_limit, session.finished_runs())
+
+
+def _request(options: dict[str, Any]) -> "EnqueueRequest":
+    from producer.request import EnqueueRequest
+
+    return EnqueueRequest(**options)

@@ -1,0 +1,52 @@
+"""What every command needs: settings, runs by name, a console, exit statuses.
+
+Imports what it needs when it is needed, so that help comes at once.
+"""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from common.config import Settings
+    from common.store import Run
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def settings_of(store: str | None = None, broker: str | None = None) -> "Settings":
+    from common.config import Settings
+
+    given = {name: value for name, value in (("store", store), ("broker", broker)) if value}
+    return Settings.from_environment().model_copy(update=given)
+
+
+def open_named(name: str, store: str | None) -> "Run":
+    from common.run import RunKey
+    from common.store import Location, open_run
+
+    return open_run(Location.open(settings_of(store).store), RunKey.parse(name))
+
+
+def console() -> Any:
+    from rich.console import Console
+
+    return Console()
+
+
+def exit_past(limit: float, finished: "list[Run]") -> None:
+    """Exit 1 when a run has more failed rows than its limit allows."""
+    from common.store import read_progress
+
+    for run in finished:
+        progress = read_progress(run)
+        if progress.failed > limit * progress.expected:
+            click.echo(
+                f"{run.key}: {progress.failed} of {progress.expected} rows failed, more than "
+                f"--failure-limit {limit:g} allows; the `error` column says why",
+                err=True,
+            )
+            sys.exit(EXIT_FAILED)

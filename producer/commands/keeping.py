@@ -1,0 +1,105 @@
+"""Commands on runs that are there: list, watch, merge, verify."""
+
+import json
+import sys
+
+import click
+
+from producer.commands.border import EXIT_FAILED, console, open_named, settings_of
+from producer.options import store_option
+
+
+@click.command()
+@store_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON document for scripts.")
+def runs(store: str | None, as_json: bool) -> None:
+    """List every run in the store.
+
+    \b
+    Example:
+        producer runs --store /data/ensembles
+    """
+    from common.store import Location, list_runs, read_progress
+    from producer.summary import progress_document, progress_table
+
+    location = Location.open(settings_of(store).store)
+    found = [(run, read_progress(run)) for run in list_runs(location)]
+    if as_json:
+        click.echo(json.dumps([progress_document(run, progress) for run, progress in found]))
+    elif found:
+        console().print(progress_table(found))
+    else:
+        click.echo(f"no runs in {location.uri}")
+
+
+@click.command()
+@click.argument("run_name", metavar="RUN")
+@store_option
+@click.option("--watch", is_flag=True, help="Keep it on the screen until the run is merged.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document for scripts.")
+def status(run_name: str, store: str | None, watch: bool, as_json: bool) -> None:
+    """Show how far one run is.
+
+    \b
+    Example:
+        producer status webqa/llama3.2_3b_it/flex_attention-5 --watch
+    """
+    from common.store import read_progress
+    from producer.summary import progress_document, progress_table
+    from producer.watch import watch_run
+
+    run = open_named(run_name, store)
+    if watch:
+        watch_run(run, console())
+    elif as_json:
+        click.echo(json.dumps(progress_document(run, read_progress(run))))
+    else:
+        console().print(progress_table([(run, read_progress(run))]))
+
+
+@click.command()
+@click.argument("run_name", metavar="RUN")
+@store_option
+@click.option("--partial", is_flag=True, help="Merge what there is; the file says so.")
+def merge(run_name: str, store: str | None, partial: bool) -> None:
+    """Merge a run's parts into its feather file.
+
+    Workers do this by themselves when the last part lands.
+
+    \b
+    Example:
+        producer merge webqa/llama3.2_3b_it/flex_attention-5 --partial
+    """
+    from common.store import merge_run
+
+    run = open_named(run_name, store)
+    certificate = merge_run(run, partial)
+    note = f", PARTIAL: {certificate.expected} expected" if certificate.partial else ""
+    click.echo(
+        f"{run.feather_path}: {certificate.found} samples, {certificate.failed} failed{note}"
+    )
+    if certificate.mixed_choices:
+        click.echo(f"answered with mixed choices: {json.dumps(certificate.choices)}")
+
+
+@click.command()
+@click.argument("run_name", metavar="RUN")
+@store_option
+def verify(run_name: str, store: str | None) -> None:
+    """Recompute a merged file's certificate and rows from the parts.
+
+    \b
+    Example:
+        producer verify webqa/llama3.2_3b_it/flex_attention-5
+    """
+    from common.store import verify_run
+
+    problems = verify_run(open_named(run_name, store))
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        sys.exit(EXIT_FAILED)
+    click.echo(f"{run_name}: the certificate holds")
+
+
+COMMANDS = (runs, status, merge, verify)

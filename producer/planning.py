@@ -1,0 +1,120 @@
+"""Planning: what was asked for -> planned runs, and which of them wait for which.
+
+Methods that read wordings wait for a run that writes them, where the data set has none;
+methods that read confidences wait for the run that finds those.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
+from common.models import ModelSource
+from common.planned import Planned
+from common.prompts import Example
+from common.run import RunKey, RunSpec, Sampling
+from common.store import Location, Run
+from producer import paraphrasing
+from producer.request import EnqueueRequest
+
+NOT_FROZEN: dict[str, Any] = {"dataset_sha256": "", "num_samples": 1}
+"""Fields of a spec that freezing fills in."""
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Plans the runs of one request.
+
+    writes: whether wordings must be written first. written_by: name of the model that wrote
+    them, where it is another.
+    """
+
+    request: EnqueueRequest
+    location: Location
+    model: ModelSource
+    examples: tuple[Example, ...]
+    writes: bool
+    written_by: str | None = None
+
+    def roots(self) -> list[Planned]:
+        """The runs that can begin at once; the others follow them."""
+        if self.request.step == PARAPHRASES.name:
+            return [self._paraphrases([])]
+        plans = self._answering()
+        if not self.writes:
+            return plans
+        waiting = [plan for plan in plans if get_method(plan.spec.method).streams != "first"]
+        return [*(p for p in plans if p not in waiting), self._paraphrases(waiting)]
+
+    def _answering(self) -> list[Planned]:
+        methods = [get_method(name) for name in dict.fromkeys(self.request.methods)]
+        weighted = [self._answers(method) for method in methods if method.reads_confidences]
+        plans = [self._answers(method) for method in methods if not method.reads_confidences]
+        if weighted or self.request.step == CONFIDENCE.name:
+            plans.append(self._confidence(weighted))
+        return plans
+
+    def _answers(self, method: Method) -> Planned:
+        return self._planned(method, {})
+
+    def _confidence(self, followers: Sequence[Planned]) -> Planned:
+        sampling = self._sampling(CONFIDENCE, self.request.confidence_sampling)
+        return self._planned(CONFIDENCE, {"sampling": sampling}, followers)
+
+    def _paraphrases(self, followers: Sequence[Planned]) -> Planned:
+        changes = {
+            "num_paraphrases": self.request.num_wordings,
+            "template": paraphrasing.TEMPLATE,
+            "few_shot": (),
+            "max_new_tokens": paraphrasing.MAX_NEW_TOKENS,
+            "sampling": self._sampling(PARAPHRASES, self.request.paraphrase_sampling),
+            "exemplars": paraphrasing.exemplars(),
+        }
+        return self._planned(PARAPHRASES, changes, followers)
+
+    def _sampling(self, step: Method, asked: Sampling) -> Sampling:
+        """As asked; a step that was done before is taken as it was done, if nothing was said."""
+        run = Run(self.location, self._key(step))
+        if self.request.says_sampling(step) or not run.exists():
+            return asked
+        return run.spec.sampling or asked
+
+    def _key(self, method: Method) -> RunKey:
+        return self.request.key(self.model, method, len(self.examples), self.written_by)
+
+    def _planned(
+        self, method: Method, changes: dict[str, Any], followers: Sequence[Planned] = ()
+    ) -> Planned:
+        request = self.request
+        spec = self._common.model_copy(
+            update={
+                "method": method.name,
+                "num_paraphrases": method.num_wordings(request.num_wordings),
+                "layout": request.chosen_layout if method.has_layout else None,
+                "positions": request.chosen_positions if method.has_layout else None,
+                **changes,
+            }
+        )
+        key = str(self._key(method))
+        selects = request.selection is not None
+        return Planned(key=key, spec=spec, from_selection=selects, followers=tuple(followers))
+
+    @cached_property
+    def _common(self) -> RunSpec:
+        """What the specs of a request have in common."""
+        is_folder = self.model.kind == "directory"
+        return RunSpec(
+            **NOT_FROZEN,
+            dataset=self.request.dataset,
+            model=self.model.location if is_folder else self.request.model,
+            model_source=self.model.location,
+            method="origin",
+            num_paraphrases=1,
+            layout=None,
+            positions=None,
+            template=self.request.source.template,
+            few_shot=self.examples,
+            max_new_tokens=self.request.token_limit,
+            dtype=self.request.dtype,
+        )

@@ -1,0 +1,129 @@
+"""Figures as people read them: per cents, points, and what a comparison means in one sentence.
+
+Computes no statistics: what is here was decided by the document's p-values and intervals.
+"""
+
+from collections.abc import Sequence
+
+from producer.report.document import Comparison, Document, Interval
+
+SIGNIFICANCE = 0.05
+"""Below this, after Holm, two runs are said to differ."""
+
+METRICS = {
+    "exact": "exact match with any gold answer, after SQuAD normalisation",
+    "lemma": "lemma match: the lemmas of a gold answer occur in order in the prediction, "
+    "or the other way round",
+}
+
+
+def percent(share: float) -> str:
+    """Its figure and sign stay on one line.
+
+    >>> percent(0.4333)
+    '43.3\\xa0%'
+    """
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def ends(interval: Interval) -> str:
+    """
+    >>> ends(Interval(value=0.5, low=0.4, high=0.625))
+    '40.0 to 62.5'
+    """
+    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+
+
+def points(difference: float) -> str:
+    """A difference of shares, in percentage points.
+
+    >>> points(-0.0512), points(0.1)
+    ('−5.1', '+10.0')
+    """
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def rate_figure(rate: float) -> str:
+    """
+    >>> rate_figure(1234.5), rate_figure(0.251)
+    ('1,234.5', '0.25')
+    """
+    return f"{rate:,.1f}" if rate >= 10 else f"{rate:.2f}"
+
+
+def p_value(p: float) -> str:
+    """
+    >>> p_value(0.0004), p_value(0.25)
+    ('< 0.001', '0.250')
+    """
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def counted(number: int, noun: str) -> str:
+    """
+    >>> counted(1, "question"), counted(2000, "question")
+    ('1 question', '2,000 questions')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """
+    >>> listed(["a", "b", "c"]), listed(["a"])
+    ('a, b and c', 'a')
+    """
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def short_names(runs: Sequence[str]) -> dict[str, str]:
+    """Each run's key without the leading parts that all of them share.
+
+    >>> short_names(["webqa/gpt/avg-5", "webqa/gpt/origin"])
+    {'webqa/gpt/avg-5': 'avg-5', 'webqa/gpt/origin': 'origin'}
+    >>> list(short_names(["webqa/gpt/avg-5", "webqa/qwen/avg-5"]).values())
+    ['gpt/avg-5', 'qwen/avg-5']
+    """
+    prefix = shared_prefix(runs)
+    return {run: run.removeprefix(prefix) for run in runs}
+
+
+def shared_prefix(runs: Sequence[str]) -> str:
+    """
+    >>> shared_prefix(["webqa/gpt/avg-5", "webqa/gpt/origin"])
+    'webqa/gpt/'
+    """
+    parents = [run.split("/")[:-1] for run in runs]
+    shared: list[str] = []
+    for parts in zip(*parents, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0] + "/")
+    return "".join(shared)
+
+
+def told_apart(comparison: Comparison) -> bool:
+    return comparison.p_adjusted < SIGNIFICANCE
+
+
+def verdict(comparison: Comparison, names: dict[str, str]) -> str:
+    """What the corrected test says of two runs."""
+    if not told_apart(comparison):
+        return "no difference shown"
+    run, other = names[comparison.run], names[comparison.other]
+    better, worse = (run, other) if comparison.wins > comparison.losses else (other, run)
+    return f"{better} is better than {worse}"
+
+
+def headline(document: Document, names: dict[str, str]) -> str:
+    """Which run is best, and which ones it is not told apart from."""
+    best = max(document.runs, key=lambda run: run.accuracy.value).run
+    its = [c for c in document.comparisons if best in (c.run, c.other)]
+    rivals = [c.other if c.run == best else c.run for c in its if not told_apart(c)]
+    share = percent(next(run.accuracy.value for run in document.runs if run.run == best))
+    if not its:
+        return f"{names[best]} has an accuracy of {share}."
+    if rivals:
+        rest = f"but is not told apart from {listed([names[rival] for rival in rivals])}"
+    else:
+        rest = "and is better than each run it is compared with"
+    return f"{names[best]} has the highest accuracy, {share}, {rest}."

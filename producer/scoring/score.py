@@ -1,0 +1,143 @@
+"""Scoring merged runs: columns that say which answers are right, written into their files.
+
+Streams batch by batch, so memory does not grow with the run. Reads nothing but the feather file
+and run.json; whether the file's rows are those of the parts is `verify`'s business.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+
+from common.errors import UsageError, first_line
+from common.methods import METHODS
+from common.normalise import exact_match
+from common.schema import META_CERTIFICATE, META_SCORES, SCORE_FIELDS
+from common.store import Run
+from common.store.merge import read_certificate
+from producer.scoring.f1 import token_f1
+from producer.scoring.lemmas import LANGUAGE, lemma_match, lemmas, lemmatiser_version
+from producer.scoring.summary import Scores, summarise
+
+SCORING_VERSION = 1
+"""Raised only when the same row would be scored otherwise than before."""
+
+SLICE_ROWS = 1024
+"""Rows that are Python objects at a time; a batch of a run with many wordings has far more."""
+
+_Row = dict[str, Any]
+_SCORES = pa.schema(SCORE_FIELDS)
+
+
+def score_runs(runs: Sequence[Run]) -> list[Scores]:
+    """Score runs one after another; all are checked (UsageError) before the first is touched."""
+    for run in runs:
+        check_scorable(run)
+    return [score_run(run) for run in runs]
+
+
+def check_scorable(run: Run) -> None:
+    """Raise UsageError for a run that has no merged answers, and where simplemma is missing."""
+    if run.spec.method not in METHODS:
+        raise UsageError(
+            f"run {run.key} is a step ({run.spec.method}) that prepares other runs, it has no "
+            "answers to score; give the runs made with it"
+        )
+    if not run.location.exists(run.feather):
+        raise UsageError(
+            f"run {run.key} is not merged, so there is nothing to score yet; wait until it is "
+            f"complete (`producer status {run.key}`), or `producer merge {run.key}`"
+        )
+    read_certificate(run)
+    lemmatiser_version()
+
+
+def score_run(run: Run) -> Scores:
+    """Add the columns of SCORE_FIELDS to a merged file, whole or not at all; returns their sums.
+
+    A file scored by the same versions is left as it is; one scored by others is scored anew.
+    Raises UsageError for a run that cannot be scored or a file that cannot be read.
+    """
+    check_scorable(run)
+    reader = run.location.open_arrow(run.feather)
+    with _naming(run):
+        if (reader.schema.metadata or {}).get(META_SCORES) != _versions():
+            _write_scores(run, reader)
+        return summarise(run)
+
+
+def _versions() -> bytes:
+    """What the scores of a file depend on besides its rows, as its metadata tells it."""
+    used = {"scoring": SCORING_VERSION, "simplemma": lemmatiser_version(), "language": LANGUAGE}
+    return json.dumps(used).encode()
+
+
+def _write_scores(run: Run, reader: pa.ipc.RecordBatchFileReader) -> None:
+    schema = _scored_schema(reader.schema)
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with run.location.write(run.feather) as sink:
+        with pa.ipc.new_file(sink, schema, options=options) as writer:
+            # Batch for batch: `verify` compares the file with the parts in these steps.
+            for number in range(reader.num_record_batches):
+                writer.write_batch(_scored(reader.get_batch(number), schema))
+        if _certificate(run.location.open_arrow(run.feather)) != _certificate(reader):
+            raise UsageError(
+                f"run {run.key} was merged again while it was scored, and that file is kept; "
+                "score it again"
+            )
+
+
+def _certificate(reader: pa.ipc.RecordBatchFileReader) -> bytes | None:
+    return (reader.schema.metadata or {}).get(META_CERTIFICATE)
+
+
+def _scored_schema(schema: pa.Schema) -> pa.Schema:
+    """The file's own columns, then the scores, as if it had never been scored before."""
+    own = [field for field in schema if field.name not in _SCORES.names]
+    kept = [(k, v) for k, v in (schema.metadata or {}).items() if k != META_SCORES]
+    return pa.schema([*own, *_SCORES], metadata=dict([*kept, (META_SCORES, _versions())]))
+
+
+def _scored(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    rows = batch.select(["prediction", "answers"])
+    slices = (rows.slice(low, SLICE_ROWS) for low in range(0, len(rows), SLICE_ROWS))
+    scores = pa.Table.from_batches([_scores(part) for part in slices], schema=_SCORES)
+    columns = [
+        scores[name].combine_chunks() if name in _SCORES.names else batch[name]
+        for name in schema.names
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _scores(rows: pa.RecordBatch) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([_score(row) for row in rows.to_pylist()], schema=_SCORES)
+
+
+def _score(row: _Row) -> _Row:
+    """The scores of one row. A failed row has no prediction: it is wrong, and has no lemmas."""
+    said, answers = row["prediction"], row["answers"]
+    said_lemmas = None if said is None else lemmas(said)
+    answer_lemmas = [lemmas(answer) for answer in answers]
+    return {
+        "predict_lemma": said_lemmas,
+        "answer_lemmas": answer_lemmas,
+        "correct_exact": exact_match(said, answers),
+        "correct_f1": token_f1(said, answers),
+        "correct_lemma": lemma_match(said_lemmas or [], answer_lemmas),
+    }
+
+
+@contextmanager
+def _naming(run: Run) -> Iterator[None]:
+    """A complaint of the Arrow library names no file; ours does."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # The system could not read or write it, and its text says which.
+        raise UsageError(
+            f"{run.feather_path} cannot be read ({first_line(error)}); "
+            f"`producer merge {run.key}` makes it anew from the parts"
+        ) from None

@@ -1,0 +1,72 @@
+"""GraphQuestions (Su et al. 2016): questions on a knowledge graph, paraphrased by people.
+
+A row of a file is a group of questions with the same meaning and answers: `id`, `answers`,
+`function`, `n_question_level`, `paraphrases` (a list of `qid` and `text`). Only what a model
+can answer without the graph is taken, the closed-book subset; wordings that differ in the
+spelling of an entity alone share `int(qid) // 100`, and the first of them is taken.
+"""
+
+from collections.abc import Iterator
+
+from common.errors import UsageError
+from common.prompts import QUESTION_ANSWERING
+from producer.sources.files import Question, Skipped
+from producer.sources.rows import Row
+from producer.sources.source import DEFAULT_FEW_SHOT, Source, bundled_few_shot
+
+MOST_ANSWERS = 3
+FEWEST_WORDINGS = 5
+
+_SPELLINGS = 100
+_NOT_CLOSED_BOOK = Skipped(
+    f"not closed-book (function none, at most {MOST_ANSWERS} answers, at least "
+    f"{FEWEST_WORDINGS} question-level wordings)"
+)
+
+
+def open_source() -> Source:
+    """Groups of a file; the examples are bundled."""
+    return Source(
+        name="graphquestions",
+        template=QUESTION_ANSWERING,
+        questions=_questions,
+        few_shot=bundled_few_shot,
+        default_few_shot=DEFAULT_FEW_SHOT,
+        few_shot_origin="the bundled examples",
+        question=_group,
+    )
+
+
+def _questions() -> Iterator[Question]:
+    raise UsageError(
+        "--dataset graphquestions comes from a file: give --data with the columns id, answers, "
+        "function, n_question_level and paraphrases (a list of qid and text); the questions are "
+        "at https://github.com/ysu1989/GraphQuestions, docs/datasets.md shows a row"
+    )
+
+
+def _group(row: Row) -> Question | Skipped:
+    function, wordings = row.text("function"), _wordings(row)
+    level = row.cells.get("n_question_level")
+    if not isinstance(level, int):
+        row.refuse("n_question_level", "a whole number", level)
+    if function != "none" or level < FEWEST_WORDINGS:
+        return _NOT_CLOSED_BOOK
+    answers = row.answers()
+    if len(answers) > MOST_ANSWERS:
+        return _NOT_CLOSED_BOOK
+    return Question(wordings[0], answers, row.text("id"), wordings, where=row.where)
+
+
+def _wordings(row: Row) -> tuple[str, ...]:
+    """The first text of each question-level wording, in the order of the file."""
+    group = row.cells.get("paraphrases")
+    if not isinstance(group, list) or not group:
+        row.refuse("paraphrases", "a list of qid and text with at least one", group)
+    texts: dict[int, str] = {}
+    for cell in group:
+        if not isinstance(cell, dict) or not str(cell.get("qid")).isdecimal():
+            row.refuse("paraphrases", "a list of qid (a number) and text", cell)
+        text = Row(row.origin, row.number, cell).text("text")
+        texts.setdefault(int(cell["qid"]) // _SPELLINGS, text)
+    return tuple(texts.values())

@@ -1,0 +1,80 @@
+"""Reading a data set once: samples as they come, and what is to be said about them at the end."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+from common.errors import UsageError
+from common.schema import Sample
+from producer.sources.duplicates import Uuids, refuse_duplicates
+from producer.sources.files import Question, Skipped
+from producer.sources.selection import Selection
+from producer.sources.source import Source, to_sample
+
+
+class Reading:
+    """One pass over a source's first questions.
+
+    Iterating gives samples with the wordings chosen, or all; at the end it raises UsageError
+    where two have the same uuid. `where` tells meanwhile which row the sample comes from,
+    `notes` afterwards what was skipped and where there was less than was asked for.
+    """
+
+    def __init__(self, source: Source, selection: Selection | None, limit: int | None) -> None:
+        self.where = ""
+        self._source = source
+        self._selection = selection
+        self._limit = limit
+        self._read = 0
+        self._short = 0
+        self._skipped: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[Sample]:
+        uuids = Uuids()
+        for question in self._questions(self._skipped):
+            self.where = question.where
+            sample = to_sample(question, self._selection)
+            uuids.add(sample.uuid)
+            self._read += 1
+            if self._selection is not None:
+                self._check(sample, self._selection)
+            yield sample
+        if not self._read:
+            why = "; ".join(self.notes) or "it is empty"
+            raise UsageError(f"--dataset {self._source.name} has no questions: {why}")
+        if suspects := uuids.suspects():
+            refuse_duplicates(self._questions(Counter()), suspects)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the person."""
+        rows = self._read + self._skipped.total()
+        notes = [f"{n} of {rows} rows skipped: {why}" for why, n in self._skipped.items()]
+        if self._selection and self._short:
+            notes.append(
+                f"{self._short} of {self._read} questions have fewer wordings than "
+                f"--num-manual {self._selection.num_manual} and --num-auto "
+                f"{self._selection.num_auto} ask for; their rows hold what there is"
+            )
+        return tuple(notes)
+
+    def _questions(self, skipped: Counter[str]) -> Iterator[Question]:
+        number = 0
+        for question in self._source.questions():
+            if isinstance(question, Skipped):
+                skipped[question.reason] += 1
+                continue
+            number += 1
+            if not question.where:
+                question = replace(question, where=f"{self._source.name}, question {number}")
+            yield question
+            if number == self._limit:
+                return
+
+    def _check(self, sample: Sample, asked: Selection) -> None:
+        if not sample.paraphrases:
+            raise UsageError(
+                f"{self.where}: there is no wording for --num-manual {asked.num_manual} and "
+                f"--num-auto {asked.num_auto}; ask for wordings of the other kind too"
+            )
+        self._short += len(sample.paraphrases) < asked.total

@@ -1,0 +1,95 @@
+"""producer.sources.selection: wordings drawn by uuid, the same for ever, nested, manual first."""
+
+import hashlib
+import random
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from common.errors import UsageError
+from producer.sources.files import Question
+from producer.sources.selection import Selection
+from producer.sources.source import to_sample
+
+MANUAL = tuple(f"manual {i}" for i in range(5))
+AUTO = tuple(f"auto {i}" for i in range(11))
+
+
+def test_manual_wordings_come_first_and_their_number_is_told():
+    wordings, manual = Selection(3, 4).choose("u", MANUAL, AUTO)
+    assert manual == 3
+    assert set(wordings[:3]) < set(MANUAL)
+    assert set(wordings[3:]) < set(AUTO)
+    assert len(set(wordings)) == 7
+
+
+@pytest.mark.parametrize("uuid", ["u-1", "5d09424876ba7f4-15e8746c51e1d4c", "ö", ""])
+def test_fewer_wordings_are_the_beginning_of_more(uuid):
+    most, _ = Selection(5, 11).choose(uuid, MANUAL, AUTO)
+    for m in range(6):
+        for a in range(12):
+            if m + a:
+                wordings, _ = Selection(m, a).choose(uuid, MANUAL, AUTO)
+                assert wordings == most[:m] + most[5 : 5 + a]
+
+
+def test_the_wordings_depend_on_nothing_but_the_uuid_and_their_kind():
+    first, _ = Selection(5, 0).choose("u", MANUAL, AUTO)
+    again, _ = Selection(5, 2).choose("u", MANUAL, AUTO[:3])
+    assert again[:5] == first
+    as_auto, _ = Selection(0, 5).choose("u", (), MANUAL)
+    assert as_auto != first
+
+
+def test_a_choice_made_by_hand_comes_out_the_same():
+    """The rule of the docstring, spelt once more."""
+    digest = hashlib.sha256(b"u-7/manual").digest()
+    generator = random.Random(int.from_bytes(digest[:8], "big"))
+    order = list(range(5))
+    for last in (4, 3, 2, 1):
+        other = int(generator.random() * (last + 1))
+        order[last], order[other] = order[other], order[last]
+    wordings, _ = Selection(5, 0).choose("u-7", MANUAL, ())
+    assert wordings == tuple(f"manual {i}" for i in order)
+
+
+def test_another_interpreter_with_another_hash_seed_draws_the_same():
+    code = (
+        "from producer.sources.selection import Selection\n"
+        f"print(*Selection(2, 3).choose('u', {MANUAL}, {AUTO})[0], sep=',')"
+    )
+    expected = ",".join(Selection(2, 3).choose("u", MANUAL, AUTO)[0])
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+        )  # fmt: skip
+        assert done.stdout.strip() == expected
+
+
+def test_every_wording_is_as_likely_to_be_first():
+    """Five of 2,000 uuids each: 400 expected, standard deviation 18; five of them are allowed."""
+    first = Counter(Selection(1, 0).choose(f"u{i}", MANUAL, ())[0][0] for i in range(2000))
+    assert all(abs(first[text] - 400) < 90 for text in MANUAL)
+
+
+@pytest.mark.parametrize(("manual", "auto"), [(0, 3), (2, 0), (7, 20)])
+def test_what_there_is_is_taken_where_there_is_less(manual, auto):
+    wordings, number = Selection(manual, auto).choose("u", MANUAL[:2], AUTO[:3])
+    assert number == min(manual, 2)
+    assert len(wordings) == min(manual, 2) + min(auto, 3)
+
+
+@pytest.mark.parametrize(("manual", "auto"), [(0, 0), (-1, 3), (3, -1), (40, 25)])
+def test_none_too_many_and_negative_numbers_are_refused_with_both(manual, auto):
+    with pytest.raises(UsageError, match=f"--num-manual {manual} and --num-auto {auto} "):
+        Selection(manual, auto)
+
+
+def test_a_sample_of_two_kinds_keeps_all_wordings_where_none_are_chosen():
+    question = Question("m", ("x",), "u", ("m", "a", "m"), num_manual=1)
+    assert to_sample(question).paraphrases == ("m", "a", "m")
+    assert to_sample(question).num_manual == 1
+    assert to_sample(question, Selection(0, 1)).num_manual == 0

@@ -1,0 +1,125 @@
+"""Writing paraphrases: the model draws each, what is no paraphrase is drawn again.
+
+Paraphrase i of a question is drawn after examples that show their own wording i, with a seed
+of the sample, i and the draw's number: the same whatever the shard or the worker. What a
+paraphrase must be is `worker.paraphrase_check`'s business.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from common.errors import SampleError
+from common.methods import PARAPHRASES
+from common.prompts import Example
+from common.run import RunSpec
+from common.schema import Answer, Sample
+from worker.bisect import answer_bisected
+from worker.engine.engine import Engine
+from worker.engine.request import Counts, Question, Request
+from worker.paraphrase_check import find_problem
+from worker.rows import describe, failed_answers
+
+MAX_DRAWS = 8
+
+
+@dataclass
+class Draft:
+    """A question and the wordings written so far; None where none is accepted yet."""
+
+    sample: Sample
+    wordings: list[str | None]
+    problems: list[str | None]
+    draws: list[int]
+    error: Exception | None = None
+
+    @classmethod
+    def begin(cls, sample: Sample, num_wordings: int) -> "Draft":
+        empty = num_wordings - 1
+        wordings: list[str | None] = [sample.paraphrases[0], *[None] * empty]
+        return cls(sample, wordings, [None, *["not drawn"] * empty], [0] * num_wordings)
+
+    @property
+    def pending(self) -> list[int]:
+        """The wordings that something is still wrong with."""
+        return [] if self.error else [i for i, problem in enumerate(self.problems) if problem]
+
+    def take(self, i: int, text: str) -> None:
+        """Judge a drawn text for wording i; a bad one is kept until there is a better."""
+        accepted = [w for k, w in enumerate(self.wordings) if w and not self.problems[k]]
+        self.draws[i] += 1
+        self.problems[i] = find_problem(text, accepted)
+        self.wordings[i] = text or self.wordings[i]
+
+    def row(self, row: int, spec: RunSpec) -> Answer:
+        if self.error:
+            return failed_answers(spec, row, self.sample, describe(self.error))[0]
+        return Answer(
+            row,
+            0,
+            self.sample.uuid,
+            paraphrases=[wording or "" for wording in self.wordings],
+            problems=self.problems,
+            draws=self.draws,
+        )
+
+
+def write_paraphrases(
+    engine: Engine, spec: RunSpec, samples: Sequence[Sample], counts: Counts
+) -> list[Draft]:
+    """Draw the wordings of every sample, again where one is bad, MAX_DRAWS times at most."""
+    drafts = [Draft.begin(sample, spec.num_paraphrases) for sample in samples]
+    for number in range(MAX_DRAWS):
+        drawn = {
+            i: _draw(engine, spec, [d for d in drafts if i in d.pending], i, number, counts)
+            for i in range(1, spec.num_paraphrases)
+        }
+        for draft in drafts:
+            for i in draft.pending:
+                draft.take(i, drawn[i][draft.sample.uuid])
+    return drafts
+
+
+def _draw(
+    engine: Engine, spec: RunSpec, drafts: Sequence[Draft], i: int, number: int, counts: Counts
+) -> dict[str, str]:
+    """A text for wording i of each draft, by uuid; a draft that fails notes its error."""
+    questions = [
+        Question(d.sample.paraphrases[:1], seed=f"{d.sample.uuid}/{i}/{number}") for d in drafts
+    ]
+    request = paraphrase_request(spec, i)
+    texts = {}
+    for draft, outcome in zip(
+        drafts, answer_bisected(engine, questions, request, counts) if drafts else [], strict=True
+    ):
+        found = outcome if isinstance(outcome, Exception) else outcome[PARAPHRASES.name]
+        if isinstance(found, Exception):
+            draft.error = found
+        else:
+            texts[draft.sample.uuid] = spec.template.predict(engine.text(found[0]))
+    return texts
+
+
+def paraphrase_request(spec: RunSpec, i: int) -> Request:
+    """What to ask of the engine for wording i."""
+    if spec.sampling is None or not spec.exemplars:
+        raise SampleError("a run of paraphrases needs sampling and exemplars")
+    return Request(
+        methods=(PARAPHRASES,),
+        num_wordings=1,
+        layout="concat",
+        positions="sequential",
+        template=spec.template,
+        few_shot=tuple(exemplar_pair(exemplar, i) for exemplar in spec.exemplars),
+        max_new_tokens=spec.max_new_tokens,
+        sampling=spec.sampling,
+    )
+
+
+def exemplar_pair(exemplar: Sequence[str], i: int) -> Example:
+    """A question and its wording i (from 1), beginning anew after the last one.
+
+    >>> exemplar_pair(("q", "w1", "w2"), 2), exemplar_pair(("q", "w1", "w2"), 3)
+    (('q', 'w2'), ('q', 'w1'))
+    """
+    question, *wordings = exemplar
+    return question, wordings[(i - 1) % len(wordings)]

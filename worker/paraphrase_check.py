@@ -1,0 +1,45 @@
+"""What a drawn text must be to count as a paraphrase. Knows texts only."""
+
+from collections.abc import Sequence
+
+from common.normalise import normalise
+
+_FUNCTION_WORDS = """
+about after all also am an and any are as at be been before being both but by can could did do
+does doing during each few for from further had has have having he her here hers him his how i if
+in into is it its just many may me might more most much must my name named no nor not of off on
+once one only or other our out over own same shall she should so some such than that the their
+them then there these they this those through to too under until up us was we were what when
+where which while who whom whose why will with would you your
+"""
+FUNCTION_WORDS = frozenset(normalise(_FUNCTION_WORDS).split())
+
+_STEM = 4
+
+
+def find_problem(text: str, others: Sequence[str]) -> str | None:
+    """Why `text` is no new wording of others[0], or None.
+
+    others: the question and the wordings accepted before it.
+
+        >>> find_problem("who is the author of hamlet?", ["who wrote hamlet?"])
+        >>> find_problem("Who wrote Hamlet", ["who wrote hamlet?"])
+        'same as the question'
+        >>> find_problem("what is your name?", ["who wrote hamlet?"])
+        'no content word of the question is left'
+    """
+    plain = normalise(text)
+    if not plain:
+        return "empty"
+    for i, other in enumerate(others):
+        if normalise(other) == plain:
+            return "same as the question" if i == 0 else "same as another wording"
+    asked, told = content_stems(others[0]), content_stems(text)
+    if asked and not asked & told:
+        return "no content word of the question is left"
+    return None
+
+
+def content_stems(text: str) -> set[str]:
+    """The first letters of every word that is no function word: `writes` meets `writing`."""
+    return {word[:_STEM] for word in normalise(text).split() if word not in FUNCTION_WORDS}

@@ -1,0 +1,119 @@
+"""Rows: what the engine generated for one sample -> the rows of a part.
+
+Knows runs and texts; tokens become text through the function it is given.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from common.errors import SampleError
+from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
+from common.normalise import normalise
+from common.run import RunSpec
+from common.schema import Answer, Sample, Single
+from common.vote import majority
+from worker.engine.decode import Generated
+from worker.engine.sample import Answers
+
+ToText = Callable[[Generated], str]
+Outcome = Answers | Exception
+
+
+@dataclass(frozen=True)
+class RowMaker:
+    """Makes the rows of one run."""
+
+    spec: RunSpec
+    to_text: ToText
+
+    def rows(self, row: int, sample: Sample, outcome: Outcome) -> list[Answer]:
+        """The rows of one sample, or those that say why there is no answer."""
+        found = outcome if isinstance(outcome, Exception) else outcome[self.spec.method]
+        if isinstance(found, Exception):
+            return failed_answers(self.spec, row, sample, describe(found))
+        method = get_method(self.spec.method)
+        if method == CONFIDENCE:
+            return self._confidences(row, sample, found)
+        if method.row_per_wording:
+            return [self._answer(row, sample, g, wording=i) for i, g in enumerate(found)]
+        singles = None if isinstance(outcome, Exception) else self._singles(method, outcome)
+        best = self._elected(found) if method.fusion == "vote" else found[0]
+        return [self._answer(row, sample, best, singles=singles)]
+
+    def _elected(self, found: Sequence[Generated]) -> Generated:
+        means = [g.logprob / len(g.tokens) for g in found]
+        return found[majority([self._predict(g) for g in found], means)]
+
+    def _singles(self, method: Method, outcome: Answers) -> list[Single] | None:
+        """The answers of the wordings alone, if they were asked for in the same call."""
+        if method.streams == "first":
+            return None
+        found = outcome.get("majority", outcome.get("per_prompt"))
+        if found is None or isinstance(found, SampleError):
+            return None
+        return [
+            Single(self._predict(g), list(g.tokens), list(g.token_logprobs), g.finish_reason)
+            for g in found
+        ]
+
+    def _confidences(self, row: int, sample: Sample, found: Sequence[Generated]) -> list[Answer]:
+        """Share of drawn answers that equal the greedy one after normalisation."""
+        num_drawn = self.spec.sampling.num_samples if self.spec.sampling else 0
+        answers = []
+        for wording, first in enumerate(range(0, len(found), 1 + num_drawn)):
+            answer = self._answer(row, sample, found[first], wording=wording)
+            drawn = [self._predict(g) for g in found[first + 1 : first + 1 + num_drawn]]
+            greedy = normalise(answer.prediction or "")
+            share = sum(normalise(text) == greedy for text in drawn) / num_drawn
+            answers.append(replace(answer, confidence=share, sampled=drawn))
+        return answers
+
+    def _answer(
+        self,
+        row: int,
+        sample: Sample,
+        generated: Generated,
+        wording: int = 0,
+        singles: list[Single] | None = None,
+    ) -> Answer:
+        text, spec = self.to_text(generated), self.spec
+        per_wording = get_method(spec.method).row_per_wording
+        asked = sample.paraphrases[wording] if per_wording else None
+        return Answer(
+            row=row,
+            wording=wording,
+            uuid=sample.uuid,
+            paraphrase=asked,
+            prompt=None if asked is None else spec.template.prompt(asked, spec.few_shot),
+            prediction=spec.template.predict(text),
+            generation=text,
+            tokens=list(generated.tokens),
+            token_logprobs=list(generated.token_logprobs),
+            logprob=generated.logprob,
+            finish_reason=generated.finish_reason,
+            singles=singles,
+        )
+
+    def _predict(self, generated: Generated) -> str:
+        return self.spec.template.predict(self.to_text(generated))
+
+
+def failed_answers(spec: RunSpec, row: int, sample: Sample, error: str) -> list[Answer]:
+    """The rows of a sample that could not be answered."""
+    method = get_method(spec.method)
+    if method == PARAPHRASES:
+        return [Answer(row, 0, sample.uuid, paraphrases=list(sample.paraphrases), error=error)]
+    if not method.row_per_wording:
+        return [Answer(row, 0, sample.uuid, error=error)]
+    wordings = sample.paraphrases[: spec.num_paraphrases]
+    return [
+        Answer(row, i, sample.uuid, paraphrase=wording, error=error)
+        for i, wording in enumerate(wordings)
+    ]
+
+
+def describe(error: Exception) -> str:
+    """One line for the `error` column."""
+    if isinstance(error, SampleError):
+        return str(error)
+    return f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0][:500]
