@@ -81,7 +81,8 @@ def narrowed(sample: Sample, plan: Planned) -> Sample:
         )
     if method == PARAPHRASES and has > 1:
         raise UsageError(
-            f"the question has {has} wordings already, others have none, so none are written; give every question its paraphrases, or none"
+            f"the question has {has} wordings already, others have none, so none are written; "
+            "give every question its paraphrases, or none"
         )
     _refuse_unknown(method, sample)
     manual = None if sample.num_manual is None else min(sample.num_manual, wanted)

@@ -1,6 +1,8 @@
 """Commands on results: score, report, show."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -34,4 +36,44 @@ def score(run_names: tuple[str, ...], store: str | None, as_json: bool) -> None:
         click.echo(one.feather)
 
 
-COMMANDS = (score,)
+@click.command()
+@click.argument("run_names", metavar="RUN...", nargs=-1, required=True)
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write one page that works offline.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document for scripts.")
+@click.option("--common", is_flag=True, help="Cut to the questions that all runs have.")
+@click.option(
+    "--metric",
+    type=click.Choice(["exact", "lemma"]),
+    default="exact",
+    show_default=True,
+    help="When an answer is right: exact match after normalisation, or lemma match.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of resampling; the same seed gives the same report.",
+)
+@store_option
+def report(run_names: tuple[str, ...], store: str | None, **options: Any) -> None:
+    """Compare merged runs: accuracies, differences with intervals and tests, wordings.
+
+    \b
+    Example:
+        producer report webqa/llama3.2_3b_it/origin webqa/llama3.2_3b_it/flex_attention-5 \\
+            --html report.html
+    """
+    from producer.report.installed import check_installed
+
+    check_installed()
+    from producer.report.command import show_report
+
+    show_report([open_named(name, store) for name in run_names], console(), **options)
+
+
+COMMANDS = (score, report)

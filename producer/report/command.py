@@ -1,0 +1,41 @@
+"""What `producer report` does once its arguments are known: compute, write, show."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from common.store import Run
+from producer.report.answers import Metric
+from producer.report.build import build_document
+from producer.report.save import check_folder, save_text
+from producer.report.terminal import print_document
+
+
+def show_report(
+    runs: Sequence[Run],
+    console: Console,
+    html: Path | None,
+    as_json: bool,
+    common: bool,
+    metric: Metric,
+    seed: int,
+) -> None:
+    """Report the runs; raises UsageError for runs or a file that cannot be, before writing it.
+
+    With `as_json` the document is all that is printed.
+    """
+    if html:
+        check_folder(html)
+    document = build_document(runs, metric, common, seed)
+    if html:
+        from producer.report.page import render_page
+
+        save_text(html, render_page(document))
+    if as_json:
+        click.echo(document.model_dump_json())
+        return
+    print_document(document, console)
+    if html:
+        click.echo(f"page: {html}")

@@ -1,0 +1,79 @@
+"""Every pair of runs on the same questions: who wins, by how much, and whether that is chance.
+
+The family that Holm's correction covers is all pairs of the report.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from producer.report.document import Comparison
+from producer.report.load import Loaded
+from producer.report.statistics import (
+    difference_interval,
+    holm,
+    mcnemar_p,
+    minimum_detectable,
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of two runs: the questions that one alone got right, and how many neither or both did."""
+
+    won: tuple[str, ...]
+    lost: tuple[str, ...]
+    ties: int
+
+    @property
+    def disagreeing(self) -> float:
+        """Share of questions on which the runs disagree."""
+        flips = len(self.won) + len(self.lost)
+        return flips / (flips + self.ties)
+
+
+def parties(runs: Sequence[Loaded]) -> list[Loaded]:
+    """The runs with one answer to each question: only those can win or lose it."""
+    return [run for run in runs if not run.method.row_per_wording]
+
+
+def compare_runs(runs: Sequence[Loaded], seed: int) -> tuple[Comparison, ...]:
+    """All pairs of `parties(runs)`, in their order; the questions are the same, in one order."""
+    pairs = list(combinations(parties(runs), 2))
+    outcomes = [find_outcome(run, other) for run, other in pairs]
+    p_values = [mcnemar_p(len(outcome.won), len(outcome.lost)) for outcome in outcomes]
+    adjusted = holm(p_values)
+    return tuple(
+        _comparison(run, other, outcome, p, p_adjusted, seed)
+        for (run, other), outcome, p, p_adjusted in zip(
+            pairs, outcomes, p_values, adjusted, strict=True
+        )
+    )
+
+
+def find_outcome(run: Loaded, other: Loaded) -> Outcome:
+    """Which questions flip between two runs, by uuid."""
+    differences = run.correct - other.correct
+    uuids = np.array(list(run.questions), dtype=object)
+    won, lost = uuids[differences > 0].tolist(), uuids[differences < 0].tolist()
+    return Outcome(tuple(won), tuple(lost), len(uuids) - len(won) - len(lost))
+
+
+def _comparison(
+    run: Loaded, other: Loaded, outcome: Outcome, p: float, p_adjusted: float, seed: int
+) -> Comparison:
+    flipped = {*outcome.won, *outcome.lost}
+    return Comparison(
+        run=run.key,
+        other=other.key,
+        difference=difference_interval(run.correct, other.correct, seed),
+        p_value=p,
+        p_adjusted=p_adjusted,
+        minimum_detectable=minimum_detectable(len(run.questions), outcome.disagreeing),
+        wins=len(outcome.won),
+        losses=len(outcome.lost),
+        ties=outcome.ties,
+        flips=tuple(uuid for uuid in run.questions if uuid in flipped),
+    )

@@ -1,0 +1,125 @@
+"""Merged runs -> what they answered, question by question; and what a report cannot use.
+
+Reads the feather file and run.json; parts only for the seconds they took, where there are any.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from common.errors import UsageError, first_line
+from common.methods import METHODS, Method
+from common.run import RunSpec
+from common.store import Run, list_parts
+from common.store.merge import Certificate, read_certificate
+from common.store.parts import read_info
+from producer.report.answers import Metric, Question, columns_of, read_questions
+from producer.report.statistics import Values
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One run, in memory. questions: by uuid, in the order of the data set.
+
+    seconds, rate: of all it answered, cut or not; None where its parts are gone. rate is in
+    questions per second.
+    """
+
+    key: str
+    spec: RunSpec
+    method: Method
+    certificate: Certificate
+    questions: dict[str, Question]
+    seconds: float | None
+    rate: float | None
+
+    @property
+    def correct(self) -> Values:
+        """For each question the share of its replies that are right; failed ones are not."""
+        return self._means([[r.correct for r in q.replies] for q in self.questions.values()])
+
+    @property
+    def f1(self) -> Values:
+        return self._means([q.f1 for q in self.questions.values()])
+
+    def cut_to(self, uuids: Sequence[str]) -> "Loaded":
+        """The same run with these questions only, in this order."""
+        return replace(self, questions={uuid: self.questions[uuid] for uuid in uuids})
+
+    @staticmethod
+    def _means(replies: Sequence[Sequence[float]]) -> Values:
+        return np.array([sum(of) / len(of) for of in replies], dtype=np.float64)
+
+
+def load_runs(runs: Sequence[Run], metric: Metric) -> list[Loaded]:
+    """Read them all; raises UsageError for one that cannot be reported, or that comes twice."""
+    keys = [str(run.key) for run in runs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise UsageError(f"run {key} is given twice; name each run once")
+    for run in runs:
+        if run.spec.method not in METHODS:
+            raise UsageError(
+                f"run {run.key} is a step ({run.spec.method}) that prepares other runs, it has no "
+                "answers to compare; give the runs made with it"
+            )
+    return [_load(run, metric) for run in runs]
+
+
+def _load(run: Run, metric: Metric) -> Loaded:
+    certificate = read_certificate(run)
+    questions: dict[str, Question] = {}
+    for question in _questions(run, metric):
+        most = run.spec.num_paraphrases if run.method.row_per_wording else 1
+        if question.uuid in questions or len(question.replies) > most:
+            raise UsageError(
+                f"run {run.key} holds the uuid {question.uuid!r} more than once, so its questions "
+                "cannot be told apart; give every question of the data file a uuid of its own"
+            )
+        questions[question.uuid] = question
+    if not questions:
+        raise UsageError(
+            f"run {run.key} was merged without a single row; wait until some are answered "
+            f"(`producer status {run.key}`) and merge it again"
+        )
+    seconds, rate = read_speed(run, certificate)
+    return Loaded(str(run.key), run.spec, run.method, certificate, questions, seconds, rate)
+
+
+def _questions(run: Run, metric: Metric) -> Iterator[Question]:
+    """Batch by batch: of a row only what a report shows is kept."""
+    reader = run.location.open_arrow(run.feather)
+    columns = columns_of(reader.schema.names)
+    try:
+        yield from read_questions(_rows(reader, columns), metric)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # The system could not read it, and its text says which file.
+        raise UsageError(
+            f"{run.feather_path} cannot be read ({first_line(error)}); "
+            f"`producer merge {run.key}` makes it anew from the parts"
+        ) from None
+
+
+def _rows(reader: pa.ipc.RecordBatchFileReader, columns: list[str]) -> Iterator[dict[str, Any]]:
+    for number in range(reader.num_record_batches):
+        yield from reader.get_batch(number).select(columns).to_pylist()
+
+
+def read_speed(run: Run, certificate: Certificate) -> tuple[float | None, float | None]:
+    """Seconds of the messages a run was answered in, and questions per second.
+
+    None where parts are gone: what some of the questions took tells nothing of the rest.
+    """
+    infos = [read_info(run, path) for path in list_parts(run)]
+    held = {row for info in infos for row in info.rows}
+    seconds = sum(
+        info.counts.get("prefill_seconds", 0.0) + info.counts.get("decode_seconds", 0.0)
+        for info in infos
+    )
+    if len(held) < certificate.found or not seconds:
+        return None, None
+    return seconds, sum(len(info.rows) for info in infos) / seconds

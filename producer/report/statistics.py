@@ -1,0 +1,117 @@
+"""The statistics of a report: scipy and statsmodels, and what they leave open.
+
+Knows numbers only: one per question, in the same order for both runs of a pair.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import optimize, stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+
+from producer.report.document import Interval
+
+LEVEL = 0.95
+ALPHA = 0.05
+POWER = 0.8
+RESAMPLES = 9_999
+
+_BATCH_VALUES = 250_000
+_NEVER = 1e-9
+
+Values = np.ndarray[Any, np.dtype[np.float64]]
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def share_interval(values: Values | Flags, seed: int) -> Interval:
+    """The mean of numbers in [0, 1], one per question, with its bootstrap interval."""
+    return _interval(values.astype(np.float64), 0.0, seed)
+
+
+def difference_interval(run: Values, other: Values, seed: int) -> Interval:
+    """The mean of `run - other`, with its paired-bootstrap interval.
+
+    Questions are drawn, each with both its results: how hard a question is cancels out.
+    """
+    return _interval(run - other, -1.0, seed)
+
+
+def _interval(values: Values, lowest: float, seed: int) -> Interval:
+    """The percentile bootstrap over questions (Efron and Tibshirani 1993, chapter 13).
+
+    Not BCa: for a mean of bounded numbers the two agree, and BCa has no value where its jackknife
+    is constant. lowest: the least value there can be; the largest is 1.
+    """
+    mean = float(values.mean())
+    if np.ptp(values) == 0:
+        return _unanimous(mean, len(values), lowest)
+    found = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=max(1, _BATCH_VALUES // len(values)),
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(value=mean, low=float(found.low), high=float(found.high))
+
+
+def _unanimous(value: float, count: int, lowest: float) -> Interval:
+    """Where all questions agree, resampling sees nothing else, and 0 of 20 would be 0 for sure.
+
+    Instead: the share of questions that are otherwise is at most the bound of Clopper and Pearson
+    (1934) for none of `count`, and each of them lies between the lowest value and 1.
+    """
+    otherwise = float(stats.binomtest(0, count).proportion_ci(LEVEL, method="exact").high)
+    low = value - otherwise * (value - lowest)
+    return Interval(value=value, low=low, high=value + otherwise * (1 - value))
+
+
+def mcnemar_p(wins: int, losses: int) -> float:
+    """McNemar's exact test (two-sided): how likely wins and losses this uneven are by chance."""
+    return float(mcnemar([[0, wins], [losses, 0]], exact=True).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values adjusted for being several (Holm 1979), in their order.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    if not p_values:
+        return []
+    return [float(p) for p in multipletests(p_values, alpha=ALPHA, method="holm")[1]]
+
+
+def minimum_detectable(questions: int, disagreeing: float) -> float:
+    """The smallest true difference of two accuracies that the test finds with 80 % power.
+
+    The test is McNemar's exact one at 5 %, two-sided, before any correction; its power is summed
+    over how many of the questions disagree (Duffy 1984; Connor 1987 approximates it). disagreeing:
+    the share of questions, in [0, 1], that one run alone gets right, as it was seen; where the
+    difference needs more than that, as many as it needs. 1 where no difference would be found.
+
+        >>> round(minimum_detectable(1000, 0.1), 3)
+        0.029
+    """
+
+    def lacking(difference: float) -> float:
+        return _power(questions, max(disagreeing, difference), difference) - POWER
+
+    if lacking(1.0) < 0:
+        return 1.0
+    return float(optimize.brentq(lacking, _NEVER, 1.0, xtol=1e-5))
+
+
+def _power(questions: int, disagreeing: float, difference: float) -> float:
+    """How often the test is significant, for a true share that disagrees and a true difference."""
+    counts = stats.binom(questions, disagreeing)
+    seen = np.arange(counts.ppf(_NEVER), counts.ppf(1 - _NEVER) + 1)
+    # Of `seen` questions that disagree: significant with this many wins or fewer, or losses.
+    few = stats.binom.ppf(ALPHA / 2, seen, 0.5) - 1
+    won = (1 + difference / disagreeing) / 2
+    significant = stats.binom.cdf(few, seen, won) + stats.binom.cdf(few, seen, 1 - won)
+    return float((counts.pmf(seen) * significant).sum())

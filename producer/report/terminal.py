@@ -1,0 +1,109 @@
+"""A report in the terminal: tables, then sentences.
+
+Everything but the table of questions, which the page and the JSON document have.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from producer.report.document import Comparison, Document, RunReport, WordingReport
+from producer.report.figures import p_value, per_cent, points, share, short_names
+from producer.report.words import failures, verdicts
+
+Names = Mapping[str, str]
+
+_METRICS = {"exact": "exact match", "lemma": "lemma match"}
+
+
+def print_document(document: Document, console: Console) -> None:
+    """Print it; what comes from data or models goes through Text, for brackets are markup."""
+    names = short_names([run.run for run in document.runs])
+    console.print(Text(document.title, style="bold"))
+    for table in _tables(document, names):
+        console.print(table)
+    sentences = (
+        *verdicts(document.comparisons, names),
+        *failures(document, names),
+        *document.notes,
+    )
+    for sentence in sentences:
+        console.print(Text(f"- {sentence}"))
+
+
+def _tables(document: Document, names: Names) -> Iterator[Table]:
+    yield _runs(document, names)
+    if document.comparisons:
+        yield _comparisons(document.comparisons, names)
+    for wording in document.wordings:
+        yield _wordings(wording, names)
+        if len(wording.by_count) > 1:
+            yield _counts(wording, names)
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
+    for i, heading in enumerate(headings):
+        # Folded, never cut: half an interval is a wrong figure.
+        table.add_column(heading, justify="right" if i else "left", overflow="fold")
+    return table
+
+
+def _runs(document: Document, names: Names) -> Table:
+    metric = _METRICS[document.metric]
+    headings = "n", "failed", metric, "F1", "tokens", "seconds", "n/s"
+    table = _table("Runs: n questions; [95 % interval]", "run", *headings)
+    for run in document.runs:
+        table.add_row(*map(Text, (names[run.run], *_run(run))))
+    return table
+
+
+def _run(run: RunReport) -> Iterator[str]:
+    yield from (str(run.questions), str(run.failed), share(run.accuracy), per_cent(run.f1.value))
+    yield str(run.tokens)
+    yield "-" if run.seconds is None else f"{run.seconds:.1f}"
+    yield "-" if run.questions_per_second is None else f"{run.questions_per_second:.1f}"
+
+
+def _comparisons(comparisons: Sequence[Comparison], names: Names) -> Table:
+    headings = "points", "win/loss/tie", "p", "p (Holm)", "detectable"
+    table = _table("Differences of accuracy; [95 % interval]", "run - other", *headings)
+    for c in comparisons:
+        cells = (
+            f"{names[c.run]} - {names[c.other]}",
+            points(c.difference),
+            f"{c.wins}/{c.losses}/{c.ties}",
+            p_value(c.p_value),
+            p_value(c.p_adjusted),
+            f"{100 * c.minimum_detectable:.1f}",
+        )
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _wordings(report: WordingReport, names: Names) -> Table:
+    table = _table(f"Single wordings, stored by {names[report.run]}", "answers", "accuracy")
+    for number, accuracy in enumerate(report.by_wording):
+        table.add_row(f"wording {number}", Text(share(accuracy)))
+    table.add_section()
+    for name, figure in (("best", report.best), ("mean", report.mean), ("worst", report.worst)):
+        table.add_row(name, per_cent(figure))
+    for name, interval in (
+        ("majority vote", report.majority),
+        ("oracle: some wording is right", report.oracle),
+        ("consistency: pairs that agree", report.consistency),
+    ):
+        table.add_row(name, Text(share(interval)))
+    return table
+
+
+def _counts(report: WordingReport, names: Names) -> Table:
+    title = f"By number of wordings, stored by {names[report.run]}"
+    table = _table(title, "K", "single", "majority vote", "oracle")
+    for point in report.by_count:
+        figures = per_cent(point.mean_single), share(point.majority), share(point.oracle)
+        table.add_row(str(point.wordings), *map(Text, figures))
+    return table

@@ -1,0 +1,111 @@
+"""What the single answers of a run's wordings tell, without asking the model again.
+
+A wording that failed is wrong, says nothing in a vote, and agrees with none.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations, islice
+from math import comb
+
+import numpy as np
+
+from producer.report.answers import Reply
+from producer.report.document import CountPoint, Interval, WordingReport
+from producer.report.singles import Singles, stack, vote
+from producer.report.statistics import Flags, Values, share_interval
+
+MAX_SUBSETS = 200
+"""Up to here all subsets of K wordings are taken, beyond a sample of as many."""
+
+
+def report_wordings(run: str, questions: Sequence[Sequence[Reply]], seed: int) -> WordingReport:
+    """Every figure of the wordings; questions: the single answers of each."""
+    singles = stack(questions)
+    by_wording = tuple(_by_wording(singles, seed))
+    shares = [wording.value for wording in by_wording]
+    everything = np.ones((1, singles.present.shape[1]), dtype=bool)
+    return WordingReport(
+        run=run,
+        by_wording=by_wording,
+        best=max(shares),
+        mean=sum(shares) / len(shares),
+        worst=min(shares),
+        majority=_over_choices(vote(singles, everything), seed),
+        oracle=_over_choices(some_right(singles, everything), seed),
+        consistency=share_interval(consistency(singles), seed),
+        by_count=tuple(_by_count(singles.first(int(singles.counts.min())), seed)),
+    )
+
+
+def _by_wording(singles: Singles, seed: int) -> Iterator[Interval]:
+    for present, correct in zip(singles.present.T, singles.correct.T, strict=True):
+        yield share_interval(correct[present], seed)
+
+
+def consistency(singles: Singles) -> Values:
+    """For each question with two wordings or more, the share of their pairs that agree.
+
+    Two answers agree when they are equal normalised, so two without a word do. (Elazar et al.
+    2021 define it so for paraphrases of a fact.)
+    """
+    several = singles.counts > 1
+    codes = np.where(singles.present & ~singles.failed, singles.codes, -1)[several]
+    same = (codes[:, :, None] == codes[:, None, :]) & (codes >= 0)[:, None, :]
+    left, right = np.triu_indices(codes.shape[1], k=1)
+    counts = singles.counts[several]
+    shares: Values = same[:, left, right].sum(axis=1) / (counts * (counts - 1) / 2)
+    return shares
+
+
+def _by_count(singles: Singles, seed: int) -> Iterator[CountPoint]:
+    """Accuracy against K; every question has all the wordings given.
+
+    The mean over all subsets of K is, of a single answer, the mean over the wordings.
+    """
+    wordings = singles.present.shape[1]
+    for count in range(1, wordings + 1):
+        chosen = subsets(wordings, count, seed)
+        yield CountPoint(
+            wordings=count,
+            mean_single=float(singles.correct.mean()),
+            majority=_over_choices(vote(singles, chosen), seed),
+            oracle=_over_choices(some_right(singles, chosen), seed),
+        )
+
+
+def some_right(singles: Singles, chosen: Flags) -> Flags:
+    """Whether any answer of each choice is right, (questions, choices)."""
+    right: Flags = np.asarray((chosen & singles.correct[:, None, :]).any(axis=2))
+    return right
+
+
+def _over_choices(right: Flags, seed: int) -> Interval:
+    """Of each question the share of choices that are right; the interval is over questions."""
+    shares: Values = np.asarray(right.mean(axis=1))
+    return share_interval(shares, seed)
+
+
+def subsets(wordings: int, count: int, seed: int) -> Flags:
+    """Choices of `count` wordings, (choices, wordings): all, or MAX_SUBSETS different ones.
+
+    >>> subsets(3, 2, seed=0).astype(int).tolist()
+    [[1, 1, 0], [1, 0, 1], [0, 1, 1]]
+    """
+    if comb(wordings, count) <= MAX_SUBSETS:
+        found = list(combinations(range(wordings), count))
+    else:
+        found = list(islice(_drawn(wordings, count, seed), MAX_SUBSETS))
+    chosen = np.zeros((len(found), wordings), dtype=bool)
+    np.put_along_axis(chosen, np.array(found), True, axis=1)
+    return chosen
+
+
+def _drawn(wordings: int, count: int, seed: int) -> Iterator[tuple[int, ...]]:
+    """Different subsets without end, as long as there are more."""
+    rng = np.random.default_rng([seed, count])
+    seen: set[tuple[int, ...]] = set()
+    while True:
+        drawn = tuple(sorted(rng.choice(wordings, count, replace=False).tolist()))
+        if drawn not in seen:
+            seen.add(drawn)
+            yield drawn

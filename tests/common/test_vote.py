@@ -1,0 +1,48 @@
+"""common.vote: the one rule by which wordings vote."""
+
+from itertools import permutations
+
+import pytest
+
+from common.vote import majority
+
+
+def test_the_largest_group_of_equal_answers_wins_however_unsure_it_is():
+    assert majority(["Lima", "Nile", "the nile!"], [-0.01, -4.0, -3.0]) == 2
+
+
+def test_the_surest_member_stands_for_its_group():
+    assert majority(["Nile", "nile", "NILE"], [-0.3, -0.2, -0.7]) == 1
+
+
+def test_a_tie_goes_to_the_higher_mean_not_to_the_surest_single_answer():
+    # Means: (-0.1 - 2.1) / 2 = -1.1 for Lima, (-1 - 1) / 2 = -1 for Nile.
+    assert majority(["Lima", "lima", "Nile", "nile"], [-0.1, -2.1, -1.0, -1.0]) == 2
+
+
+def test_what_is_equal_to_the_end_is_decided_by_order():
+    assert majority(["Lima", "Nile"], [-1.0, -1.0]) == 0
+
+
+@pytest.mark.parametrize("empty", ["", "...", "the"])
+def test_answers_without_a_word_do_not_vote(empty):
+    assert majority([empty, empty, empty, "Nile"], [-0.1, -0.1, -0.1, -9.0]) == 3
+
+
+def test_answers_without_a_word_vote_where_there_are_no_others():
+    assert majority(["", "!", "the"], [-0.5, -0.25, -0.75]) == 1
+
+
+def test_the_order_of_the_wordings_does_not_matter():
+    ballot = [("Lima", -0.5), ("Nile", -0.75), ("lima", -2.5), ("nile", -1.0), ("", 0.0)]
+    winners = {
+        order[majority([text for text, _ in order], [logprob for _, logprob in order])]
+        for order in permutations(ballot)
+    }
+    assert winners == {("Nile", -0.75)}
+
+
+@pytest.mark.parametrize(("answers", "logprobs"), [([], []), (["Nile"], []), (["a"], [-1.0, 0.0])])
+def test_there_must_be_answers_and_a_log_probability_for_each(answers, logprobs):
+    with pytest.raises(ValueError, match=r"empty|argument 2"):
+        majority(answers, logprobs)

@@ -1,0 +1,153 @@
+"""producer.report.statistics, each figure against one that is found in another way."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from producer.report.statistics import (
+    difference_interval,
+    holm,
+    mcnemar_p,
+    minimum_detectable,
+    share_interval,
+)
+
+
+def shares(right, count):
+    return np.array([1.0] * right + [0.0] * (count - right))
+
+
+@pytest.mark.parametrize(("right", "count"), [(11, 37), (3, 41), (400, 1999)])
+def test_the_interval_of_an_accuracy_is_that_of_the_binomial_it_resamples(right, count):
+    """The sum of resampled zeros and ones is binomial: its percentiles need no resampling."""
+    low, high = stats.binom.ppf([0.025, 0.975], count, right / count) / count
+    found = share_interval(shares(right, count), seed=3)
+    assert found.value == pytest.approx(right / count)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1.01 / count)
+
+
+def test_the_interval_of_other_shares_is_that_of_a_plain_loop():
+    values = np.random.default_rng(5).beta(0.4, 0.7, size=83)
+    draw = np.random.default_rng(6)
+    means = [values[draw.integers(0, 83, 83)].mean() for _ in range(8000)]
+    found = share_interval(values, seed=3)
+    assert (found.low, found.high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.006)
+
+
+def test_the_interval_of_a_difference_is_that_of_a_plain_loop_over_pairs():
+    rng = np.random.default_rng(7)
+    hard = rng.random(151)
+    run, other = ((hard < limit).astype(float) for limit in (0.5, 0.4))
+    draw = np.random.default_rng(8)
+    picks = [draw.integers(0, 151, 151) for _ in range(8000)]
+    means = [run[pick].mean() - other[pick].mean() for pick in picks]
+    found = difference_interval(run, other, seed=3)
+    assert found.value == pytest.approx(run.mean() - other.mean())
+    assert (found.low, found.high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.008)
+
+
+def test_a_paired_interval_is_as_wide_as_the_standard_error_of_the_differences():
+    rng = np.random.default_rng(9)
+    run = rng.integers(0, 2, 901).astype(float)
+    other = np.where(rng.random(901) < 0.1, 1 - run, run)
+    error = (run - other).std() / np.sqrt(901)
+    found = difference_interval(run, other, seed=3)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.05)
+
+
+def test_swapping_the_runs_mirrors_the_difference():
+    run, other = shares(9, 23), shares(23, 23)[::-1] - shares(4, 23)
+    one, back = difference_interval(run, other, 3), difference_interval(other, run, 3)
+    assert one.value == -back.value
+    assert (one.low, one.high) == pytest.approx((-back.high, -back.low), abs=0.05)
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
+    values = np.random.default_rng(1).random(57)
+    assert share_interval(values, seed=4) == share_interval(values, seed=4)
+    assert share_interval(values, seed=4) != share_interval(values, seed=5)
+
+
+def test_no_right_answer_of_twenty_does_not_mean_zero_for_sure():
+    """1 - 0.025 ** (1 / 20): with a larger share, 20 wrong ones in a row come in under 2.5 %."""
+    none, every = share_interval(shares(0, 20), 0), share_interval(shares(20, 20), 0)
+    assert (none.value, none.low, none.high) == pytest.approx((0, 0, 0.168433), abs=1e-6)
+    assert (every.value, every.low, every.high) == pytest.approx((1, 0.831567, 1), abs=1e-6)
+
+
+def test_runs_that_never_disagree_differ_by_nothing_give_or_take_what_is_not_seen():
+    found = difference_interval(shares(9, 20), shares(9, 20), 0)
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (0, -0.168433, 0.168433), abs=1e-6
+    )
+
+
+def test_a_single_question_leaves_nearly_everything_open():
+    found = share_interval(shares(1, 1), 0)
+    assert (found.value, found.low, found.high) == pytest.approx((1, 0.025, 1))
+
+
+@pytest.mark.parametrize("wins", [0, 1, 5, 12, 40])
+@pytest.mark.parametrize("losses", [0, 3, 5, 31])
+def test_mcnemars_test_is_a_sign_test_on_the_questions_that_flip(wins, losses):
+    expected = stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+    assert mcnemar_p(wins, losses) == pytest.approx(expected)
+
+
+def test_six_flips_of_six_one_way_are_the_fewest_that_are_significant():
+    assert mcnemar_p(6, 0) == pytest.approx(2 / 2**6)
+    assert mcnemar_p(0, 5) == pytest.approx(2 / 2**5)
+    assert mcnemar_p(6, 0) < 0.05 < mcnemar_p(0, 5)
+
+
+def test_holm_by_hand():
+    """Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1, and never less than the one before."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_holm_leaves_one_p_value_and_goes_no_higher_than_one():
+    assert holm([0.03]) == pytest.approx([0.03])
+    assert holm([0.7, 0.8]) == pytest.approx([1.0, 1.0])
+    assert holm([]) == []
+
+
+@cache
+def significant(wins, losses):
+    return wins + losses > 0 and stats.binomtest(wins, wins + losses).pvalue <= 0.05
+
+
+@pytest.mark.parametrize(("questions", "disagreeing"), [(173, 0.2), (61, 0.5), (997, 0.05)])
+def test_the_detectable_difference_is_found_four_times_in_five(questions, disagreeing):
+    """By simulation: 12,000 experiments whose truth is that difference."""
+    truth = minimum_detectable(questions, disagreeing)
+    won, lost = (disagreeing + truth) / 2, (disagreeing - truth) / 2
+    draws = np.random.default_rng(2).multinomial(questions, [won, lost, 1 - won - lost], 12_000)
+    found = sum(significant(int(wins), int(losses)) for wins, losses, _ in draws)
+    assert found / 12_000 == pytest.approx(0.8, abs=0.012)
+
+
+@pytest.mark.parametrize("disagreeing", [0.02, 0.1, 0.4])
+def test_for_many_questions_it_is_the_one_of_connor(disagreeing):
+    """n = (z(a/2) sqrt(psi) + z(b) sqrt(psi - d ** 2)) ** 2 / d ** 2 (Connor 1987)."""
+    d = minimum_detectable(20_000, disagreeing)
+    needed = (1.959964 * disagreeing**0.5 + 0.841621 * (disagreeing - d**2) ** 0.5) ** 2 / d**2
+    assert needed == pytest.approx(20_000, rel=0.04)
+
+
+def test_six_questions_show_a_difference_only_where_all_six_flip_one_way():
+    """With probability d ** 6, which is 0.8 for d = 0.8 ** (1 / 6)."""
+    assert minimum_detectable(6, 0.0) == pytest.approx(0.8 ** (1 / 6), abs=1e-4)
+
+
+@pytest.mark.parametrize("questions", [1, 2, 5])
+def test_with_five_questions_no_difference_can_be_found(questions):
+    assert minimum_detectable(questions, 0.4) == 1.0
+
+
+def test_more_questions_detect_less_and_more_disagreement_hides_more():
+    by_size = [minimum_detectable(n, 0.2) for n in (30, 100, 300, 1000, 3000)]
+    by_noise = [minimum_detectable(300, psi) for psi in (0.0, 0.1, 0.3, 0.9)]
+    assert by_size == sorted(by_size, reverse=True)
+    assert by_noise == sorted(by_noise)
