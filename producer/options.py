@@ -166,6 +166,9 @@ confidence_options = _add(
 )
 """What to find the confidences of, and how answers are drawn."""
 
+prompt_options = _add([*_DATA[1:3], *_WORDINGS, *_METHOD[1:]])
+"""What prompts are made of, and how wordings are packed into one."""
+
 
 def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --store."""
