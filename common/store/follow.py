@@ -20,7 +20,6 @@ from common.store.freeze import freeze
 from common.store.location import Location
 from common.store.runs import Run
 
-
 _STEPS = (PARAPHRASES.name, CONFIDENCE.name)
 
 
