@@ -10,6 +10,10 @@ from common.messages import MAX_ROWS
 from common.methods import METHODS
 from common.models import DEFAULT_MODEL
 
+METHODS_HELP = "\n".join(
+    ["\b", "Methods:", *(f"  {name:<33}{row.summary}" for name, row in METHODS.items())]
+)
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
