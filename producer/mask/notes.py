@@ -46,4 +46,6 @@ def packing_notes(
 
 def _biases(packed: Packed) -> str:
     rows = list(zip(packed.names, packed.prompt.groups, packed.bias or (), strict=True))
-    return ", ".join(f"{name} {bias:+.2f} ({len(group)} tokens)" for name, group, bias in rows[1:-1])
+    return ", ".join(
+        f"{name} {bias:+.2f} ({len(group)} tokens)" for name, group, bias in rows[1:-1]
+    )
