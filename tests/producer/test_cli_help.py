@@ -31,6 +31,7 @@ OPTIONS = {
     "verify": "store",
     "score": "store json",
     "report": "store html json common metric seed",
+    "mask": f"{DATA} uuid method {WORDINGS} layout positions png json",
 }
 COMMANDS = list(OPTIONS)
 
