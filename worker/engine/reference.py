@@ -61,12 +61,13 @@ def reference_logits(
     first = prompt.next_position
     positions = [*prompt.positions, *range(first, first + len(generated))]
     visible = VISIBILITIES[method.visibility](prompt.num_segments, num_manual)
+    corrected = method.length_corrected and prompt.num_segments > 1
     mask = torch.full((1, 1, len(groups), len(groups)), torch.finfo(model.dtype).min)
     for q in range(len(groups)):
         for k in range(q + 1):
             if visible[groups[q], groups[k]]:
                 mask[0, 0, q, k] = 0.0
-                if method.length_corrected and groups[q] == tail and 0 < groups[k] < tail:
+                if corrected and groups[q] == tail and 0 < groups[k] < tail:
                     mask[0, 0, q, k] = -math.log(len(prompt.groups[groups[k]]))
     model.set_attn_implementation("eager")
     output = model(
