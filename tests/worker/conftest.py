@@ -8,6 +8,8 @@ import pytest
 
 from common.config import Settings
 from common.ledger import Ledger
+from common.messages import ShardMessage
+from common.models import ModelSource
 from common.store import Location, Run
 from producer.enqueue import Prepared, prepare
 from producer.request import EnqueueRequest
@@ -26,9 +28,15 @@ def settings(tmp_path: Path, broker_url: str) -> Settings:
 
 
 @pytest.fixture
-def process(settings: Settings) -> Process:
+def sent() -> list[tuple[ShardMessage, ModelSource]]:
+    """What the process put on a queue."""
+    return []
+
+
+@pytest.fixture
+def process(settings: Settings, sent: list[tuple[ShardMessage, ModelSource]]) -> Process:
     ledger = Ledger.connect(settings.broker)
-    return Process(settings, ledger)
+    return Process(settings, ledger, lambda *message: sent.append(message))
 
 
 @pytest.fixture
