@@ -67,12 +67,15 @@ VISIBILITIES: dict[Visibility, Callable[[int, int], Table]] = {
 def length_bias(lengths: list[int]) -> np.ndarray[Any, np.dtype[np.float32]]:
     """What the tail adds to its scores with the keys of each group: -log of its length.
 
-    lengths: tokens of every group, prefix and tail included, whose own keys get 0. So every
-    paraphrase counts alike, however many tokens it is made of.
+    lengths: tokens of every group. Taken from the paraphrases' mean log-length: then those of
+    equal length stay as they are, and a long one weighs no more than a short one. Without that
+    constant they would all fall behind the prefix and the tail's own keys, whose bias is 0; a
+    prompt is then as good as not read.
 
-        >>> length_bias([7, 1, 4, 2]).round(2).tolist()
-        [0.0, 0.0, -1.3899999856948853, 0.0]
+        >>> length_bias([7, 2, 8, 2]).round(2).tolist()
+        [0.0, 0.6899999976158142, -0.6899999976158142, 0.0]
     """
     bias = np.zeros(len(lengths), dtype=np.float32)
-    bias[1:-1] = np.log(1 / np.maximum(1, lengths[1:-1]))
+    logs = np.log(np.maximum(1, lengths[1:-1]))
+    bias[1:-1] = logs.mean() - logs
     return bias

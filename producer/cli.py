@@ -6,7 +6,7 @@ import sys
 import click
 
 from common.errors import SelfEnsembleError
-from producer.commands import asking, keeping, results
+from producer.commands import asking, keeping, pictures, results
 from producer.commands.border import EXIT_INTERRUPTED, EXIT_USAGE
 
 
@@ -21,7 +21,7 @@ def cli() -> None:
     """
 
 
-for _command in (*asking.COMMANDS, *keeping.COMMANDS, *results.COMMANDS):
+for _command in (*asking.COMMANDS, *keeping.COMMANDS, *results.COMMANDS, *pictures.COMMANDS):
     cli.add_command(_command)
 
 

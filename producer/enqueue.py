@@ -16,7 +16,7 @@ from common.run import RunKey
 from common.schema import Sample
 from common.store import Location, Run, open_run
 from common.store.follow import follow, make_runs, plan_followers, result_samples
-from common.store.freeze import refuse_other
+from common.store.freeze import refuse_other_than_frozen
 from common.store.missing import messages_for
 from producer.examples import choose_examples
 from producer.planning import Planner
@@ -130,7 +130,7 @@ def _make_way(plans: Sequence[Planned], request: EnqueueRequest, location: Locat
         run = Run(location, RunKey.parse(plan.key))
         if request.overwrite and not _is_step(plan):
             run.delete()
-        refuse_other(run, plan.spec)
+        refuse_other_than_frozen(run, plan.spec)
 
 
 def _is_step(plan: Planned) -> bool:

@@ -10,6 +10,10 @@ from common.messages import MAX_ROWS
 from common.methods import METHODS
 from common.models import DEFAULT_MODEL
 
+METHODS_HELP = "\n".join(
+    ["\b", "Methods:", *(f"  {name:<33}{row.summary}" for name, row in METHODS.items())]
+)
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -165,6 +169,9 @@ confidence_options = _add(
     [*_DATA, _PARAPHRASES, *_WORDINGS, _NUM_SAMPLES, *_drawing(1, 1), _MAX_NEW_TOKENS, *_JOB]
 )
 """What to find the confidences of, and how answers are drawn."""
+
+prompt_options = _add([*_DATA[1:3], *_WORDINGS, *_METHOD[1:]])
+"""What prompts are made of, and how wordings are packed into one."""
 
 
 def store_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -33,7 +33,8 @@ def progress_table(rows: Iterable[tuple[Run, Progress]]) -> Table:
     """One line per run."""
     table = Table()
     for heading in ("run", "state", "expected", "ok", "failed", "missing", "rate", "ETA"):
-        table.add_column(heading, justify="left" if heading in ("run", "state") else "right")
+        words = heading in ("run", "state")
+        table.add_column(heading, justify="left" if words else "right", overflow="fold")
     for run, p in rows:
         rate = f"{p.rate:.1f}/s" if p.rate else "-"
         left = f"{p.seconds_left:.0f} s" if p.missing and p.seconds_left is not None else "-"

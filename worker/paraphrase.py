@@ -8,7 +8,7 @@ paraphrase must be is `worker.paraphrase_check`'s business.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.errors import SampleError
+from common.errors import StopRun
 from common.methods import PARAPHRASES
 from common.prompts import Example
 from common.run import RunSpec
@@ -44,11 +44,11 @@ class Draft:
         return [] if self.error else [i for i, problem in enumerate(self.problems) if problem]
 
     def take(self, i: int, text: str) -> None:
-        """Judge a drawn text for wording i; a bad one is kept until there is a better."""
+        """Judge a drawn text for wording i; a bad one stays, unless there is no text at all."""
         accepted = [w for k, w in enumerate(self.wordings) if w and not self.problems[k]]
         self.draws[i] += 1
-        self.problems[i] = find_problem(text, accepted)
-        self.wordings[i] = text or self.wordings[i]
+        if text or not self.wordings[i]:
+            self.wordings[i], self.problems[i] = text, find_problem(text, accepted)
 
     def row(self, row: int, spec: RunSpec) -> Answer:
         if self.error:
@@ -83,14 +83,14 @@ def _draw(
     engine: Engine, spec: RunSpec, drafts: Sequence[Draft], i: int, number: int, counts: Counts
 ) -> dict[str, str]:
     """A text for wording i of each draft, by uuid; a draft that fails notes its error."""
+    if not drafts:
+        return {}
     questions = [
         Question(d.sample.paraphrases[:1], seed=f"{d.sample.uuid}/{i}/{number}") for d in drafts
     ]
-    request = paraphrase_request(spec, i)
+    outcomes = answer_bisected(engine, questions, paraphrase_request(spec, i), counts)
     texts = {}
-    for draft, outcome in zip(
-        drafts, answer_bisected(engine, questions, request, counts) if drafts else [], strict=True
-    ):
+    for draft, outcome in zip(drafts, outcomes, strict=True):
         found = outcome if isinstance(outcome, Exception) else outcome[PARAPHRASES.name]
         if isinstance(found, Exception):
             draft.error = found
@@ -102,7 +102,10 @@ def _draw(
 def paraphrase_request(spec: RunSpec, i: int) -> Request:
     """What to ask of the engine for wording i."""
     if spec.sampling is None or not spec.exemplars:
-        raise SampleError("a run of paraphrases needs sampling and exemplars")
+        raise StopRun(
+            f"the run's spec has no {'exemplars' if spec.sampling else 'sampling'}, so no "
+            "paraphrases can be drawn; enqueue with --overwrite"
+        )
     return Request(
         methods=(PARAPHRASES,),
         num_wordings=1,

@@ -38,9 +38,9 @@ class Loaded:
 
 def load_model(source: ModelSource, dtype: str, device: str) -> Loaded:
     """Load a model; raises StopRun where it cannot be had."""
-    location = _local_folder(source) or source.location
+    tokenizer = load_tokenizer(source)
+    location = _location(source)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(location)
         model: Any = AutoModelForCausalLM.from_pretrained(
             location, dtype=getattr(torch, dtype), use_safetensors=True
         )
@@ -50,17 +50,26 @@ def load_model(source: ModelSource, dtype: str, device: str) -> Loaded:
     return Loaded(model.to(device), tokenizer, identity)
 
 
-def _local_folder(source: ModelSource) -> str | None:
+def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
+    """Load a model's tokenizer alone; raises StopRun where it cannot be had."""
+    location = _location(source)
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(location)
+    except (OSError, ValueError) as error:
+        raise StopRun(_cannot_be_had(source, location, error)) from error
+    return tokenizer
+
+
+def _location(source: ModelSource) -> str:
+    """The hub id, or the folder here that holds the model."""
     if source.kind == "gguf_package":
         return str(unpacked_gguf(source))
-    if source.kind == "directory":
-        if not (Path(source.location) / "config.json").is_file():
-            raise StopRun(
-                f"model directory {source.location} on this worker holds no config.json; give "
-                "the folder that save_pretrained wrote, under a path that every worker sees"
-            )
-        return source.location
-    return None
+    if source.kind == "directory" and not (Path(source.location) / "config.json").is_file():
+        raise StopRun(
+            f"model directory {source.location} on this worker holds no config.json; give "
+            "the folder that save_pretrained wrote, under a path that every worker sees"
+        )
+    return source.location
 
 
 def _cannot_be_had(source: ModelSource, location: str, error: Exception) -> str:

@@ -20,6 +20,8 @@ from common.store.freeze import freeze
 from common.store.location import Location
 from common.store.runs import Run
 
+_STEPS = (PARAPHRASES.name, CONFIDENCE.name)
+
 
 def plan_followers(run: Run, followers: Sequence[Planned]) -> None:
     """Note what is to be made of the run's result."""
@@ -64,7 +66,7 @@ def follow(run: Run) -> list[Run]:
 
     Raises UsageError where one of them exists with another fingerprint.
     """
-    if run.spec.method not in (PARAPHRASES.name, CONFIDENCE.name):
+    if run.spec.method not in _STEPS:
         return []
     followers = planned_followers(run)
     if not followers or not run.location.exists(run.feather):
@@ -72,6 +74,17 @@ def follow(run: Run) -> list[Run]:
     provenance = {**run.record.provenance, "follows": f"{run.key}@{run.record.fingerprint}"}
     samples = result_samples(run)
     return make_runs(run.location, followers, samples, provenance, (), lambda: str(run.key))
+
+
+def awaited_runs(runs: Sequence[Run]) -> dict[str, str]:
+    """Runs that are planned and not made yet: their keys, and the key of what each waits for."""
+    found: dict[str, str] = {}
+    for run in runs:
+        for plan in planned_followers(run) if run.spec.method in _STEPS else []:
+            found.update({later.key: str(run.key) for later in plan.all()})
+            found.update({later.key: plan.key for later in plan.followers})
+    made = {str(run.key) for run in runs}
+    return {key: after for key, after in found.items() if key not in made}
 
 
 def result_samples(run: Run) -> Iterator[Sample]:

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
-from typing import Any, NoReturn
+from typing import Any
 
 from common.errors import UsageError
 from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
@@ -35,12 +35,12 @@ def freeze(
         _write(planned, writers, samples, where)
         runs = [Run(location, RunKey.parse(plan.key)) for plan in planned]
         specs = [_complete(p.spec, w) for p, w in zip(planned, writers, strict=True)]
-        fresh = [
-            plan.key in overwrite or not is_same(run, spec)
-            for plan, run, spec in zip(planned, runs, specs, strict=True)
-        ]
-        for run, spec, writer, new in zip(runs, specs, writers, fresh, strict=True):
-            if new:
+        for plan, run, spec in zip(planned, runs, specs, strict=True):
+            if plan.key not in overwrite:
+                refuse_other(run, spec)
+        for plan, run, spec, writer in zip(planned, runs, specs, writers, strict=True):
+            # Asked anew: of two workers that follow the same run one may have made it by now.
+            if plan.key in overwrite or not run.exists():
                 run.delete()
                 run.create(spec, writer.path, provenance)
     return [Run(location, run.key) for run in runs]
@@ -106,24 +106,17 @@ def _refuse_unknown(method: Method, sample: Sample) -> None:
         raise UsageError(f"{method.name} needs the result of a {CONFIDENCE.name} run")
 
 
-def is_same(run: Run, spec: RunSpec) -> bool:
-    """Whether the run exists with this very spec; raises UsageError if with another."""
-    if not run.exists():
-        return False
-    if run.spec.fingerprint != spec.fingerprint:
-        _refuse(run, spec)
-    return True
+def refuse_other_than_frozen(run: Run, spec: RunSpec) -> None:
+    """The same for a spec whose samples are not frozen yet, as far as it can tell."""
+    if run.exists():
+        known = run.spec.model_dump(include={"dataset_sha256", "num_samples"})
+        refuse_other(run, spec.model_copy(update=known))
 
 
 def refuse_other(run: Run, spec: RunSpec) -> None:
-    """Refuse a run that exists with another spec, as far as one not frozen yet can tell."""
-    if run.exists():
-        frozen = {"dataset_sha256", "num_samples"}
-        known = run.spec.model_dump(include=frozen)
-        is_same(run, spec.model_copy(update=known))
-
-
-def _refuse(run: Run, spec: RunSpec) -> NoReturn:
+    """Raise UsageError if the run exists with another spec."""
+    if not run.exists() or run.spec.fingerprint == spec.fingerprint:
+        return
     listed = "; ".join(
         f"{name} is {_short(old)} there and {_short(new)} here"
         for name, (old, new) in run.spec.differences(spec).items()

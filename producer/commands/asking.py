@@ -6,6 +6,7 @@ import click
 
 from producer.commands.border import console, exit_past, settings_of
 from producer.options import (
+    METHODS_HELP,
     confidence_options,
     paraphrase_options,
     request_options,
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from producer.request import EnqueueRequest
 
 
-@click.command()
+@click.command(epilog=METHODS_HELP)
 @request_options
 @store_option
 @waiting_options
@@ -36,7 +37,7 @@ def enqueue(**options: Any) -> None:
     _ask(**options)
 
 
-@click.command()
+@click.command(epilog=METHODS_HELP)
 @request_options
 @store_option
 def run(store: str | None, failure_limit: float, **options: Any) -> None:

@@ -13,21 +13,27 @@ from producer.options import store_option
 @store_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for scripts.")
 def runs(store: str | None, as_json: bool) -> None:
-    """List every run in the store.
+    """List every run in the store, and those that will follow by themselves.
 
     \b
     Example:
         producer runs --store /data/ensembles
     """
     from common.store import Location, list_runs, read_progress
+    from common.store.follow import awaited_runs
     from producer.summary import progress_document, progress_table
 
     location = Location.open(settings_of(store).store)
     found = [(run, read_progress(run)) for run in list_runs(location)]
+    awaited = awaited_runs([run for run, _ in found])
     if as_json:
-        click.echo(json.dumps([progress_document(run, progress) for run, progress in found]))
+        documents = [progress_document(run, progress) for run, progress in found]
+        later = [{"run": key, "state": "follows", "after": on} for key, on in awaited.items()]
+        click.echo(json.dumps([*documents, *later]))
     elif found:
         console().print(progress_table(found))
+        for key, on in awaited.items():
+            click.echo(f"{key} follows when {on} is merged")
     else:
         click.echo(f"no runs in {location.uri}")
 

@@ -102,8 +102,13 @@ def _on_pairs(runs: Sequence[Loaded], names: Names) -> Iterator[str]:
 
 
 def _on_sources(sources: WordingSources, names: Names) -> Iterator[str]:
-    for key, same in sources.same_as.items():
-        yield f"{names[key]} keeps the single answers of {names[same]}, which are analysed once."
+    for same in dict.fromkeys(sources.same_as.values()):
+        keepers = [names[key] for key, of in sources.same_as.items() if of == same]
+        keep = "keeps" if len(keepers) == 1 else "keep"
+        yield (
+            f"{', '.join(keepers)} {keep} the single answers of {names[same]}, which are "
+            "analysed once."
+        )
     for key, kept in sources.incomplete.items():
         yield f"{names[key]} keeps single answers of {kept} questions only: not analysed."
     for key in sources.lone:

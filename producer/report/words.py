@@ -9,6 +9,9 @@ from producer.report.statistics import ALPHA
 MAX_FAILURES = 5
 """Failed questions named for each run; the rest is counted."""
 
+MAX_PAIRS = 6
+"""Pairs that do not differ are named up to here, and counted beyond."""
+
 
 def verdicts(comparisons: Sequence[Comparison], names: Mapping[str, str]) -> Iterator[str]:
     """For each pair that differs significantly, and for the others together. names: of runs."""
@@ -22,7 +25,9 @@ def verdicts(comparisons: Sequence[Comparison], names: Mapping[str, str]) -> Ite
             )
     undecided = [c for c in comparisons if c.p_adjusted > ALPHA]
     if undecided:
-        pairs = "; ".join(f"{names[c.run]} and {names[c.other]}" for c in undecided)
+        pairs = "; ".join(f"{names[c.run]} and {names[c.other]}" for c in undecided[:MAX_PAIRS])
+        if len(undecided) > MAX_PAIRS:
+            pairs = f"{len(undecided)} pairs, in the table above"
         family = f"{len(comparisons)} comparison{'s' * (len(comparisons) > 1)}"
         yield (
             f"Not significant at 5 % after Holm over {family}: {pairs}. That does not show that "

@@ -12,7 +12,7 @@ import pytest
 
 from producer.cli import cli
 
-COMMANDS = ["enqueue", "run", "runs", "status", "merge", "verify", "score", "report"]
+COMMANDS = ["enqueue", "run", "runs", "status", "merge", "verify", "score", "report", "mask"]
 OPTIONS = {
     "enqueue": "dataset data few-shot num-few-shot model method num-paraphrases num-manual "
     "num-auto layout positions max-new-tokens max-samples shard-size dtype store broker "
@@ -25,6 +25,8 @@ OPTIONS = {
     "verify": "store",
     "score": "store json",
     "report": "store html json common metric seed",
+    "mask": "dataset data uuid few-shot num-few-shot model method num-paraphrases num-manual "
+    "num-auto layout positions png json",
 }
 
 

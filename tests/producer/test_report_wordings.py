@@ -58,8 +58,8 @@ def test_the_same_single_answers_in_several_runs_are_analysed_once(store):
     runs = [with_singles(store, name, BY_HAND) for name in ("avg-3", "max-3")]
     document = build_document([*runs, per_wording(store, BY_HAND)])
     assert [report.run for report in document.wordings] == ["quiz/owner--model/per_prompt-3"]
-    said = [note for note in document.notes if "keeps the single answers of" in note]
-    assert [note.split()[0] for note in said] == ["avg-3", "max-3"]
+    said = [note for note in document.notes if "the single answers of" in note]
+    assert [note.partition(" keep ")[0] for note in said] == ["avg-3, max-3"]
 
 
 def test_other_single_answers_are_analysed_apart(store):

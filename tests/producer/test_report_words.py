@@ -124,7 +124,7 @@ def test_how_many_manual_wordings_are_drawn_is_said(document):
 
 def test_the_length_correction_is_said(document):
     (picture,) = mask_pictures([run_of(document, "flex_attention_length_corrected", "x")])
-    assert "lowered by the log of its length" in picture.caption
+    assert "weighs wordings alike" in picture.caption
     assert picture.title.endswith("length-corrected")
 
 

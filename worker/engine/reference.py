@@ -61,14 +61,14 @@ def reference_logits(
     first = prompt.next_position
     positions = [*prompt.positions, *range(first, first + len(generated))]
     visible = VISIBILITIES[method.visibility](prompt.num_segments, num_manual)
-    corrected = method.length_corrected and prompt.num_segments > 1
+    mean_log = math.fsum(math.log(len(g)) for g in prompt.groups[1:-1]) / prompt.num_segments
     mask = torch.full((1, 1, len(groups), len(groups)), torch.finfo(model.dtype).min)
     for q in range(len(groups)):
         for k in range(q + 1):
             if visible[groups[q], groups[k]]:
                 mask[0, 0, q, k] = 0.0
-                if corrected and groups[q] == tail and 0 < groups[k] < tail:
-                    mask[0, 0, q, k] = -math.log(len(prompt.groups[groups[k]]))
+                if method.length_corrected and groups[q] == tail and 0 < groups[k] < tail:
+                    mask[0, 0, q, k] = mean_log - math.log(len(prompt.groups[groups[k]]))
     model.set_attn_implementation("eager")
     output = model(
         input_ids=torch.tensor([[*prompt.tokens, *generated]]),

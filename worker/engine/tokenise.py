@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from common.layout import Pieces, TokenIds
 from common.prompts import Example, Template
@@ -43,6 +44,20 @@ class PromptTokenizer:
         """The decoded text, special tokens left out."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
 
+    def literal(self, token: int) -> str:
+        """One token as text that hides nothing, for people: `<|im_start|>`, ` who`, `\\xe6`.
+
+        Special tokens by name, the leading space always, bytes that are no whole character as
+        escapes.
+        """
+        entry = str(self._tokenizer.convert_ids_to_tokens(token))
+        if token in self._tokenizer.added_tokens_decoder:
+            return entry
+        text = str(self._tokenizer.decode([token], clean_up_tokenization_spaces=False))
+        if "\ufffd" in text:
+            return _bytes_of(entry).decode(errors="backslashreplace")
+        return f" {text}" if entry.startswith("▁") and text[:1] != " " else text
+
     def stops(self, vocabulary: int, eos_ids: Sequence[int]) -> Tensor:
         """For each id whether it ends an answer: it holds a newline, or is an EOS; int [V]."""
         stops = torch.zeros(vocabulary, dtype=torch.long)
@@ -52,6 +67,16 @@ class PromptTokenizer:
                 stops[i] = NEWLINE
         stops[list(eos_ids)] = EOS
         return stops
+
+
+def _bytes_of(entry: str) -> bytes:
+    """The bytes of an entry of a byte-level vocabulary; of any other, its own.
+
+    >>> _bytes_of("Ġæ"), _bytes_of("<0xE6>")
+    (b' \\xe6', b'<0xE6>')
+    """
+    of = {sign: byte for byte, sign in bytes_to_unicode().items()}
+    return bytes(of[sign] for sign in entry) if of.keys() >= set(entry) else entry.encode()
 
 
 def common_prefix(a: TokenIds, b: TokenIds) -> TokenIds:

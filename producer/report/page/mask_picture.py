@@ -119,7 +119,7 @@ def _mask_of(run: RunReport) -> _Mask:
         num_manual, said = _manual_of(run)
     caption = f"{_PACKED.get(run.layout or '', '')} {_POSITIONS.get(run.positions or '', '')}"
     if method.length_corrected:
-        said += " The answer's scores with a wording are lowered by the log of its length."
+        said += " The answer weighs wordings alike, however long they are."
     parts = [method.visibility.replace("_", " "), run.layout, run.positions]
     parts += ["length-corrected"] if method.length_corrected else []
     title = ", ".join(part for part in parts if part)

@@ -1,0 +1,36 @@
+"""What `producer mask` does: draw one picture, to a file or to the terminal."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from common.errors import UsageError
+from producer.mask.compose import compose
+from producer.mask.document import mask_document
+from producer.mask.png import check_png, write_png
+from producer.mask.terminal import print_mask
+from producer.request import EnqueueRequest
+
+
+def draw_mask(
+    request: EnqueueRequest, uuid: str | None, png: Path | None, as_json: bool, console: Console
+) -> None:
+    """Draw the mask; whatever can be refused is refused before a tokenizer is loaded."""
+    if png is not None:
+        check_png(png)
+    elif not as_json and not console.encoding.lower().startswith("utf"):
+        raise UsageError(
+            f"this terminal takes {console.encoding} and the picture is made of block "
+            "characters; set PYTHONIOENCODING=utf-8, or give --png or --json"
+        )
+    picture = compose(request, uuid)
+    if png is not None:
+        write_png(picture, png)
+    if as_json:
+        console.file.write(json.dumps(mask_document(picture)) + "\n")
+    elif png is not None:
+        for line in (f"{png}:", *picture.headings(), *(f"note: {n}" for n in picture.notes)):
+            console.file.write(line + "\n")
+    else:
+        print_mask(picture, console)
