@@ -1,4 +1,4 @@
-"""Length correction: a wording weighs as one token of the prompt, however long it is."""
+"""Length correction: every wording weighs alike, as much as one of their mean log-length."""
 
 import math
 
@@ -24,14 +24,24 @@ def stream_of(pieces, layout, positions, name=CORRECTED.name):
     return stream
 
 
+def lengths_of(pieces, layout):
+    """Tokens of what the tail reads of each wording: a prompt's last token is the tail itself."""
+    if layout == "shared":
+        return [len(segment) for segment in pieces.segments]
+    *before, last = pieces.prompts
+    return [*map(len, before), len(last) - 1]
+
+
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
-def test_the_keys_of_a_wording_weigh_one_together_and_all_others_one_each(bos, layout, positions):
+def test_every_wording_weighs_the_geometric_mean_of_their_lengths(bos, layout, positions):
+    """And every other key one: wordings of 4, 11 and 1 tokens weigh 44^(1/3) each."""
     pieces = make_pieces((4, 11, 1), bos)
+    lengths = lengths_of(pieces, layout)
     views = stream_of(pieces, layout, positions).views
     weight = sum(len(view.segment.tokens) * math.exp(view.bias) for view in views)
     others = {"concat": bos, "shared": bos + len(pieces.prefix) + len(pieces.cue) - 1}[layout]
-    assert weight == pytest.approx(3 + others, abs=1e-5)
-    assert len({round(view.bias, 5) for view in views}) > 2
+    assert weight == pytest.approx(3 * math.prod(lengths) ** (1 / 3) + others, abs=1e-4)
+    assert len({round(view.bias, 5) for view in views}) >= 3
 
 
 def test_without_correction_every_key_weighs_one():
@@ -40,12 +50,13 @@ def test_without_correction_every_key_weighs_one():
     assert {view.bias for view in views} == {0.0}
 
 
-def test_wordings_of_one_token_are_corrected_by_nothing(bos):
-    """-log(1) is 0, and so there is not even a bias to compute with."""
-    pieces = make_pieces((1, 1, 1), bos)
-    plain = stream_of(pieces, "shared", "aligned", "flex_attention")
-    assert stream_of(pieces, "shared", "aligned") == plain
-    assert not any(view.segment.biases for view in plain.views)
+@pytest.mark.parametrize("positions", ["sequential", "aligned"])
+@pytest.mark.parametrize("length", [1, 9])
+def test_wordings_of_equal_length_are_corrected_by_nothing(bos, positions, length):
+    """In the shared layout; a concatenated prompt's last wording is one token shorter."""
+    pieces = make_pieces((length,) * 3, bos)
+    views = stream_of(pieces, "shared", positions).views
+    assert [view.bias for view in views] == pytest.approx([0.0] * len(views), abs=1e-6)
 
 
 def test_one_wording_is_not_corrected(bos):
@@ -76,14 +87,19 @@ def biased_logits(model, prompt, bias_of):
 
 
 @pytest.mark.parametrize("positions", ["sequential", "aligned"])
-def test_of_equally_long_wordings_the_rest_of_the_prompt_gains_what_they_lose(bos, positions):
-    """A softmax knows differences only: wordings by -log 9 is prefix and tail by +log 9."""
+def test_a_wording_is_corrected_by_minus_the_log_of_its_length_before_all_others(bos, positions):
+    """A softmax knows differences only: wordings by -log(length), the rest by the mean of that."""
     model = make_model(make_config("llama"))
-    prompt = pack_fused(make_pieces((9, 9, 9), bos), "shared", positions)
+    lengths = (5, 17, 2)
+    prompt = pack_fused(make_pieces(lengths, bos), "shared", positions)
+    minus_logs = [-math.log(length) for length in lengths]
+    of_rest = sum(minus_logs) / 3
+    bias = [of_rest, *minus_logs, of_rest]
     corrected = reference_logits(model, prompt, [], CORRECTED)
-    raised = biased_logits(model, prompt, lambda g: math.log(9) if g in (0, 4) else 0.0)
-    plain = biased_logits(model, prompt, lambda g: 0.0)
-    torch.testing.assert_close(corrected, raised, atol=1e-4, rtol=0)
+    plain = biased_logits(model, prompt, lambda group: 0.0)
+    torch.testing.assert_close(
+        corrected, biased_logits(model, prompt, bias.__getitem__), atol=1e-4, rtol=0
+    )
     assert (corrected - plain).abs().max() > 0.01
 
 
@@ -125,7 +141,7 @@ def values(model, tokens):
 def test_where_all_scores_are_equal_each_wording_is_read_as_its_mean(
     attended, tokenizers, bos, layout, positions
 ):
-    """By hand: every other token's values, and one mean for each wording, all weighing one."""
+    """By hand: a wording's mean weighs the geometric mean of the lengths, other tokens one."""
     model, read, request = attended(bos, layout, positions)
     pieces = PromptTokenizer(tokenizers[bos]).pieces(WORDINGS, request.template, request.few_shot)
     *before, last = pieces.prompts
@@ -135,5 +151,8 @@ def test_where_all_scores_are_equal_each_wording_is_read_as_its_mean(
     assert pieces.bos == ((BOS,) if bos else ())
     assert len({len(wording) for wording in wordings}) == 3
     means = torch.stack([values(model, wording).mean(dim=0) for wording in wordings])
-    wanted = torch.cat((values(model, others), means)).mean(dim=0)
+    weight = math.prod(len(wording) for wording in wordings) ** (1 / 3)
+    wanted = (values(model, others).sum(dim=0) + weight * means.sum(dim=0)) / (
+        len(others) + 3 * weight
+    )
     torch.testing.assert_close(read, wanted, atol=1e-5, rtol=1e-4)
