@@ -126,7 +126,12 @@ def watch_fed_tokens(model: PreTrainedModel) -> list[int]:
 
 
 def known(sample: Any) -> Question:
-    """A question of which everything is known: two manual wordings, the second one the surest."""
+    """A question of which everything is known: two manual wordings, the second one the surest.
+
+    A Question is taken as it is.
+    """
+    if isinstance(sample, Question):
+        return sample
     wordings = Question.of(sample).wordings
     return Question(wordings, 2, tuple(0.25 + 0.5 * (i == 1) for i in range(len(wordings))), "id")
 

@@ -5,6 +5,7 @@ hands each method its answers.
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from common.layout import Pieces
 from worker.engine.attention import Kernel, install_attention
 from worker.engine.cohort import Cohort, similar_streams
-from worker.engine.decode import Batch, Generated, Results, decode, fusion_groups
+from worker.engine.decode import Batch, Ensemble, Generated, Results, decode, fusion_groups
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.packing import cut_where_full
 from worker.engine.plan import Cutter, Stream, distinct_segments
@@ -29,6 +30,10 @@ from worker.engine.sample import (
     without_too_long,
 )
 from worker.engine.tokenise import PromptTokenizer, common_prefix
+
+_LOGIT_COPIES = 6
+"""How many times the float32 logits of a step are held at once: as they are, as log-
+probabilities, and in double precision while something is drawn from them."""
 
 _KEPT_PREFIXES = 8
 """Writing paraphrases takes turns between prefixes, one for each wording."""
@@ -121,58 +126,75 @@ class Engine:
     def _batches(
         self, plans: Sequence[SamplePlan], request: Request
     ) -> Iterator[list[SamplePlan]]:
-        """Neighbouring samples whose keys and values fit the cache together."""
-        keys = self._nothing.keys
-        slot_bytes = 2 * keys.shape[0] * keys.shape[1] * keys.shape[3] * keys.element_size()
-        budget = max(1, self.cache_bytes // slot_bytes)
+        """Neighbouring samples that are decoded together."""
         yield from cut_where_full(
-            plans,
-            lambda p: sum(self._own_keys(s) + request.max_new_tokens for s in p.streams),
-            budget,
+            plans, lambda plan: self._decode_bytes(plan.streams, request), self.cache_bytes
         )
 
-    def _own_keys(self, stream: Stream) -> int:
-        views = (view for view in stream.views if view.segment not in self._resident.done.slots)
-        return sum(len(view.segment.tokens) for view in views)
+    def _decode_bytes(self, streams: Sequence[Stream], request: Request) -> int:
+        """Memory that decoding takes: keys and values of the streams' own, and their logits."""
+        keys, resident = self._nothing.keys, self._resident.done
+        slot = 2 * keys.shape[0] * keys.shape[1] * keys.shape[3] * keys.element_size()
+        views = (view for s in streams for view in s.views if view.segment not in resident.slots)
+        own = sum(len(view.segment.tokens) for view in views)
+        logits = _LOGIT_COPIES * 4 * self.model.config.vocab_size
+        return int(slot * own + (slot * request.max_new_tokens + logits) * len(streams))
 
     def _answer_batch(
         self, plans: Sequence[SamplePlan], request: Request, counts: Counts
     ) -> list[Answers]:
-        cohorts, streams = self._prefill(plans, request, counts)
-        started = time.perf_counter()
-        row_of: dict[Stream, list[int]] = {}
-        for row, stream in enumerate(streams):
-            row_of.setdefault(stream, []).append(row)
+        done = self._prefill(plans, counts)
         ensembles = [ensemble for plan in plans for ensemble in plan.ensembles]
-        if not ensembles:
-            return [dict(plan.errors) for plan in plans]
-        device = self.model.device
-        batch = Batch(cohorts, streams, fusion_groups(ensembles, row_of, device))
-        results = Results(len(ensembles), request.max_new_tokens, device)
-        counts.decode_tokens += decode(self.model, batch, results, self._stops)
-        generated = iter(results.generated())
-        answers = [hand_out(plan, generated) for plan in plans]
-        counts.decode_seconds += time.perf_counter() - started
-        return answers
+        # In parts where one sample alone is too large, as with many draws of many wordings.
+        parts = cut_where_full(
+            ensembles, lambda e: self._decode_bytes(e.streams, request), self.cache_bytes
+        )
+        generated = (g for part in parts for g in self._decode(part, done, request, counts))
+        return [hand_out(plan, generated) for plan in plans]
 
     def _prefill(
-        self, plans: Sequence[SamplePlan], request: Request, counts: Counts
-    ) -> tuple[list[Cohort], list[Stream]]:
-        """Prefill in packs; returns the cohorts and the streams in the cohorts' row order."""
+        self, plans: Sequence[SamplePlan], counts: Counts
+    ) -> list[tuple[Prefilled, list[Stream]]]:
+        """Prefill in packs; returns what was computed, each with the streams that read it."""
         resident = self._resident.done
         started = time.perf_counter()
-        cohorts: list[Cohort] = []
-        rows: list[Stream] = []
+        found = []
         for pack in cut_where_full(plans, lambda p: _new_tokens([p], resident), self.pack_tokens):
             streams = [stream for plan in pack for stream in plan.streams]
             done = prefill(self.model, self.kernel, distinct_segments(streams), resident)
             counts.prefill_tokens += done.num_slots - resident.num_slots
+            found.append((done, streams))
+        counts.prefill_seconds += time.perf_counter() - started
+        return found
+
+    def _decode(
+        self,
+        ensembles: Sequence[Ensemble],
+        prefilled: Sequence[tuple[Prefilled, list[Stream]]],
+        request: Request,
+        counts: Counts,
+    ) -> list[Generated]:
+        """What each ensemble generates, side by side; streams of one shape share a cohort."""
+        started = time.perf_counter()
+        resident, max_new_tokens = self._resident.done, request.max_new_tokens
+        wanted = Counter(stream for ensemble in ensembles for stream in ensemble.streams)
+        cohorts: list[Cohort] = []
+        row_of: dict[Stream, list[int]] = {}
+        rows: list[Stream] = []
+        for done, known in prefilled:
+            streams = [s for s in dict.fromkeys(known) for _ in range(wanted.pop(s, 0))]
             for members in similar_streams(streams, done, resident):
                 same = [streams[i] for i in members]
-                cohorts.append(Cohort(self.model, same, done, resident, request.max_new_tokens))
+                cohorts.append(Cohort(self.model, same, done, resident, max_new_tokens))
                 rows += same
-        counts.prefill_seconds += time.perf_counter() - started
-        return cohorts, rows
+        for row, stream in enumerate(rows):
+            row_of.setdefault(stream, []).append(row)
+        device = self.model.device
+        batch = Batch(cohorts, rows, fusion_groups(ensembles, row_of, device))
+        results = Results(len(ensembles), max_new_tokens, device)
+        counts.decode_tokens += decode(self.model, batch, results, self._stops)
+        counts.decode_seconds += time.perf_counter() - started
+        return results.generated()
 
 
 def _new_tokens(plans: Sequence[SamplePlan], resident: Prefilled) -> int:

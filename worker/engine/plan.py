@@ -9,6 +9,7 @@ Such a segment is computed at position 0 and *viewed* with a shift. One that see
 a distance from it, so moving would not be exact; it is computed where it stands.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -95,15 +96,29 @@ class Cutter:
 
     def _view(self, tokens: TokenIds, start: int, sees: Sequence[View]) -> View:
         shifts = {view.shift for view in sees}
-        biases = tuple(view.bias for view in sees) if any(view.bias for view in sees) else ()
         if self.movable and not sees:
             return View(Segment(tokens, 0), start)
         if len(shifts) == 1:
             (shift,) = shifts
-            seen = tuple(view.segment for view in sees)
-            return View(Segment(tokens, start - shift, seen, biases), shift)
-        seen = tuple(unshifted(view).segment for view in sees)
-        return View(Segment(tokens, start, seen, biases), 0)
+            return View(Segment(tokens, start - shift, *_seen_once(sees)), shift)
+        return View(Segment(tokens, start, *_seen_once([unshifted(view) for view in sees])), 0)
+
+
+def _seen_once(views: Sequence[View]) -> tuple[tuple[Segment, ...], tuple[float, ...]]:
+    """The segments of views and their biases; () for biases that are all 0.
+
+    Equal wordings at equal positions are one segment. Seen n times it counts n times, which is
+    log(n) added to its scores.
+
+        >>> twice = View(Segment((4, 5), 0), 0)
+        >>> _seen_once([twice, twice]) == ((twice.segment,), (math.log(2),))
+        True
+    """
+    copies: dict[Segment, float] = {}
+    for view in views:
+        copies[view.segment] = copies.get(view.segment, 0.0) + math.exp(view.bias)
+    biases = tuple(math.log(number) for number in copies.values())
+    return tuple(copies), biases if any(biases) else ()
 
 
 def unshifted(view: View) -> View:
