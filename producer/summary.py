@@ -126,16 +126,17 @@ def steps_lines(runs: Sequence[Run]) -> list[str]:
     lines = []
     for run in runs:
         if run.method == PARAPHRASES:
-            problems = pa.chunked_array(run.read_result(["problems"])["problems"].chunks)
-            written = run.spec.num_paraphrases - 1
-            bad = sum(p is not None for row in problems.to_pylist() for p in row or ())
+            problems = run.read_result(["problems"])["problems"].to_pylist()
+            written = sum(len(row) - 1 for row in problems if row is not None)
+            bad = sum(p is not None for row in problems for p in row or ())
             lines.append(
-                f"{run.key}: {len(problems)} questions, {written * len(problems)} wordings "
+                f"{run.key}: {len(problems)} questions, {written} wordings "
                 f"written, {bad} of them not good after all draws (column `problems`)"
             )
         elif run.method == CONFIDENCE:
             mean = pc.mean(run.read_result(["confidence"])["confidence"]).as_py()
-            lines.append(f"{run.key}: mean confidence {mean or 0:.2f}")
+            said = "no confidence was found" if mean is None else f"mean confidence {mean:.2f}"
+            lines.append(f"{run.key}: {said}")
     return lines
 
 
