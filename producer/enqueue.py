@@ -61,8 +61,9 @@ def prepare(request: EnqueueRequest, location: Location) -> Prepared:
         roots = Planner(request, location, model, examples, False, by).roots()
         runs = _made_after(upstream, roots, request, location)
     else:
-        reading = Reading(request.source, request.selection, request.max_samples)
-        writes = request.step != PARAPHRASES.name and _has_no_wordings(request)
+        alone = request.step == PARAPHRASES.name
+        reading = Reading(request.source, request.selection, request.max_samples, alone)
+        writes = not alone and _has_no_wordings(request)
         if writes:
             _refuse_manual(request)
         roots = Planner(request, location, model, examples, writes).roots()

@@ -57,6 +57,11 @@ class EnqueueRequest:
                 "--num-paraphrases 1 is the question alone, so there is nothing to write; ask "
                 "for 2 or more"
             )
+        if self.step == PARAPHRASES.name and self.selection is not None:
+            raise UsageError(
+                f"--dataset {self.dataset} has manual and automatic wordings of its own; "
+                "paraphrases are written for questions"
+            )
         kinds = (self.num_manual, self.num_auto)
         if self.selection is None and kinds != (None, None):
             raise UsageError(

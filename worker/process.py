@@ -16,6 +16,7 @@ from common.errors import RetryShard, StopRun, UsageError
 from common.ledger import Ledger
 from common.messages import ShardMessage
 from common.models import ModelSource, find_model
+from common.planned import Planned
 from common.schema import Answer
 from common.store import Location, PartInfo, Run, merge_run, missing_rows
 from common.store.follow import follow, planned_followers
@@ -124,13 +125,14 @@ class Process:
 
     def _follow(self, run: Run) -> None:
         """Make the runs planned after this one, and send their shards."""
+        followers: list[Planned] = []
         try:
+            followers = planned_followers(run)
             made = follow(run)
         except UsageError as error:
             logger.error("what follows %s cannot be made: %s", run.key, error)
-            reason = str(error)
-            for plan in planned_followers(run):
-                self._hint(partial(self.ledger.halt, plan.key, reason), None)
+            for plan in followers:
+                self._hint(partial(self.ledger.halt, plan.key, str(error)), None)
             return
         for new in made:
             logger.info("run %s follows %s", new.key, run.key)

@@ -15,16 +15,25 @@ from producer.sources.source import Source, to_sample
 class Reading:
     """One pass over a source's first questions.
 
-    Iterating gives samples with the wordings chosen, or all; at the end it raises UsageError
-    where two have the same uuid. `where` tells meanwhile which row the sample comes from,
-    `notes` afterwards what was skipped and where there was less than was asked for.
+    Iterating gives samples with the wordings chosen, or all, or the question `alone`; at the end
+    it raises UsageError where two have the same uuid. `where` tells meanwhile which row the
+    sample comes from, `notes` afterwards what was skipped or left out, and where there was less
+    than was asked for.
     """
 
-    def __init__(self, source: Source, selection: Selection | None, limit: int | None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        selection: Selection | None,
+        limit: int | None,
+        alone: bool = False,
+    ) -> None:
         self.where = ""
         self._source = source
         self._selection = selection
         self._limit = limit
+        self._alone = alone
+        self._left_out = 0
         self._read = 0
         self._short = 0
         self._skipped: Counter[str] = Counter()
@@ -38,7 +47,7 @@ class Reading:
             self._read += 1
             if self._selection is not None:
                 self._check(sample, self._selection)
-            yield sample
+            yield self._only_question(sample) if self._alone else sample
         if not self._read:
             why = "; ".join(self.notes) or "it is empty"
             raise UsageError(f"--dataset {self._source.name} has no questions: {why}")
@@ -56,6 +65,11 @@ class Reading:
                 f"--num-manual {self._selection.num_manual} and --num-auto "
                 f"{self._selection.num_auto} ask for; their rows hold what there is"
             )
+        if self._left_out:
+            notes.append(
+                f"{self._left_out} of {self._read} questions have wordings of their own, which "
+                "are left out: new ones are written"
+            )
         return tuple(notes)
 
     def _questions(self, skipped: Counter[str]) -> Iterator[Question]:
@@ -70,6 +84,10 @@ class Reading:
             yield question
             if number == self._limit:
                 return
+
+    def _only_question(self, sample: Sample) -> Sample:
+        self._left_out += len(sample.paraphrases) > 1
+        return replace(sample, paraphrases=sample.paraphrases[:1])
 
     def _check(self, sample: Sample, asked: Selection) -> None:
         if not sample.paraphrases:

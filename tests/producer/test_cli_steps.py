@@ -142,14 +142,6 @@ def test_paraphrase_and_confidence_send_their_own_step(typed, server):
     assert sent(server) == {"paraphrases-3"}
 
 
-def test_paraphrases_of_a_question_set_that_has_them_are_refused(command, server, quiz):
-    done = command("paraphrase", "--dataset", "quiz", "--data", quiz)
-    assert done.status == 2
-    assert "quiz.jsonl, row 1: the question has 3 wordings already" in done.err
-    assert len(done.err.splitlines()) == 1
-    assert server.llen(QUEUE) == 0
-
-
 def test_another_models_paraphrases_are_named_on_the_command_line(command, typed, server, run_of):
     typed("paraphrase")
     finish_paraphrases(run_of("paraphrases-3"))
@@ -187,3 +179,22 @@ def test_waiting_for_a_step_and_its_followers_that_are_done_ends_at_once(typed, 
     strict = typed("enqueue", "--method", "avg", "--wait", "--failure-limit", "0.05")
     assert strict.status == 1
     assert f"{MODEL}/paraphrases-3: 1 of 11 rows failed" in strict.err
+
+
+def test_paraphrases_of_questions_that_have_some_are_written_and_said(command, server, jsonl):
+    rows = [
+        {"question": f"what is {i}?", "answers": ["x"], "paraphrases": ["tell me it"] * (i % 2)}
+        for i in range(5)
+    ]
+    data = jsonl(rows, "own.jsonl")
+    done = command("paraphrase", "--dataset", "quiz", "--data", data, "--model", "smollm2_135m_it")
+    assert done.status == 0
+    assert "2 of 5 questions have wordings of their own, which are left out" in done.out
+    assert sent(server) == {"paraphrases-5"}
+
+
+def test_sentences_with_a_mask_are_not_paraphrased(command, server, tmp_path):
+    done = command("paraphrase", "--dataset", "myriadlama", "--model", "smollm2_135m_it")
+    assert (done.status, done.out) == (2, "")
+    assert "has manual and automatic wordings of its own" in done.err
+    assert not (tmp_path / "runs").exists()
