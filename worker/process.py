@@ -128,9 +128,7 @@ class Process:
             made = follow(run)
         except UsageError as error:
             logger.error("what follows %s cannot be made: %s", run.key, error)
-            reason = str(error)
-            for plan in planned_followers(run):
-                self._hint(partial(self.ledger.halt, plan.key, reason), None)
+            self._halt_followers(run, str(error))
             return
         for new in made:
             logger.info("run %s follows %s", new.key, run.key)
@@ -139,6 +137,14 @@ class Process:
         models = {str(new.key): find_model(new.spec.model) for new in made}
         for message in messages_for(made):
             self._send(message, models[message.runs[0]])
+
+    def _halt_followers(self, run: Run, reason: str) -> None:
+        try:
+            plans = planned_followers(run)
+        except UsageError:
+            return  # A damaged note names no run; the log has said so.
+        for plan in plans:
+            self._hint(partial(self.ledger.halt, plan.key, reason), None)
 
     def _halted(self, runs: Sequence[Run]) -> bool:
         names = [str(run.key) for run in runs]
