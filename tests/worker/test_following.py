@@ -1,6 +1,9 @@
 """Runs that follow runs: made when the one before is merged, and their shards are sent."""
 
 import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from scripted import EXEMPLARS, ONCE, make_spec
 
 from common.errors import RetryShard
@@ -178,13 +181,12 @@ def test_a_send_that_fails_is_made_good_the_next_time(settings, process, begin, 
     assert [message.rows for message in taken[2:]] == THREE
 
 
-def test_what_follows_is_sent_though_the_ledger_is_away(process, sent, begin, plan):
-    """It only hints; but without it no worker knows that the last part is there."""
-    import redis
-
+def test_what_follows_waits_for_the_ledger_and_is_not_lost_without_it(process, sent, begin, plan):
+    """Without it no worker knows that the last part is there; whoever comes next does."""
     begin(plan("paraphrases", plan("avg")))
     do(process, ["paraphrases-3"], [[0, 4]])
-    ledger, process.ledger._redis = process.ledger._redis, redis.Redis(port=1)
+    nobody = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
+    ledger, process.ledger._redis = process.ledger._redis, nobody
     do(process, ["paraphrases-3"], [[4, 5]])
     assert sent == []
     process.ledger._redis = ledger
