@@ -32,7 +32,9 @@ class Settings(BaseModel):
         None, ge=1, le=64, description="model-holding processes (unset: one per GPU, else 1)"
     )
     pack_tokens: int = Field(4096, ge=64, description="tokens in one packed prefill row")
-    kv_cache_gib: float = Field(2.0, gt=0, description="GiB that decoding takes: keys, values, logits")
+    kv_cache_gib: float = Field(
+        2.0, gt=0, description="GiB that decoding takes: keys, values, logits"
+    )
     time_limit: int = Field(1800, ge=10, description="seconds after which a shard is killed")
     visibility_timeout: int = Field(
         60, ge=3, description="seconds until a silent worker's shard is given to another"

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 RowRange = tuple[int, int]
 MAX_ROWS = 100_000
+MAX_RUNS = 16
 
 
 class ShardMessage(BaseModel):
@@ -13,7 +14,7 @@ class ShardMessage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    runs: list[str] = Field(min_length=1, max_length=16)
+    runs: list[str] = Field(min_length=1, max_length=MAX_RUNS)
     rows: list[RowRange] = Field(min_length=1, max_length=MAX_ROWS)
 
     @classmethod

@@ -10,6 +10,7 @@ executed is. The fingerprint is the sha256 of the spec.
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -121,11 +122,21 @@ class RunSpec(BaseModel):
         return {k: (mine[k], theirs[k]) for k in mine if mine[k] != theirs[k]}
 
     def engine_options(self) -> tuple[Any, ...]:
-        """What runs must have in common to be answered from one prefill."""
+        """What the runs of one prefill have in common, their wordings and layout apart."""
         return (
             self.model, self.model_source, self.dtype, self.template, self.few_shot,
             self.max_new_tokens, self.num_samples, self.sampling, self.exemplars,
         )  # fmt: skip
+
+
+def share_prefill(specs: Sequence[RunSpec]) -> bool:
+    """Whether runs can be answered together: equal engine options, and at most one layout and
+    one number of wordings, where these matter.
+    """
+    options = {spec.engine_options() for spec in specs}
+    layouts = {(spec.layout, spec.positions) for spec in specs if spec.layout}
+    widths = {s.num_paraphrases for s in specs if get_method(s.method).streams != "first"}
+    return len(options) <= 1 and len(layouts) <= 1 and len(widths) <= 1
 
 
 def run_name(

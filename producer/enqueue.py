@@ -3,20 +3,27 @@
 Everything that can be refused is refused before a run is written or a message sent.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from common.errors import UsageError
 from common.messages import ShardMessage
-from common.methods import PARAPHRASES, get_method
+from common.methods import METHODS, PARAPHRASES, get_method
 from common.models import ModelSource, find_model
 from common.planned import Planned
 from common.run import RunKey
 from common.schema import Sample
 from common.store import Location, Run, open_run
-from common.store.follow import follow, make_runs, plan_followers, result_samples
-from common.store.freeze import refuse_other_than_frozen
+from common.store.follow import (
+    follow,
+    has_result,
+    make_runs,
+    plan_followers,
+    result_samples,
+    throw_away,
+)
+from common.store.freeze import refuse_other_than_frozen, refuse_without_manual
 from common.store.missing import messages_for
 from producer.examples import choose_examples
 from producer.planning import Planner
@@ -29,11 +36,13 @@ from producer.sources.reading import Reading
 class Prepared:
     """Runs that exist in the store, what is left to do for them, and what will follow.
 
-    all_runs: also those that are made when another is merged.
+    all_runs: also those that are made when another is merged. upstream: the run whose result
+    they are made of, where it is none of them.
     """
 
     runs: tuple[Run, ...]
     all_runs: tuple[Run, ...]
+    upstream: Run | None
     model: ModelSource
     messages: tuple[ShardMessage, ...]
     notes: tuple[str, ...]
@@ -45,22 +54,26 @@ def prepare(request: EnqueueRequest, location: Location) -> Prepared:
     model = find_model(request.model)
     examples, note = choose_examples(request, request.source)
     notes: tuple[str, ...] = (note,) if note else ()
-    if request.paraphrases is not None:
-        upstream = _written(request, location)
+    upstream = None if request.paraphrases is None else _written(request, location)
+    if upstream is not None:
+        _refuse_manual(request)
         by = upstream.key.model if upstream.key.model != model.slug else None
         roots = Planner(request, location, model, examples, False, by).roots()
         runs = _made_after(upstream, roots, request, location)
     else:
         reading = Reading(request.source, request.selection, request.max_samples)
-        writes = request.step is None or request.step != PARAPHRASES.name
-        writes = writes and _has_no_wordings(request)
+        writes = request.step != PARAPHRASES.name and _has_no_wordings(request)
+        if writes:
+            _refuse_manual(request)
         roots = Planner(request, location, model, examples, writes).roots()
         runs = _made(roots, reading, request, location, lambda: reading.where)
         notes += reading.notes
     keys = dict.fromkeys(plan.key for root in roots for plan in root.all())
     all_runs = tuple(Run(location, RunKey.parse(key)) for key in keys)
-    messages = messages_for(runs, request.shard_size)
-    return Prepared(tuple(runs), all_runs, model, tuple(messages), notes)
+    # A step may have followers of other requests, and of other models, whose queues are others.
+    runs = [run for run in runs if str(run.key) in keys]
+    messages = tuple(messages_for(runs, request.shard_size))
+    return Prepared(tuple(runs), all_runs, upstream, model, messages, notes)
 
 
 def _has_no_wordings(request: EnqueueRequest) -> bool:
@@ -69,6 +82,12 @@ def _has_no_wordings(request: EnqueueRequest) -> bool:
         return False
     first = list(Reading(request.source, None, 1))
     return bool(first) and len(first[0].paraphrases) == 1
+
+
+def _refuse_manual(request: EnqueueRequest) -> None:
+    """Refuse methods that ask which wordings are manual, of wordings that a model writes."""
+    for name in request.methods:
+        refuse_without_manual(get_method(name))
 
 
 def _written(request: EnqueueRequest, location: Location) -> Run:
@@ -99,12 +118,11 @@ def _made(
     location: Location,
     where: Callable[[], str],
 ) -> list[Run]:
-    """The runs that can begin; a step that is there already is never thrown away for others."""
+    """The runs that can begin."""
     followers = [plan for root in roots for f in root.followers for plan in f.all()]
-    _make_way(followers, request, location)
-    kept = [root for root in roots if _is_step(root) and root.spec.method != request.step]
+    overwritten = _overwritten(roots, request)
+    _refuse_others(followers, overwritten, location)
     provenance = make_provenance(request.shard_size)
-    overwritten = [root.key for root in roots if root not in kept] if request.overwrite else []
     return make_runs(location, roots, samples, provenance, overwritten, where)
 
 
@@ -112,27 +130,31 @@ def _made_after(
     upstream: Run, roots: Sequence[Planned], request: EnqueueRequest, location: Location
 ) -> list[Run]:
     """The runs made of another run's result, now or when it is merged."""
-    if upstream.location.exists(upstream.feather):
+    if has_result(upstream):
         samples = islice(result_samples(upstream), request.max_samples)
         return _made(roots, samples, request, location, lambda: str(upstream.key))
     if request.max_samples is not None:
         raise UsageError(
             f"--max-samples needs the result of --paraphrases {upstream.key}, which is not "
-            "merged yet; leave it out, or wait"
+            "complete yet; leave it out, or wait"
         )
-    _make_way([plan for root in roots for plan in root.all()], request, location)
+    overwritten = _overwritten(roots, request)
+    _refuse_others([plan for root in roots for plan in root.all()], overwritten, location)
+    throw_away(location, roots, overwritten)
     plan_followers(upstream, roots)
     return follow(upstream)
 
 
-def _make_way(plans: Sequence[Planned], request: EnqueueRequest, location: Location) -> None:
-    """Throw away, or refuse, what is there under the names of runs that will follow."""
+def _overwritten(roots: Sequence[Planned], request: EnqueueRequest) -> set[str]:
+    """Keys of the runs to throw away; a step is never thrown away for others."""
+    plans = [plan for root in roots for plan in root.all()] if request.overwrite else []
+    return {p.key for p in plans if p.spec.method in METHODS or p.spec.method == request.step}
+
+
+def _refuse_others(
+    plans: Sequence[Planned], overwritten: Collection[str], location: Location
+) -> None:
+    """Refuse what is there with another spec under the names of runs that will follow."""
     for plan in plans:
-        run = Run(location, RunKey.parse(plan.key))
-        if request.overwrite and not _is_step(plan):
-            run.delete()
-        refuse_other_than_frozen(run, plan.spec)
-
-
-def _is_step(plan: Planned) -> bool:
-    return get_method(plan.spec.method).draws != "no"
+        if plan.key not in overwritten:
+            refuse_other_than_frozen(Run(location, RunKey.parse(plan.key)), plan.spec)

@@ -1,6 +1,7 @@
 """Which few-shot examples a run shows its model, and what to say about the choice."""
 
 from common.errors import UsageError
+from common.methods import PARAPHRASES
 from common.prompts import Example
 from producer.request import EnqueueRequest
 from producer.sources import Source
@@ -12,6 +13,8 @@ def choose_examples(
     request: EnqueueRequest, source: Source
 ) -> tuple[tuple[Example, ...], str | None]:
     """The examples, and a sentence where they are not the ones the person would expect."""
+    if request.step == PARAPHRASES.name:
+        return (), None  # It has examples of its own.
     count = request.num_few_shot
     if request.few_shot is not None:
         examples = few_shot_from(request.few_shot, count, source.example)
@@ -31,9 +34,9 @@ def choose_examples(
             )
         return tuple(examples), None
     except HubError as error:
-        if count is not None or request.data is None:
+        if count is not None or (request.data is None and request.paraphrases is None):
             raise
-        # Questions come from a file: the job can be done, with examples that are said aloud
+        # Questions come from a file or run: the job can be done, with examples that are said aloud
         # and recorded in the fingerprint, so such a run is never mixed with another.
         return tuple(source.stand_ins(wanted)), (
             f"few-shot examples: {wanted} bundled ones instead of {source.few_shot_origin}, "

@@ -78,7 +78,8 @@ class Planner:
     def _sampling(self, step: Method, asked: Sampling) -> Sampling:
         """As asked; a step that was done before is taken as it was done, if nothing was said."""
         run = Run(self.location, self._key(step))
-        if self.request.says_sampling(step) or not run.exists():
+        anew = self.request.overwrite and self.request.step == step.name
+        if self.request.says_sampling(step) or anew or not run.exists():
             return asked
         return run.spec.sampling or asked
 

@@ -10,7 +10,8 @@ from common.models import ModelSource
 from common.run import DEFAULT_POSITIONS, DTypeName, Layout, Positions, RunKey, Sampling, run_name
 from common.store.missing import DEFAULT_SHARD_SIZE
 from producer import paraphrasing
-from producer.sources import Selection, Source, open_source
+from producer.sources import Selection, Source, known_sources, open_source
+from producer.sources.source import file_source
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class EnqueueRequest:
                 f"--paraphrases {self.paraphrases} brings its questions with it; leave out "
                 f"--data {self.data}"
             )
+        if self.step == PARAPHRASES.name and self.num_paraphrases == 1:
+            raise UsageError(
+                "--num-paraphrases 1 is the question alone, so there is nothing to write; ask "
+                "for 2 or more"
+            )
         kinds = (self.num_manual, self.num_auto)
         if self.selection is None and kinds != (None, None):
             raise UsageError(
@@ -65,7 +71,12 @@ class EnqueueRequest:
 
     @cached_property
     def source(self) -> Source:
-        """The data set; raises UsageError for an unknown one."""
+        """The data set; raises UsageError for an unknown one.
+
+        With --paraphrases any name may be given, as with --data: the run has the questions.
+        """
+        if self.paraphrases is not None and self.dataset not in known_sources():
+            return file_source(self.dataset, Path(self.paraphrases))
         return open_source(self.dataset, self.data)
 
     @cached_property

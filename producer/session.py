@@ -80,8 +80,8 @@ class Session:
 
     def _resend(self) -> None:
         """Send what is missing of the runs there are, those that should have followed, too."""
-        for run in self._prepared.all_runs:
-            if run.exists():
+        for run in (*self._prepared.all_runs, self._prepared.upstream):
+            if run is not None and run.exists():
                 follow(run)
         runs = [run for run in self._prepared.all_runs if run.exists()]
         self._send(runs, tuple(messages_for(runs, self._shard_size)))

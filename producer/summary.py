@@ -13,6 +13,9 @@ from common.normalise import exact_match
 from common.store import PartInfo, Progress, Run, list_parts
 from common.store.parts import read_info
 
+MOST_COLUMNS = 4
+"""Methods side by side; more of them stand below each other."""
+
 
 def progress_document(run: Run, progress: Progress) -> dict[str, Any]:
     """A run's figures as JSON-able data; rate in samples per second."""
@@ -49,9 +52,9 @@ def results_table(runs: Sequence[Run]) -> Table:
         caption="exact: exact match with any alias. Speeds are of the shards, which all methods "
         "asked for together share; prefill and decode in tokens/s."
     )
-    table.add_column("run", no_wrap=True)
+    table.add_column("run", overflow="fold")
     for heading in ("rows", "failed", "exact", "questions/s", "prefill", "decode"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for run in runs:
         rows, failed, right = _score(run)
         speeds = _speeds([read_info(run, path) for path in list_parts(run)])
@@ -90,15 +93,20 @@ def _speeds(parts: Sequence[PartInfo]) -> list[str]:
 def answers_table(runs: Sequence[Run], count: int = 5) -> Table:
     """The first questions, their gold answers and what each method said."""
     shown = [run for run in runs if not run.method.row_per_wording] or list(runs[:1])
-    table = Table(title=f"the first {count} questions")
-    for heading in ("question", "gold", *(run.spec.method for run in shown)):
+    names = ["gold", *(run.spec.method for run in shown)]
+    many = len(shown) > MOST_COLUMNS
+    table = Table(title=f"the first {count} questions", show_lines=many)
+    for heading in ("question", "answers") if many else ("question", *names):
         table.add_column(heading)
     columns = [_head(run, count) for run in shown]
     for rows in zip(*columns, strict=False):
         predictions = [_shown(row["prediction"], row["error"]) for row in rows]
-        gold = " | ".join(rows[0]["answers"][:2])
+        answers = [" | ".join(rows[0]["answers"][:2]), *predictions]
+        if many:
+            pairs = zip(names, answers, strict=True)
+            answers = ["\n".join(f"{name}: {answer}" for name, answer in pairs)]
         # As Text: a model's square brackets are not markup.
-        table.add_row(*(Text(cell) for cell in (rows[0]["paraphrases"][0], gold, *predictions)))
+        table.add_row(*(Text(cell) for cell in (rows[0]["paraphrases"][0], *answers)))
     return table
 
 
@@ -118,16 +126,17 @@ def steps_lines(runs: Sequence[Run]) -> list[str]:
     lines = []
     for run in runs:
         if run.method == PARAPHRASES:
-            problems = pa.chunked_array(run.read_result(["problems"])["problems"].chunks)
-            written = run.spec.num_paraphrases - 1
-            bad = sum(p is not None for row in problems.to_pylist() for p in row or ())
+            problems = run.read_result(["problems"])["problems"].to_pylist()
+            written = sum(len(row) - 1 for row in problems if row is not None)
+            bad = sum(p is not None for row in problems for p in row or ())
             lines.append(
-                f"{run.key}: {len(problems)} questions, {written * len(problems)} wordings "
+                f"{run.key}: {len(problems)} questions, {written} wordings "
                 f"written, {bad} of them not good after all draws (column `problems`)"
             )
         elif run.method == CONFIDENCE:
             mean = pc.mean(run.read_result(["confidence"])["confidence"]).as_py()
-            lines.append(f"{run.key}: mean confidence {mean or 0:.2f}")
+            said = "no confidence was found" if mean is None else f"mean confidence {mean:.2f}"
+            lines.append(f"{run.key}: {said}")
     return lines
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from common.errors import RejectShard, StopRun, UsageError
 from common.messages import ShardMessage
-from common.run import RunKey
+from common.run import RunKey, share_prefill
 from common.schema import Sample
 from common.store import Location, Run
 
@@ -65,12 +65,8 @@ def open_shard(location: Location, runs: object, rows: object) -> Shard:
 
 
 def _samples(runs: Sequence[Run], rows: list[int]) -> tuple[Sample, ...]:
-    specs = [run.spec for run in runs]
-    if any(spec.engine_options() != specs[0].engine_options() for spec in specs):
+    if not share_prefill([run.spec for run in runs]):
         raise RejectShard(f"runs {[str(r.key) for r in runs]} cannot share a prefill")
-    fused = {(s.layout, s.positions) for s in specs if s.layout}
-    if len(fused) > 1:
-        raise RejectShard(f"runs {[str(r.key) for r in runs]} have different layouts")
     read = [run.read_samples(rows) for run in runs]
     joined = [_joined(views) for views in zip(*read, strict=True)]
     found = [sample for sample in joined if sample]

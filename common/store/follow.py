@@ -18,6 +18,8 @@ from common.run import RunKey
 from common.schema import Sample
 from common.store.freeze import freeze
 from common.store.location import Location
+from common.store.merge import merge_run, read_certificate
+from common.store.parts import missing_rows
 from common.store.runs import Run
 
 _STEPS = (PARAPHRASES.name, CONFIDENCE.name)
@@ -36,6 +38,8 @@ def planned_followers(run: Run) -> list[Planned]:
     """What is to be made of the run's result; raises UsageError for a damaged note."""
     found = []
     for path in run.location.list(run.file("followers")):
+        if not path.endswith(".json"):
+            continue  # Another producer is writing it, or was killed at it.
         try:
             found.append(Planned.model_validate_json(run.location.read_bytes(path)))
         except ValidationError as error:
@@ -54,26 +58,50 @@ def make_runs(
     overwrite: Collection[str] = (),
     where: Callable[[], str] = lambda: "its row",
 ) -> list[Run]:
-    """Freeze runs, note their followers, and follow those that are merged already."""
+    """Freeze runs, note their followers, and follow those that are complete already.
+
+    overwrite: keys of runs and followers to throw away; nothing goes before all is frozen.
+    """
     runs = freeze(location, planned, samples, provenance, overwrite, where)
     for run, plan in zip(runs, planned, strict=True):
+        throw_away(location, plan.followers, overwrite)
         plan_followers(run, plan.followers)
     return [*runs, *(made for run in runs for made in follow(run))]
 
 
+def throw_away(location: Location, planned: Iterable[Planned], overwrite: Collection[str]) -> None:
+    """Remove the runs among `planned`, and what follows them, whose keys are in `overwrite`."""
+    for plan in (each for root in planned for each in root.all()):
+        if plan.key in overwrite:
+            Run(location, RunKey.parse(plan.key)).delete()
+
+
 def follow(run: Run) -> list[Run]:
-    """Make the runs planned after a merged run, and those after them; [] before it is merged.
+    """Make the runs planned after a run, and those after them; [] before it is complete.
 
     Raises UsageError where one of them exists with another fingerprint.
     """
     if run.spec.method not in _STEPS:
         return []
     followers = planned_followers(run)
-    if not followers or not run.location.exists(run.feather):
+    if not followers or not has_result(run):
         return []
     provenance = {**run.record.provenance, "follows": f"{run.key}@{run.record.fingerprint}"}
     samples = result_samples(run)
     return make_runs(run.location, followers, samples, provenance, (), lambda: str(run.key))
+
+
+def has_result(run: Run) -> bool:
+    """Whether the whole result is there; a complete run that nobody merged is merged now.
+
+    A partial file is no result to go on from: its samples are not those that follow later.
+    """
+    if run.location.exists(run.feather) and not read_certificate(run).partial:
+        return True
+    if len(missing_rows(run)):
+        return False
+    merge_run(run)
+    return True
 
 
 def awaited_runs(runs: Sequence[Run]) -> dict[str, str]:

@@ -13,6 +13,12 @@ from common.schema import Sample
 from common.store.location import Location
 from common.store.runs import InputWriter, Run
 
+_OF_STEP = {
+    PARAPHRASES.name: " to `producer paraphrase`",
+    CONFIDENCE.name: " to `producer confidence`",
+}
+"""Other commands throw no step away: runs of many requests may be made of it."""
+
 
 def freeze(
     location: Location,
@@ -81,8 +87,8 @@ def narrowed(sample: Sample, plan: Planned) -> Sample:
         )
     if method == PARAPHRASES and has > 1:
         raise UsageError(
-            f"the question has {has} wordings already, others have none, so none are written; "
-            "give every question its paraphrases, or none"
+            f"the question has {has} wordings already, and they are written only for data that "
+            "have none; give every question its paraphrases, or none"
         )
     _refuse_unknown(method, sample)
     manual = None if sample.num_manual is None else min(sample.num_manual, wanted)
@@ -97,13 +103,19 @@ def narrowed(sample: Sample, plan: Planned) -> Sample:
 
 
 def _refuse_unknown(method: Method, sample: Sample) -> None:
-    if method.visibility == "cross_manual" and sample.num_manual is None:
+    if sample.num_manual is None:
+        refuse_without_manual(method)
+    if method.reads_confidences and sample.confidences is None:
+        raise UsageError(f"{method.name} needs the result of a {CONFIDENCE.name} run")
+
+
+def refuse_without_manual(method: Method) -> None:
+    """Raise UsageError for a method that asks which wordings are manual, where none is known."""
+    if method.visibility == "cross_manual":
         raise UsageError(
             f"{method.name} needs a data set that tells manual wordings from "
             "automatic ones, such as myriadlama"
         )
-    if method.reads_confidences and sample.confidences is None:
-        raise UsageError(f"{method.name} needs the result of a {CONFIDENCE.name} run")
 
 
 def refuse_other_than_frozen(run: Run, spec: RunSpec) -> None:
@@ -123,7 +135,8 @@ def refuse_other(run: Run, spec: RunSpec) -> None:
     )
     raise UsageError(
         f"run {run.key} exists with another fingerprint: {listed}. "
-        "Give --overwrite to throw its results away and begin anew, or another --store"
+        f"Give --overwrite{_OF_STEP.get(spec.method, '')} to throw its results away and begin "
+        "anew, or another --store"
     )
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from common.messages import ShardMessage
-from common.run import Layout, Positions
+from common.messages import MAX_RUNS, ShardMessage
+from common.run import share_prefill
 from common.store.parts import missing_rows
 from common.store.runs import Run
 
@@ -23,22 +23,17 @@ def messages_for(runs: Sequence[Run], shard_size: int | None = None) -> Iterator
 
 
 def sharing_runs(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs that can share a prefill, together: equal engine options, and at most one layout."""
+    """Runs that can share a prefill, together, as many as a message may name."""
     groups: list[list[Run]] = []
     for run in runs:
         for group in groups:
-            layouts = {_layout(other) for other in (*group, run)} - {None}
-            same = group[0].spec.engine_options() == run.spec.engine_options()
-            if same and len(layouts) <= 1:
+            together = [other.spec for other in (*group, run)]
+            if len(together) <= MAX_RUNS and share_prefill(together):
                 group.append(run)
                 break
         else:
             groups.append([run])
     return groups
-
-
-def _layout(run: Run) -> tuple[Layout, Positions | None] | None:
-    return (run.spec.layout, run.spec.positions) if run.spec.layout else None
 
 
 def missing_messages(runs: Sequence[Run], shard_size: int) -> Iterator[ShardMessage]:

@@ -63,18 +63,22 @@ def test_little_memory_gives_the_same_tokens_as_much(make_engine, family, bos, l
 
 
 def test_little_memory_really_cuts_the_batch(make_engine):
-    """A call per pack and per decoding step: more of both when there is less room."""
+    """A call per pack and per decoding step: more of both when there is less room.
+
+    Without room for one sample its ensembles are decoded one by one, after one prefill: three
+    wordings, `avg`, `max`, and three ways to fuse.
+    """
     calls = []
     for limits in ({}, {"pack_tokens": 1}, {"cache_bytes": 1}):
         engine = make_engine(engine=limits)
         fed = watch_fed_tokens(engine.model)
         engine.answer(MANY, make_request(max_new_tokens=1))
         calls.append(len(fed))
-    resident, pack, step, n = 1, 1, 1, len(MANY)
+    resident, pack, step, n, ensembles = 1, 1, 1, len(MANY), 3 + 2 + 3
     assert calls == [
         resident + pack + step,
         resident + n * pack + step,
-        resident + n * (pack + step),
+        resident + n * (pack + ensembles * step),
     ]
 
 

@@ -1,0 +1,124 @@
+"""Building blocks for tests of the steps: runs of paraphrases and confidences, what follows them.
+
+Parts hold what a worker would write, so merging and following are the product's own.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from storekit import make_info, make_spec
+
+from common.planned import Planned
+from common.run import Sampling
+from common.schema import Answer, Sample
+from common.store import Location, Run, merge_run
+from common.store.follow import make_runs
+from common.store.parts import write_part
+
+SAMPLING = Sampling(temperature=1.5, top_p=0.9, num_samples=1)
+DRAWS = Sampling(temperature=1, top_p=1, num_samples=10)
+
+
+def questions(count: int, wordings: int = 1, num_manual: int | None = None) -> list[Sample]:
+    """Samples whose questions and answers tell their number."""
+    return [
+        Sample(f"id{i}", tuple(wording(i, w) for w in range(wordings)), (f"gold {i}",), num_manual)
+        for i in range(count)
+    ]
+
+
+def wording(row: int, number: int) -> str:
+    """The text of a wording, 0 being the question."""
+    return f"what is {row}?" if number == 0 else f"{row} is what, {number}?"
+
+
+def plan(
+    method: str, followers: Sequence[Planned] = (), name: str | None = None, **changes: Any
+) -> Planned:
+    """A planned run of the data set `quiz`; a name of its own, or as methods are named here."""
+    width = changes.setdefault("num_paraphrases", 3)
+    sampling = {"paraphrases": SAMPLING, "confidence": DRAWS}.get(method)
+    if sampling and "sampling" not in changes:
+        changes["sampling"] = sampling
+    if method == "origin":
+        changes["num_paraphrases"] = 1
+    spec = make_spec(method=method, **changes)
+    key = f"quiz/owner--model/{name or f'{method}-{width}'}"
+    return Planned(key=key, spec=spec, followers=tuple(followers))
+
+
+def make(location: Location, *planned: Planned, samples: Iterable[Sample]) -> list[Run]:
+    """The planned runs, and those that follow already."""
+    return make_runs(location, planned, samples, {"host": "here", "shard_size": 4})
+
+
+def put_paraphrases(
+    run: Run, rows: Iterable[int], failed: Iterable[int] = (), bad: Mapping[int, str] | None = None
+) -> None:
+    """A part of a run of paraphrases. bad: rows whose last wording stayed wrong, and its text."""
+    rows, failed, bad = sorted(rows), sorted(failed), bad or {}
+    width = run.spec.num_paraphrases
+    answers = []
+    for row, sample in zip(rows, run.read_samples(rows), strict=True):
+        if row in failed:
+            answers.append(
+                Answer(row, 0, sample.uuid, paraphrases=[*sample.paraphrases], error="too long")
+            )
+            continue
+        texts = [wording(row, w) for w in range(width)]
+        problems: list[str | None] = [None] * width
+        if row in bad:
+            texts[-1], problems[-1] = bad[row], "empty"
+        draws = [0, *[1] * (width - 1)]
+        answers.append(
+            Answer(row, 0, sample.uuid, paraphrases=texts, problems=problems, draws=draws)
+        )
+    write_part(run, make_info(run, rows, failed=tuple(failed)), answers)
+
+
+def put_confidences(run: Run, rows: Iterable[int], failed: Iterable[int] = ()) -> None:
+    """A part of a run of confidences; wording w of row r is `confidence_of(r, w)` sure."""
+    rows, failed = sorted(rows), sorted(failed)
+    answers = [
+        _confidence(row, w, sample, failed=row in failed)
+        for row, sample in zip(rows, run.read_samples(rows), strict=True)
+        for w in range(len(sample.paraphrases))
+    ]
+    write_part(run, make_info(run, rows, failed=tuple(failed)), answers)
+
+
+def _confidence(row: int, w: int, sample: Sample, failed: bool) -> Answer:
+    text = sample.paraphrases[w]
+    if failed:
+        return Answer(row, w, sample.uuid, paraphrase=text, error="empty")
+    return Answer(
+        row, w, sample.uuid, paraphrase=text, prompt=f"Q: {text}\nA:",
+        prediction=f"answer {row}", generation=f" answer {row}\n", tokens=[1],
+        token_logprobs=[-0.5], logprob=-0.5, finish_reason="newline",
+        confidence=confidence_of(row, w), sampled=[f"answer {row}", "other"],
+    )  # fmt: skip
+
+
+def confidence_of(row: int, number: int) -> float:
+    return (row + number) % 11 / 10
+
+
+def finish_paraphrases(run: Run, **how: Any) -> None:
+    """All parts of a run of paraphrases, and its merged file."""
+    put_paraphrases(run, range(run.spec.num_samples), **how)
+    merge_run(run)
+
+
+def finish_confidences(run: Run, **how: Any) -> None:
+    """All parts of a run of confidences, and its merged file."""
+    put_confidences(run, range(run.spec.num_samples), **how)
+    merge_run(run)
+
+
+def names(runs: Iterable[Run]) -> list[str]:
+    return [run.key.name for run in runs]
+
+
+def snapshot(location: Location) -> dict[str, bytes]:
+    """Every file of a store and what it holds."""
+    return {path: location.read_bytes(path) for path in location.list("", recursive=True)}
