@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from common.errors import StopRun
+from common.errors import SampleError, StopRun
 from common.methods import PARAPHRASES, get_method
 from common.run import RunSpec
 from common.schema import Answer, Sample
@@ -33,11 +33,11 @@ def make_request(specs: Sequence[RunSpec]) -> Request:
 def answer_shard(engine: Engine, shard: Shard, counts: Counts) -> dict[str, list[Answer]]:
     """Rows of every run of the shard, by run name; raises StopRun if nothing can be answered."""
     if shard.runs[0].method == PARAPHRASES:
-        return {shard.runs[0].key.name: _paraphrases(engine, shard, counts)}
+        return {r.key.name: _paraphrases(engine, shard, r.spec, counts) for r in shard.runs}
     request = make_request([run.spec for run in shard.runs])
     questions = [as_question(sample) for sample in shard.samples]
     outcomes = answer_bisected(engine, questions, request, counts)
-    _refuse_all_failed([outcome for outcome in outcomes if isinstance(outcome, Exception)], shard)
+    _refuse_all_failed(outcomes, shard)
     rows: dict[str, list[Answer]] = {}
     for run in shard.runs:
         maker = RowMaker(run.spec, engine.text)
@@ -54,14 +54,17 @@ def as_question(sample: Sample) -> Question:
     return Question(sample.paraphrases, sample.num_manual, sample.confidences, sample.uuid)
 
 
-def _paraphrases(engine: Engine, shard: Shard, counts: Counts) -> list[Answer]:
-    spec = shard.runs[0].spec
+def _paraphrases(engine: Engine, shard: Shard, spec: RunSpec, counts: Counts) -> list[Answer]:
     drafts = write_paraphrases(engine, spec, shard.samples, counts)
-    _refuse_all_failed([draft.error for draft in drafts if draft.error], shard)
+    _refuse_all_failed([draft.error for draft in drafts], shard)
     return [draft.row(row, spec) for row, draft in zip(shard.rows, drafts, strict=True)]
 
 
-def _refuse_all_failed(faults: Sequence[Exception], shard: Shard) -> None:
-    """Where every sample fails it is not the samples; raises StopRun."""
+def _refuse_all_failed(outcomes: Sequence[object], shard: Shard) -> None:
+    """Where every sample fails it is not the samples; raises StopRun.
+
+    A SampleError is the sample's own: it gives the same row whatever the shard.
+    """
+    faults = [o for o in outcomes if isinstance(o, Exception) and not isinstance(o, SampleError)]
     if len(faults) == len(shard.rows) > 1:
         raise StopRun(f"every sample of a shard failed, the first with {describe(faults[0])}")

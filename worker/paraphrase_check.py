@@ -11,6 +11,8 @@ in into is it its just many may me might more most much must my name named no no
 once one only or other our out over own same shall she should so some such than that the their
 them then there these they this those through to too under until up us was we were what when
 where which while who whom whose why will with would you your
+aren't can't couldn't didn't doesn't don't he's how's isn't it's she's that's there's wasn't
+weren't what's when's where's who's won't wouldn't
 """
 FUNCTION_WORDS = frozenset(normalise(_FUNCTION_WORDS).split())
 

@@ -16,7 +16,6 @@ from common.errors import RetryShard, StopRun, UsageError
 from common.ledger import Ledger
 from common.messages import ShardMessage
 from common.models import ModelSource, find_model
-from common.planned import Planned
 from common.schema import Answer
 from common.store import Location, PartInfo, Run, merge_run, missing_rows
 from common.store.follow import follow, planned_followers
@@ -125,14 +124,11 @@ class Process:
 
     def _follow(self, run: Run) -> None:
         """Make the runs planned after this one, and send their shards."""
-        followers: list[Planned] = []
         try:
-            followers = planned_followers(run)
             made = follow(run)
         except UsageError as error:
             logger.error("what follows %s cannot be made: %s", run.key, error)
-            for plan in followers:
-                self._hint(partial(self.ledger.halt, plan.key, str(error)), None)
+            self._halt_followers(run, str(error))
             return
         for new in made:
             logger.info("run %s follows %s", new.key, run.key)
@@ -141,6 +137,14 @@ class Process:
         models = {str(new.key): find_model(new.spec.model) for new in made}
         for message in messages_for(made):
             self._send(message, models[message.runs[0]])
+
+    def _halt_followers(self, run: Run, reason: str) -> None:
+        try:
+            plans = planned_followers(run)
+        except UsageError:
+            return  # A damaged note names no run; the log has said so.
+        for plan in plans:
+            self._hint(partial(self.ledger.halt, plan.key, reason), None)
 
     def _halted(self, runs: Sequence[Run]) -> bool:
         names = [str(run.key) for run in runs]

@@ -1,0 +1,59 @@
+"""Questions without paraphrases: one command writes them, weighs them and answers by them."""
+
+import json
+from pathlib import Path
+
+import pyarrow.feather as feather
+import pytest
+
+from common.config import Settings
+from common.run import RunKey
+from common.store import Location, Run, verify_run
+from tests.conftest import numbered_questions, write_questions
+from tests.end_to_end.conftest import producer, running_worker
+
+FOLLOWING = ("flex_attention-3", "weighted_avg-3")
+NAMES = ("origin", "paraphrases-3", "confidence-3", *FOLLOWING)
+COUNT = 5
+
+
+@pytest.fixture
+def options(tmp_path: Path, tiny_model: Path) -> list[object]:
+    data = write_questions(tmp_path / "bare.jsonl", numbered_questions(COUNT, wordings=1))
+    methods = [
+        part for m in ("origin", "flex_attention", "weighted_avg") for part in ("--method", m)
+    ]
+    return [
+        "enqueue", "--dataset", "bare", "--data", data, "--model", tiny_model, *methods,
+        "--num-paraphrases", 3, "--num-samples", 3, "--num-few-shot", 0, "--max-new-tokens", 4,
+        "--dtype", "float32", "--shard-size", 2, "--wait",
+    ]  # fmt: skip
+
+
+def table(settings: Settings, name: str) -> list[dict[str, object]]:
+    run = Run(Location.open(settings.store), RunKey("bare", "tiny-llama", name))
+    assert verify_run(run) == []
+    rows: list[dict[str, object]] = feather.read_table(run.feather_path).to_pylist()
+    return rows
+
+
+def test_one_command_ends_with_every_run_merged(settings, options, tmp_path):
+    settings = settings.model_copy(update={"attention": "sdpa"})
+    with running_worker(settings, tmp_path / "worker.log"):
+        said = producer(*options, settings=settings)
+        assert all(f"{name}: follows by itself" in said for name in ("confidence-3", *FOLLOWING))
+        listed = json.loads(producer("runs", "--json", settings=settings))
+        again = producer(*options, settings=settings)
+    assert sorted(run["run"] for run in listed) == sorted(f"bare/tiny-llama/{n}" for n in NAMES)
+    assert "0 rows enqueued, 5 done before" in again
+    rows = {name: table(settings, name) for name in NAMES}
+    assert {name: len(found) for name, found in rows.items()} == {
+        "origin": COUNT, "paraphrases-3": COUNT, "confidence-3": 3 * COUNT,
+        "flex_attention-3": COUNT, "weighted_avg-3": COUNT,
+    }  # fmt: skip
+    written = [row["paraphrases"] for row in rows["paraphrases-3"]]
+    for name in FOLLOWING:
+        assert [row["paraphrases"] for row in rows[name]] == written
+    found = [row["confidence"] for row in rows["confidence-3"]]
+    read = [row["confidences"] for row in rows["weighted_avg-3"]]
+    assert read == [found[first : first + 3] for first in range(0, len(found), 3)]

@@ -1,0 +1,70 @@
+"""An engine that says what a test wants, and the specs of the steps."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from common.methods import PARAPHRASES
+from common.prompts import Template
+from common.run import RunSpec, Sampling
+from worker.engine.decode import Generated
+from worker.engine.request import Counts, Question, Request
+
+ONCE = Sampling(temperature=1.5, top_p=0.9, num_samples=1)
+EXEMPLARS = (
+    ("who made it?", "by whom is it?", "whose work is it?"),
+    ("where is it?", "in what place is it?", "what is its place?", "it is where?"),
+)
+
+
+def spoken(text: str, *logprobs: float) -> Generated:
+    """A generated text: a token for each character."""
+    tokens = tuple(map(ord, text))
+    return Generated(tokens, logprobs or (-0.25,) * len(tokens), "newline")
+
+
+def text_of(generated: Generated) -> str:
+    return "".join(map(chr, generated.tokens))
+
+
+def make_spec(method: str, **changes: Any) -> RunSpec:
+    """A valid spec; `changes` replace fields."""
+    fields = {
+        "dataset": "quiz", "dataset_sha256": "d" * 64, "num_samples": 7, "model": "owner/model",
+        "model_source": "owner/model", "method": method, "num_paraphrases": 3, "layout": None,
+        "positions": None, "template": Template(instruction="Say one word."), "few_shot": (),
+        "max_new_tokens": 5, "dtype": "float32",
+    }  # fmt: skip
+    if method == PARAPHRASES.name:
+        fields |= {"sampling": ONCE, "exemplars": EXEMPLARS}
+    return RunSpec.model_validate(fields | changes)
+
+
+class ScriptedEngine:
+    """Draws what `script(uuid, wording, number)` returns, or raises what it returns.
+
+    asked: every draw in order, with the examples it was shown.
+    """
+
+    def __init__(self, script: Callable[[str, int, int], Any]) -> None:
+        self._script = script
+        self.asked: list[tuple[str, int, int]] = []
+        self.shown: dict[int, tuple[tuple[str, str], ...]] = {}
+
+    def answer(
+        self, questions: Sequence[Question], request: Request, counts: Counts | None = None
+    ) -> list[dict[str, list[Generated]]]:
+        drawn = [self._draw(question, request) for question in questions]
+        for said in drawn:
+            if isinstance(said, Exception):
+                raise said
+        return [{PARAPHRASES.name: [spoken(said)]} for said in drawn]
+
+    def _draw(self, question: Question, request: Request) -> Any:
+        uuid, wording, number = question.seed.rsplit("/", 2)
+        place = uuid, int(wording), int(number)
+        self.asked.append(place)
+        self.shown[place[1]] = request.few_shot
+        return self._script(*place)
+
+    def text(self, generated: Generated) -> str:
+        return text_of(generated)

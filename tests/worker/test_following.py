@@ -1,0 +1,201 @@
+"""Runs that follow runs: made when the one before is merged, and their shards are sent."""
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from scripted import EXEMPLARS, ONCE, make_spec
+
+from common.errors import RetryShard
+from common.planned import Planned
+from common.run import RunKey, Sampling
+from common.schema import Sample
+from common.store import Run, missing_rows
+from common.store.follow import make_runs
+from common.store.merge import read_certificate
+from worker.process import Process
+from worker.shard import open_shard
+
+FOLDER = "quiz/tiny-llama"
+FEW = Sampling(temperature=1, top_p=1, num_samples=2)
+
+
+@pytest.fixture
+def plan(tiny_model):
+    """A planned run of the tiny model, and what follows it."""
+    model = {"model": str(tiny_model), "model_source": str(tiny_model), "max_new_tokens": 3}
+
+    def make(method, *followers, **changes):
+        if method == "paraphrases":
+            changes |= {"sampling": ONCE, "exemplars": EXEMPLARS}
+        if method == "confidence":
+            changes["sampling"] = FEW
+        spec = make_spec(method, **(model | changes))
+        key = f"{FOLDER}/{method}-{spec.num_paraphrases}"
+        return Planned(key=key, spec=spec, followers=followers)
+
+    return make
+
+
+@pytest.fixture
+def begin(process):
+    """Freeze planned runs over five questions, shards of two; returns the runs that can begin."""
+
+    def make(*plans):
+        samples = [Sample(f"id{i}", (f"what is {i}?",), ("9",)) for i in range(5)]
+        runs = make_runs(process.location, plans, samples, {"shard_size": 2})
+        for plan in (each for root in plans for each in root.all()):
+            process.ledger.begin(plan.key, [])
+        return runs
+
+    return make
+
+
+def run_named(process, name):
+    return Run(process.location, RunKey.parse(f"{FOLDER}/{name}"))
+
+
+def do(process, names, rows):
+    return process.do(open_shard(process.location, [f"{FOLDER}/{name}" for name in names], rows))
+
+
+def do_all(process, name="paraphrases-3"):
+    for rows in ([[0, 2]], [[2, 4]], [[4, 5]]):
+        assert do(process, [name], rows) == []
+
+
+def messages(sent):
+    """Of what was sent: the runs' names and the rows."""
+    return [([n.removeprefix(f"{FOLDER}/") for n in m.runs], m.rows) for m, _ in sent]
+
+
+THREE = [[(0, 2)], [(2, 4)], [(4, 5)]]
+
+
+def test_what_follows_is_made_and_sent_when_the_last_part_is_there(process, sent, begin, plan):
+    begin(plan("paraphrases", plan("avg"), plan("max")))
+    do(process, ["paraphrases-3"], [[0, 2]])
+    do(process, ["paraphrases-3"], [[2, 4]])
+    assert not run_named(process, "avg-3").exists()
+    assert sent == []
+    do(process, ["paraphrases-3"], [[4, 5]])
+    assert messages(sent) == [(["avg-3", "max-3"], rows) for rows in THREE]
+    assert {model.slug for _, model in sent} == {"tiny-llama"}
+    written = run_named(process, "avg-3").read_samples(range(5))
+    assert [sample.uuid for sample in written] == [f"id{i}" for i in range(5)]
+    assert all(len(sample.paraphrases) == 3 for sample in written)
+    provenance = run_named(process, "avg-3").record.provenance
+    assert provenance["follows"].startswith(f"{FOLDER}/paraphrases-3@")
+    assert provenance["shard_size"] == 2
+
+
+def test_runs_follow_one_another_to_the_last(process, sent, begin, plan):
+    """As Celery would: every message that is sent is done, until none is left."""
+    weighted = plan("weighted_avg"), plan("weighted_max")
+    begin(plan("paraphrases", plan("confidence", *weighted), plan("flex_attention",
+          layout="shared", positions="aligned")))  # fmt: skip
+    do_all(process)
+    done = []
+    while sent:
+        message, _ = sent.pop(0)
+        done.append(message)
+        process.do(open_shard(process.location, message.runs, message.rows))
+    names = ["paraphrases-3", "confidence-3", "flex_attention-3", "weighted_avg-3",
+             "weighted_max-3"]  # fmt: skip
+    for name in names:
+        certificate = read_certificate(run_named(process, name))
+        assert (certificate.found, certificate.partial) == (5, False)
+    assert len(done) == len(set(map(str, done))) == 9
+    confidences = [
+        s.confidences for s in run_named(process, "weighted_avg-3").read_samples([0, 4])
+    ]
+    assert all(len(found) == 3 and set(found) <= {0, 0.5, 1} for found in confidences)
+
+
+def test_following_again_makes_nothing_new(process, sent, begin, plan):
+    begin(plan("paraphrases", plan("avg")))
+    do_all(process)
+    record = run_named(process, "avg-3").record
+    before, first = set(process.location.list("", recursive=True)), messages(sent)
+    sent.clear()
+    do(process, ["paraphrases-3"], [[4, 5]])
+    assert set(process.location.list("", recursive=True)) == before
+    assert run_named(process, "avg-3").record == record
+    assert messages(sent) == first, "what is missing may be sent again: a part is done once"
+
+
+def test_what_is_done_of_a_follower_is_not_sent_again(process, sent, begin, plan):
+    begin(plan("paraphrases", plan("avg")))
+    do_all(process)
+    do(process, ["avg-3"], [[2, 4]])
+    sent.clear()
+    do(process, ["paraphrases-3"], [[0, 2]])
+    assert messages(sent) == [(["avg-3"], [(0, 2)]), (["avg-3"], [(4, 5)])]
+    for rows in ([[0, 2]], [[4, 5]]):
+        do(process, ["avg-3"], rows)
+    sent.clear()
+    do(process, ["paraphrases-3"], [[0, 2]])
+    assert sent == []
+
+
+def test_a_follower_that_is_there_otherwise_is_halted_and_the_shard_is_done(
+    process, sent, begin, plan
+):
+    begin(plan("avg", num_paraphrases=1).model_copy(update={"key": f"{FOLDER}/avg-3"}))
+    begin(plan("paraphrases", plan("avg"), plan("max")))
+    do_all(process)
+    assert sent == []
+    assert not missing_rows(run_named(process, "paraphrases-3")).size
+    assert run_named(process, "paraphrases-3").location.exists(f"{FOLDER}/paraphrases-3.feather")
+    assert "num_paraphrases is '1' there and '3' here" in process.ledger.halted(f"{FOLDER}/avg-3")
+    assert "--overwrite" in process.ledger.halted(f"{FOLDER}/max-3"), "all are made, or none"
+    assert not run_named(process, "max-3").exists()
+
+
+def test_a_damaged_note_of_what_follows_is_said_and_fails_no_shard(
+    process, sent, begin, plan, caplog
+):
+    begin(plan("paraphrases", plan("avg")))
+    process.location.write_bytes(f"{FOLDER}/paraphrases-3/followers/x-max-3.json", b"{")
+    do_all(process)
+    assert "is no planned run of this version" in caplog.text
+    assert sent == []
+
+
+def test_a_send_that_fails_is_made_good_the_next_time(settings, process, begin, plan):
+    begin(plan("paraphrases", plan("avg")))
+    taken = []
+
+    def send_third(message, model):
+        """The broker takes one message, fails at the second, and is back afterwards."""
+        taken.append(message)
+        if len(taken) == 2:
+            raise RetryShard("the broker does not take what follows")
+
+    failing = Process(settings, process.ledger, send_third)
+    do(failing, ["paraphrases-3"], [[0, 4]])
+    with pytest.raises(RetryShard, match="does not take"):
+        do(failing, ["paraphrases-3"], [[4, 5]])
+    assert run_named(process, "avg-3").exists()
+    assert do(failing, ["paraphrases-3"], [[4, 5]]) == []
+    assert [message.rows for message in taken[2:]] == THREE
+
+
+def test_what_follows_waits_for_the_ledger_and_is_not_lost_without_it(process, sent, begin, plan):
+    """Without it no worker knows that the last part is there; whoever comes next does."""
+    begin(plan("paraphrases", plan("avg")))
+    do(process, ["paraphrases-3"], [[0, 4]])
+    nobody = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
+    ledger, process.ledger._redis = process.ledger._redis, nobody
+    do(process, ["paraphrases-3"], [[4, 5]])
+    assert sent == []
+    process.ledger._redis = ledger
+    do(process, ["paraphrases-3"], [[4, 5]])
+    assert messages(sent) == [(["avg-3"], rows) for rows in THREE]
+
+
+def test_runs_that_nothing_follows_send_nothing(process, sent, begin, plan):
+    begin(plan("origin", num_paraphrases=1))
+    do_all(process, "origin-1")
+    assert read_certificate(run_named(process, "origin-1")).found == 5
+    assert sent == []

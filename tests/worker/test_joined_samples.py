@@ -1,0 +1,85 @@
+"""What runs of one message know of a sample is put together, or the message is rejected."""
+
+import pytest
+from scripted import make_spec
+
+from common.errors import RejectShard
+from common.planned import Planned
+from common.schema import Sample
+from common.store import Location
+from common.store.freeze import freeze
+from tests.worker.conftest import shard_of
+from worker.answer import as_question
+
+WORDINGS = ("who?", "which one?", "tell me who")
+
+
+@pytest.fixture
+def frozen(tmp_path):
+    """Make runs of methods, each over samples of its own; returns them in one tuple."""
+    location = Location.open(str(tmp_path / "store"))
+
+    def make(**samples_of):
+        runs = []
+        for method, samples in samples_of.items():
+            width = len(samples[0].paraphrases)
+            spec = make_spec(method, num_paraphrases=width)
+            key = f"quiz/owner--model/{method}-{width}"
+            runs += freeze(location, [Planned(key=key, spec=spec)], samples, {})
+        return tuple(runs)
+
+    return make
+
+
+def samples(*confidences, wordings=WORDINGS, **known):
+    """A sample for each given tuple of confidences, None for none."""
+    return [
+        Sample(f"id{i}", wordings, ("Ann",), confidences=given, **known)
+        for i, given in enumerate(confidences)
+    ]
+
+
+SURE = (0.25, 0.75, 1.0), (0.5, 0.0, 0.125), ()
+
+
+def test_runs_with_and_without_confidences_share_a_message(frozen):
+    runs = frozen(avg=samples(*[None] * 3), weighted_avg=samples(*SURE))
+    shard = shard_of(runs, [0, 1, 2])
+    assert [sample.confidences for sample in shard.samples] == list(SURE)
+    assert [sample.paraphrases for sample in shard.samples] == [WORDINGS] * 3
+    assert shard_of(runs[::-1], [0, 1, 2]).samples == shard.samples
+
+
+def test_runs_without_confidences_have_none(frozen):
+    runs = frozen(avg=samples(None, None), max=samples(None, None))
+    assert [sample.confidences for sample in shard_of(runs, [0, 1]).samples] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "others", [((0.25, 0.75, 0.5), SURE[1], ()), ((), SURE[1], ()), (SURE[0], SURE[1], (1, 1, 1))]
+)
+def test_runs_with_different_confidences_are_rejected(frozen, others):
+    runs = frozen(weighted_avg=samples(*SURE), weighted_max=samples(*others))
+    with pytest.raises(RejectShard, match="different samples"):
+        shard_of(runs, [0, 1, 2])
+    assert shard_of(runs, [1]).samples[0].confidences == SURE[1]
+
+
+def test_the_first_wording_alone_joins_runs_with_confidences(frozen):
+    origin = samples(*[None] * 3, wordings=WORDINGS[:1])
+    runs = frozen(origin=origin, weighted_max=samples(*SURE))
+    (joined,) = shard_of(runs, [0]).samples
+    assert (joined.paraphrases, joined.confidences) == (WORDINGS, SURE[0])
+
+
+def test_what_is_known_of_a_sample_reaches_the_engine(frozen):
+    runs = frozen(weighted_avg=samples(*SURE, num_manual=2))
+    question = as_question(shard_of(runs, [0]).samples[0])
+    assert (question.wordings, question.num_manual) == (WORDINGS, 2)
+    assert (question.confidences, question.seed) == (SURE[0], "id0")
+
+
+def test_runs_of_other_wordings_are_rejected(frozen):
+    other = samples(*[None] * 3, wordings=("who?", "which one?", "tell me"))
+    with pytest.raises(RejectShard, match="different samples"):
+        shard_of(frozen(avg=samples(*[None] * 3), max=other), [0])

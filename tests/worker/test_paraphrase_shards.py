@@ -1,0 +1,129 @@
+"""Paraphrases and confidences by a real tiny model: the same rows whatever the shard."""
+
+import pytest
+from scripted import EXEMPLARS, ONCE, make_spec
+
+from common.errors import StopRun
+from common.planned import Planned
+from common.prompts import Template
+from common.run import Sampling
+from common.schema import Sample
+from common.store import missing_rows, read_progress
+from common.store.freeze import freeze
+from tests.conftest import assert_rows_alike
+from tests.worker.conftest import shard_of
+from worker.engine.engine import Engine
+
+ASK = Template(instruction="Ask it again.", question="Question: ", cue="Paraphrase:")
+QUESTIONS = ["what is the number?", "who is 7?", "the answer is it?", "is it 9?", "A or Q?"]
+
+
+@pytest.fixture
+def run_of(process, tiny_model):
+    """A run of a method over questions, thrown away and made again at every call."""
+
+    def make(method, questions=QUESTIONS, **changes):
+        samples = [
+            Sample(f"id{i}", (q,) if isinstance(q, str) else q, ("9",))
+            for i, q in enumerate(questions)
+        ]
+        model = {"model": str(tiny_model), "model_source": str(tiny_model)}
+        spec = make_spec(method, **model, **changes)
+        key = f"quiz/tiny-llama/{method}-3"
+        (run,) = freeze(process.location, [Planned(key=key, spec=spec)], samples, {}, [key])
+        process.ledger.begin(key, [])
+        return run
+
+    return make
+
+
+def rows_after(process, run, shards):
+    for rows in shards:
+        assert process.do(shard_of((run,), rows)) == []
+    assert not missing_rows(run).size
+    return run.location.open_arrow(run.feather).read_all().replace_schema_metadata()
+
+
+PARAPHRASES = {"template": ASK, "sampling": ONCE, "exemplars": EXEMPLARS, "max_new_tokens": 6}
+SHARDS = [[[0, 1, 2, 3, 4]], [[0, 1], [2], [3, 4]], [[4], [2, 3], [0, 1]]]
+
+
+def test_paraphrases_are_the_same_whatever_the_shard(process, run_of):
+    whole, *others = [
+        rows_after(process, run_of("paraphrases", **PARAPHRASES), shards) for shards in SHARDS
+    ]
+    assert all(other.equals(whole) for other in others)
+    assert whole["question"].to_pylist() == QUESTIONS
+    assert whole["error"].null_count == 5
+    assert len({tuple(wordings) for wordings in whole["paraphrases"].to_pylist()}) == 5
+
+
+def test_written_paraphrases_are_marked_or_wordings_of_their_own(process, run_of):
+    run = run_of("paraphrases", **PARAPHRASES)
+    for row in rows_after(process, run, SHARDS[0]).to_pylist():
+        question, *written = row["paraphrases"]
+        assert question == row["question"]
+        assert len(written) == len(row["problems"]) - 1 == 2
+        assert row["problems"][0] is None
+        assert row["draws"][0] == 0
+        for draws, problem in zip(row["draws"][1:], row["problems"][1:], strict=True):
+            assert 1 <= draws <= 8
+            assert problem is None or draws == 8
+
+
+COOL = Sampling(temperature=0.3, top_p=0.9, num_samples=5)
+
+
+def test_confidences_are_the_same_whatever_the_shard(process, run_of):
+    questions = [(q, f"tell me, {q}", "what?") for q in QUESTIONS]
+    whole, *others = [
+        rows_after(
+            process, run_of("confidence", questions, sampling=COOL, max_new_tokens=2), shards
+        )
+        for shards in SHARDS
+    ]
+    assert len(whole) == 15
+    for other in others:
+        assert_rows_alike(other, whole)
+    assert all(len(drawn) == 5 for drawn in whole["sampled"].to_pylist())
+    assert len(set(whole["confidence"].to_pylist())) > 1
+
+
+LONG = "long " * 400
+
+
+def test_questions_that_are_too_long_are_rows_in_any_company(process, run_of):
+    """What is the matter with a sample does not depend on the shard it comes in."""
+    questions = [LONG, LONG, QUESTIONS[0]]
+    for shards in ([[0, 1], [2]], [[0, 1, 2]], [[0], [1], [2]]):
+        run = run_of("paraphrases", questions, **PARAPHRASES)
+        rows = rows_after(process, run, shards).to_pylist()
+        assert [row["error"] is None for row in rows] == [False, False, True]
+        assert "positions" in rows[0]["error"]
+        assert rows[0]["paraphrases"] == [LONG]
+        assert read_progress(run).failed == 2
+
+
+def test_a_shard_in_which_every_question_raises_stops_the_run(process, run_of, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("device lost")
+
+    run = run_of("paraphrases", **PARAPHRASES)
+    monkeypatch.setattr(Engine, "answer", broken)
+    with pytest.raises(StopRun, match="device lost"):
+        process.do(shard_of((run,), [0, 1]))
+    assert missing_rows(run).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_message_of_two_runs_that_write_answers_both(process, run_of, tiny_model):
+    three = run_of("paraphrases", **PARAPHRASES)
+    samples = three.read_samples(range(5))
+    spec = three.spec.model_copy(update={"num_paraphrases": 2})
+    two_key = "quiz/tiny-llama/paraphrases-2"
+    (two,) = freeze(process.location, [Planned(key=two_key, spec=spec)], samples, {})
+    process.do(shard_of((three, two), list(range(5))))
+    wide, narrow = (
+        run.location.open_arrow(run.feather).read_all()["paraphrases"].to_pylist()
+        for run in (three, two)
+    )
+    assert [wordings[:2] for wordings in wide] == narrow
