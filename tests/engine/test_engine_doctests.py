@@ -2,10 +2,13 @@
 
 import doctest
 
-from worker.engine import tokenise
+import pytest
+
+from worker.engine import plan, sampling, tokenise
 
 
-def test_examples_in_docstrings_hold():
-    results = doctest.testmod(tokenise)
+@pytest.mark.parametrize("module", [plan, sampling, tokenise], ids=lambda module: module.__name__)
+def test_examples_in_docstrings_hold(module):
+    results = doctest.testmod(module)
     assert results.attempted > 0
     assert results.failed == 0

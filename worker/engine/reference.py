@@ -7,7 +7,6 @@ tested against this file in float32; where they differ, the fast path is wrong.
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -110,15 +109,17 @@ def reference_decode(
 
 
 def reference_pick(scores: Tensor, draw: Draw, step: int) -> int:
-    """Draw one token: walk down the nucleus until its probabilities pass the drawn number."""
+    """Draw one token: walk through the nucleus until its probabilities pass the drawn number.
+
+    The nucleus is the most probable tokens that together reach top_p, and the equals of the
+    last of them.
+    """
     probabilities = (scores.double() / draw.sampling.temperature).softmax(dim=-1).tolist()
-    order: Sequence[int] = range(len(probabilities))
-    if draw.sampling.top_p < 1:
-        order = sorted(order, key=lambda token: -probabilities[token])
-    nucleus: list[int] = []
-    for token in order:
-        if sum(probabilities[t] for t in nucleus) < draw.sampling.top_p:
-            nucleus.append(token)
+    reached, least = 0.0, 0.0
+    for probability in sorted(probabilities, reverse=True):
+        if reached < draw.sampling.top_p < 1:
+            reached, least = reached + probability, probability
+    nucleus = [token for token, probability in enumerate(probabilities) if probability >= least]
     target = splitmix(draw.seed, step) * sum(probabilities[t] for t in nucleus)
     for token in nucleus:
         target -= probabilities[token]

@@ -8,6 +8,7 @@ is that of Holtzman et al. 2020 (top-p), the sequence SplitMix64 (Steele et al. 
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,20 +43,35 @@ def uniform(seeds: Tensor, steps: Tensor) -> Tensor:
 def pick(scores: Tensor, sampling: Sampling, seeds: Tensor, steps: Tensor) -> Tensor:
     """Draw a token id for each row; scores: log-scores [E, V], seeds and steps: int64 [E].
 
-    The token is where the cumulative probability of the nucleus, most probable first, passes a
-    uniform number.
+    The token is where the cumulative probability of the nucleus, in the order of the
+    vocabulary, passes a uniform number.
     """
     probabilities = (scores / sampling.temperature).softmax(dim=-1)
-    order = None
     if sampling.top_p < 1:
-        probabilities, order = probabilities.sort(dim=-1, descending=True, stable=True)
-        before = probabilities.cumsum(dim=-1) - probabilities
-        probabilities = probabilities.masked_fill(before >= sampling.top_p, 0)
+        outside = probabilities < least_probable(probabilities, sampling.top_p)
+        probabilities = probabilities.masked_fill(outside, 0)
     reached = probabilities.double().cumsum(dim=-1)
     target = uniform(seeds, steps)[:, None] * reached[:, -1:]
     place = torch.searchsorted(reached, target, right=True)
-    place = place.clamp(max=scores.shape[-1] - 1)
-    return (place if order is None else order.gather(-1, place))[:, 0]
+    return place.clamp(max=scores.shape[-1] - 1)[:, 0]
+
+
+def least_probable(probabilities: Tensor, top_p: float) -> Tensor:
+    """The probability of the last token that the nucleus needs, [E, 1]; its equals belong to it.
+
+    >>> least_probable(torch.tensor([[0.125, 0.5, 0.25, 0.125]]), 0.7)
+    tensor([[0.2500]])
+    """
+    ordered = _descending(probabilities)
+    needed = (ordered.cumsum(dim=-1) - ordered < top_p).sum(dim=-1, keepdim=True)
+    return ordered.gather(-1, needed - 1)
+
+
+def _descending(values: Tensor) -> Tensor:
+    if values.device.type != "cpu":
+        return values.sort(dim=-1, descending=True).values
+    # numpy's sort: 8 ms for 64 rows of 49,152 where torch's takes 215 ms (2 cores, AVX512).
+    return torch.from_numpy(np.sort(values.numpy(), axis=-1)).flip(-1)
 
 
 def _signed(value: int) -> int:
