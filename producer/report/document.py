@@ -5,6 +5,9 @@ Shares are in [0, 1]; intervals are 95 % intervals. Runs are named by their keys
 
 from pydantic import BaseModel, ConfigDict
 
+ALPHA = 0.05
+"""Up to here, after Holm's correction, two runs are said to differ."""
+
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

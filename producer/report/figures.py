@@ -52,13 +52,24 @@ def p_value(p: float) -> str:
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Run keys without the data set and model that all of them have.
+    """Run keys without the leading parts that all of them share.
 
     >>> short_names(["webqa/gpt2/avg-5", "webqa/gpt2/origin"])
     {'webqa/gpt2/avg-5': 'avg-5', 'webqa/gpt2/origin': 'origin'}
     """
-    split = [key.split("/") for key in keys]
-    same = 0
-    while same < 2 and len({tuple(parts[: same + 1]) for parts in split}) == 1:
-        same += 1
-    return {key: "/".join(parts[same:]) for key, parts in zip(keys, split, strict=True)}
+    prefix = shared_prefix(keys)
+    return {key: key.removeprefix(prefix) for key in keys}
+
+
+def shared_prefix(keys: Sequence[str]) -> str:
+    """
+    >>> shared_prefix(["webqa/gpt/avg-5", "webqa/gpt/origin"])
+    'webqa/gpt/'
+    """
+    parents = [key.split("/")[:-1] for key in keys]
+    shared: list[str] = []
+    for parts in zip(*parents, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0] + "/")
+    return "".join(shared)

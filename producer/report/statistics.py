@@ -11,10 +11,9 @@ from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from producer.report.document import Interval
+from producer.report.document import ALPHA, Interval
 
 LEVEL = 0.95
-ALPHA = 0.05
 POWER = 0.8
 RESAMPLES = 9_999
 

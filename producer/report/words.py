@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from producer.report.document import Comparison, Document
+from producer.report.document import ALPHA, Comparison, Document
 from producer.report.figures import p_value
-from producer.report.statistics import ALPHA
 
 MAX_FAILURES = 5
 """Failed questions named for each run; the rest is counted."""

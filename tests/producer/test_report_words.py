@@ -4,8 +4,9 @@ import pytest
 from report_examples import FOLDER, make_document
 
 from common.methods import METHODS
+from producer.report.figures import short_names
 from producer.report.page.mask_picture import group_cells, mask_pictures
-from producer.report.page.plain_words import headline, short_names, verdict
+from producer.report.page.plain_words import headline, verdict
 
 SIGNS = {"self": "\\", "seen": "#", "unseen": "."}
 

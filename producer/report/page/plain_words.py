@@ -5,10 +5,7 @@ Computes no statistics: what is here was decided by the document's p-values and 
 
 from collections.abc import Sequence
 
-from producer.report.document import Comparison, Document, Interval
-
-SIGNIFICANCE = 0.05
-"""Below this, after Holm, two runs are said to differ."""
+from producer.report.document import ALPHA, Comparison, Document, Interval
 
 METRICS = {
     "exact": "exact match with any gold answer, after SQuAD normalisation",
@@ -51,14 +48,6 @@ def rate_figure(rate: float) -> str:
     return f"{rate:,.1f}" if rate >= 10 else f"{rate:.2f}"
 
 
-def p_value(p: float) -> str:
-    """
-    >>> p_value(0.0004), p_value(0.25)
-    ('< 0.001', '0.250')
-    """
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def counted(number: int, noun: str) -> str:
     """
     >>> counted(1, "question"), counted(2000, "question")
@@ -75,34 +64,8 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def short_names(runs: Sequence[str]) -> dict[str, str]:
-    """Each run's key without the leading parts that all of them share.
-
-    >>> short_names(["webqa/gpt/avg-5", "webqa/gpt/origin"])
-    {'webqa/gpt/avg-5': 'avg-5', 'webqa/gpt/origin': 'origin'}
-    >>> list(short_names(["webqa/gpt/avg-5", "webqa/qwen/avg-5"]).values())
-    ['gpt/avg-5', 'qwen/avg-5']
-    """
-    prefix = shared_prefix(runs)
-    return {run: run.removeprefix(prefix) for run in runs}
-
-
-def shared_prefix(runs: Sequence[str]) -> str:
-    """
-    >>> shared_prefix(["webqa/gpt/avg-5", "webqa/gpt/origin"])
-    'webqa/gpt/'
-    """
-    parents = [run.split("/")[:-1] for run in runs]
-    shared: list[str] = []
-    for parts in zip(*parents, strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared.append(parts[0] + "/")
-    return "".join(shared)
-
-
 def told_apart(comparison: Comparison) -> bool:
-    return comparison.p_adjusted < SIGNIFICANCE
+    return comparison.p_adjusted <= ALPHA
 
 
 def verdict(comparison: Comparison, names: dict[str, str]) -> str:

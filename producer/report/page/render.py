@@ -7,7 +7,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UsageError
-from producer.report.document import Document
+from producer.report import figures
+from producer.report.document import ALPHA, Document
 from producer.report.page import plain_words
 from producer.report.page.mask_picture import mask_pictures
 from producer.report.page.sample_data import sample_data
@@ -32,12 +33,14 @@ def render_page(document: Document) -> str:
         raise UsageError(
             f"--html needs {error.name}; install it with: pip install 'self-ensemble[report]'"
         ) from error
-    names = plain_words.short_names([run.run for run in document.runs])
+    names = figures.short_names([run.run for run in document.runs])
     return environment.get_template("page.html").render(
         _inlined("style.css", "table.js"),
         document=document,
         names=names,
         words=plain_words,
+        figures=figures,
+        alpha=ALPHA,
         plots=all_plots(document, names),
         masks=mask_pictures(document.runs),
         sample_data=sample_data(document),
