@@ -70,7 +70,7 @@ def least_probable(probabilities: Tensor, top_p: float) -> Tensor:
 def _descending(values: Tensor) -> Tensor:
     if values.device.type != "cpu":
         return values.sort(dim=-1, descending=True).values
-    # numpy's sort: 8 ms for 64 rows of 49,152 where torch's takes 215 ms (2 cores, AVX512).
+    # timeit over torch.rand(64, 49_152), 2 cores with AVX512: numpy 8 ms, torch 215 ms.
     return torch.from_numpy(np.sort(values.numpy(), axis=-1)).flip(-1)
 
 
