@@ -25,7 +25,7 @@ class Packed:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the groups. With `shared` the tail is the answer cue as a piece of its own."""
-        wordings = (f"wording {n}" for n in range(1, self.prompt.num_segments + 1))
+        wordings = (f"wording {n}" for n in range(self.prompt.num_segments))
         return ("prefix", *wordings, "answer cue" if self.layout == "shared" else "tail")
 
 
@@ -40,7 +40,7 @@ def pack(
         >>> pieces = Pieces((), (1,), ((2,), (3,)), (9,), ((1, 2, 9), (1, 3, 9)))
         >>> packed = pack(pieces, METHODS["flex_attention"], "shared", "aligned")
         >>> packed.prompt.tokens, packed.names
-        ((1, 2, 3, 9), ('prefix', 'wording 1', 'wording 2', 'answer cue'))
+        ((1, 2, 3, 9), ('prefix', 'wording 0', 'wording 1', 'answer cue'))
         >>> pack(pieces, METHODS["avg"], "shared", "aligned").prompt.tokens
         (1, 2, 9)
     """

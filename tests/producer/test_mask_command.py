@@ -124,7 +124,7 @@ def test_the_bias_of_the_length_corrected_method_is_said_for_each_wording(mask):
     assert found["bias"] == pytest.approx([0, *biases, 0])
     (note,) = [note for note in found["notes"] if "adds to its scores" in note]
     assert re.findall(r"wording (\d) ([+-][\d.]+) \((\d+) tokens\)", note) == [
-        (str(g), f"{biases[g - 1]:+.2f}", str(lengths[g])) for g in (1, 2, 3)
+        (str(i), f"{biases[i]:+.2f}", str(lengths[i + 1])) for i in range(3)
     ]
 
 
@@ -166,7 +166,7 @@ def test_cross_manual_lets_the_manual_wordings_of_the_selection_see_each_other(f
 def test_a_selection_that_finds_fewer_wordings_says_so(facts):
     found = facts("--num-manual", 2, "--num-auto", 3)
     assert "5 wordings are asked for, the sample has 4" in found["notes"]
-    assert found["groups"] == ["prefix", *(f"wording {n}" for n in range(1, 5)), "answer cue"]
+    assert found["groups"] == ["prefix", *(f"wording {n}" for n in range(4)), "answer cue"]
 
 
 @pytest.mark.parametrize(
