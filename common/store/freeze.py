@@ -11,7 +11,8 @@ from common.planned import Planned
 from common.run import RunKey, RunSpec
 from common.schema import Sample
 from common.store.location import Location
-from common.store.runs import InputWriter, Run
+from common.store.runs import Run
+from common.store.samples import InputWriter
 
 _OF_STEP = {
     PARAPHRASES.name: " to `producer paraphrase`",

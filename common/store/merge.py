@@ -19,7 +19,8 @@ from common.errors import UsageError, first_line
 from common.methods import PARAPHRASES
 from common.schema import META_CERTIFICATE, META_RUN, SCHEMA_VERSION, result_schema
 from common.store.parts import list_parts, note_part, part_range, read_info, read_part
-from common.store.runs import INPUT_BATCH_ROWS, Run
+from common.store.runs import Run
+from common.store.samples import INPUT_BATCH_ROWS
 
 WINDOW_ROWS = 8 * INPUT_BATCH_ROWS
 

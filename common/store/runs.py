@@ -1,9 +1,7 @@
-"""A run's folder: its record, its frozen samples, the weights it is pinned to."""
+"""A run's folder: its record, its result, the weights it is pinned to."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,10 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from common.errors import RejectShard, StopRun, UsageError
 from common.methods import Method, get_method
 from common.run import RunKey, RunSpec
-from common.schema import Sample, input_schema
+from common.schema import Sample
 from common.store.location import Location
-
-INPUT_BATCH_ROWS = 1024
+from common.store.samples import read_frozen
 
 
 class RunRecord(BaseModel):
@@ -92,15 +89,7 @@ class Run:
         bad = [row for row in rows if not 0 <= row < self.spec.num_samples]
         if bad:
             raise RejectShard(f"run {self.key} has {self.spec.num_samples} rows, not row {bad[0]}")
-        reader = self.location.open_arrow(self.file("input.arrow"))
-        batches: dict[int, pa.RecordBatch] = {}
-        samples = []
-        for row in rows:
-            number, offset = divmod(row, INPUT_BATCH_ROWS)
-            if number not in batches:
-                batches[number] = reader.get_batch(number)
-            samples.append(_sample(batches[number].slice(offset, 1).to_pylist()[0]))
-        return samples
+        return read_frozen(self.location, self.file("input.arrow"), rows)
 
     def read_result(self, columns: Sequence[str]) -> pa.Table:
         """Columns of the merged file; raises UsageError before there is one."""
@@ -133,73 +122,6 @@ class Run:
         if not self.location.exists(self.file("model.json")):
             return None
         return str(json.loads(self.location.read_bytes(self.file("model.json")))["identity"])
-
-
-def _sample(row: dict[str, Any]) -> Sample:
-    confidences = row.get("confidences")
-    return Sample(
-        row["uuid"],
-        tuple(row["paraphrases"]),
-        tuple(row["answers"]),
-        row.get("num_manual"),
-        None if confidences is None else tuple(confidences),
-    )
-
-
-class InputWriter:
-    """Writes samples as they come, INPUT_BATCH_ROWS at a time, and hashes them on the way.
-
-    The file appears under `path` when the block ends, or never.
-    """
-
-    def __init__(self, location: Location, path: str) -> None:
-        self.path = path
-        self.num_samples = 0
-        self._digest = hashlib.sha256()
-        self._rows: list[Sample] = []
-        self._writer: pa.ipc.RecordBatchFileWriter | None = None
-        self._location = location
-        self._stack = ExitStack()
-
-    def __enter__(self) -> "InputWriter":
-        self._sink = self._stack.enter_context(self._location.write(self.path))
-        self._stack.push(self._finish)
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self._stack.__exit__(*exception)
-
-    def _finish(self, failure: type[BaseException] | None, *_: Any) -> None:
-        if failure is None:
-            self._flush()
-        if self._writer:
-            self._writer.close()
-
-    def add(self, sample: Sample) -> None:
-        content: list[Any] = [sample.uuid, sample.paraphrases, sample.answers]
-        content += [x for x in (sample.num_manual, sample.confidences) if x is not None]
-        self._digest.update(json.dumps(content, ensure_ascii=False).encode() + b"\n")
-        self._rows.append(sample)
-        self.num_samples += 1
-        if len(self._rows) == INPUT_BATCH_ROWS:
-            self._flush()
-
-    @property
-    def sha256(self) -> str:
-        """Over the samples' content and order, not over the file's bytes."""
-        return self._digest.hexdigest()
-
-    def _flush(self) -> None:
-        if not self._rows:
-            return
-        if self._writer is None:
-            # The columns a data set has are those its first sample has.
-            self._schema = input_schema(self._rows[0])
-            options = pa.ipc.IpcWriteOptions(compression="zstd")
-            self._writer = pa.ipc.new_file(self._sink, self._schema, options=options)
-        rows = [vars(sample) for sample in self._rows]
-        self._writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=self._schema))
-        self._rows = []
 
 
 def open_run(location: Location, key: RunKey) -> Run:

@@ -6,7 +6,7 @@ import pytest
 from storekit import local_store, memory_store
 
 from common.ledger import Ledger
-from common.store import Location, merge, runs
+from common.store import Location, merge, samples
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of 4 samples and windows of 8, so that small runs cross every border."""
-    monkeypatch.setattr(runs, "INPUT_BATCH_ROWS", 4)
+    monkeypatch.setattr(samples, "INPUT_BATCH_ROWS", 4)
     monkeypatch.setattr(merge, "INPUT_BATCH_ROWS", 4)
     monkeypatch.setattr(merge, "WINDOW_ROWS", 8)
 

@@ -16,7 +16,7 @@ from common.run import RunKey, RunSpec
 from common.schema import Answer, Sample
 from common.store import Location, PartInfo, Run
 from common.store.parts import write_part
-from common.store.runs import InputWriter
+from common.store.samples import InputWriter
 
 WEIGHTS = "hub:owner/model@0123456"
 

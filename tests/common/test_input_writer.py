@@ -4,8 +4,8 @@ import pytest
 from storekit import all_files, make_samples
 
 from common.schema import Sample, input_schema
-from common.store import runs
-from common.store.runs import INPUT_BATCH_ROWS, InputWriter
+from common.store import samples
+from common.store.samples import INPUT_BATCH_ROWS, InputWriter
 
 SAMPLES = make_samples(7, wordings=3)
 
@@ -36,7 +36,7 @@ def test_samples_come_back_as_they_went_in(any_store):
 @pytest.mark.parametrize("size", [1, 3, 7, 8])
 def test_the_hash_does_not_depend_on_batches(store, monkeypatch, size):
     expected = freeze(store, SAMPLES).sha256
-    monkeypatch.setattr(runs, "INPUT_BATCH_ROWS", size)
+    monkeypatch.setattr(samples, "INPUT_BATCH_ROWS", size)
     assert freeze(store, SAMPLES).sha256 == expected
     assert max(batch_lengths(store)) == min(size, 7)
 

@@ -10,7 +10,7 @@ from common.run import RunKey
 from common.schema import Answer, Sample, Single
 from common.store import Location, Run, merge_run
 from common.store.parts import write_part
-from common.store.runs import InputWriter
+from common.store.samples import InputWriter
 
 Said = tuple[str, float]
 """An answer and its log-probability per token."""

@@ -7,7 +7,7 @@ from storekit import all_files
 
 from common.errors import UsageError
 from common.prompts import QUESTION_ANSWERING
-from common.store.runs import INPUT_BATCH_ROWS
+from common.store.samples import INPUT_BATCH_ROWS
 from producer.enqueue import prepare
 from producer.sources.files import Question
 from producer.sources.source import Source

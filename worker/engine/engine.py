@@ -15,7 +15,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from common.layout import Pieces
 from worker.engine.attention import Kernel, install_attention
 from worker.engine.cohort import Cohort, similar_streams
-from worker.engine.decode import Batch, Ensemble, Generated, Results, decode, fusion_groups
+from worker.engine.decode import Batch, Generated, Results, decode
+from worker.engine.ensembles import Ensemble, fusion_groups
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.packing import cut_where_full
 from worker.engine.plan import Cutter, Stream, distinct_segments

@@ -12,7 +12,8 @@ from common.layout import PackedPrompt, Pieces, pack_fused, pack_plain
 from common.methods import Method
 from common.run import Sampling
 from common.visibility import VISIBILITIES, Table, generate_isolated_visibility, length_bias
-from worker.engine.decode import Ensemble, Generated
+from worker.engine.decode import Generated
+from worker.engine.ensembles import Ensemble
 from worker.engine.plan import Cutter, Stream, plan_stream
 from worker.engine.request import Question, Request
 from worker.engine.sampling import Draw, seed_of

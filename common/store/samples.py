@@ -1,0 +1,94 @@
+"""Frozen samples: written as they come, hashed on the way, read by row number."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import pyarrow as pa
+
+from common.schema import Sample, input_schema
+from common.store.location import Location
+
+INPUT_BATCH_ROWS = 1024
+
+
+class InputWriter:
+    """Writes samples as they come, INPUT_BATCH_ROWS at a time, and hashes them on the way.
+
+    The file appears under `path` when the block ends, or never.
+    """
+
+    def __init__(self, location: Location, path: str) -> None:
+        self.path = path
+        self.num_samples = 0
+        self._digest = hashlib.sha256()
+        self._rows: list[Sample] = []
+        self._writer: pa.ipc.RecordBatchFileWriter | None = None
+        self._location = location
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "InputWriter":
+        self._sink = self._stack.enter_context(self._location.write(self.path))
+        self._stack.push(self._finish)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._stack.__exit__(*exception)
+
+    def _finish(self, failure: type[BaseException] | None, *_: Any) -> None:
+        if failure is None:
+            self._flush()
+        if self._writer:
+            self._writer.close()
+
+    def add(self, sample: Sample) -> None:
+        content: list[Any] = [sample.uuid, sample.paraphrases, sample.answers]
+        content += [x for x in (sample.num_manual, sample.confidences) if x is not None]
+        self._digest.update(json.dumps(content, ensure_ascii=False).encode() + b"\n")
+        self._rows.append(sample)
+        self.num_samples += 1
+        if len(self._rows) == INPUT_BATCH_ROWS:
+            self._flush()
+
+    @property
+    def sha256(self) -> str:
+        """Over the samples' content and order, not over the file's bytes."""
+        return self._digest.hexdigest()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        if self._writer is None:
+            # The columns a data set has are those its first sample has.
+            self._schema = input_schema(self._rows[0])
+            options = pa.ipc.IpcWriteOptions(compression="zstd")
+            self._writer = pa.ipc.new_file(self._sink, self._schema, options=options)
+        rows = [vars(sample) for sample in self._rows]
+        self._writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=self._schema))
+        self._rows = []
+
+
+def read_frozen(location: Location, path: str, rows: Sequence[int]) -> list[Sample]:
+    """The samples of the given row numbers; batches that hold none of them are not read."""
+    reader = location.open_arrow(path)
+    batches: dict[int, pa.RecordBatch] = {}
+    samples = []
+    for row in rows:
+        number, offset = divmod(row, INPUT_BATCH_ROWS)
+        if number not in batches:
+            batches[number] = reader.get_batch(number)
+        samples.append(_sample(batches[number].slice(offset, 1).to_pylist()[0]))
+    return samples
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    confidences = row.get("confidences")
+    return Sample(
+        row["uuid"],
+        tuple(row["paraphrases"]),
+        tuple(row["answers"]),
+        row.get("num_manual"),
+        None if confidences is None else tuple(confidences),
+    )

@@ -1,0 +1,88 @@
+"""Ensembles: streams that pick each next token together, and the groups they are computed in.
+
+Knows streams, not how they are decoded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from common.methods import Fusion
+from common.run import Sampling
+from worker.engine.plan import Stream
+from worker.engine.sampling import Draw
+
+GroupKind = tuple[Fusion, int, bool, Sampling | None]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Streams that pick each next token together; a single one always has fusion "own".
+
+    weights: of the streams, where the fusion reads them. draw: how tokens are drawn; None takes
+    the best.
+    """
+
+    streams: tuple[Stream, ...]
+    fusion: Fusion
+    weights: tuple[float, ...] | None = None
+    draw: Draw | None = None
+
+    @property
+    def kind(self) -> "GroupKind":
+        """Ensembles of one kind pick their tokens in one go."""
+        sampling = self.draw.sampling if self.draw else None
+        return self.fusion, len(self.streams), self.weights is not None, sampling
+
+
+@dataclass
+class FusionGroup:
+    """Running ensembles of one kind.
+
+    rows: of the batch, [E, S]. ids: of the results, [E]. weights: of the streams, [E, S].
+    seeds: of what is drawn, int64 [E].
+    """
+
+    fusion: Fusion
+    sampling: Sampling | None
+    rows: Tensor
+    ids: Tensor
+    weights: Tensor | None
+    seeds: Tensor
+
+    def keep(self, running: Tensor) -> None:
+        """Go on with these ensembles alone; running: bool [E]."""
+        self.rows, self.ids, self.seeds = (
+            self.rows[running],
+            self.ids[running],
+            self.seeds[running],
+        )
+        self.weights = None if self.weights is None else self.weights[running]
+
+
+def fusion_groups(
+    ensembles: Sequence[Ensemble], row_of: dict[Stream, list[int]], device: torch.device
+) -> list[FusionGroup]:
+    """Ensembles of equal kind, together; each takes rows of its streams."""
+    kinds: dict[GroupKind, list[int]] = {}
+    for number, ensemble in enumerate(ensembles):
+        kinds.setdefault(ensemble.kind, []).append(number)
+    groups = []
+    for (fusion, _, weighted, sampling), numbers in kinds.items():
+        members = [ensembles[number] for number in numbers]
+        rows = [[row_of[stream].pop() for stream in e.streams] for e in members]
+        weights = [e.weights for e in members] if weighted else None
+        seeds = [e.draw.seed if e.draw else 0 for e in members]
+        groups.append(
+            FusionGroup(
+                fusion,
+                sampling,
+                torch.tensor(rows, device=device),
+                torch.tensor(numbers, device=device),
+                None if weights is None else torch.tensor(weights, device=device),
+                torch.tensor(seeds, device=device),
+            )
+        )
+    return groups
