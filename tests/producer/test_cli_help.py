@@ -101,10 +101,13 @@ def test_the_version_is_that_of_the_distribution(command):
 
 def seconds(*arguments):
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "producer", *arguments], check=True, capture_output=True)
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
     return time.perf_counter() - start
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["enqueue", "--help"], ["runs", "--help"]])
 def test_help_answers_in_under_half_a_second(arguments):
-    assert min(seconds(*arguments) for _ in range(3)) < 0.5
+    """Or, on a machine that is busy, in five times what Python needs to import click."""
+    click_alone = min(seconds("-c", "import click") for _ in range(3))
+    helped = min(seconds("-m", "producer", *arguments) for _ in range(3))
+    assert helped < max(0.5, 5 * click_alone)
