@@ -67,8 +67,11 @@ class Process:
             finally:
                 # Whatever it raised, the process lives: only those that died stay counted.
                 self._hint(lambda: self.ledger.finish_attempt(first, shard.name), None)
-        for run in shard.runs:
-            self._land(run, shard.rows)
+        try:
+            for run in shard.runs:
+                self._land(run, shard.rows)
+        except UsageError as error:  # of merging, or of a follower's model that is not here
+            raise StopRun(str(error)) from error
         return []
 
     def _answer(self, shard: Shard, killed: bool) -> None:

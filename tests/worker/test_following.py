@@ -6,7 +6,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from scripted import EXEMPLARS, ONCE, make_spec
 
-from common.errors import RetryShard
+from common.errors import RetryShard, StopRun
 from common.planned import Planned
 from common.run import RunKey, Sampling
 from common.schema import Sample
@@ -199,3 +199,11 @@ def test_runs_that_nothing_follows_send_nothing(process, sent, begin, plan):
     do_all(process, "origin-1")
     assert read_certificate(run_named(process, "origin-1")).found == 5
     assert sent == []
+
+
+def test_a_follower_whose_model_is_not_on_this_host_stops_the_run_in_words(process, begin, plan):
+    elsewhere = plan("avg", num_paraphrases=3, model="/not/here", model_source="/not/here")
+    begin(plan("paraphrases", elsewhere, num_paraphrases=3))
+    with pytest.raises(StopRun, match="'/not/here'"):
+        do(process, ["paraphrases-3"], [[0, 5]])
+    assert run_named(process, "paraphrases-3").location.exists(f"{FOLDER}/paraphrases-3.feather")
