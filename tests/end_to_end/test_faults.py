@@ -115,6 +115,11 @@ def test_a_run_that_cannot_go_on_says_why_and_exits_non_zero(settings, options, 
     assert "Traceback" not in said
 
 
+def hear_interrupts() -> None:
+    """What a terminal starts can be interrupted; what a script starts in the background cannot."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_local_run_leaves_no_process_and_goes_on_later(
     settings, options, tmp_path, sign
@@ -122,7 +127,9 @@ def test_an_interrupted_local_run_leaves_no_process_and_goes_on_later(
     environment = {**os.environ, **settings.to_environment()}
     with (tmp_path / "said").open("wb") as said:
         command = [*PRODUCER, "run", *map(str, options)]
-        started = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+        started = subprocess.Popen(
+            command, env=environment, stdout=said, stderr=said, preexec_fn=hear_interrupts
+        )
     run = runs(settings)[0]
     until(lambda: run.exists() and list_parts(run), "the first part", tmp_path / "said")
     family = psutil.Process(started.pid).children(recursive=True)
