@@ -92,13 +92,13 @@ CONFIDENCE = Method(
     "confidence", "each", "own", "how often a wording's answer comes again", draws="also"
 )
 
-_STEPS = _table(PARAPHRASES, CONFIDENCE)
+STEPS = _table(PARAPHRASES, CONFIDENCE)
 """What prepares other runs. Runs of their own on the same queue, but no answers to compare."""
 
 
 def get_method(name: str) -> Method:
     """The row named `name`, steps included; raises UsageError that lists the methods."""
-    found = METHODS.get(name) or _STEPS.get(name)
+    found = METHODS.get(name) or STEPS.get(name)
     if found is None:
         raise UsageError(f"method {name!r} is not known; known are {', '.join(METHODS)}")
     return found

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from common.errors import UsageError
-from common.methods import CONFIDENCE, PARAPHRASES
+from common.methods import PARAPHRASES, STEPS
 from common.planned import Planned
 from common.run import RunKey
 from common.schema import Sample
@@ -21,8 +21,6 @@ from common.store.location import Location
 from common.store.merge import merge_run, read_certificate
 from common.store.parts import missing_rows
 from common.store.runs import Run
-
-_STEPS = (PARAPHRASES.name, CONFIDENCE.name)
 
 
 def plan_followers(run: Run, followers: Sequence[Planned]) -> None:
@@ -81,7 +79,7 @@ def follow(run: Run) -> list[Run]:
 
     Raises UsageError where one of them exists with another fingerprint.
     """
-    if run.spec.method not in _STEPS:
+    if run.spec.method not in STEPS:
         return []
     followers = planned_followers(run)
     if not followers or not has_result(run):
@@ -108,7 +106,7 @@ def awaited_runs(runs: Sequence[Run]) -> dict[str, str]:
     """Runs that are planned and not made yet: their keys, and the key of what each waits for."""
     found: dict[str, str] = {}
     for run in runs:
-        for plan in planned_followers(run) if run.spec.method in _STEPS else []:
+        for plan in planned_followers(run) if run.spec.method in STEPS else []:
             found.update({later.key: str(run.key) for later in plan.all()})
             found.update({later.key: plan.key for later in plan.followers})
     made = {str(run.key) for run in runs}

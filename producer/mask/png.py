@@ -2,13 +2,12 @@
 
 import importlib.util
 import io
-import os
-import uuid
 from pathlib import Path
 
 from common.errors import UsageError
 from producer.mask.figure import DPI, mask_figure
 from producer.mask.picture import MaskPicture
+from producer.saving import save
 
 MAX_TOKENS = 4096
 
@@ -27,13 +26,7 @@ def check_png(path: Path) -> None:
 
 def write_png(picture: MaskPicture, path: Path) -> None:
     """Write the image whole or not at all."""
-    image = render_png(picture)
-    unfinished = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        unfinished.write_bytes(image)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    save(path, render_png(picture))
 
 
 def render_png(picture: MaskPicture) -> bytes:

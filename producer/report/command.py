@@ -6,11 +6,12 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from common.errors import UsageError
 from common.store import Run
 from producer.report.answers import Metric
 from producer.report.build import build_document
-from producer.report.save import check_folder, save_text
 from producer.report.terminal import print_document
+from producer.saving import save
 
 
 def show_report(
@@ -27,15 +28,21 @@ def show_report(
     With `as_json` the document is all that is printed.
     """
     if html:
-        check_folder(html)
+        _check_folder(html)
     document = build_document(runs, metric, common, seed)
     if html:
         from producer.report.page import render_page
 
-        save_text(html, render_page(document))
+        save(html, render_page(document).encode())
     if as_json:
         click.echo(document.model_dump_json())
         return
     print_document(document, console)
     if html:
         click.echo(f"page: {html}")
+
+
+def _check_folder(path: Path) -> None:
+    """Raise UsageError where a file cannot be written for want of its folder."""
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--html {path}: there is no folder {path.parent}; make it first")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import redis
 
 # What the tests of `common` build runs and parts with serves here too.
 sys.path.insert(0, str(Path(__file__).parents[1] / "common"))
@@ -22,6 +23,17 @@ Rows = list[dict[str, Any]]
 @pytest.fixture
 def store(tmp_path: Path) -> Location:
     return Location.open(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def server(broker_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> redis.Redis:
+    """An empty database of the server; settings point to it and to a store in tmp_path."""
+    url = f"{broker_url.removesuffix('/0')}/10"
+    monkeypatch.setenv("SELF_ENSEMBLE_BROKER", url)
+    monkeypatch.setenv("SELF_ENSEMBLE_STORE", str(tmp_path / "runs"))
+    client = redis.Redis.from_url(url)
+    client.flushdb()
+    return client
 
 
 @pytest.fixture

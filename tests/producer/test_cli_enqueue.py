@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import pytest
-import redis
 from storekit import put_part
 
 from common.run import RunKey
@@ -22,17 +21,6 @@ loaded = {name.partition('.')[0] for name in sys.modules}
 assert 'celery' in loaded and 'pyarrow' in loaded
 print('heavy:', sorted(loaded & {'torch', 'transformers', 'datasets', 'worker', 'gguf'}))
 """
-
-
-@pytest.fixture
-def server(broker_url, monkeypatch, tmp_path):
-    """An empty database of the server; settings point to it and to a store in tmp_path."""
-    url = f"{broker_url.removesuffix('/0')}/10"
-    monkeypatch.setenv("SELF_ENSEMBLE_BROKER", url)
-    monkeypatch.setenv("SELF_ENSEMBLE_STORE", str(tmp_path / "runs"))
-    client = redis.Redis.from_url(url)
-    client.flushdb()
-    return client
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import redis
 from stepkit import finish_confidences, finish_paraphrases
 from storekit import put_part
 
@@ -13,17 +12,6 @@ from producer.cli import cli
 
 MODEL = "quiz/smollm2_135m_it"
 QUEUE = "se:model.smollm2_135m_it"
-
-
-@pytest.fixture
-def server(broker_url, monkeypatch, tmp_path):
-    """An empty database of the server; settings point to it and to a store in tmp_path."""
-    url = f"{broker_url.removesuffix('/0')}/12"
-    monkeypatch.setenv("SELF_ENSEMBLE_BROKER", url)
-    monkeypatch.setenv("SELF_ENSEMBLE_STORE", str(tmp_path / "runs"))
-    client = redis.Redis.from_url(url)
-    client.flushdb()
-    return client
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def test_an_image_is_written_whole_or_the_old_one_stays(tmp_path, monkeypatch):
         raise OSError("No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(png.os, "replace", full)
+        patched.setattr("os.replace", full)
         with pytest.raises(OSError, match="No space left"):
             write_png(shared_picture((5, 3)), target)
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("mask.png", b"the old one")]
