@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-import numpy as np
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -15,7 +14,7 @@ from common.ledger import Ledger
 from common.messages import ShardMessage
 from common.models import ModelSource
 from common.store import Run
-from common.store.parts import held_rows
+from common.store.parts import done_rows
 
 BATCH_SIZE = 1000
 
@@ -47,7 +46,7 @@ def publish(
     app.conf.update(celery_settings(settings))
     try:
         for run in runs:
-            ledger.begin(str(run.key), np.flatnonzero(held_rows(run)).tolist())
+            ledger.begin(str(run.key), done_rows(run))
         with app.producer_pool.acquire(block=True) as sender, sender.batch(max_size=BATCH_SIZE):
             for message in messages:
                 app.send_task(

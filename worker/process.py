@@ -20,7 +20,7 @@ from common.schema import Answer
 from common.store import Location, PartInfo, Run, merge_run, missing_rows
 from common.store.follow import follow, planned_followers
 from common.store.missing import messages_for
-from common.store.parts import held_rows, part_path, write_part
+from common.store.parts import done_rows, part_path, write_part
 from worker.answer import answer_shard
 from worker.engine.request import Counts
 from worker.rows import failed_answers
@@ -135,8 +135,7 @@ class Process:
             return
         for new in made:
             logger.info("run %s follows %s", new.key, run.key)
-            done = held_rows(new).nonzero()[0].tolist()
-            self._hint(partial(self.ledger.begin, str(new.key), done), None)
+            self._hint(partial(self.ledger.begin, str(new.key), done_rows(new)), None)
         models = {str(new.key): find_model(new.spec.model) for new in made}
         for message in messages_for(made):
             self._send(message, models[message.runs[0]])

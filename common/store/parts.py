@@ -134,6 +134,12 @@ def held_rows(run: Run) -> _Flags:
     return held
 
 
+def done_rows(run: Run) -> list[int]:
+    """Row numbers that some part holds."""
+    rows: list[int] = np.flatnonzero(held_rows(run)).tolist()
+    return rows
+
+
 def missing_rows(run: Run) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Row numbers no part holds: what is left to do."""
     return np.flatnonzero(~held_rows(run))
