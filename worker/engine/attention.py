@@ -6,7 +6,7 @@ in that argument, so there is nothing global between calls. A call without a con
 error, never a causal mask by default.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple, Protocol
 
@@ -23,6 +23,7 @@ from worker.engine.masks import (
     create_visibility_block_mask,
     create_visibility_dense_mask,
 )
+from worker.engine.plan import Segment
 
 NAME = "self_ensemble"
 
@@ -32,18 +33,18 @@ FLEX_MIN_TOKENS = 256
 _CHANGES_SCORES = ("softcap", "s_aux", "position_bias", "head_mask")
 
 
-class AttentionContext(Protocol):
-    """What a model call is given to attend with."""
+class AttentionContext(NamedTuple):
+    """What a model call is given to attend with.
 
+    attend: layer, query [1, H, T, D], key and value [1, H_kv, T, D] and scaling -> [1, H, T, D].
+    One class for prefill and decode, because compiled layers are compiled for its type.
+    """
+
+    attend: Callable[[int, Tensor, Tensor, Tensor, float], Tensor]
     max_position: int
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
-    ) -> Tensor:
-        """query [1, H, T, D], key and value [1, H_kv, T, D] -> output [1, H, T, D]."""
-        ...
 
-
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def attention_forward(
     module: nn.Module,
     query: Tensor,
@@ -71,7 +72,9 @@ def attention_forward(
             f"of {sliding_window} tokens, which is not supported; shorten it"
         )
     output = context.attend(int(module.layer_idx), query, key, value, scaling)  # type: ignore[arg-type]
-    return output.transpose(1, 2).contiguous(), None
+    # The one row is added last: it has the same stride whatever lay before it, and compiled
+    # layers are compiled for strides.
+    return output[0].transpose(0, 1).contiguous()[None], None
 
 
 def install_attention(model: PreTrainedModel) -> None:
@@ -86,10 +89,15 @@ def install_attention(model: PreTrainedModel) -> None:
 
 
 class Mods(NamedTuple):
-    """Who sees whom, and what is added to the scores, if anything is."""
+    """Who sees whom, and what is added to the scores, if anything is.
+
+    slots: the segments that this is said of; queries are the slots from `first_query` on.
+    """
 
     mask: MaskMod
-    score: ScoreMod | None = None
+    score: ScoreMod | None
+    slots: Mapping[Segment, range]
+    first_query: int
 
 
 class FlexMask(NamedTuple):

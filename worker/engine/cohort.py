@@ -4,6 +4,8 @@ A stream attends to three things: the resident prefix, which all streams read fr
 (one matmul over all queries); its own prompt segments; and what it has generated. The last two
 lie in the cohort's own cache, padded to the longest stream. Copies of the prefix at other
 positions are read by rotating the query back, equal copies by adding log(copies) to the scores.
+
+Streams that have fed the same tokens so far are one row. Where they part, the row is forked.
 """
 
 import math
@@ -14,15 +16,20 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from worker.engine.cascade import Attend, Own, shared_keys
 from worker.engine.kv_cache import Prefilled
 from worker.engine.plan import Stream
-from worker.engine.rotary import rotate, rotation
+from worker.engine.rotary import rotation
+from worker.engine.rotate import rotate
 
 _MAX_PADDING = 2
 
 
 class Cohort:
-    """The cache of B streams; column `filled` of it is written next."""
+    """The cache of B streams; slot `filled` of each is written next.
+
+    keys, values: [layers, B, H_kv, slots, D].
+    """
 
     def __init__(
         self,
@@ -31,12 +38,16 @@ class Cohort:
         done: Prefilled,
         resident: Prefilled,
         max_new_tokens: int,
+        attend: Attend,
     ) -> None:
         device = model.device
-        self.prefix_keys, self.prefix_values = resident.keys, resident.values
         shifts = [resident_shifts(stream, resident) for stream in streams]
-        self._turn = rotation(model, -torch.tensor(shifts)) if any(map(any, shifts)) else None
-        self.prefix_bias = _prefix_bias(streams, shifts, resident).to(device)
+        bias = _prefix_bias(streams, shifts, resident)
+        turn = rotation(model, -torch.tensor(shifts)) if any(map(any, shifts)) else None
+        self._attend = attend
+        self._resident = resident
+        self._prefix_bias = bias.to(device)
+        self._turn = turn
         self._fill_own_cache(model, streams, done, resident, max_new_tokens)
 
     def _fill_own_cache(
@@ -57,7 +68,8 @@ class Cohort:
         )
         bias = torch.tensor([[key[2] for key in keys] for keys in padded]).view(shape)
         layers, heads, _, dim = done.keys.shape
-        capacity = self.filled + max_new_tokens
+        # One more than is filled: compiled code tells a whole cache from a part of one.
+        capacity = self.filled + max_new_tokens + 1
         self.keys = done.keys.new_empty(layers, len(own), heads, capacity, dim)
         self.values = torch.empty_like(self.keys)
         slots = slots.to(model.device)
@@ -67,8 +79,8 @@ class Cohort:
             keys = rotate(keys, *turn) if turn else keys
             self.keys[layer, :, :, : self.filled] = keys.transpose(0, 1)
             self.values[layer, :, :, : self.filled] = done.values[layer][:, slots].transpose(0, 1)
-        self.own_bias = torch.zeros(len(own), capacity, device=model.device)
-        self.own_bias[:, : self.filled] = bias.to(model.device)
+        self._own_bias = torch.zeros(len(own), capacity, device=model.device)
+        self._own_bias[:, : self.filled] = bias.to(model.device)
 
     def __len__(self) -> int:
         return self.keys.shape[1]
@@ -78,47 +90,27 @@ class Cohort:
     ) -> Tensor:
         """query [B, H, D], key and value [B, H_kv, D] of the newest token -> [B, H, D]."""
         end = self.filled + 1
-        self.keys[layer, :, :, self.filled] = key
-        self.values[layer, :, :, self.filled] = value
-        batch, kv_heads, dim = key.shape
-        query = query.reshape(batch, kv_heads, -1, dim) * scaling
-        own = query @ self.keys[layer, :, :, :end].transpose(-1, -2)
-        own = own + self.own_bias[:, None, None, :end]
-        scores = torch.cat((self._prefix_scores(layer, query), own), dim=-1)
-        weights = scores.float().softmax(dim=-1).to(query.dtype)
-        num_prefix = weights.shape[-1] - end
-        output = weights[..., num_prefix:] @ self.values[layer, :, :, :end]
-        output = output + self._prefix_output(layer, weights[..., :num_prefix])
-        return output.reshape(batch, -1, dim)
-
-    def _prefix_scores(self, layer: int, query: Tensor) -> Tensor:
-        """[B, H_kv, G, D] -> [B, H_kv, G, views * prefix slots]: one matmul for all streams."""
-        batch, kv_heads, group, dim = query.shape
-        views = self.prefix_bias.shape[1]
-        seen = query[:, None]
-        if self._turn:
-            cos, sin = (t[:, :, None, None] for t in self._turn)
-            seen = rotate(seen, cos, sin)
-        rows = seen.permute(2, 0, 3, 1, 4).reshape(kv_heads, batch * group * views, dim)
-        scores = rows @ self.prefix_keys[layer].transpose(-1, -2)
-        scores = scores.view(kv_heads, batch, group, views, -1).transpose(0, 1)
-        return (scores + self.prefix_bias[:, None, None]).flatten(-2)
-
-    def _prefix_output(self, layer: int, weights: Tensor) -> Tensor:
-        """Weights [B, H_kv, G, views * slots] -> [B, H_kv, G, D]; views share their values."""
-        batch, kv_heads, group, _ = weights.shape
-        views = self.prefix_bias.shape[1]
-        weights = weights.unflatten(-1, (views, -1)).sum(dim=-2)
-        rows = weights.transpose(0, 1).reshape(kv_heads, batch * group, -1)
-        output = rows @ self.prefix_values[layer]
-        return output.view(kv_heads, batch, group, -1).transpose(0, 1)
+        keys, values = self.keys[layer], self.values[layer]
+        keys[:, :, self.filled] = key
+        values[:, :, self.filled] = value
+        own = Own(keys[:, :, :end], values[:, :, :end], self._own_bias[:, None, :end])
+        grouped = (query * scaling).unflatten(1, (key.shape[1], -1))[..., None, :]
+        keys, values = self._resident.keys[layer], self._resident.values[layer]
+        shared = shared_keys(keys, values, self._prefix_bias, self._turn)
+        return self._attend(grouped, shared, own).flatten(1, 3)
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these streams alone."""
-        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
-        self.own_bias, self.prefix_bias = self.own_bias[rows], self.prefix_bias[rows]
+        """Go on with these rows, in this order; a row named twice is forked."""
+        self.keys, self.values = self._kept(self.keys, rows), self._kept(self.values, rows)
+        self._own_bias, self._prefix_bias = self._own_bias[rows], self._prefix_bias[rows]
         if self._turn:
             self._turn = (self._turn[0][rows], self._turn[1][rows])
+
+    def _kept(self, cache: Tensor, rows: Tensor) -> Tensor:
+        kept = cache.new_empty(cache.shape[0], len(rows), *cache.shape[2:])
+        for old, new in zip(cache, kept, strict=True):
+            new[:, :, : self.filled] = old[:, :, : self.filled][rows]
+        return kept
 
 
 def resident_shifts(stream: Stream, resident: Prefilled) -> list[int]:

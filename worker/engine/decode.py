@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from worker.engine.attention import AttentionContext
 from worker.engine.cohort import Cohort
+from worker.engine.compiled import eager_if_single
 from worker.engine.ensembles import FusionGroup
-from worker.engine.fusion import FUSIONS
+from worker.engine.fusion import FUSIONS, PickBest, pick_best
 from worker.engine.plan import Stream
-from worker.engine.sampling import pick
+from worker.engine.sampling import pick as draw
 
 RUNNING, NEWLINE, EOS, LENGTH = range(4)
 FINISH_REASONS = {NEWLINE: "newline", EOS: "eos", LENGTH: "length"}
@@ -68,41 +70,62 @@ class Batch:
         return torch.cat(outputs).transpose(0, 1)[None]
 
     def logits(self, model: PreTrainedModel) -> Tensor:
-        """Feed one token per stream; float32 [B, V]."""
-        output = model(
-            input_ids=self.tokens[None],
-            position_ids=self.positions[None],
-            use_cache=False,
-            context=self,
-        )
+        """Feed one token per row; [B, V]."""
+        with eager_if_single(len(self)):
+            output = model(
+                input_ids=self.tokens[None],
+                position_ids=self.positions[None],
+                use_cache=False,
+                context=AttentionContext(self.attend, self.max_position),
+            )
         for cohort in self.cohorts:
             cohort.filled += 1
         self.positions = self.positions + 1
         self.max_position += 1
         logits: Tensor = output.logits[0]
-        return logits.float()
+        return logits
 
-    def drop(self, finished: Sequence[Tensor]) -> None:
-        """Forget finished ensembles (bool [E] of each group), and their rows when many are."""
-        keep = torch.zeros(len(self), dtype=torch.bool, device=self.tokens.device)
-        for group, done in zip(self.groups, finished, strict=True):
+    def advance(self, finished: Sequence[Tensor], tokens: Sequence[Tensor]) -> None:
+        """Go on with the ensembles that are not finished, each feeding the token it picked.
+
+        finished: bool [E] of each group. tokens: int64 [E] of each.
+        """
+        following = []
+        for group, done, picked in zip(self.groups, finished, tokens, strict=True):
             group.keep(~done)
-            keep[group.rows.flatten()] = True
+            following.append(picked[~done, None].expand_as(group.rows).flatten())
         self.groups = [group for group in self.groups if len(group.ids)]
         if self.groups:
-            self.max_position = int(self.positions[keep].max())
-        if int(keep.sum()) <= _COMPACT_BELOW * len(self):
-            self._compact(keep)
+            self._feed(
+                torch.cat([group.rows.flatten() for group in self.groups]), torch.cat(following)
+            )
 
-    def _compact(self, keep: Tensor) -> None:
-        moved = keep.cumsum(0) - 1
-        for group in self.groups:
-            group.rows = moved[group.rows]
-        kept = keep.split([len(cohort) for cohort in self.cohorts])
-        for cohort, rows in zip(self.cohorts, kept, strict=True):
-            cohort.keep(rows.nonzero()[:, 0])
+    def _feed(self, rows: Tensor, tokens: Tensor) -> None:
+        """Row by row what comes next; a row that several tokens follow is forked.
+
+        rows 0 0 0 1 1, tokens 5 5 7 5 5 -> rows 0 1 2 that feed 5 7 5
+        """
+        pairs, place = torch.stack((rows, tokens)).unique(dim=1, return_inverse=True)
+        sources, tokens = pairs
+        self.max_position = int(self.positions[sources].max())
+        forked = len(sources) > len(rows.unique())
+        if forked or len(sources) <= _COMPACT_BELOW * len(self):
+            self._keep(sources)
+            sources = torch.arange(len(sources), device=sources.device)
+            for group, moved in zip(
+                self.groups, place.split([g.rows.numel() for g in self.groups]), strict=True
+            ):
+                group.rows = moved.view_as(group.rows)
+        self.tokens[sources] = tokens
+
+    def _keep(self, rows: Tensor) -> None:
+        first = 0
+        for cohort in self.cohorts:
+            last = first + len(cohort)
+            cohort.keep(rows[(first <= rows) & (rows < last)] - first)
+            first = last
         self.cohorts = [cohort for cohort in self.cohorts if len(cohort)]
-        self.tokens, self.positions = self.tokens[keep], self.positions[keep]
+        self.tokens, self.positions = self.tokens[rows], self.positions[rows]
 
 
 class Results:
@@ -138,7 +161,13 @@ class Results:
         ]
 
 
-def decode(model: PreTrainedModel, batch: Batch, results: Results, stops: Tensor) -> int:
+def decode(
+    model: PreTrainedModel,
+    batch: Batch,
+    results: Results,
+    stops: Tensor,
+    pick_best: PickBest = pick_best,
+) -> int:
     """Decode until every ensemble has stopped; returns the number of tokens fed.
 
     stops: for each id of the vocabulary RUNNING, NEWLINE or EOS, int [V].
@@ -147,17 +176,21 @@ def decode(model: PreTrainedModel, batch: Batch, results: Results, stops: Tensor
     while batch.groups:
         fed += len(batch)
         logits = batch.logits(model)
-        batch.drop([_advance(batch, group, logits, results, stops) for group in batch.groups])
+        picked = [_pick(group, logits, results, pick_best) for group in batch.groups]
+        finished = [
+            results.add(group.ids, tokens, logprobs, stops)
+            for group, (tokens, logprobs) in zip(batch.groups, picked, strict=True)
+        ]
+        batch.advance(finished, [tokens for tokens, _ in picked])
     return fed
 
 
-def _advance(
-    batch: Batch, group: FusionGroup, logits: Tensor, results: Results, stops: Tensor
-) -> Tensor:
-    scores = FUSIONS[group.fusion](logits[group.rows], group.weights)
+def _pick(
+    group: FusionGroup, logits: Tensor, results: Results, pick_best: PickBest
+) -> tuple[Tensor, Tensor]:
+    """The next token of each ensemble of a group and its log-score, [E] each."""
     if group.sampling is None:
-        tokens = scores.argmax(dim=-1)
-    else:
-        tokens = pick(scores, group.sampling, group.seeds, results.lengths[group.ids])
-    batch.tokens[group.rows] = tokens[:, None]
-    return results.add(group.ids, tokens, scores.gather(-1, tokens[:, None])[:, 0], stops)
+        return pick_best(logits, group.rows, group.fusion, group.weights)
+    scores = FUSIONS[group.fusion](logits[group.rows].float(), group.weights)
+    tokens = draw(scores, group.sampling, group.seeds, results.lengths[group.ids])
+    return tokens, scores.gather(-1, tokens[:, None])[:, 0]

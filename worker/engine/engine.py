@@ -5,7 +5,6 @@ hands each method its answers.
 """
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +16,7 @@ from worker.engine.attention import Kernel, install_attention
 from worker.engine.cohort import Cohort, similar_streams
 from worker.engine.decode import Batch, Generated, Results, decode
 from worker.engine.ensembles import Ensemble, fusion_groups
+from worker.engine.inner import EAGER, InnerLoops
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.packing import cut_where_full
 from worker.engine.plan import Cutter, Stream, distinct_segments
@@ -52,7 +52,8 @@ class _Resident:
 class Engine:
     """A model that answers samples in several wordings.
 
-    pack_tokens: tokens in one prefill row. cache_bytes: keys and values decoded at once.
+    kernel: of prefill. pack_tokens: tokens in one prefill row. cache_bytes: keys and values
+    decoded at once. inner: what decoding spends its time in, eager or compiled.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Engine:
         kernel: Kernel,
         pack_tokens: int = 4096,
         cache_bytes: int = 2 << 30,
+        inner: InnerLoops = EAGER,
     ) -> None:
         install_attention(model)
         self.model = model.eval()
@@ -69,6 +71,7 @@ class Engine:
         self.kernel = kernel
         self.pack_tokens = pack_tokens
         self.cache_bytes = cache_bytes
+        self.inner = inner
         self._movable = can_move_keys(model)
         self._nothing = Prefilled.empty(model)
         self._resident = _Resident(None, Cutter((), False), self._nothing)
@@ -178,22 +181,25 @@ class Engine:
         """What each ensemble generates, side by side; streams of one shape share a cohort."""
         started = time.perf_counter()
         resident, max_new_tokens = self._resident.done, request.max_new_tokens
-        wanted = Counter(stream for ensemble in ensembles for stream in ensemble.streams)
+        wanted = {stream for ensemble in ensembles for stream in ensemble.streams}
         cohorts: list[Cohort] = []
-        row_of: dict[Stream, list[int]] = {}
         rows: list[Stream] = []
         for done, known in prefilled:
-            streams = [s for s in dict.fromkeys(known) for _ in range(wanted.pop(s, 0))]
+            streams = [s for s in dict.fromkeys(known) if s in wanted]
+            wanted.difference_update(streams)
             for members in similar_streams(streams, done, resident):
                 same = [streams[i] for i in members]
-                cohorts.append(Cohort(self.model, same, done, resident, max_new_tokens))
+                cohorts.append(
+                    Cohort(self.model, same, done, resident, max_new_tokens, self.inner.attend)
+                )
                 rows += same
-        for row, stream in enumerate(rows):
-            row_of.setdefault(stream, []).append(row)
+        row_of = {stream: row for row, stream in enumerate(rows)}
         device = self.model.device
         batch = Batch(cohorts, rows, fusion_groups(ensembles, row_of, device))
         results = Results(len(ensembles), max_new_tokens, device)
-        counts.decode_tokens += decode(self.model, batch, results, self._stops)
+        counts.decode_tokens += decode(
+            self.model, batch, results, self._stops, self.inner.pick_best
+        )
         counts.decode_seconds += time.perf_counter() - started
         return results.generated()
 

@@ -3,7 +3,7 @@
 Knows streams, not how they are decoded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,16 +63,16 @@ class FusionGroup:
 
 
 def fusion_groups(
-    ensembles: Sequence[Ensemble], row_of: dict[Stream, list[int]], device: torch.device
+    ensembles: Sequence[Ensemble], row_of: Mapping[Stream, int], device: torch.device
 ) -> list[FusionGroup]:
-    """Ensembles of equal kind, together; each takes rows of its streams."""
+    """Ensembles of equal kind, together; those that read one stream share its row."""
     kinds: dict[GroupKind, list[int]] = {}
     for number, ensemble in enumerate(ensembles):
         kinds.setdefault(ensemble.kind, []).append(number)
     groups = []
     for (fusion, _, weighted, sampling), numbers in kinds.items():
         members = [ensembles[number] for number in numbers]
-        rows = [[row_of[stream].pop() for stream in e.streams] for e in members]
+        rows = [[row_of[stream] for stream in e.streams] for e in members]
         weights = [e.weights for e in members] if weighted else None
         seeds = [e.draw.seed if e.draw else 0 for e in members]
         groups.append(

@@ -5,10 +5,13 @@ weights [E, S], and returns log-scores [E, V]; the next token is their argmax.
 """
 
 from collections.abc import Callable
+from functools import cache
 
+import torch
 from torch import Tensor
 
 from common.methods import Fusion
+from worker.engine.compiled import eager_if_single
 
 
 def own(logits: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -46,3 +49,32 @@ FUSIONS: dict[Fusion, Callable[[Tensor, Tensor | None], Tensor]] = {
     "vote": own,
 }
 """Streams that vote keep their own logits; their answers meet when they are complete."""
+
+
+def pick_best(
+    logits: Tensor, rows: Tensor, fusion: Fusion, weights: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The best next token of each ensemble and its log-score, [E] each.
+
+    logits: [B, V] of all rows, in any dtype. rows: of each ensemble's streams, [E, S].
+    """
+    scores = FUSIONS[fusion](logits[rows].float(), weights)
+    tokens = scores.argmax(dim=-1)
+    return tokens, scores.gather(-1, tokens[:, None])[:, 0]
+
+
+PickBest = Callable[[Tensor, Tensor, Fusion, Tensor | None], tuple[Tensor, Tensor]]
+
+
+@cache
+def compiled_pick_best() -> PickBest:
+    """`pick_best` compiled for dynamic shapes: the vocabulary is passed over, not copied."""
+    compiled: PickBest = torch.compile(pick_best, dynamic=True, fullgraph=True)
+
+    def pick(
+        logits: Tensor, rows: Tensor, fusion: Fusion, weights: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        with eager_if_single(min(len(logits), len(rows))):
+            return compiled(logits, rows, fusion, weights)
+
+    return pick

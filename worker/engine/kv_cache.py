@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.engine.attention import FLEX_MIN_TOKENS, Kernel, Mods, SdpaKernel
+from worker.engine.attention import FLEX_MIN_TOKENS, AttentionContext, Kernel, Mods, SdpaKernel
+from worker.engine.compiled import eager_if_single
 from worker.engine.masks import generate_bias_score_mod, generate_visibility_mask_mod
 from worker.engine.plan import Segment
 
@@ -56,14 +57,13 @@ def _grown(tensor: Tensor, slots: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class PrefillContext:
+class _Filling:
     """Attends from the new slots of `room` to all of its slots, and fills the new ones."""
 
     room: Prefilled
     first_new: int
     kernel: Kernel
     mask: object
-    max_position: int
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
@@ -91,13 +91,14 @@ def prefill(
     device = str(model.device)
     mods = segment_mods(room.slots, resident.num_slots, device)
     mask = kernel.create_mask(mods, len(tokens), room.num_slots, device)
-    context = PrefillContext(room, resident.num_slots, kernel, mask, max(positions))
-    model.base_model(
-        input_ids=torch.tensor([tokens], device=device),
-        position_ids=torch.tensor([positions], device=device),
-        use_cache=False,
-        context=context,
-    )
+    filling = _Filling(room, resident.num_slots, kernel, mask)
+    with eager_if_single(len(tokens)):
+        model.base_model(
+            input_ids=torch.tensor([tokens], device=device),
+            position_ids=torch.tensor([positions], device=device),
+            use_cache=False,
+            context=AttentionContext(filling.attend, max(positions)),
+        )
     return room
 
 
@@ -127,7 +128,8 @@ def segment_mods(slots: Mapping[Segment, range], first_query: int, device: str) 
     score_mod = None
     if bias is not None:
         score_mod = generate_bias_score_mod(q_group, kv_group, on_device.pop())
-    return Mods(generate_visibility_mask_mod(*on_device), score_mod)
+    mask_mod = generate_visibility_mask_mod(*on_device)
+    return Mods(mask_mod, score_mod, slots, first_query)
 
 
 def _bias(index: Mapping[Segment, int], groups: int) -> Tensor | None:

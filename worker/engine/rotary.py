@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from worker.engine.attention import SdpaKernel
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.plan import Segment
+from worker.engine.rotate import rotate
 
 _FIXED_FREQUENCIES = {"default", "linear", "llama3", "yarn"}
 
@@ -25,13 +26,6 @@ def rotation(model: PreTrainedModel, shifts: Tensor) -> tuple[Tensor, Tensor]:
     cos, sin = embed(torch.zeros(1, device=model.device), position_ids=flat)
     scale = float(getattr(embed, "attention_scaling", 1.0))
     return (cos / scale).view(*shifts.shape, -1), (sin / scale).view(*shifts.shape, -1)
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """x [..., head_dim] moved forward by the positions that cos and sin stand for."""
-    first, second = x.float().chunk(2, dim=-1)
-    turned = torch.cat((-second, first), dim=-1)
-    return (x.float() * cos + turned * sin).to(x.dtype)
 
 
 @torch.inference_mode()
