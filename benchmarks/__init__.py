@@ -1,0 +1,3 @@
+"""Benchmarks: one command per claim. Each prints a table for people and, as its last line, one
+JSON document. Machines are noisy: compare figures of one run, not of two.
+"""
