@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 PYTHON ?= python3
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-PACKAGES := common producer worker
+PACKAGES := common producer worker benchmarks
 
 # Tests run several torch processes side by side; waiting threads must not spin.
 export OMP_WAIT_POLICY := PASSIVE

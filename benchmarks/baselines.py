@@ -28,16 +28,17 @@ from common.layout import Pieces, pack_fused
 from worker.runtime import LoadedEngine
 from worker.weights import load_model
 
-PUBLISHED = "published algorithm"
+PUBLISHED = {"block": "published algorithm", "dense": "published algorithm, SDPA"}
 BATCHES = (8, 32)
 WARM_UP_SAMPLES = 2
 REACH = (
-    ("engine, flex_attention", PUBLISHED),
+    *(("engine, flex_attention", name) for name in PUBLISHED.values()),
     ("engine, flex_attention", VLLM),
     ("engine, per_prompt", VLLM),
 )
 
 NOTES = (
+    "published algorithm: FlexAttention with a block mask, not compiled; and with a dense mask",
     "prompts/s: wordings read per second, also where all wordings of a question give one answer",
     "same tokens: share of the tokens that are those of generate's largest batch; rounding alone "
     "makes two ways differ, and all that follows a token that differs is another text",
@@ -81,7 +82,7 @@ def main(
         job.vllm(vllm_python),
         *(job.engine(method) for method in ("per_prompt", "flex_attention")),
     ]
-    slowest, right = ways[0], ways[len(BATCHES)]
+    slowest, right = ways[0], ways[len(PUBLISHED) + len(BATCHES) - 1]
     rows = [way.row(slowest, right, workload.wordings) for way in ways]
     claim = f"{model}: 5 wordings, 5 examples, 20 tokens, early stop off"
     machine = {**describe_torch(), **held.choices}
@@ -109,7 +110,7 @@ class Job:
         asked = self._in_batches(prompts)
         length, patience = self._workload.max_new_tokens, self._patience
         return [
-            self._published(model, self._pieces[:published]),
+            *(self._published(model, self._pieces[:published], kind) for kind in PUBLISHED),
             *(run_generate(model, asked, batch, length, patience) for batch in BATCHES),
             run_continuous(model, asked, self._warm_up, length, patience),
         ]
@@ -119,19 +120,19 @@ class Job:
         some = [p for p in self._prompts if p.place[0] < max(BATCHES)]
         return by_wording(some)[:prompts]
 
-    def _published(self, model: PreTrainedModel, pieces: Sequence[Pieces]) -> Way:
+    def _published(self, model: PreTrainedModel, pieces: Sequence[Pieces], kind: str) -> Way:
         packed = [pack_fused(each, "concat", "sequential") for each in pieces]
         length, count = self._workload.max_new_tokens, len(self._questions)
 
         def work() -> None:
             for prompt in packed:
-                published_decode(model, prompt, length)
+                published_decode(model, prompt, length, kind)
 
-        published_decode(model, packed[0], 1)
+        published_decode(model, packed[0], 1, kind)
         took = timed(work, ONCE)
         minutes = took.seconds * count / len(packed) / 60
         note = f"measured on {len(packed)}; {count} questions: {minutes:.1f} min, extrapolated"
-        return Way(PUBLISHED, len(packed) * self._workload.wordings, took, note=note)
+        return Way(PUBLISHED[kind], len(packed) * self._workload.wordings, took, note=note)
 
     def vllm(self, python: Path | None) -> Way:
         """vLLM: all wordings of all questions, those of a question one after the other."""

@@ -127,14 +127,14 @@ class Bench:
 
 def ratios(rows: list[Row], sweep_at: int) -> dict[str, float]:
     """Of seconds, at the count of the sweep."""
-    seconds = {(r["methods"], r["layout"], r["early stop"], r["samples"]): r["seconds"] for r in rows}
+    columns = ("methods", "layout", "early stop", "samples")
+    seconds = {tuple(row[name] for name in columns): row["seconds"] for row in rows}
     found = {}
     for stop in ("off", "on"):
         flex = seconds["flex_attention", "concat", stop, sweep_at]
         shared = seconds["flex_attention", "shared", stop, sweep_at]
-        found[f"all five over flex_attention alone, early stop {stop}"] = (
-            seconds[ALL, "concat", stop, sweep_at] / flex
-        )
+        every = seconds[ALL, "concat", stop, sweep_at]
+        found[f"all five over flex_attention alone, early stop {stop}"] = every / flex
         found[f"concat over shared, early stop {stop}"] = flex / shared
     return found
 

@@ -16,7 +16,7 @@ def describe() -> dict[str, Any]:
     """Processor, memory and versions, as JSON-able data."""
     return {
         "processor": _field("/proc/cpuinfo", "model name") or platform.processor() or "unknown",
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": _cores(),
         "bfloat16 instructions": "bf16" in (_field("/proc/cpuinfo", "flags") or ""),
         "memory GiB": _memory_gib(),
         "system": f"{platform.system()} {platform.release()}",
@@ -31,6 +31,11 @@ def describe_torch() -> dict[str, Any]:
 
     gpu = {"GPU": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {**describe(), "threads": torch.get_num_threads(), **gpu}
+
+
+def _cores() -> int | None:
+    """Those this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _field(path: str, name: str) -> str | None:

@@ -30,40 +30,29 @@ def reset_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-class Watch:
-    """The peaks of the processes below one, this one's children or those of `pid`; MiB by pid."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self.peaks: dict[int, float] = {}
-
-    def look(self) -> None:
-        """Note every process's peak so far."""
-        with suppress(psutil.Error):
-            root = psutil.Process(self._pid)
-            for process in (root, *root.children(recursive=True)):
-                self.peaks[process.pid] = max(
-                    peak_mib(process.pid) or 0, self.peaks.get(process.pid, 0)
-                )
-
-    @property
-    def largest(self) -> float | None:
-        return max(self.peaks.values(), default=0) or None
+def largest_child_peak(pid: int) -> float | None:
+    """The peak of that process below `pid` which has had most."""
+    peaks = [peak_mib(child.pid) or 0 for child in psutil.Process(pid).children(recursive=True)]
+    return max(peaks, default=0) or None
 
 
 @contextmanager
-def watched(pid: int) -> Iterator[Watch]:
-    """Look at a process and its children until the block ends."""
-    watch, ended = Watch(pid), threading.Event()
+def watched(pid: int) -> Iterator[list[float]]:
+    """Look at a process until the block ends; the last number of the list is its peak, MiB.
+
+    Again and again, since nothing is known of a process that has ended.
+    """
+    peaks: list[float] = []
+    ended = threading.Event()
 
     def keep_looking() -> None:
         while not ended.wait(_POLL_SECONDS):
-            watch.look()
+            peaks.extend(filter(None, [peak_mib(pid)]))
 
     thread = threading.Thread(target=keep_looking, daemon=True)
     thread.start()
     try:
-        yield watch
+        yield peaks
     finally:
         ended.set()
         thread.join()

@@ -46,7 +46,7 @@ class LinearShapes:
 
 
 def _shape(module: nn.Module) -> Shape:
-    outputs, inputs = module.weight.shape  # type: ignore[union-attr, misc]
+    outputs, inputs = module.weight.shape  # type: ignore[misc]
     return int(outputs), int(inputs)
 
 

@@ -36,6 +36,7 @@ def run_generate(
         for some in batches:
             tokens.update(generate(model, some, max_new_tokens))
 
+    model.set_attn_implementation("sdpa")
     generate(model, batches[0], max_new_tokens)
     took = timed(work, patience)
     return Way(f"transformers generate, batch {batch}", len(prompts), took, tokens)
@@ -94,7 +95,7 @@ def _continuous(
         num_blocks=(longest // _PAGE_TOKENS + 2) * (len(prompts) + len(warm_up)),
         seed=0,
     )
-    with model.continuous_batching_context_manager(
+    with model.continuous_batching_context_manager(  # type: ignore[operator]
         _config(max_new_tokens), timeout=5, continuous_batching_config=config
     ) as manager:
         _answer(manager, warm_up, max_new_tokens)

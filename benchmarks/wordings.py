@@ -1,7 +1,7 @@
 """Questions written for the benchmarks: eight things to ask of a person, in five wordings each.
 
-Of the length of WebQuestions' questions, and without their licence. Whether the persons had what is
-asked for does not matter here: the answers are never looked at.
+Of the length of WebQuestions' questions, without being any of them. Whether there is a right
+answer does not matter here: the answers are never looked at.
 """
 
 NUM_WORDINGS = 5
@@ -67,14 +67,15 @@ RELATIONS: tuple[tuple[str, ...], ...] = (
 
 NAMES: tuple[str, ...] = (
     "ada lovelace", "alan turing", "albert einstein", "amelia earhart", "anne frank",
-    "antonio vivaldi", "beatrix potter", "benjamin franklin", "charles darwin", "charles dickens",
-    "charlotte bronte", "christopher columbus", "claude monet", "clara schumann", "emily dickinson",
-    "emmy noether", "florence nightingale", "franz kafka", "franz schubert", "frida kahlo",
-    "galileo galilei", "george washington", "gottfried leibniz", "grace hopper", "hannah arendt",
-    "harriet tubman", "henri matisse", "henry ford", "isaac newton", "jane austen",
-    "johannes kepler", "john keats", "joseph haydn", "karl marx", "leonhard euler", "leo tolstoy",
-    "lise meitner", "louis pasteur", "mahatma gandhi", "marco polo", "maria montessori",
-    "marie curie", "mark twain", "martin luther", "mary shelley", "max planck", "michael faraday",
+    "antonio vivaldi", "beatrix potter", "benjamin franklin", "charles darwin",
+    "charles dickens", "charlotte bronte", "christopher columbus", "claude monet",
+    "clara schumann", "emily dickinson", "emmy noether", "florence nightingale",
+    "franz kafka", "franz schubert", "frida kahlo", "galileo galilei", "george washington",
+    "gottfried leibniz", "grace hopper", "hannah arendt", "harriet tubman", "henri matisse",
+    "henry ford", "isaac newton", "jane austen", "johannes kepler", "john keats",
+    "joseph haydn", "karl marx", "leonhard euler", "leo tolstoy", "lise meitner",
+    "louis pasteur", "mahatma gandhi", "marco polo", "maria montessori", "marie curie",
+    "mark twain", "martin luther", "mary shelley", "max planck", "michael faraday",
     "napoleon bonaparte", "nelson mandela", "niels bohr", "nikola tesla", "oscar wilde",
     "pablo picasso", "rachel carson", "robert schumann", "rosa parks", "simone de beauvoir",
     "sophie germain", "srinivasa ramanujan", "thomas edison", "vincent van gogh",

@@ -1,7 +1,7 @@
 """What the benchmarks ask, and the engine they ask: the very one that a worker would hold.
 
-The questions are the same in every run of every benchmark; the first n of them are a mixture of all
-relations and names. No two share a wording: equal wordings would be computed once, and
+The questions are the same in every run of every benchmark; the first n of them are a mixture of
+all relations and names. No two share a wording: equal wordings would be computed once, and
 flatter the figures.
 """
 
