@@ -6,6 +6,7 @@ compiled. "block" is FlexAttention with a block mask, as it was published; "dens
 SDPA and a dense mask, which a CPU computes faster.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ def published_decode(
     """The tokens that follow a packed prompt; none of them ends the answer."""
     attention = ATTENTIONS[kind]
     AttentionInterface.register(_FLEX, published_attention)
+    # That it is not compiled is the point.
+    warnings.filterwarnings("ignore", message="flex_attention called without torch.compile")
     model.set_attn_implementation(attention.name)
     tokens, groups, positions = list(prompt.tokens), list(prompt.group_ids), list(prompt.positions)
     for _ in range(max_new_tokens):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import baselines
-from benchmarks.baselines import BATCHES, PUBLISHED, Job
+from benchmarks.job import BATCHES, PUBLISHED, Job
 from benchmarks.prompts import by_wording, pieces_of, plain_prompts
 from benchmarks.published import published_decode
 from benchmarks.timing import Patience
@@ -81,7 +81,7 @@ def test_batches_hold_one_wording_of_many_questions(loaded, workload):
 
 
 def test_baselines_are_compared_in_one_table(document, small_model):
-    arguments = ("--samples", 2, "--prompts", 3, "--published", 1, "--repeats", 1)
+    arguments = ("--samples", 2, "--prompts", 3, "--published", 1, "--examples", 0, "--repeats", 1)
     found = document(
         baselines.main, *arguments, "--model", small_model, "--vllm-python", sys.executable
     )
@@ -130,7 +130,7 @@ def test_vllm_is_asked_in_an_interpreter_of_its_own(
     )  # fmt: skip
     assert way.time.repeats == 2
     assert way.tokens == {p.place: p.tokens[:3] for p in prompts[:5]}
-    assert way.note == "version 0.0, prefix caching on"
+    assert way.note == "version 0.0, prefix caching on, 0 cores reserved"
 
 
 def test_a_side_that_fails_is_quoted(tmp_path, monkeypatch):
