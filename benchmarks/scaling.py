@@ -26,7 +26,7 @@ TOKENS = (5, 10, 20, 40)
 
 
 @click.command(cls=Benchmark)
-@samples_option(32, MAX_SAMPLES // max(TIMES_SAMPLES), "Of the base; up to 8 times as many.")
+@samples_option(16, MAX_SAMPLES // max(TIMES_SAMPLES), "Of the base; up to 8 times as many.")
 @repeats_option
 @model_option(MODEL)
 def main(samples: int, repeats: int, model: str) -> None:
