@@ -8,12 +8,12 @@ INSTALLED := $(VENV)/.installed
 PYTHON ?= python3
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-PACKAGES := common producer worker
+PACKAGES := common producer worker benchmarks
 
 # Tests run several torch processes side by side; waiting threads must not spin.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test lint format clean
+.PHONY: demo test bench lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/producer run --dataset webqa_mini --model smollm2_135m_it --overwrite \
@@ -21,6 +21,13 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# Every table of docs/performance.md, in this order; that page says what VLLM_PYTHON is.
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.baselines $(if $(VLLM_PYTHON),--vllm-python $(VLLM_PYTHON))
+	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.queue
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

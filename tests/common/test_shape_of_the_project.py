@@ -11,13 +11,13 @@ import pytest
 import producer.cli
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("common", "producer", "worker")
+PACKAGES = ("common", "producer", "worker", "benchmarks")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 LAYERS = {
-    "common": ["producer", "worker", "torch", "transformers", "celery", "kombu"],
-    "producer": ["worker", "torch", "transformers"],
-    "worker": ["producer"],
+    "common": ["producer", "worker", "benchmarks", "torch", "transformers", "celery", "kombu"],
+    "producer": ["worker", "benchmarks", "torch", "transformers"],
+    "worker": ["producer", "benchmarks"],
     "worker.engine": [
         "worker.tasks", "worker.app", "worker.runtime", "worker.shard", "common.store",
         "common.ledger", "celery", "redis", "pyarrow",
@@ -98,7 +98,8 @@ def test_the_readme_mentions_every_command(command):
     assert re.search(rf"producer {command}\b", (ROOT / "README.md").read_text())
 
 
-IMPORTABLE = [n for n in MODULES if not inside(n, "worker") and not n.endswith("__main__")]
+LIGHT = [n for n in MODULES if not inside(n, "worker") and not inside(n, "benchmarks")]
+IMPORTABLE = [n for n in LIGHT if not n.endswith("__main__")]
 
 
 @pytest.mark.parametrize("name", IMPORTABLE)

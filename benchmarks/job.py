@@ -1,0 +1,91 @@
+"""One set of questions, and every way to answer it that is measured.
+
+No way ends an answer early. Every way loads weights of its own: an engine may change its model's.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from benchmarks.answering import answered
+from benchmarks.prompts import PlainPrompt, by_wording, pieces_of, plain_prompts
+from benchmarks.published import published_decode
+from benchmarks.timing import ONCE, Patience, timed
+from benchmarks.transformers_ways import run_continuous, run_generate
+from benchmarks.vllm_way import run_vllm
+from benchmarks.way import Way
+from benchmarks.workload import Workload, early_stop
+from common.layout import Pieces, pack_fused
+from worker.runtime import LoadedEngine
+from worker.weights import load_model
+
+PUBLISHED = {"block": "published algorithm", "dense": "published algorithm, SDPA"}
+BATCHES = (8, 32)
+WARM_UP_SAMPLES = 2
+
+
+class Job:
+    """One set of questions, and the ways to answer it."""
+
+    def __init__(
+        self, workload: Workload, held: LoadedEngine, samples: int, patience: Patience
+    ) -> None:
+        self._workload, self._held, self._patience = workload, held, patience
+        questions = workload.questions(samples + WARM_UP_SAMPLES)
+        self._questions = questions[:samples]
+        self._pieces = pieces_of(held.engine.tokenizer, questions, workload)
+        prompts = plain_prompts(self._pieces)
+        self._prompts = prompts[: samples * workload.wordings]
+        self._warm_up = prompts[samples * workload.wordings :]
+
+    def others(self, prompts: int, published: int) -> list[Way]:
+        """Everything that runs on transformers' own model: the published algorithm first."""
+        engine, dtype = self._held.engine, self._held.choices["dtype"]
+        model = load_model(self._workload.source, dtype, str(engine.model.device)).model.eval()
+        asked = self._in_batches(prompts)
+        length, patience = self._workload.max_new_tokens, self._patience
+        return [
+            *(self._published(model, self._pieces[:published], kind) for kind in PUBLISHED),
+            *(run_generate(model, asked, batch, length, patience) for batch in BATCHES),
+            run_continuous(model, asked, self._warm_up, length, patience),
+        ]
+
+    def _in_batches(self, prompts: int) -> list[PlainPrompt]:
+        """The first prompts, the same wording of as many questions as the largest batch holds."""
+        some = [p for p in self._prompts if p.place[0] < max(BATCHES)]
+        return by_wording(some)[:prompts]
+
+    def _published(self, model: PreTrainedModel, pieces: Sequence[Pieces], kind: str) -> Way:
+        packed = [pack_fused(each, "concat", "sequential") for each in pieces]
+        length, count = self._workload.max_new_tokens, len(self._questions)
+
+        def work() -> None:
+            for prompt in packed:
+                published_decode(model, prompt, length, kind)
+
+        published_decode(model, packed[0], 1, kind)
+        took = timed(work, ONCE)
+        minutes = took.seconds * count / len(packed) / 60
+        note = f"measured on {len(packed)}; {count} questions: {minutes:.1f} min, extrapolated"
+        return Way(PUBLISHED[kind], len(packed) * self._workload.wordings, took, note=note)
+
+    def vllm(self, python: Path | None) -> Way:
+        """vLLM: all wordings of all questions, those of a question one after the other."""
+        return run_vllm(
+            python, self._workload.source, self._held.choices["dtype"], self._prompts,
+            self._warm_up, self._workload.max_new_tokens, self._patience,
+        )  # fmt: skip
+
+    def engine(self, method: str) -> Way:
+        """This project's engine, as a worker holds it."""
+        engine = self._held.engine
+        with early_stop(engine, on=False):
+            done = answered(
+                engine, self._questions, self._workload.request(method), self._patience
+            )
+        given = [t for tokens in done.tokens(method) for t in tokens]
+        places = [prompt.place for prompt in self._prompts]
+        # One answer for all wordings of a question is no prompt's.
+        tokens = dict(zip(places, given, strict=True)) if len(given) == len(places) else {}
+        return Way(f"engine, {method}", len(places), done.time, tokens)

@@ -1,0 +1,42 @@
+"""The plain prompts of questions as token ids, alike for everyone who is to answer them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.workload import Workload
+from common.layout import Pieces, TokenIds, pack_plain
+from worker.engine.request import Question
+from worker.engine.tokenise import PromptTokenizer
+
+Place = tuple[int, int]
+"""Of a prompt: the number of its question, and of its wording."""
+
+
+@dataclass(frozen=True)
+class PlainPrompt:
+    """One wording of one question, with the examples before it."""
+
+    place: Place
+    tokens: TokenIds
+
+
+def pieces_of(
+    tokenizer: PromptTokenizer, questions: Sequence[Question], workload: Workload
+) -> list[Pieces]:
+    """What the prompts of each question are made of."""
+    asked = workload.request("per_prompt")
+    return [tokenizer.pieces(q.wordings, asked.template, asked.few_shot) for q in questions]
+
+
+def plain_prompts(pieces: Sequence[Pieces]) -> list[PlainPrompt]:
+    """Question by question all its wordings."""
+    return [
+        PlainPrompt((question, wording), pack_plain(each, wording).tokens)
+        for question, each in enumerate(pieces)
+        for wording in range(len(each.prompts))
+    ]
+
+
+def by_wording(prompts: Sequence[PlainPrompt]) -> list[PlainPrompt]:
+    """All first wordings, then all second ones: a batch of one wording of many questions."""
+    return sorted(prompts, key=lambda prompt: (prompt.place[1], prompt.place[0]))

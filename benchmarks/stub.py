@@ -1,0 +1,37 @@
+"""A worker whose engine answers at once: what is left is the queue and the store.
+
+    celery -A benchmarks.stub worker
+
+Imported in every process of the worker, as `imports` below has Celery do.
+"""
+
+from collections.abc import Sequence
+
+from common.run import RunSpec
+from worker.app import app
+from worker.engine.decode import Generated
+from worker.engine.request import Asked, Counts, Request
+from worker.engine.sample import Answers
+from worker.runtime import LoadedEngine, Runtime
+
+ANSWER = Generated((1, 2, 3, 4, 5), (-0.25,) * 5, "newline")
+
+
+class StubEngine:
+    """Gives every sample the same answer."""
+
+    def answer(
+        self, samples: Sequence[Asked], request: Request, counts: Counts | None = None
+    ) -> list[Answers]:
+        return [{m.name: [ANSWER] for m in request.methods} for _ in samples]
+
+    def text(self, generated: Generated) -> str:
+        return " nothing\n"
+
+
+def _engine_for(self: Runtime, spec: RunSpec) -> LoadedEngine:
+    return LoadedEngine(StubEngine(), "stub", {}, {})  # type: ignore[arg-type]
+
+
+Runtime.engine_for = _engine_for  # type: ignore[method-assign]
+app.conf.imports = ("worker.tasks", "benchmarks.stub")

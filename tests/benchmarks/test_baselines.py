@@ -1,0 +1,145 @@
+"""benchmarks.baselines: every way gives the reference's tokens, and its row says what it did."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import baselines
+from benchmarks.job import BATCHES, PUBLISHED, Job
+from benchmarks.prompts import by_wording, pieces_of, plain_prompts
+from benchmarks.published import published_decode
+from benchmarks.timing import Patience
+from benchmarks.vllm_way import ask, run_vllm
+from benchmarks.way import same_share
+from benchmarks.workload import Workload
+from common.layout import pack_fused
+from common.methods import METHODS
+from common.models import find_model
+from worker.engine.reference import reference_decode
+from worker.engine.tokenise import PromptTokenizer
+from worker.weights import load_model
+
+NO_STOPS = torch.zeros(1000, dtype=torch.long)
+
+
+@pytest.fixture(scope="module")
+def workload(small_model):
+    return Workload(model=small_model, examples=1, max_new_tokens=5, dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def loaded(workload):
+    return load_model(workload.source, "float32", "cpu")
+
+
+@pytest.fixture(scope="module")
+def packed(workload, loaded):
+    tokenizer = PromptTokenizer(loaded.tokenizer)
+    return [
+        pack_fused(pieces, "concat", "sequential")
+        for pieces in pieces_of(tokenizer, workload.questions(2), workload)
+    ]
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_the_published_algorithm_gives_the_references_tokens(loaded, packed, kind):
+    got = [published_decode(loaded.model, prompt, 5, kind) for prompt in packed]
+    wanted = [
+        reference_decode(loaded.model, [prompt], METHODS["flex_attention"], NO_STOPS, 5).tokens
+        for prompt in packed
+    ]
+    assert got == wanted
+    assert len({token for tokens in wanted for token in tokens}) > 2
+
+
+@pytest.fixture
+def job(workload):
+    return Job(workload, workload.held_engine(), samples=3, patience=Patience(repeats=1))
+
+
+def test_every_way_of_plain_prompts_gives_the_same_tokens_in_float32(job):
+    ways = [*job.others(prompts=7, published=1), job.engine("per_prompt")]
+    assert [way.note for way in ways[len(PUBLISHED) :]] == [""] * (len(BATCHES) + 2)
+    plain = [way for way in ways if way.tokens]
+    assert [len(way.tokens) for way in plain] == [7, 7, 7, 15]
+    assert [same_share(way.tokens, plain[0].tokens) for way in plain] == [1.0] * 4
+
+
+def test_the_engine_reads_all_wordings_of_a_question_for_one_answer(job):
+    way = job.engine("flex_attention")
+    assert (way.wordings, way.tokens) == (15, {})
+
+
+def test_batches_hold_one_wording_of_many_questions(loaded, workload):
+    tokenizer = PromptTokenizer(loaded.tokenizer)
+    prompts = plain_prompts(pieces_of(tokenizer, workload.questions(3), workload))
+    places = [prompt.place for prompt in by_wording(prompts)]
+    assert places[:4] == [(0, 0), (1, 0), (2, 0), (0, 1)]
+    assert len(places) == 15
+
+
+def test_baselines_are_compared_in_one_table(document, small_model):
+    arguments = ("--samples", 2, "--prompts", 3, "--published", 1, "--examples", 0, "--repeats", 1)
+    found = document(
+        baselines.main, *arguments, "--model", small_model, "--vllm-python", sys.executable
+    )
+    rows = {row["way"]: row for row in found["rows"]}
+    published, vllm = rows["published algorithm"], rows["vLLM"]
+    assert published["over published"] == 1
+    assert "2 questions" in published["note"]
+    assert "extrapolated" in published["note"]
+    assert vllm["questions/s"] is None
+    assert vllm["note"] == "does not run here: ModuleNotFoundError: No module named 'vllm'"
+    flex = rows["engine, flex_attention"]
+    assert found["ratios"]["engine, flex_attention over published algorithm"] == pytest.approx(
+        flex["questions/s"] / published["questions/s"]
+    )
+    assert all(row["prompts/s"] for row in found["rows"] if row["way"] != "vLLM")
+
+
+FAKE_VLLM = """
+from types import SimpleNamespace as _Some
+__version__ = "0.0"
+class SamplingParams:
+    def __init__(self, **options):
+        assert options["ignore_eos"] and options["temperature"] == 0
+        self.length = options["max_tokens"]
+class LLM:
+    def __init__(self, model, **options):
+        assert options["enable_prefix_caching"] and options["dtype"] == "float32"
+    def reset_prefix_cache(self):
+        pass
+    def generate(self, prompts, sampling, use_tqdm):
+        tokens = [p["prompt_token_ids"][: sampling.length] for p in prompts]
+        return [_Some(outputs=[_Some(token_ids=t)]) for t in tokens]
+"""
+
+
+def test_vllm_is_asked_in_an_interpreter_of_its_own(
+    loaded, workload, small_model, tmp_path, monkeypatch
+):
+    (tmp_path / "vllm.py").write_text(FAKE_VLLM)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    tokenizer = PromptTokenizer(loaded.tokenizer)
+    prompts = plain_prompts(pieces_of(tokenizer, workload.questions(2), workload))
+    way = run_vllm(
+        Path(sys.executable), find_model(small_model), "float32", prompts[:5], prompts[5:], 3,
+        Patience(repeats=2),
+    )  # fmt: skip
+    assert way.time.repeats == 2
+    assert way.tokens == {p.place: p.tokens[:3] for p in prompts[:5]}
+    assert way.note == "version 0.0, prefix caching on, 0 cores reserved"
+
+
+def test_a_side_that_fails_is_quoted(tmp_path, monkeypatch):
+    (tmp_path / "vllm.py").write_text("raise SystemExit('no CPU like that')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert ask(Path(sys.executable), {}, tmp_path) == "no CPU like that"
+
+
+def test_an_interpreter_that_is_not_there_is_refused(run, tmp_path):
+    result = run(baselines.main, "--vllm-python", tmp_path / "python")
+    assert result.exit_code == 2
+    assert f"File '{tmp_path / 'python'}' does not exist" in result.stderr.splitlines()[-1]
