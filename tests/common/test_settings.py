@@ -25,7 +25,8 @@ BAD = [
     ("attention", "FLEX"), ("processes", "0"), ("processes", "65"), ("processes", "two"),
     ("pack_tokens", "63"), ("pack_tokens", "1.5"), ("kv_cache_gib", "0"), ("kv_cache_gib", "nan"),
     ("kv_cache_gib", "-1"), ("pack_tokens", "auto"), ("warm_dtype", "int8"),
-    ("time_limit", "9"), ("visibility_timeout", "2"), ("max_attempts", "0"), ("max_attempts", "3x"),
+    ("time_limit", "9"), ("visibility_timeout", "2"), ("max_attempts", "0"),
+    ("max_attempts", "3x"),
 ]  # fmt: skip
 
 

@@ -12,14 +12,15 @@ import torch._inductor.config as inductor
 from torch._inductor.runtime.cache_dir_utils import cache_dir, triton_cache_dir
 
 from worker import compile_cache
-from worker.compile_cache import INDUCTOR, TRITON, compiling, machine_key, own_folder
+from worker.compile_cache import INDUCTOR, TRITON, compiling, machine_key
+from worker.own_folder import own_folder
 
 ROOT = Path(__file__).parents[2]
 
 HOLD = """
 import sys
 from pathlib import Path
-from worker.compile_cache import own_folder
+from worker.own_folder import own_folder
 own = own_folder(Path(sys.argv[1]), int(sys.argv[2]))
 print(own.path.name, flush=True)
 sys.stdin.read()
@@ -28,10 +29,10 @@ sys.stdin.read()
 DIE_COMPILING = """
 import os, sys
 from pathlib import Path
-from worker import compile_cache
-compile_cache._own = own = compile_cache.own_folder(Path(sys.argv[1]), 0)
+from worker.own_folder import own_folder
+own = own_folder(Path(sys.argv[1]), 0)
 (own.path / "whole.so").write_text("a library")
-with compile_cache.compiling():
+with own.writing():
     (own.path / "half.so").write_text("half a libr")
     if sys.argv[2] == "dies":
         os._exit(9)
@@ -55,15 +56,15 @@ def no_cache_yet(monkeypatch, tmp_path):
         monkeypatch.setenv(name, "set, so that it is put back")
         monkeypatch.delenv(name)
     monkeypatch.setattr(compile_cache, "_own", None)
-    monkeypatch.setattr(inductor, "cpp_cache_precompile_headers", True)
     monkeypatch.setattr(compile_cache, "user_cache_path", lambda name: tmp_path / name)
-    return tmp_path
+    with inductor.patch(cpp_cache_precompile_headers=True):
+        yield tmp_path
 
 
 def test_processes_of_one_host_never_share_a_folder(tmp_path):
-    with holder(tmp_path, 0) as (_, one), holder(tmp_path, 0) as (_, two):
-        with holder(tmp_path, 1) as (_, three):
-            mine = own_folder(tmp_path, 0).path.name
+    three_others = holder(tmp_path, 0), holder(tmp_path, 0), holder(tmp_path, 1)
+    with three_others[0] as (_, one), three_others[1] as (_, two), three_others[2] as (_, three):
+        mine = own_folder(tmp_path, 0).path.name
     assert [one, two, three, mine] == ["slot-0", "slot-1", "slot-2", "slot-3"]
 
 
@@ -78,13 +79,12 @@ def test_a_killed_process_leaves_its_folder_to_the_next(tmp_path):
 @pytest.mark.parametrize(("how", "kept"), [("dies", set()), ("goes on", {"whole.so", "half.so"})])
 def test_what_a_process_died_compiling_is_thrown_away(tmp_path, how, kept, caplog):
     """A compiler that is killed leaves half a library, which torch would load ever after."""
-    subprocess.run(
-        [sys.executable, "-c", DIE_COMPILING, str(tmp_path), how], cwd=ROOT, check=False
-    )
+    command = [sys.executable, "-c", DIE_COMPILING, str(tmp_path), how]
+    subprocess.run(command, cwd=ROOT, check=False)
     with caplog.at_level(logging.WARNING):
         own = own_folder(tmp_path, 0)
     assert {path.name for path in own.path.iterdir()} == kept
-    assert ("was left while compiling" in caplog.text) == (not kept)
+    assert ("was left half written" in caplog.text) == (not kept)
     assert not own.unfinished.exists()
 
 

@@ -120,7 +120,7 @@ def test_a_sample_that_never_fits_is_its_own_row_and_costs_the_others_nothing(
 def test_where_no_sample_fits_the_run_stops(process, make_runs, memory_for):
     runs = make_runs().runs
     memory_for(0)
-    with pytest.raises(StopRun, match="every sample of a shard failed.*out of memory"):
+    with pytest.raises(StopRun, match=r"every sample of a shard failed.*out of memory"):
         process.do(shard_of(runs, EVERYTHING))
     assert list_parts(runs[0]) == []
 
