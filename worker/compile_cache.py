@@ -15,14 +15,13 @@ from pathlib import Path
 
 import torch
 from platformdirs import user_cache_path
-from torch._inductor import config as inductor
 
 from worker.own_folder import OwnFolder, own_folder
 
 logger = logging.getLogger(__name__)
 
 INDUCTOR, TRITON = "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"
-_HEADERS = "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS"
+HEADERS = "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS"
 
 _own: OwnFolder | None = None
 
@@ -30,8 +29,9 @@ _own: OwnFolder | None = None
 def use_own_cache(slot: int) -> None:
     """Have torch compile into a folder of this process's own, unless the environment names one.
 
-    torch reads the variables when it first compiles, so this comes before that. slot: number of
-    this process on its host; the next free one is taken where another program holds it.
+    Comes before `torch._dynamo` is imported, which reads the variables and sets the first.
+    slot: number of this process on its host; the next free one is taken where another program
+    holds it.
     """
     global _own
     if set_outside := os.environ.get(INDUCTOR):
@@ -45,9 +45,8 @@ def use_own_cache(slot: int) -> None:
         logger.warning("compiled code is not kept for the next start: %s", error)
     os.environ[INDUCTOR] = str(path)
     os.environ.setdefault(TRITON, str(path / "triton"))
-    if _HEADERS not in os.environ:
-        # These would lie in one folder for all processes of a user, whatever the cache.
-        inductor.cpp_cache_precompile_headers = False
+    # These would lie in one folder for all processes of a user, whatever the cache.
+    os.environ.setdefault(HEADERS, "0")
     logger.info("compiled code is kept in %s", path)
 
 

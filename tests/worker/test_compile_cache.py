@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import torch._inductor.config as inductor
+import torch
 from torch._inductor.runtime.cache_dir_utils import cache_dir, triton_cache_dir
 
 from worker import compile_cache
-from worker.compile_cache import INDUCTOR, TRITON, compiling, machine_key
+from worker.compile_cache import HEADERS, INDUCTOR, TRITON, compiling, machine_key
 from worker.own_folder import own_folder
 
 ROOT = Path(__file__).parents[2]
@@ -52,13 +52,12 @@ def holder(root, slot):
 @pytest.fixture
 def no_cache_yet(monkeypatch, tmp_path):
     """A user's cache that is empty, and an environment that names none."""
-    for name in (INDUCTOR, TRITON):
+    for name in (INDUCTOR, TRITON, HEADERS):
         monkeypatch.setenv(name, "set, so that it is put back")
         monkeypatch.delenv(name)
     monkeypatch.setattr(compile_cache, "_own", None)
     monkeypatch.setattr(compile_cache, "user_cache_path", lambda name: tmp_path / name)
-    with inductor.patch(cpp_cache_precompile_headers=True):
-        yield tmp_path
+    return tmp_path
 
 
 def test_processes_of_one_host_never_share_a_folder(tmp_path):
@@ -105,9 +104,33 @@ def test_torch_and_triton_compile_into_the_folder(no_cache_yet, caplog):
     assert f"compiled code is kept in {folder}" in caplog.text
 
 
+def test_the_main_process_which_children_have_their_environment_from_has_no_torch():
+    """Importing it sets the variable that says where compiled code is kept, for all of them."""
+    code = "import sys, os, worker.app, worker.tasks; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
+def test_torch_does_what_the_variables_say_when_it_comes_after_them(no_cache_yet):
+    code = (
+        "from worker.compile_cache import use_own_cache; use_own_cache(1);"
+        "import torch._dynamo, torch._inductor.config as config;"
+        "from torch._inductor.runtime.cache_dir_utils import cache_dir;"
+        "print(cache_dir(), config.cpp_cache_precompile_headers)"
+    )
+    environment = {**os.environ, "XDG_CACHE_HOME": str(no_cache_yet)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    root = no_cache_yet / "self-ensemble" / "compiled"
+    assert done.stdout == f"{root / machine_key() / 'slot-1'} False\n", done.stderr
+
+
 def test_headers_that_all_processes_would_share_are_not_precompiled(no_cache_yet):
     compile_cache.use_own_cache(0)
-    assert not inductor.cpp_cache_precompile_headers
+    assert os.environ[HEADERS] == "0"
 
 
 def test_a_folder_that_the_environment_names_is_left_alone(no_cache_yet, monkeypatch):
@@ -115,7 +138,7 @@ def test_a_folder_that_the_environment_names_is_left_alone(no_cache_yet, monkeyp
     compile_cache.use_own_cache(0)
     assert os.environ[INDUCTOR] == "/somewhere/else"
     assert TRITON not in os.environ
-    assert inductor.cpp_cache_precompile_headers
+    assert HEADERS not in os.environ
     assert not (no_cache_yet / "self-ensemble").exists()
 
 
@@ -136,7 +159,7 @@ def test_where_no_folder_can_be_made_the_work_goes_on_and_it_is_said(no_cache_ye
 
 def test_the_folder_tells_versions_apart_and_is_one_name():
     key = machine_key()
-    assert f"torch{inductor.torch.__version__}" in key
+    assert f"torch{torch.__version__}" in key
     assert f"python{sys.version_info.major}.{sys.version_info.minor}." in key
     assert "/" not in key
     assert " " not in key
