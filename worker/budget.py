@@ -33,7 +33,8 @@ scored, so its time grows with the square."""
 _MOST_CACHED_ON_CPU = 2 * GIB
 _LEAST_CHOSEN = (256, 64 << 20)
 _LEAST = (64, 16 << 20)
-_MASK_BYTES = 4
+_MASK_BYTES = 18
+"""For each pair of tokens while a mask is made: two int64 indices of groups, two truth values."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def pack_tokens_within(memory: int, per_token: int) -> int:
 
     The T that solves `_MASK_BYTES * T**2 + per_token * T = memory`.
 
-        >>> pack_tokens_within(4 * 1000**2 + 500 * 1000, 500)
+        >>> pack_tokens_within(18 * 1000**2 + 500 * 1000, 500)
         1000
     """
     root = math.sqrt(per_token**2 + 4 * _MASK_BYTES * memory)

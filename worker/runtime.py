@@ -87,8 +87,9 @@ class Runtime:
             limits["memory"] = Choice(str(budget), "it ran out with more when last loaded")
         for name, limit in limits.items():
             say(name, limit)
-        limited = budget.pack_tokens, budget.cache_bytes
-        engine = Engine(loaded.model, loaded.tokenizer, kernel, *limited)
+        engine = Engine(
+            loaded.model, loaded.tokenizer, kernel, budget.pack_tokens, budget.cache_bytes
+        )
         choices = {"device": device, "dtype": dtype, "attention": attention}
         values = {name: choice.value for name, choice in choices.items()}
         reasons = {name: choice.reason for name, choice in choices.items()}

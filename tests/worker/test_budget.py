@@ -1,5 +1,6 @@
 """Budgets: from fake readings of free memory, from settings, and halved."""
 
+import doctest
 import math
 from types import SimpleNamespace
 
@@ -50,8 +51,8 @@ def test_a_model_without_a_head_size_has_its_width_divided():
 @pytest.mark.parametrize("memory", [1, 9_999, 7 * 10**9])
 def test_one_token_more_would_not_fit(memory):
     tokens = pack_tokens_within(memory, 2800)
-    assert 4 * tokens**2 + 2800 * tokens <= memory
-    assert 4 * (tokens + 1) ** 2 + 2800 * (tokens + 1) > memory
+    assert 18 * tokens**2 + 2800 * tokens <= memory
+    assert 18 * (tokens + 1) ** 2 + 2800 * (tokens + 1) > memory
 
 
 def test_on_a_cpu_with_plenty_of_memory_the_caches_are_the_limit(free):
@@ -102,9 +103,9 @@ def test_only_processes_of_the_same_gpu_share_its_memory(free, settings, sharing
 def test_a_gpu_takes_longer_rows_as_far_as_memory_allows(free):
     free(cuda_0=900 * GIB)
     assert choose_budget(Settings(), fake_model("cuda:0"), "flex")[0].pack_tokens == 65_536
-    free(cuda_0=GIB)
+    free(cuda_0=4 * GIB)
     chosen, _ = choose_budget(Settings(), fake_model("cuda:0"), "flex")
-    assert chosen.pack_tokens == pack_tokens_within(GIB // 4, 2800) > 4096
+    assert chosen.pack_tokens == pack_tokens_within(GIB, 2800) > 4096
 
 
 def test_sdpa_takes_short_rows_on_a_gpu_too(free):
@@ -135,3 +136,8 @@ def test_halving_ends_at_a_floor_and_never_grows():
 
 def test_of_two_budgets_the_smaller_of_each_is_taken():
     assert Budget(7, 900).at_most(Budget(8, 800)) == Budget(7, 800)
+
+
+def test_the_examples_in_its_docstrings_are_true():
+    results = doctest.testmod(budget)
+    assert (results.attempted, results.failed) == (2, 0)
