@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from common.errors import UsageError
+from common.run import DTypeName
 
 PREFIX = "SELF_ENSEMBLE_"
 
@@ -31,10 +32,16 @@ class Settings(BaseModel):
     processes: int | None = Field(
         None, ge=1, le=64, description="model-holding processes (unset: one per GPU, else 1)"
     )
-    pack_tokens: int = Field(4096, ge=64, description="tokens in one packed prefill row")
-    kv_cache_gib: float = Field(
-        2.0, gt=0, description="GiB that decoding takes: keys, values, logits"
+    pack_tokens: int | None = Field(
+        None, ge=64, description="tokens in one packed prefill row (unset: by free memory)"
     )
+    kv_cache_gib: float | None = Field(
+        None, gt=0, description="GiB that decoding takes (unset: by free memory)"
+    )
+    warm_model: str | None = Field(
+        None, description="model that is loaded and compiled before the first task is taken"
+    )
+    warm_dtype: DTypeName = Field("auto", description="its dtype, as --dtype gives it")
     time_limit: int = Field(1800, ge=10, description="seconds after which a shard is killed")
     visibility_timeout: int = Field(
         60, ge=3, description="seconds until a silent worker's shard is given to another"

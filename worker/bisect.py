@@ -1,14 +1,18 @@
 """Bisecting: one bad sample is one outcome, not the end of its neighbours.
 
-A call that fails is cut in two until the sample that fails is alone.
+A call that fails is cut in two until the sample that fails is alone. One that runs out of
+memory is tried again with half of the budget first.
 """
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from common.errors import RetryShard, StopRun
+from worker.budget import Budget
 from worker.engine.engine import Engine
 from worker.engine.request import Counts, Question, Request
+from worker.memory import is_out_of_memory, release
 from worker.rows import Outcome, describe
 
 logger = logging.getLogger(__name__)
@@ -18,14 +22,55 @@ def answer_bisected(
     engine: Engine, questions: Sequence[Question], request: Request, counts: Counts
 ) -> list[Outcome]:
     """An outcome per sample: its answers by method, or what was wrong with it."""
-    try:
-        return list(engine.answer(questions, request, counts))
-    except (StopRun, RetryShard):
-        raise
-    except Exception as error:
+    return _Asking(engine, request, counts).answer(questions)
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """What is the same for all of the questions."""
+
+    engine: Engine
+    request: Request
+    counts: Counts
+
+    def answer(self, questions: Sequence[Question]) -> list[Outcome]:
+        found = self._try(questions)
+        if isinstance(found, Exception) and is_out_of_memory(found):
+            return self._answer_with_less(questions, found)
+        return self._bisect(questions, found) if isinstance(found, Exception) else found
+
+    def _try(self, questions: Sequence[Question]) -> list[Outcome] | Exception:
+        """The outcomes, or the error; returned, because one being handled holds its memory."""
+        try:
+            return list(self.engine.answer(questions, self.request, self.counts))
+        except (StopRun, RetryShard):
+            raise
+        except Exception as error:
+            return error
+
+    def _answer_with_less(
+        self, questions: Sequence[Question], found: list[Outcome] | Exception
+    ) -> list[Outcome]:
+        """Halve the budget until it fits memory. It stays so, unless a sample is at fault."""
+        before = Budget.of(self.engine)
+        while isinstance(found, Exception) and is_out_of_memory(found):
+            release(found)
+            less = Budget.of(self.engine).halved()
+            if less == Budget.of(self.engine):
+                break
+            less.give_to(self.engine)
+            logger.warning("out of memory, going on with half of the budget: %s", less)
+            found = self._try(questions)
+        if isinstance(found, Exception):
+            found = self._bisect(questions, found)
+        if before != Budget.of(self.engine) and any(map(is_out_of_memory, found)):
+            logger.warning("a sample alone is too large; the budget is again %s", before)
+            before.give_to(self.engine)
+        return found
+
+    def _bisect(self, questions: Sequence[Question], error: Exception) -> list[Outcome]:
         if len(questions) == 1:
             logger.warning("a sample cannot be answered: %s", describe(error))
             return [error]
         middle = len(questions) // 2
-        halves = questions[:middle], questions[middle:]
-        return [o for half in halves for o in answer_bisected(engine, half, request, counts)]
+        return [o for half in (questions[:middle], questions[middle:]) for o in self.answer(half)]

@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from common.errors import StopRun, first_line
+from worker.compile_cache import compiling
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, Kernel, SdpaKernel
 from worker.engine.kv_cache import segment_mods
 from worker.engine.plan import Segment
@@ -72,7 +73,8 @@ def choose_kernel(setting: str, model: PreTrainedModel) -> tuple[Kernel, Choice]
         return SdpaKernel(), Choice("sdpa", "SELF_ENSEMBLE_ATTENTION asks for it")
     short = f"packs under {FLEX_MIN_TOKENS} tokens use sdpa"
     try:
-        difference = flex_difference(model)
+        with compiling():
+            difference = flex_difference(model)
     except Exception as error:
         reason = f"flex_attention cannot be compiled here: {first_line(error)[:200]}"
         if setting == "flex":

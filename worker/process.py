@@ -26,6 +26,7 @@ from worker.engine.request import Counts
 from worker.rows import failed_answers
 from worker.runtime import LoadedEngine, Runtime
 from worker.shard import Shard
+from worker.warm import warm_up
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,11 @@ class Process:
     @cached_property
     def runtime(self) -> Runtime:
         return Runtime(self.settings, self._slot)
+
+    def warm_up(self) -> None:
+        """Load the model that the settings name, if any, before the first shard comes."""
+        if self.settings.warm_model:
+            warm_up(self.runtime, self.settings.warm_model, self.settings.warm_dtype)
 
     def do(self, shard: Shard) -> list[Shard]:
         """Answer a shard and write its parts; returns shards to put in its place, if any.
@@ -181,7 +187,7 @@ def _part_info(
         started=started,
         finished=time.time(),
         choices=held.choices,
-        reasons=held.reasons,
+        reasons=held.reasons_now(),
         counts=asdict(counts),
         worker=_worker_name(),
     )

@@ -1,30 +1,46 @@
-"""The runtime: the model this process holds. It stays loaded; another model takes its place."""
+"""The runtime: the model this process holds. It stays loaded; another model takes its place.
+
+How much memory a model was found to allow is remembered for as long as the process lives.
+"""
 
 import gc
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from common.config import Settings
-from common.errors import StopRun, UsageError
+from common.errors import StopRun, UsageError, first_line
 from common.models import ModelSource, find_model
 from common.run import RunSpec
-from worker.choices import choose_device, choose_dtype, choose_kernel, device_name
+from worker.budget import Budget, choose_budget
+from worker.choices import Choice, choose_device, choose_dtype, choose_kernel, device_name
 from worker.engine.engine import Engine
-from worker.weights import load_model
+from worker.memory import is_out_of_memory, release
+from worker.weights import Loaded, load_model
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class LoadedEngine:
-    """An engine, the identity of its weights, and what was chosen for it, and why."""
+    """An engine, the identity of its weights, and what was chosen for it, and why.
+
+    budget: what the engine began with. It is among the reasons and not among the choices,
+    which mark a file as mixed where they differ: a budget changes nothing that is computed.
+    """
 
     engine: Engine
     identity: str
     choices: dict[str, str]
     reasons: dict[str, str]
+    budget: Budget
+
+    def reasons_now(self) -> dict[str, str]:
+        """Why what was chosen was, and whether memory has run out since."""
+        now = Budget.of(self.engine)
+        return self.reasons | ({} if now == self.budget else {"halved": f"to {now}"})
 
 
 class Runtime:
@@ -35,46 +51,74 @@ class Runtime:
         self._slot = slot
         self._key: tuple[str, str] | None = None
         self._held: LoadedEngine | None = None
+        self._allowed: dict[tuple[str, str], Budget] = {}
 
     def engine_for(self, spec: RunSpec) -> LoadedEngine:
         """The engine for a run's model and dtype; raises StopRun where it cannot be had."""
-        key = (spec.model_source, spec.dtype)
+        return self.engine_of(spec.model, spec.model_source, spec.dtype)
+
+    def engine_of(self, model: str, location: str, dtype: str) -> LoadedEngine:
+        """The same, by the model's name, its source's location and the dtype asked for."""
+        key = (location, dtype)
         if self._held is None or self._key != key:
             self._unload()
-            self._held = self._load(spec)
+            self._held = self._load(model, dtype, self._allowed.get(key))
             self._key = key
         return self._held
 
     def _unload(self) -> None:
+        if self._held and self._key and self._held.budget != Budget.of(self._held.engine):
+            self._allowed[self._key] = Budget.of(self._held.engine)
         self._held, self._key = None, None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _load(self, spec: RunSpec) -> LoadedEngine:
-        device = choose_device(self._settings.device, self._slot)
-        dtype = choose_dtype(spec.dtype, device.value)
-        loaded = load_model(_source(spec), dtype.value, device.value)
+    def _load(self, model: str, asked: str, allowed: Budget | None) -> LoadedEngine:
+        say = partial(_say, model)
+        device = say("device", choose_device(self._settings.device, self._slot))
+        dtype = say("dtype", choose_dtype(asked, device.value))
+        loaded = _load_weights(model, dtype.value, device.value)
         kernel, attention = choose_kernel(self._settings.attention, loaded.model)
-        choices = {"device": device, "dtype": dtype, "attention": attention}
-        for name, choice in choices.items():
-            logger.info("model %s: %s is %s", spec.model, name, choice)
+        say("attention", attention)
+        budget, limits = choose_budget(self._settings, loaded.model, attention.value)
+        if allowed:
+            budget = budget.at_most(allowed)
+            limits["memory"] = Choice(str(budget), "it ran out with more when last loaded")
+        for name, limit in limits.items():
+            say(name, limit)
         engine = Engine(
-            loaded.model,
-            loaded.tokenizer,
-            kernel,
-            self._settings.pack_tokens,
-            int(self._settings.kv_cache_gib * 2**30),
+            loaded.model, loaded.tokenizer, kernel, budget.pack_tokens, budget.cache_bytes
         )
+        choices = {"device": device, "dtype": dtype, "attention": attention}
         values = {name: choice.value for name, choice in choices.items()}
         reasons = {name: choice.reason for name, choice in choices.items()}
+        reasons |= {name: str(limit) for name, limit in limits.items()}
         # Not the GPU's number: runs answered on several like ones are not mixed.
         values["device"] = device_name(device.value)
-        return LoadedEngine(engine, loaded.identity, values, reasons)
+        return LoadedEngine(engine, loaded.identity, values, reasons, budget)
 
 
-def _source(spec: RunSpec) -> ModelSource:
+def _say(model: str, name: str, choice: Choice) -> Choice:
+    logger.info("model %s: %s is %s", model, name, choice)
+    return choice
+
+
+def _load_weights(model: str, dtype: str, device: str) -> Loaded:
     try:
-        return find_model(spec.model)
+        return load_model(_source(model), dtype, device)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        release(error)
+        raise StopRun(
+            f"model {model} in {dtype} does not fit into the free memory of {device} on this "
+            f"worker: {first_line(error)}"
+        ) from None
+
+
+def _source(model: str) -> ModelSource:
+    try:
+        return find_model(model)
     except UsageError as error:
         raise StopRun(f"{error} (on this worker)") from None

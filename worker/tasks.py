@@ -2,10 +2,11 @@
 
 import logging
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import billiard
 from celery.exceptions import Reject
+from celery.signals import worker_process_init
 from kombu.exceptions import OperationalError
 
 from common.broker import ANSWER_SHARD, queue_of
@@ -15,8 +16,10 @@ from common.ledger import Ledger
 from common.messages import ShardMessage
 from common.models import ModelSource
 from worker.app import app
-from worker.process import Process
 from worker.shard import open_shard
+
+if TYPE_CHECKING:
+    from worker.process import Process
 
 logger = logging.getLogger(__name__)
 
@@ -24,11 +27,24 @@ RETRY_SECONDS = 10
 
 
 @cache
-def process() -> Process:
-    """This process's store, ledger and model; made at its first task, in the child."""
+def process() -> "Process":
+    """This process's store, ledger and model; made in the child."""
+    # Not above: torch names its compile cache when it is imported, and the main process, whose
+    # environment children get, has no use for it.
+    from worker.compile_cache import use_own_cache
+
     settings = Settings.from_environment()
     slot = getattr(billiard.current_process(), "index", None) or 0
+    use_own_cache(slot)
+    from worker.process import Process
+
     return Process(settings, Ledger.connect(settings.broker), send, slot)
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def warm_up(**_: Any) -> None:
+    """Before this process says that it is up. Here, as a spawned one imports only tasks."""
+    process().warm_up()
 
 
 def send(message: ShardMessage, model: ModelSource) -> None:

@@ -29,7 +29,8 @@ class PartInfo(BaseModel):
 
     rows: sample row numbers. failed: those of them that have an error.
     started, finished: seconds since the epoch. choices, reasons: what the worker chose for
-    itself (device, dtype, attention), and why. counts: tokens of prefill and decode, and the
+    itself (device, dtype, attention), and why; what changes no answer, such as how much was
+    computed at once, is among the reasons alone. counts: tokens of prefill and decode, and the
     seconds of each, for the whole message the part came from (its methods share them).
     """
 

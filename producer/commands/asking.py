@@ -121,7 +121,8 @@ def _do_here(request: "EnqueueRequest", store: str | None, failure_limit: float)
         settings = settings_of(store, url)
         session = Session(settings, request, console())
         if session.enqueue():
-            with local_worker(settings) as alive:
+            warm = {"warm_model": request.model, "warm_dtype": request.dtype}
+            with local_worker(settings.model_copy(update=warm)) as alive:
                 session.wait(alive)
         session.summarise()
         exit_past(failure_limit, session.finished_runs())

@@ -13,6 +13,8 @@ GOOD = {
     "processes": ("3", 3),
     "pack_tokens": ("777", 777),
     "kv_cache_gib": ("0.25", 0.25),
+    "warm_model": ("smollm2_135m_it", "smollm2_135m_it"),
+    "warm_dtype": ("bfloat16", "bfloat16"),
     "time_limit": ("77", 77),
     "visibility_timeout": ("13", 13),
     "max_attempts": ("5", 5),
@@ -22,8 +24,9 @@ BAD = [
     ("device", "tpu"), ("device", "cuda:"), ("device", "cpu "), ("attention", "magic"),
     ("attention", "FLEX"), ("processes", "0"), ("processes", "65"), ("processes", "two"),
     ("pack_tokens", "63"), ("pack_tokens", "1.5"), ("kv_cache_gib", "0"), ("kv_cache_gib", "nan"),
-    ("kv_cache_gib", "-1"), ("time_limit", "9"), ("visibility_timeout", "2"),
-    ("max_attempts", "0"), ("max_attempts", "3x"),
+    ("kv_cache_gib", "-1"), ("pack_tokens", "auto"), ("warm_dtype", "int8"),
+    ("time_limit", "9"), ("visibility_timeout", "2"), ("max_attempts", "0"),
+    ("max_attempts", "3x"),
 ]  # fmt: skip
 
 

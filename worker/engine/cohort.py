@@ -101,16 +101,18 @@ class Cohort:
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows, in this order; a row named twice is forked."""
-        self.keys, self.values = self._kept(self.keys, rows), self._kept(self.values, rows)
+        self.keys, self.values = _kept(self.keys, rows), _kept(self.values, rows)
         self._own_bias, self._prefix_bias = self._own_bias[rows], self._prefix_bias[rows]
         if self._turn:
             self._turn = (self._turn[0][rows], self._turn[1][rows])
 
-    def _kept(self, cache: Tensor, rows: Tensor) -> Tensor:
-        kept = cache.new_empty(cache.shape[0], len(rows), *cache.shape[2:])
-        for old, new in zip(cache, kept, strict=True):
-            new[:, :, : self.filled] = old[:, :, : self.filled][rows]
-        return kept
+
+def _kept(cache: Tensor, rows: Tensor) -> Tensor:
+    """cache[:, rows], layer by layer: whole rows are copied, which advanced indexing does not."""
+    kept = cache.new_empty(cache.shape[0], len(rows), *cache.shape[2:])
+    for old, new in zip(cache, kept, strict=True):
+        torch.index_select(old, 0, rows, out=new)
+    return kept
 
 
 def resident_shifts(stream: Stream, resident: Prefilled) -> list[int]:

@@ -15,7 +15,7 @@ from worker.engine.attention import AttentionContext
 from worker.engine.cohort import Cohort
 from worker.engine.compiled import eager_if_single
 from worker.engine.ensembles import FusionGroup
-from worker.engine.fusion import FUSIONS, PickBest, pick_best
+from worker.engine.fusion import FUSIONS, PickBest, gathered, pick_best
 from worker.engine.plan import Stream
 from worker.engine.sampling import pick as draw
 
@@ -190,7 +190,7 @@ def _pick(
 ) -> tuple[Tensor, Tensor]:
     """The next token of each ensemble of a group and its log-score, [E] each."""
     if group.sampling is None:
-        return pick_best(logits, group.rows, group.fusion, group.weights)
-    scores = FUSIONS[group.fusion](logits[group.rows].float(), group.weights)
+        return pick_best(gathered(logits, group.rows), group.fusion, group.weights)
+    scores = FUSIONS[group.fusion](gathered(logits, group.rows).float(), group.weights)
     tokens = draw(scores, group.sampling, group.seeds, results.lengths[group.ids])
     return tokens, scores.gather(-1, tokens[:, None])[:, 0]

@@ -51,19 +51,23 @@ FUSIONS: dict[Fusion, Callable[[Tensor, Tensor | None], Tensor]] = {
 """Streams that vote keep their own logits; their answers meet when they are complete."""
 
 
-def pick_best(
-    logits: Tensor, rows: Tensor, fusion: Fusion, weights: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def gathered(logits: Tensor, rows: Tensor) -> Tensor:
+    """Logits [B, V] by ensemble: rows [E, S] -> [E, S, V]."""
+    # Not logits[rows]: that took nine times as long on a CPU.
+    return logits.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+
+
+def pick_best(logits: Tensor, fusion: Fusion, weights: Tensor | None) -> tuple[Tensor, Tensor]:
     """The best next token of each ensemble and its log-score, [E] each.
 
-    logits: [B, V] of all rows, in any dtype. rows: of each ensemble's streams, [E, S].
+    logits: [E, S, V], in any dtype.
     """
-    scores = FUSIONS[fusion](logits[rows].float(), weights)
+    scores = FUSIONS[fusion](logits.float(), weights)
     tokens = scores.argmax(dim=-1)
     return tokens, scores.gather(-1, tokens[:, None])[:, 0]
 
 
-PickBest = Callable[[Tensor, Tensor, Fusion, Tensor | None], tuple[Tensor, Tensor]]
+PickBest = Callable[[Tensor, Fusion, Tensor | None], tuple[Tensor, Tensor]]
 
 
 @cache
@@ -71,10 +75,8 @@ def compiled_pick_best() -> PickBest:
     """`pick_best` compiled for dynamic shapes: the vocabulary is passed over, not copied."""
     compiled: PickBest = torch.compile(pick_best, dynamic=True, fullgraph=True)
 
-    def pick(
-        logits: Tensor, rows: Tensor, fusion: Fusion, weights: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        with eager_if_single(min(len(logits), len(rows))):
-            return compiled(logits, rows, fusion, weights)
+    def pick(logits: Tensor, fusion: Fusion, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+        with eager_if_single(len(logits)):
+            return compiled(logits, fusion, weights)
 
     return pick

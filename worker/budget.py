@@ -1,0 +1,153 @@
+"""The budget: how much is computed at once, from free memory, and less when it runs out.
+
+Never changes what is computed. Kept small: rows of a pack beyond what fills the processor
+gain nothing, and memory is shared with what cannot be foreseen.
+"""
+
+import logging
+import math
+from dataclasses import dataclass
+
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
+
+from common.config import Settings
+from worker.choices import Choice
+from worker.devices import default_processes
+from worker.engine.engine import Engine
+from worker.memory import free_memory
+
+logger = logging.getLogger(__name__)
+
+GIB = 1 << 30
+_SHARE = 4
+"""Packs take this part of free memory, decoding another: it holds the keys of its prompts
+twice, as they were prefilled and as its streams read them, and a third copy when it drops
+finished streams."""
+
+_MOST_PACKED = 65_536
+_MOST_PACKED_IN_CACHE = 4096
+"""On a CPU a longer row spills out of the processor's caches; under SDPA every key of a row is
+scored, so its time grows with the square."""
+
+_MOST_CACHED_ON_CPU = 2 * GIB
+_LEAST_CHOSEN = (256, 64 << 20)
+_LEAST = (64, 16 << 20)
+_MASK_BYTES = 18
+"""For each pair of tokens while a mask is made: two int64 indices of groups, two truth values."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """pack_tokens: in one prefill row. cache_bytes: of keys, values and logits decoded at once."""
+
+    pack_tokens: int
+    cache_bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.pack_tokens} tokens a pack, {self.cache_bytes / GIB:.2f} GiB to decode"
+
+    @classmethod
+    def of(cls, engine: Engine) -> "Budget":
+        """What an engine works with."""
+        return cls(engine.pack_tokens, engine.cache_bytes)
+
+    def give_to(self, engine: Engine) -> None:
+        """Let an engine work with this."""
+        engine.pack_tokens, engine.cache_bytes = self.pack_tokens, self.cache_bytes
+
+    def halved(self) -> "Budget":
+        """Half of both, down to a floor; equal to this one where there is nothing to halve.
+
+        >>> Budget(100, 16 << 20).halved()
+        Budget(pack_tokens=64, cache_bytes=16777216)
+        """
+        now = self.pack_tokens, self.cache_bytes
+        return Budget(*(min(n, max(n // 2, least)) for n, least in zip(now, _LEAST, strict=True)))
+
+    def at_most(self, other: "Budget") -> "Budget":
+        """The smaller of each."""
+        return Budget(
+            min(self.pack_tokens, other.pack_tokens), min(self.cache_bytes, other.cache_bytes)
+        )
+
+
+def pack_bytes_per_token(config: PretrainedConfig, element: int) -> int:
+    """Memory that one token of a prefill row takes, in bytes; element: bytes of a number.
+
+    Its keys and values in every layer, which stay, and what one layer computes with: the
+    residual, its copies (two of them float32, in the norm), queries, keys and values before
+    and after rotation, what attention gives, and four vectors of the MLP. Logits take none:
+    they are computed at the rows that are sampled, which `Engine` counts with decoding.
+    Counted as if a layer held all of it at once, so it is rather too much.
+    """
+    hidden = config.hidden_size
+    heads = config.num_attention_heads
+    dim = getattr(config, "head_dim", None) or hidden // heads
+    query, keys = heads * dim, config.num_key_value_heads * dim
+    inner = getattr(config, "intermediate_size", None) or 4 * hidden
+    layer = element * (3 * hidden + 4 * query + 4 * keys + 4 * inner) + 2 * 4 * hidden
+    return int(layer + element * 2 * keys * config.num_hidden_layers)
+
+
+def pack_tokens_within(memory: int, per_token: int) -> int:
+    """How long a row may be: its tokens, and a mask between all of them, fit into memory.
+
+    The T that solves `_MASK_BYTES * T**2 + per_token * T = memory`.
+
+        >>> pack_tokens_within(18 * 1000**2 + 500 * 1000, 500)
+        1000
+    """
+    root = math.sqrt(per_token**2 + 4 * _MASK_BYTES * memory)
+    return int((root - per_token) / (2 * _MASK_BYTES))
+
+
+def choose_budget(
+    settings: Settings, model: PreTrainedModel, kernel: str
+) -> tuple[Budget, dict[str, Choice]]:
+    """What the settings say; what they leave open follows free memory. And both, with reasons."""
+    device = str(model.device)
+    free, where = _share_of_free(settings, device)
+    tokens = _choose_pack(settings, model, kernel, free, where)
+    cache = _choose_cache(settings, device, free, where)
+    chosen = Budget(int(tokens.value), int(float(cache.value) * GIB))
+    return chosen, {"pack_tokens": tokens, "kv_cache_gib": cache}
+
+
+def _share_of_free(settings: Settings, device: str) -> tuple[int, str]:
+    """Free bytes for this process, and how that is said."""
+    processes, sharing = settings.processes or default_processes(), "this host"
+    if device.startswith("cuda"):
+        sharing = "its GPU"
+        if settings.device == "auto":
+            processes = math.ceil(processes / torch.cuda.device_count())
+    free = free_memory(device) // processes
+    among = f" for each of {processes} processes" if processes > 1 else ""
+    return free, f"{free / GIB:.1f} GiB are free on {sharing}{among}"
+
+
+def _choose_pack(
+    settings: Settings, model: PreTrainedModel, kernel: str, free: int, where: str
+) -> Choice:
+    if settings.pack_tokens is not None:
+        return Choice(str(settings.pack_tokens), "SELF_ENSEMBLE_PACK_TOKENS asks for it")
+    per_token = pack_bytes_per_token(model.config, model.dtype.itemsize)
+    fits = max(_LEAST_CHOSEN[0], pack_tokens_within(free // _SHARE, per_token))
+    if model.device.type == "cpu":
+        most, why = _MOST_PACKED_IN_CACHE, "a longer row leaves the processor's caches"
+    elif kernel == "sdpa":
+        most, why = _MOST_PACKED_IN_CACHE, "sdpa takes the square of a longer row"
+    else:
+        most, why = _MOST_PACKED, "a longer row gains nothing"
+    if fits < most:
+        return Choice(str(fits), f"{where}, {per_token / 1024:.0f} KiB a token")
+    return Choice(str(most), why)
+
+
+def _choose_cache(settings: Settings, device: str, free: int, where: str) -> Choice:
+    if settings.kv_cache_gib is not None:
+        return Choice(str(settings.kv_cache_gib), "SELF_ENSEMBLE_KV_CACHE_GIB asks for it")
+    share = max(_LEAST_CHOSEN[1], free // _SHARE)
+    if device == "cpu" and share > _MOST_CACHED_ON_CPU:
+        return Choice(f"{_MOST_CACHED_ON_CPU / GIB:.2f}", "more streams fill no processor better")
+    return Choice(f"{share / GIB:.2f}", where)

@@ -1,0 +1,96 @@
+"""Free memory, and what it means to run out of it. Knows no budget.
+
+The host's free memory is what a container or a batch system grants, where that is less.
+"""
+
+import gc
+from pathlib import Path
+
+import psutil
+import torch
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+
+_SAYS_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
+def free_memory(device: str) -> int:
+    """Bytes that may still be allocated on a device: "cpu", "cuda" or "cuda:1"."""
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+        return int(torch.cuda.mem_get_info(device)[0])
+    available = int(psutil.virtual_memory().available)
+    return min([available, *granted_by_cgroups()])
+
+
+def granted_by_cgroups(root: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> list[int]:
+    """Bytes left under the limit of each control group that this process is in.
+
+    Of version 2, and of version 1 under root/memory. Page cache that the kernel gives up
+    counts as left. A group without a limit is not in the list.
+    """
+    found = []
+    for folder in _own_folders(root, own):
+        limit = _number(folder / "memory.max", folder / "memory.limit_in_bytes")
+        used = _number(folder / "memory.current", folder / "memory.usage_in_bytes")
+        if limit is not None and used is not None:
+            found.append(max(0, limit - used + _reclaimable(folder / "memory.stat")))
+    return found
+
+
+def _own_folders(root: Path, own: Path) -> list[Path]:
+    """The process's groups and those above them; inside a container the root is its own."""
+    folders = {root: None, root / "memory": None}
+    for line in _text(own).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "" or "memory" in controllers.split(","):
+            base = root / "memory" if controllers else root
+            inner = Path(path.lstrip("/"))
+            folders |= {base / part: None for part in (inner, *inner.parents)}
+    return list(folders)
+
+
+def _number(*paths: Path) -> int | None:
+    """What the first of the files that is there says; None for none or "max"."""
+    text = next((text for text in map(_text, paths) if text), "").strip()
+    return int(text) if text.isdigit() else None
+
+
+def _reclaimable(stat: Path) -> int:
+    fields = dict(line.split(maxsplit=1) for line in _text(stat).splitlines())
+    return int(fields.get("total_inactive_file", fields.get("inactive_file", 0)))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def is_out_of_memory(error: object) -> bool:
+    """Whether an exception says that memory ran out, on a GPU or on the host.
+
+    torch has a class for it on CUDA alone; its CPU allocator and cuBLAS raise RuntimeError.
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and any(text in said for text in _SAYS_OUT_OF_MEMORY)
+
+
+def release(error: BaseException) -> None:
+    """Give back what a failed computation still holds: its frames, and cached CUDA blocks."""
+    seen: BaseException | None = error
+    while seen is not None:
+        seen.__traceback__ = None
+        seen = seen.__cause__ or seen.__context__
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,51 @@
+"""Warming: a loaded model answers invented questions, so that nothing is left to compile.
+
+Prefill compiles for long rows only, so the questions together are long enough for that.
+"""
+
+import logging
+
+from common.errors import SelfEnsembleError, first_line
+from common.methods import get_method
+from common.models import find_model
+from common.prompts import Template
+from worker.compile_cache import compiling
+from worker.engine.attention import FLEX_MIN_TOKENS
+from worker.engine.engine import Engine
+from worker.engine.request import Question, Request
+from worker.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+_WORDS = "which of the many things that are asked of it does a model answer well"
+
+
+def warm_up(runtime: Runtime, model: str, dtype: str) -> None:
+    """Load a model and compile what it needs. What fails is said, and met again by a shard."""
+    try:
+        held = runtime.engine_of(model, find_model(model).location, dtype)
+        answer_invented_questions(held.engine)
+    except (SelfEnsembleError, RuntimeError, MemoryError, OSError) as error:
+        logger.warning("model %s could not be warmed: %s", model, first_line(error))
+    else:
+        logger.info("model %s is warm", model)
+
+
+def answer_invented_questions(engine: Engine) -> None:
+    """Prefill a long row and decode two tokens, by methods with one and with many streams."""
+    request = Request(
+        methods=(get_method("avg"), get_method("flex_attention")),
+        num_wordings=3,
+        layout="concat",
+        positions="sequential",
+        template=Template(instruction="Answer the question."),
+        few_shot=(),
+        max_new_tokens=2,
+    )
+    words = len(_WORDS.split())
+    questions = [
+        Question(tuple(f"{number} {wording}: {_WORDS}?" for wording in range(3)))
+        for number in range(FLEX_MIN_TOKENS // (3 * words) + 1)
+    ]
+    with compiling():
+        engine.answer(questions, request)
