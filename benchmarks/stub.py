@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from common.run import RunSpec
 from worker.app import app
+from worker.budget import Budget
 from worker.engine.decode import Generated
 from worker.engine.request import Asked, Counts, Request
 from worker.engine.sample import Answers
@@ -17,8 +18,13 @@ from worker.runtime import LoadedEngine, Runtime
 ANSWER = Generated((1, 2, 3, 4, 5), (-0.25,) * 5, "newline")
 
 
+BUDGET = Budget(pack_tokens=64, cache_bytes=1)
+
+
 class StubEngine:
     """Gives every sample the same answer."""
+
+    pack_tokens, cache_bytes = BUDGET.pack_tokens, BUDGET.cache_bytes
 
     def answer(
         self, samples: Sequence[Asked], request: Request, counts: Counts | None = None
@@ -30,7 +36,7 @@ class StubEngine:
 
 
 def _engine_for(self: Runtime, spec: RunSpec) -> LoadedEngine:
-    return LoadedEngine(StubEngine(), "stub", {}, {})  # type: ignore[arg-type]
+    return LoadedEngine(StubEngine(), "stub", {}, {}, BUDGET)  # type: ignore[arg-type]
 
 
 Runtime.engine_for = _engine_for  # type: ignore[method-assign]

@@ -52,7 +52,7 @@ class Workload:
         return RunSpec(
             dataset="benchmark",
             dataset_sha256="",
-            num_samples=1,
+            num_samples=MAX_SAMPLES,
             model=self.model,
             model_source=self.source.location,
             method=method,

@@ -28,7 +28,12 @@ class Settings(BaseModel):
     store: str = Field("./datasets", description="directory or pyarrow.fs URI of the store")
     broker: str = Field("redis://localhost:6379/0", description="Redis-compatible server")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="compute device")
-    attention: Literal["auto", "flex", "sdpa"] = Field("auto", description="prefill attention")
+    attention: Literal["auto", "cascade", "flex", "sdpa"] = Field(
+        "auto", description="prefill attention"
+    )
+    compile: Literal["auto", "always", "never"] = Field(
+        "auto", description="compile the model's layers (auto: for runs of 256 samples or more)"
+    )
     processes: int | None = Field(
         None, ge=1, le=64, description="model-holding processes (unset: one per GPU, else 1)"
     )
@@ -42,6 +47,9 @@ class Settings(BaseModel):
         None, description="model that is loaded and compiled before the first task is taken"
     )
     warm_dtype: DTypeName = Field("auto", description="its dtype, as --dtype gives it")
+    warm_samples: int | None = Field(
+        None, ge=1, description="samples of the run it is warmed for (unset: many)"
+    )
     time_limit: int = Field(1800, ge=10, description="seconds after which a shard is killed")
     visibility_timeout: int = Field(
         60, ge=3, description="seconds until a silent worker's shard is given to another"

@@ -28,6 +28,11 @@ class Session:
         self._ledger: Ledger = check_broker(settings)
         self._prepared: Prepared = prepare(request, Location.open(settings.store))
 
+    @property
+    def num_samples(self) -> int | None:
+        """Of the largest run; None where all runs follow others."""
+        return max((run.spec.num_samples for run in self._prepared.runs), default=None)
+
     def enqueue(self) -> bool:
         """Send what is missing; returns whether there was anything to send."""
         for note in self._prepared.notes:

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from common.errors import StopRun, first_line
 from worker.compile_cache import compiling
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, Kernel, SdpaKernel
+from worker.engine.cascade_kernel import CascadeKernel
 from worker.engine.kv_cache import segment_mods
 from worker.engine.plan import Segment
 
@@ -63,12 +64,25 @@ def _cpu_computes_bfloat16() -> bool:
     return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
+def choose_attention(setting: str, model: PreTrainedModel) -> tuple[Kernel, Choice]:
+    """The kernel a worker takes: of its setting, or the fastest one of its device.
+
+    On a CPU FlexAttention evaluates the mask for every head and pair, which takes as long as
+    all matrix products of a prefill.
+    """
+    if setting == "auto" and model.device.type == "cpu":
+        return CascadeKernel(), Choice("cascade", "the fastest on a CPU")
+    return choose_kernel(setting, model)
+
+
 def choose_kernel(setting: str, model: PreTrainedModel) -> tuple[Kernel, Choice]:
     """FlexAttention where it compiles and agrees with SDPA here; raises StopRun if not so.
 
     "auto" takes SDPA with the dense mask of the same mask_mod where FlexAttention cannot be
     compiled. A kernel that compiles and gives another answer is never passed over in silence.
     """
+    if setting == "cascade":
+        return CascadeKernel(), Choice("cascade", "SELF_ENSEMBLE_ATTENTION asks for it")
     if setting == "sdpa":
         return SdpaKernel(), Choice("sdpa", "SELF_ENSEMBLE_ATTENTION asks for it")
     short = f"packs under {FLEX_MIN_TOKENS} tokens use sdpa"

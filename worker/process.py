@@ -53,8 +53,9 @@ class Process:
 
     def warm_up(self) -> None:
         """Load the model that the settings name, if any, before the first shard comes."""
-        if self.settings.warm_model:
-            warm_up(self.runtime, self.settings.warm_model, self.settings.warm_dtype)
+        asked = self.settings
+        if asked.warm_model:
+            warm_up(self.runtime, asked.warm_model, asked.warm_dtype, asked.warm_samples)
 
     def do(self, shard: Shard) -> list[Shard]:
         """Answer a shard and write its parts; returns shards to put in its place, if any.

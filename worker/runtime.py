@@ -5,7 +5,7 @@ How much memory a model was found to allow is remembered for as long as the proc
 
 import gc
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -15,9 +15,10 @@ from common.errors import StopRun, UsageError, first_line
 from common.models import ModelSource, find_model
 from common.run import RunSpec
 from worker.budget import Budget, choose_budget
-from worker.choices import Choice, choose_device, choose_dtype, choose_kernel, device_name
+from worker.choices import Choice, choose_attention, choose_device, choose_dtype, device_name
+from worker.compilation import TOO_FEW, compile_engine, wants_compiled
 from worker.engine.engine import Engine
-from worker.memory import is_out_of_memory, release
+from worker.memory import is_out_of_memory, keep_freed_memory, release
 from worker.weights import Loaded, load_model
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,20 @@ class LoadedEngine:
     reasons: dict[str, str]
     budget: Budget
 
+    def compiles(self, wanted: Choice) -> bool:
+        """Whether compiling is to be decided: for the first time, or by a larger run."""
+        return "layers" not in self.choices or (
+            wanted.value == "compiled" and self.reasons["layers"] == TOO_FEW
+        )
+
+    def with_layers(self, layers: Choice) -> "LoadedEngine":
+        """The same, and what was chosen for its layers."""
+        return replace(
+            self,
+            choices=self.choices | {"layers": layers.value},
+            reasons=self.reasons | {"layers": layers.reason},
+        )
+
     def reasons_now(self) -> dict[str, str]:
         """Why what was chosen was, and whether memory has run out since."""
         now = Budget.of(self.engine)
@@ -55,21 +70,30 @@ class Runtime:
 
     def engine_for(self, spec: RunSpec) -> LoadedEngine:
         """The engine for a run's model and dtype; raises StopRun where it cannot be had."""
-        return self.engine_of(spec.model, spec.model_source, spec.dtype)
+        return self.engine_of(spec.model, spec.model_source, spec.dtype, spec.num_samples)
 
-    def engine_of(self, model: str, location: str, dtype: str) -> LoadedEngine:
-        """The same, by the model's name, its source's location and the dtype asked for."""
+    def engine_of(
+        self, model: str, location: str, dtype: str, num_samples: int | None
+    ) -> LoadedEngine:
+        """The same, by the model's name, its source's location, the dtype asked for and the
+        number of samples, if it is known.
+        """
         key = (location, dtype)
         if self._held is None or self._key != key:
             self._unload()
             self._held = self._load(model, dtype, self._allowed.get(key))
             self._key = key
+        wanted = wants_compiled(self._settings.compile, num_samples)
+        if self._held.compiles(wanted):
+            layers = compile_engine(wanted, self._held.engine)
+            self._held = self._held.with_layers(_say(model, "layers", layers))
         return self._held
 
     def _unload(self) -> None:
         if self._held and self._key and self._held.budget != Budget.of(self._held.engine):
             self._allowed[self._key] = Budget.of(self._held.engine)
         self._held, self._key = None, None
+        torch.compiler.reset()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -77,9 +101,11 @@ class Runtime:
     def _load(self, model: str, asked: str, allowed: Budget | None) -> LoadedEngine:
         say = partial(_say, model)
         device = say("device", choose_device(self._settings.device, self._slot))
+        if device.value == "cpu":
+            keep_freed_memory()
         dtype = say("dtype", choose_dtype(asked, device.value))
         loaded = _load_weights(model, dtype.value, device.value)
-        kernel, attention = choose_kernel(self._settings.attention, loaded.model)
+        kernel, attention = choose_attention(self._settings.attention, loaded.model)
         say("attention", attention)
         budget, limits = choose_budget(self._settings, loaded.model, attention.value)
         if allowed:

@@ -20,10 +20,10 @@ logger = logging.getLogger(__name__)
 _WORDS = "which of the many things that are asked of it does a model answer well"
 
 
-def warm_up(runtime: Runtime, model: str, dtype: str) -> None:
+def warm_up(runtime: Runtime, model: str, dtype: str, num_samples: int | None = None) -> None:
     """Load a model and compile what it needs. What fails is said, and met again by a shard."""
     try:
-        held = runtime.engine_of(model, find_model(model).location, dtype)
+        held = runtime.engine_of(model, find_model(model).location, dtype, num_samples)
         answer_invented_questions(held.engine)
     except (SelfEnsembleError, RuntimeError, MemoryError, OSError) as error:
         logger.warning("model %s could not be warmed: %s", model, first_line(error))

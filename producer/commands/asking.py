@@ -121,7 +121,11 @@ def _do_here(request: "EnqueueRequest", store: str | None, failure_limit: float)
         settings = settings_of(store, url)
         session = Session(settings, request, console())
         if session.enqueue():
-            warm = {"warm_model": request.model, "warm_dtype": request.dtype}
+            warm = {
+                "warm_model": request.model,
+                "warm_dtype": request.dtype,
+                "warm_samples": session.num_samples,
+            }
             with local_worker(settings.model_copy(update=warm)) as alive:
                 session.wait(alive)
         session.summarise()

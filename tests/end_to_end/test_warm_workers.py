@@ -18,7 +18,7 @@ def own_cache(monkeypatch, tmp_path):
 
 @pytest.fixture
 def settings(settings, tiny_model):
-    warm = {"warm_model": str(tiny_model), "warm_dtype": "float32", "attention": "sdpa"}
+    warm = {"warm_model": str(tiny_model), "warm_dtype": "float32", "warm_samples": 5}
     return settings.model_copy(update=warm)
 
 

@@ -23,7 +23,7 @@ from worker.warm import answer_invented_questions, warm_up
 
 @pytest.fixture
 def settings(settings, tiny_model):
-    warm = {"warm_model": str(tiny_model), "warm_dtype": "float32"}
+    warm = {"warm_model": str(tiny_model), "warm_dtype": "float32", "compile": "never"}
     return settings.model_copy(update=warm)
 
 

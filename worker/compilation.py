@@ -1,0 +1,124 @@
+"""Compilation: whether a model's layers and inner loops are compiled, said and checked.
+
+Compiled code computes the same in fewer passes over memory. It is checked against the code as
+written before it answers anything; where it cannot be had, the code as written goes on.
+"""
+
+import logging
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from common.errors import StopRun, first_line
+from worker.choices import Choice
+from worker.compile_cache import compiling
+from worker.engine.attention import Kernel
+from worker.engine.cascade import Attend, Own, cascade, compiled_cascade, shared_keys
+from worker.engine.cascade_kernel import CascadeKernel, compiled_attend_rows
+from worker.engine.compiled import compile_layers
+from worker.engine.engine import Engine
+from worker.engine.inner import compiled_inner_loops
+from worker.engine.kv_cache import Prefilled, prefill
+from worker.engine.plan import Segment
+
+logger = logging.getLogger(__name__)
+
+COMPILE_FROM = 256
+"""Samples of a run from which compiling saves more time than it takes."""
+
+
+TOO_FEW = f"below {COMPILE_FROM} samples compiling takes longer than it saves"
+ASKED_FOR = "SELF_ENSEMBLE_COMPILE asks for it"
+
+
+def wants_compiled(setting: str, num_samples: int | None) -> Choice:
+    """Whether to compile for a run of so many samples; None for one that is not known yet."""
+    if setting != "auto":
+        value = "compiled" if setting == "always" else "eager"
+        return Choice(value, ASKED_FOR)
+    if num_samples is not None and num_samples < COMPILE_FROM:
+        return Choice("eager", TOO_FEW)
+    return Choice("compiled", f"from {COMPILE_FROM} samples on it saves more than it takes")
+
+
+def compile_engine(wanted: Choice, engine: Engine) -> Choice:
+    """Compile an engine if that is wanted, and say what came of it.
+
+    Raises StopRun where compiled code gives another answer, or cannot be had though asked for.
+    """
+    if wanted.value == "eager":
+        return wanted
+    try:
+        with compiling():
+            difference = cascade_difference(compiled_cascade(), engine.model)
+    except Exception as error:
+        reason = f"it cannot be compiled here: {first_line(error)[:200]}"
+        if wanted.reason == ASKED_FOR:
+            raise StopRun(f"{reason}; set SELF_ENSEMBLE_COMPILE=never") from error
+        logger.warning("the engine goes on as written: %s", reason)
+        return Choice("eager", reason)
+    kernel = engine.kernel
+    if kernel.name == "cascade":
+        kernel = CascadeKernel(compiled_attend_rows())
+    with compiling():
+        difference = max(difference, layer_difference(engine.model, engine.kernel, kernel))
+    # Written so that NaN stops the run, too.
+    if not difference <= (1e-3 if engine.model.dtype == torch.float32 else 0.1):
+        raise StopRun(
+            f"compiled code differs from the code as written by {difference:.3g} on this "
+            "machine; set SELF_ENSEMBLE_COMPILE=never and report it"
+        )
+    engine.kernel, engine.inner = kernel, compiled_inner_loops()
+    return Choice("compiled", f"{wanted.reason}; equal to eager here")
+
+
+@torch.inference_mode()
+def cascade_difference(compiled: Attend, model: PreTrainedModel) -> float:
+    """Relative difference of decoding's attention, compiled and as written, on random input."""
+    config: Any = model.config
+    kv_heads, group = (
+        config.num_key_value_heads,
+        config.num_attention_heads // config.num_key_value_heads,
+    )
+    dim = Prefilled.empty(model).keys.shape[-1]
+    generator = torch.Generator(str(model.device)).manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=model.dtype, device=model.device)
+
+    rows, views = 37, 5
+    query = random(rows, kv_heads, group, 1, dim)
+    turn = random(rows, views, dim).float(), random(rows, views, dim).float()
+    keys, values = random(2, kv_heads, 101, dim)
+    # A part of a cache, as in decoding: strides are part of what is compiled for.
+    own_keys, own_values = random(2, rows, kv_heads, 31, dim)[..., :29, :]
+    own = Own(own_keys, own_values, random(rows, 1, 29).float())
+    found = []
+    for number, turned in ((1, None), (views, turn)):
+        shared = shared_keys(keys, values, random(rows, number, 101).float(), turned)
+        found.append(relative(compiled(query, shared, own), cascade(query, shared, own)))
+    return max(found)
+
+
+@torch.inference_mode()
+def layer_difference(model: PreTrainedModel, kernel: Kernel, compiled: Kernel) -> float:
+    """Compile the layers; the relative difference of a row's values before and after."""
+    prefix = Segment((5,) * 101, 0)
+    segments = [prefix, *(Segment((i, 7) * (5 + i % 3), 101, (prefix,)) for i in range(41))]
+    before = _prefilled(model, kernel, prefix, segments)
+    compile_layers(model)
+    return relative(_prefilled(model, compiled, prefix, segments), before)
+
+
+def _prefilled(
+    model: PreTrainedModel, kernel: Kernel, prefix: Segment, segments: list[Segment]
+) -> Tensor:
+    resident = prefill(model, kernel, [prefix], Prefilled.empty(model))
+    return prefill(model, kernel, segments, resident).values
+
+
+def relative(found: Tensor, wanted: Tensor) -> float:
+    """Norm of the difference over that of what is wanted."""
+    return float((found - wanted).float().norm() / wanted.float().norm())
