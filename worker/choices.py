@@ -19,6 +19,8 @@ from worker.engine.plan import Segment
 
 logger = logging.getLogger(__name__)
 
+_SHORT = f"packs under {FLEX_MIN_TOKENS} tokens use sdpa"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -71,7 +73,7 @@ def choose_attention(setting: str, model: PreTrainedModel) -> tuple[Kernel, Choi
     all matrix products of a prefill.
     """
     if setting == "auto" and model.device.type == "cpu":
-        return CascadeKernel(), Choice("cascade", "the fastest on a CPU")
+        return CascadeKernel(), Choice("cascade", f"the fastest on a CPU; {_SHORT}")
     return choose_kernel(setting, model)
 
 
@@ -82,10 +84,9 @@ def choose_kernel(setting: str, model: PreTrainedModel) -> tuple[Kernel, Choice]
     compiled. A kernel that compiles and gives another answer is never passed over in silence.
     """
     if setting == "cascade":
-        return CascadeKernel(), Choice("cascade", "SELF_ENSEMBLE_ATTENTION asks for it")
+        return CascadeKernel(), Choice("cascade", f"SELF_ENSEMBLE_ATTENTION asks for it; {_SHORT}")
     if setting == "sdpa":
         return SdpaKernel(), Choice("sdpa", "SELF_ENSEMBLE_ATTENTION asks for it")
-    short = f"packs under {FLEX_MIN_TOKENS} tokens use sdpa"
     try:
         with compiling():
             difference = flex_difference(model)
@@ -101,7 +102,7 @@ def choose_kernel(setting: str, model: PreTrainedModel) -> tuple[Kernel, Choice]
             f"flex_attention differs from sdpa by {difference:.3g} on this machine; "
             "set SELF_ENSEMBLE_ATTENTION=sdpa and report it"
         )
-    return FlexKernel(), Choice("flex", f"compiled and equal to sdpa here; {short}")
+    return FlexKernel(), Choice("flex", f"compiled and equal to sdpa here; {_SHORT}")
 
 
 @torch.inference_mode()

@@ -63,7 +63,7 @@ def compile_engine(wanted: Choice, engine: Engine) -> Choice:
     if kernel.name == "cascade":
         kernel = CascadeKernel(compiled_attend_rows())
     with compiling():
-        difference = max(difference, layer_difference(engine.model, engine.kernel, kernel))
+        difference = _largest(difference, layer_difference(engine.model, engine.kernel, kernel))
     # Written so that NaN stops the run, too.
     if not difference <= (1e-3 if engine.model.dtype == torch.float32 else 0.1):
         raise StopRun(
@@ -99,7 +99,7 @@ def cascade_difference(compiled: Attend, model: PreTrainedModel) -> float:
     for number, turned in ((1, None), (views, turn)):
         shared = shared_keys(keys, values, random(rows, number, 101).float(), turned)
         found.append(relative(compiled(query, shared, own), cascade(query, shared, own)))
-    return max(found)
+    return _largest(*found)
 
 
 @torch.inference_mode()
@@ -117,6 +117,11 @@ def _prefilled(
 ) -> Tensor:
     resident = prefill(model, kernel, [prefix], Prefilled.empty(model))
     return prefill(model, kernel, segments, resident).values
+
+
+def _largest(*differences: float) -> float:
+    """NaN if one of them is, which `max` may pass over."""
+    return float(torch.tensor(differences).max())
 
 
 def relative(found: Tensor, wanted: Tensor) -> float:

@@ -1,0 +1,103 @@
+"""Compiling a model's layers: when, what comes of it, and that it never changes an answer."""
+
+import logging
+import math
+
+import pytest
+import torch
+
+from common.errors import StopRun
+from tests.worker.conftest import shard_of
+from worker import compilation
+from worker.choices import Choice
+from worker.compilation import ASKED_FOR, COMPILE_FROM, TOO_FEW, compile_engine, wants_compiled
+
+WANTED = Choice("compiled", "for a test")
+
+
+@pytest.fixture
+def engine(process, make_runs):
+    return process.runtime.engine_for(make_runs().runs[0].spec).engine
+
+
+@pytest.mark.parametrize(
+    ("setting", "samples", "value"),
+    [
+        ("auto", COMPILE_FROM - 1, "eager"),
+        ("auto", COMPILE_FROM, "compiled"),
+        ("auto", None, "compiled"),
+        ("always", 1, "compiled"),
+        ("never", COMPILE_FROM, "eager"),
+        ("never", None, "eager"),
+    ],
+)
+def test_large_runs_are_compiled_for_unless_a_setting_says_otherwise(setting, samples, value):
+    assert wants_compiled(setting, samples).value == value
+
+
+def test_a_small_run_is_answered_as_written_and_says_why(process, make_runs):
+    held = process.runtime.engine_for(make_runs().runs[0].spec)
+    assert (held.choices["layers"], held.reasons["layers"]) == ("eager", TOO_FEW)
+
+
+def test_a_larger_run_of_the_held_model_is_compiled_for(process, make_runs, monkeypatch):
+    spec = make_runs().runs[0].spec
+    small = process.runtime.engine_for(spec)
+    monkeypatch.setattr(compilation, "COMPILE_FROM", spec.num_samples)
+    monkeypatch.setattr("worker.runtime.compile_engine", lambda wanted, engine: wanted)
+    large = process.runtime.engine_for(spec)
+    assert large.choices["layers"] == "compiled"
+    assert large.engine is small.engine
+    monkeypatch.setattr(compilation, "COMPILE_FROM", spec.num_samples + 1)
+    assert process.runtime.engine_for(spec) is large, "what is compiled stays so"
+
+
+def fails(*_):
+    raise RuntimeError("no C++ compiler found\nsecond line")
+
+
+def test_what_cannot_be_compiled_goes_on_as_written_and_says_so(engine, monkeypatch, caplog):
+    monkeypatch.setattr(compilation, "cascade_difference", fails)
+    kernel, inner = engine.kernel, engine.inner
+    with caplog.at_level(logging.WARNING):
+        choice = compile_engine(WANTED, engine)
+    assert choice == Choice("eager", "it cannot be compiled here: no C++ compiler found")
+    assert choice.reason in caplog.text
+    assert (engine.kernel, engine.inner) == (kernel, inner)
+
+
+def test_compiled_code_asked_for_is_never_replaced(engine, monkeypatch):
+    monkeypatch.setattr(compilation, "cascade_difference", fails)
+    with pytest.raises(StopRun, match=r"no C\+\+ compiler found; set SELF_ENSEMBLE_COMPILE=never"):
+        compile_engine(Choice("compiled", ASKED_FOR), engine)
+
+
+@pytest.mark.parametrize("difference", [0.01, math.inf, math.nan])
+@pytest.mark.parametrize("check", ["cascade_difference", "layer_difference"])
+def test_compiled_code_that_gives_another_answer_stops_the_run(
+    engine, monkeypatch, check, difference
+):
+    for name in ("cascade_difference", "layer_difference"):
+        found = difference if name == check else 0.0
+        monkeypatch.setattr(compilation, name, lambda *_, found=found: found)
+    with pytest.raises(StopRun, match="differs from the code as written"):
+        compile_engine(WANTED, engine)
+
+
+def test_a_compiled_engine_answers_a_shard_as_the_code_as_written(process, make_runs):
+    runs = make_runs().runs
+    process.do(shard_of(runs, [0, 1, 2]))
+    held = process.runtime.engine_for(runs[0].spec)
+    samples = [("who is it?", "it is whom?"), ("where is it?", "it is where?")]
+    from worker.answer import make_request
+
+    request = make_request([run.spec for run in runs])
+    before = held.engine.answer(samples, request)
+    assert compile_engine(WANTED, held.engine).value == "compiled"
+    after = held.engine.answer(samples, request)
+    for old, new in zip(before, after, strict=True):
+        for name, answers in old.items():
+            assert [a.tokens for a in answers] == [b.tokens for b in new[name]]
+            torch.testing.assert_close(
+                [a.logprob for a in answers], [b.logprob for b in new[name]], atol=1e-4, rtol=0
+            )
