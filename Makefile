@@ -11,7 +11,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check \
 PACKAGES := common producer worker benchmarks
 
 # Tests run several torch processes side by side; waiting threads must not spin.
-export OMP_WAIT_POLICY := PASSIVE
+test: export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: demo test bench lint format clean
 

@@ -2,7 +2,7 @@
 JSON document. Machines are noisy: compare figures of one run, not of two.
 """
 
-import os
+from worker.threads import let_threads_wait
 
-# As a worker has it (`worker.app`), and like there before torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# As `worker.app` does for its processes, and like there before torch is loaded.
+let_threads_wait(processes=1)

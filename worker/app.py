@@ -1,6 +1,5 @@
 """Celery wiring: the application, its queues and its life-cycle steps."""
 
-import os
 import sys
 
 from celery import Celery
@@ -13,19 +12,19 @@ from common.models import find_model
 from worker.devices import default_processes
 from worker.lease import Lease
 from worker.readiness import Readiness
+from worker.threads import let_threads_wait
 
 
 def create_app(settings: Settings) -> Celery:
     """The Celery application of a worker, and of Flower."""
-    # For the children, before they load torch: OpenMP threads that sleep while they wait keep
-    # their speed beside other processes; spinning ones were 5 to 10 times slower there.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    processes = settings.processes or default_processes()
+    let_threads_wait(processes)
     if settings.warm_model:
         find_model(settings.warm_model)
     app = Celery("self_ensemble", include=["worker.tasks"])
     app.conf.update(celery_settings(settings))
     app.conf.broker_transport_options["queue_order_strategy"] = "worker.affinity:StickyCycle"
-    app.conf.worker_concurrency = settings.processes or default_processes()
+    app.conf.worker_concurrency = processes
     app.conf.task_queues = [Queue(name, routing_key=name) for name in all_queues()]
     app.steps["worker"].add(Readiness)
     app.steps["consumer"].add(Lease)

@@ -17,7 +17,7 @@ from worker.compile_cache import compiling
 from worker.engine.attention import Kernel
 from worker.engine.cascade import Attend, Own, cascade, compiled_cascade, shared_keys
 from worker.engine.cascade_kernel import CascadeKernel, compiled_attend_rows
-from worker.engine.compiled import compile_layers
+from worker.engine.compiled import compile_layers, leave_layers
 from worker.engine.engine import Engine
 from worker.engine.inner import compiled_inner_loops
 from worker.engine.kv_cache import Prefilled, prefill
@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 COMPILE_FROM = 256
 """Samples of a run from which compiling saves more time than it takes."""
-
 
 TOO_FEW = f"below {COMPILE_FROM} samples compiling takes longer than it saves"
 ASKED_FOR = "SELF_ENSEMBLE_COMPILE asks for it"
@@ -50,20 +49,21 @@ def compile_engine(wanted: Choice, engine: Engine) -> Choice:
     """
     if wanted.value == "eager":
         return wanted
+    kernel = engine.kernel
+    if kernel.name == "cascade":
+        kernel = CascadeKernel(compiled_attend_rows())
     try:
         with compiling():
-            difference = cascade_difference(compiled_cascade(), engine.model)
+            inner = cascade_difference(compiled_cascade(), engine.model)
+            layers = layer_difference(engine.model, engine.kernel, kernel)
     except Exception as error:
+        leave_layers(engine.model)
         reason = f"it cannot be compiled here: {first_line(error)[:200]}"
         if wanted.reason == ASKED_FOR:
             raise StopRun(f"{reason}; set SELF_ENSEMBLE_COMPILE=never") from error
         logger.warning("the engine goes on as written: %s", reason)
         return Choice("eager", reason)
-    kernel = engine.kernel
-    if kernel.name == "cascade":
-        kernel = CascadeKernel(compiled_attend_rows())
-    with compiling():
-        difference = _largest(difference, layer_difference(engine.model, engine.kernel, kernel))
+    difference = _largest(inner, layers)
     # Written so that NaN stops the run, too.
     if not difference <= (1e-3 if engine.model.dtype == torch.float32 else 0.1):
         raise StopRun(
@@ -78,10 +78,8 @@ def compile_engine(wanted: Choice, engine: Engine) -> Choice:
 def cascade_difference(compiled: Attend, model: PreTrainedModel) -> float:
     """Relative difference of decoding's attention, compiled and as written, on random input."""
     config: Any = model.config
-    kv_heads, group = (
-        config.num_key_value_heads,
-        config.num_attention_heads // config.num_key_value_heads,
-    )
+    kv_heads = config.num_key_value_heads
+    group = config.num_attention_heads // kv_heads
     dim = Prefilled.empty(model).keys.shape[-1]
     generator = torch.Generator(str(model.device)).manual_seed(0)
 

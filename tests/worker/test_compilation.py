@@ -9,8 +9,10 @@ import torch
 from common.errors import StopRun
 from tests.worker.conftest import shard_of
 from worker import compilation
+from worker.answer import make_request
 from worker.choices import Choice
 from worker.compilation import ASKED_FOR, COMPILE_FROM, TOO_FEW, compile_engine, wants_compiled
+from worker.engine.compiled import compile_layers
 
 WANTED = Choice("compiled", "for a test")
 
@@ -56,14 +58,25 @@ def fails(*_):
     raise RuntimeError("no C++ compiler found\nsecond line")
 
 
-def test_what_cannot_be_compiled_goes_on_as_written_and_says_so(engine, monkeypatch, caplog):
-    monkeypatch.setattr(compilation, "cascade_difference", fails)
+def compile_and_fail(model):
+    compile_layers(model)
+    fails()
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"), [("cascade_difference", fails), ("compile_layers", compile_and_fail)]
+)
+def test_what_cannot_be_compiled_goes_on_as_written_and_says_so(
+    engine, monkeypatch, caplog, name, fault
+):
+    monkeypatch.setattr(compilation, name, fault)
     kernel, inner = engine.kernel, engine.inner
     with caplog.at_level(logging.WARNING):
         choice = compile_engine(WANTED, engine)
     assert choice == Choice("eager", "it cannot be compiled here: no C++ compiler found")
     assert choice.reason in caplog.text
     assert (engine.kernel, engine.inner) == (kernel, inner)
+    assert not any(layer._compiled_call_impl for layer in engine.model.base_model.layers)
 
 
 def test_compiled_code_asked_for_is_never_replaced(engine, monkeypatch):
@@ -89,8 +102,6 @@ def test_a_compiled_engine_answers_a_shard_as_the_code_as_written(process, make_
     process.do(shard_of(runs, [0, 1, 2]))
     held = process.runtime.engine_for(runs[0].spec)
     samples = [("who is it?", "it is whom?"), ("where is it?", "it is where?")]
-    from worker.answer import make_request
-
     request = make_request([run.spec for run in runs])
     before = held.engine.answer(samples, request)
     assert compile_engine(WANTED, held.engine).value == "compiled"

@@ -14,9 +14,19 @@ from transformers import PreTrainedModel
 
 def compile_layers(model: PreTrainedModel) -> None:
     """Have the decoder layers compiled at their next call."""
-    layers: Any = model.base_model.layers
-    for layer in layers:
+    for layer in _layers(model):
         layer.compile(dynamic=True)
+
+
+def leave_layers(model: PreTrainedModel) -> None:
+    """Have the layers run as they are written again."""
+    for layer in _layers(model):
+        # What `Module.compile` sets; it has no counterpart that takes it back.
+        layer._compiled_call_impl = None
+
+
+def _layers(model: PreTrainedModel) -> Any:
+    return getattr(model.base_model, "layers", ())
 
 
 def eager_if_single(rows: int) -> AbstractContextManager[Any]:
