@@ -1,0 +1,158 @@
+"""What the GPU benchmark checks before it measures: a tiny model gives the reference's tokens.
+
+The engine runs on the device that will be measured, the reference on the CPU, both in float32.
+A kernel that does not run here is left out and named; one that answers otherwise stops all.
+"""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, get_args
+
+import torch
+from transformers import PreTrainedModel
+
+from benchmarks.gpu_engines import Engines
+from benchmarks.prompts import pieces_of
+from benchmarks.published import ATTENTIONS, published_decode
+from benchmarks.random_llama import llama_config, random_model
+from benchmarks.workload import Workload, early_stop
+from common.errors import SampleError, UsageError, first_line
+from common.layout import TokenIds, pack_fused
+from common.run import Layout
+from worker.engine.attention import FLEX_MIN_TOKENS
+from worker.engine.decode import Generated
+from worker.engine.reference import reference_decode, reference_prompts
+from worker.engine.request import Counts, Question, Request
+from worker.engine.tokenise import PromptTokenizer
+
+QUESTIONS = 12
+"""Enough for a pack that is not too short for FlexAttention."""
+
+PUBLISHED_QUESTIONS = 2
+
+_WORDINGS, _EXAMPLES, _TOKENS = 3, 1, 5
+_CPU = torch.device("cpu")
+
+Answers = list[list[TokenIds]]
+"""For each question the tokens of each of its answers."""
+
+
+def check(
+    engines: Engines, methods: Sequence[str], questions: Sequence[Question], device: torch.device
+) -> dict[str, str]:
+    """Hold every kernel, and the published algorithm in both its kinds, to the reference.
+
+    Returns why one of them does not run here, by its name. Raises UsageError where an answer is
+    another one than the reference's, or no kernel runs.
+    """
+    model = random_model(llama_config(tiny=True), torch.float32, _CPU)
+    asked = [Question(question.wordings[:_WORDINGS]) for question in questions[:QUESTIONS]]
+    wanted = {
+        layout: reference_answers(model, engines, request_of(layout, methods), asked)
+        for layout in get_args(Layout)
+    }
+    plain, ours = _copy(model, device), _copy(model, device)
+    engines.prepare(ours)
+    trials: Mapping[str, Callable[[], None]] = {
+        kind: partial(_check_published, kind, plain, engines, asked, wanted["concat"])
+        for kind in ATTENTIONS
+    } | {
+        kernel: partial(_check_kernel, kernel, ours, engines, methods, asked, wanted)
+        for kernel in engines.kernels
+    }
+    unable = {}
+    for name, trial in trials.items():
+        try:
+            trial()
+        except UsageError:
+            raise
+        except Exception as error:  # of a compiler or a driver, which may fail in any way
+            unable[name] = first_line(error)
+    if unable.keys() >= engines.kernels.keys():
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in unable.items())
+        raise UsageError(f"the engine does not run on {device}; try --eager ({reasons})")
+    return unable
+
+
+def _copy(model: Any, device: torch.device) -> PreTrainedModel:
+    moved: PreTrainedModel = copy.deepcopy(model).to(device)
+    return moved
+
+
+def request_of(layout: Layout, methods: Sequence[str]) -> Request:
+    """As in the table, but small: a reference takes its time."""
+    workload = Workload(
+        wordings=_WORDINGS, examples=_EXAMPLES, max_new_tokens=_TOKENS, layout=layout
+    )
+    return workload.request(*methods)
+
+
+def reference_answers(
+    model: PreTrainedModel, engines: Engines, request: Request, asked: Sequence[Question]
+) -> dict[str, Answers]:
+    """By method; nothing ends an answer early."""
+    tokenizer = PromptTokenizer(engines.tokenizer)
+    stops = torch.zeros(model.config.vocab_size, dtype=torch.long)
+    found: dict[str, Answers] = {method.name: [] for method in request.methods}
+    for question in asked:
+        pieces = tokenizer.pieces(question.wordings, request.template, request.few_shot)
+        for method in request.methods:
+            prompts = reference_prompts(pieces, method, request.layout, request.positions)
+            answers = [reference_decode(model, p, method, stops, _TOKENS).tokens for p in prompts]
+            found[method.name].append(answers)
+    return found
+
+
+def _check_published(
+    kind: str,
+    model: PreTrainedModel,
+    engines: Engines,
+    asked: Sequence[Question],
+    wanted: dict[str, Answers],
+) -> None:
+    some = asked[:PUBLISHED_QUESTIONS]
+    workload = Workload(wordings=_WORDINGS, examples=_EXAMPLES)
+    pieces = pieces_of(PromptTokenizer(engines.tokenizer), some, workload)
+    packed = [pack_fused(each, "concat", "sequential") for each in pieces]
+    got = [[published_decode(model, prompt, _TOKENS, kind)] for prompt in packed]
+    right = wanted["flex_attention"][: len(some)]
+    _refuse_others(got, right, f"the published algorithm ({kind})", model.device)
+
+
+def _check_kernel(
+    kernel: str,
+    model: PreTrainedModel,
+    engines: Engines,
+    methods: Sequence[str],
+    asked: Sequence[Question],
+    wanted: dict[Layout, dict[str, Answers]],
+) -> None:
+    engine = engines.build(model, kernel)
+    for layout, answers in wanted.items():
+        counts = Counts()
+        with early_stop(engine, on=False):
+            given = engine.answer(asked, request_of(layout, methods), counts)
+        if counts.prefill_tokens < FLEX_MIN_TOKENS:
+            raise UsageError(f"{QUESTIONS} questions are too short to check a kernel with")
+        for method in methods:
+            got = [tokens_of(answer[method]) for answer in given]
+            what = f"{method}, layout {layout}, kernel {kernel},"
+            _refuse_others(got, answers[method], what, model.device)
+
+
+def tokens_of(found: list[Generated] | SampleError) -> list[TokenIds]:
+    """Of every answer to one question."""
+    if isinstance(found, SampleError):
+        raise found
+    return [generated.tokens for generated in found]
+
+
+def _refuse_others(got: Answers, wanted: Answers, what: str, device: torch.device) -> None:
+    pairs = zip(got, wanted, strict=True)
+    other = [number for number, (mine, right) in enumerate(pairs) if mine != right]
+    if other:
+        raise UsageError(
+            f"{what} does not give the reference's tokens on {device}: {len(other)} of "
+            f"{len(wanted)} questions differ, the first is number {other[0]}; nothing is measured"
+        )
