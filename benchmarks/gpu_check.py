@@ -18,7 +18,8 @@ from benchmarks.published import ATTENTIONS, published_decode
 from benchmarks.random_llama import llama_config, random_model
 from benchmarks.workload import Workload, early_stop
 from common.errors import SampleError, UsageError, first_line
-from common.layout import TokenIds, pack_fused
+from common.layout import PackedPrompt, TokenIds, pack_fused
+from common.methods import Method
 from common.run import Layout
 from worker.engine.attention import FLEX_MIN_TOKENS
 from worker.engine.decode import Generated
@@ -27,11 +28,11 @@ from worker.engine.request import Counts, Question, Request
 from worker.engine.tokenise import PromptTokenizer
 
 QUESTIONS = 12
-"""Enough for a pack that is not too short for FlexAttention."""
+"""To be asked: enough for a pack that is not too short for FlexAttention."""
 
 PUBLISHED_QUESTIONS = 2
 
-_WORDINGS, _EXAMPLES, _TOKENS = 3, 1, 5
+_WORDINGS, _EXAMPLES, _TOKENS = 3, 1, 4
 _CPU = torch.device("cpu")
 
 Answers = list[list[TokenIds]]
@@ -47,10 +48,10 @@ def check(
     another one than the reference's, or no kernel runs.
     """
     model = random_model(llama_config(tiny=True), torch.float32, _CPU)
-    asked = [Question(question.wordings[:_WORDINGS]) for question in questions[:QUESTIONS]]
+    asked = [Question(question.wordings[:_WORDINGS]) for question in questions]
+    reference = Reference(model, engines, asked)
     wanted = {
-        layout: reference_answers(model, engines, request_of(layout, methods), asked)
-        for layout in get_args(Layout)
+        layout: reference.answers(request_of(layout, methods)) for layout in get_args(Layout)
     }
     plain, ours = _copy(model, device), _copy(model, device)
     engines.prepare(ours)
@@ -88,20 +89,36 @@ def request_of(layout: Layout, methods: Sequence[str]) -> Request:
     return workload.request(*methods)
 
 
-def reference_answers(
-    model: PreTrainedModel, engines: Engines, request: Request, asked: Sequence[Question]
-) -> dict[str, Answers]:
-    """By method; nothing ends an answer early."""
-    tokenizer = PromptTokenizer(engines.tokenizer)
-    stops = torch.zeros(model.config.vocab_size, dtype=torch.long)
-    found: dict[str, Answers] = {method.name: [] for method in request.methods}
-    for question in asked:
-        pieces = tokenizer.pieces(question.wordings, request.template, request.few_shot)
-        for method in request.methods:
-            prompts = reference_prompts(pieces, method, request.layout, request.positions)
-            answers = [reference_decode(model, p, method, stops, _TOKENS).tokens for p in prompts]
-            found[method.name].append(answers)
-    return found
+class Reference:
+    """The reference's answers; what two methods or layouts ask alike is computed once."""
+
+    def __init__(
+        self, model: PreTrainedModel, engines: Engines, asked: Sequence[Question]
+    ) -> None:
+        self._model, self._asked = model, asked
+        self._tokenizer = PromptTokenizer(engines.tokenizer)
+        self._stops = torch.zeros(model.config.vocab_size, dtype=torch.long)
+        self._known: dict[object, TokenIds] = {}
+
+    def answers(self, request: Request) -> dict[str, Answers]:
+        """By method; nothing ends an answer early."""
+        return {
+            method.name: [self._answer(question, method, request) for question in self._asked]
+            for method in request.methods
+        }
+
+    def _answer(self, question: Question, method: Method, request: Request) -> list[TokenIds]:
+        pieces = self._tokenizer.pieces(question.wordings, request.template, request.few_shot)
+        prompts = reference_prompts(pieces, method, request.layout, request.positions)
+        return [self._decoded(streams, method) for streams in prompts]
+
+    def _decoded(self, streams: list[PackedPrompt], method: Method) -> TokenIds:
+        fusion = method.fusion if len(streams) > 1 else "own"
+        key = (*streams, fusion, method.visibility, method.length_corrected)
+        if key not in self._known:
+            decoded = reference_decode(self._model, streams, method, self._stops, _TOKENS)
+            self._known[key] = decoded.tokens
+        return self._known[key]
 
 
 def _check_published(
@@ -134,7 +151,7 @@ def _check_kernel(
         with early_stop(engine, on=False):
             given = engine.answer(asked, request_of(layout, methods), counts)
         if counts.prefill_tokens < FLEX_MIN_TOKENS:
-            raise UsageError(f"{QUESTIONS} questions are too short to check a kernel with")
+            raise UsageError(f"{len(asked)} questions are too few to check a kernel with")
         for method in methods:
             got = [tokens_of(answer[method]) for answer in given]
             what = f"{method}, layout {layout}, kernel {kernel},"

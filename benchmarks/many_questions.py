@@ -63,3 +63,9 @@ def _wordings(question: FileQuestion) -> tuple[str, ...]:
 def texts_of(questions: Sequence[Question]) -> list[str]:
     """Every wording of every question."""
     return [wording for question in questions for wording in question.wordings]
+
+
+def prompts_of(questions: Sequence[Question], workload: Workload) -> list[str]:
+    """The same as plain prompts, examples included: what a tokenizer is to be made for."""
+    asked = workload.request("origin")
+    return [asked.template.prompt(text, asked.few_shot) for text in texts_of(questions)]

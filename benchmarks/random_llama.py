@@ -17,8 +17,11 @@ from transformers import (
 
 SEED = 0
 
-TOKENIZER_SIZE = 736
+TOKENIZER_SIZE = 768
 """With it the invented wordings are as long as with SmolLM2's tokenizer; see the test."""
+
+FILE_TOKENIZER_SIZE = 2304
+"""The same for WebQuestions', which have more words."""
 
 _LLAMA_32_3B: dict[str, Any] = {
     "vocab_size": 128256,
@@ -44,7 +47,7 @@ _LLAMA_32_3B: dict[str, Any] = {
 }
 
 _TINY: dict[str, Any] = {
-    "vocab_size": TOKENIZER_SIZE,
+    "vocab_size": FILE_TOKENIZER_SIZE,
     "hidden_size": 96,
     "intermediate_size": 160,
     "num_hidden_layers": 3,
@@ -74,13 +77,16 @@ def random_model(config: LlamaConfig, dtype: torch.dtype, device: torch.device) 
     return model
 
 
-def make_tokenizer(texts: Iterable[str], bos: bool) -> PreTrainedTokenizerFast:
-    """Byte-level BPE of those texts' commonest pairs; with `bos` it begins every text with one."""
+def make_tokenizer(texts: Iterable[str], size: int, bos: bool) -> PreTrainedTokenizerFast:
+    """Byte-level BPE of those texts' commonest pairs; with `bos` it begins every text with one.
+
+    size: of its vocabulary, at most; the more, the shorter the prompts.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=TOKENIZER_SIZE,
+        vocab_size=size,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         special_tokens=["<s>", "</s>"],
         show_progress=False,
