@@ -77,14 +77,6 @@ NOTES = (
     help="Question file, such as WebQuestions'.  [default: invented ones]",
 )
 @click.option(
-    "--pack-tokens", type=click.IntRange(64), default=16384, show_default=True,
-    help="Tokens of a prefill row; at most 4096 with dense SDPA.",
-)  # fmt: skip
-@click.option(
-    "--cache-gib", type=click.FloatRange(0, min_open=True), default=16.0, show_default=True,
-    help="What decoding at once takes.",
-)  # fmt: skip
-@click.option(
     "--limit", type=click.FloatRange(0, min_open=True), default=LIMIT_SECONDS, show_default=True,
     help="Seconds after which rows that are left are not run.",
 )  # fmt: skip
@@ -95,8 +87,6 @@ def main(
     bos: bool,
     questions: int,
     data: Path | None,
-    pack_tokens: int,
-    cache_gib: float,
     limit: float,
 ) -> None:
     """Seconds of generation, shares of the machine and peak memory on one GPU."""
@@ -106,7 +96,7 @@ def main(
     workload = Workload(examples=1, max_new_tokens=5) if tiny else Workload()
     size = FILE_TOKENIZER_SIZE if data else TOKENIZER_SIZE
     known = prompts_of([*many_questions(CHECK_QUESTIONS), *asked], workload)
-    engines = Engines(make_tokenizer(known, size, bos), eager, pack_tokens, int(cache_gib * 2**30))
+    engines = Engines(make_tokenizer(known, size, bos), eager)
     try:
         with deadline(clock.left):
             unable = check(engines, METHODS, many_questions(CHECK_QUESTIONS), where)
@@ -152,7 +142,6 @@ def measure(table: Table, concat: Workload) -> None:
     shared = replace(concat, layout="shared")
     for kind, way in PUBLISHED.items():
         table.add_published(way, kind, concat)
-    table.engines.prepare(table.model)
     if table.engines.eager:
         table.unable["flex"] = "--eager leaves it out"
     best = "cascade" if table.engines.eager else "flex"
@@ -181,8 +170,6 @@ def described(table: Table, bos: bool) -> Row:
         "compiled": not engines.eager,
         "BOS": bos,
         "tokens per wording": round(sum(map(len, tokens)) / len(texts), 2),
-        "pack tokens": engines.pack_tokens,
-        "cache GiB": round(engines.cache_bytes / 2**30, 3),
     }
 
 

@@ -54,7 +54,6 @@ def check(
         layout: reference.answers(request_of(layout, methods)) for layout in get_args(Layout)
     }
     plain, ours = _copy(model, device), _copy(model, device)
-    engines.prepare(ours)
     trials: Mapping[str, Callable[[], None]] = {
         kind: partial(_check_published, kind, plain, engines, asked, wanted["concat"])
         for kind in ATTENTIONS
@@ -70,7 +69,7 @@ def check(
             raise
         except Exception as error:  # of a compiler or a driver, which may fail in any way
             unable[name] = first_line(error)
-    if unable.keys() >= engines.kernels.keys():
+    if unable.keys() >= set(engines.kernels):
         reasons = "; ".join(f"{name}: {reason}" for name, reason in unable.items())
         raise UsageError(f"the engine does not run on {device}; try --eager ({reasons})")
     return unable

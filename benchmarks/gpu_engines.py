@@ -1,4 +1,8 @@
-"""The engines that the GPU benchmark compares: one model, another kernel of prefill each."""
+"""The engines that the GPU benchmark compares: one model, another kernel of prefill each.
+
+Budget and compilation are what a worker gives an engine; the kernel is named instead of chosen,
+since it is what is compared.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,47 +10,39 @@ from dataclasses import dataclass
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from benchmarks.timed_engine import TimedEngine
+from common.config import Settings
+from worker.budget import choose_budget
+from worker.compilation import compile_engine, wants_compiled
 from worker.engine.attention import FlexKernel, Kernel, SdpaKernel
-from worker.engine.cascade_kernel import CascadeKernel, compiled_attend_rows
-from worker.engine.compiled import compile_layers
-from worker.engine.inner import EAGER, compiled_inner_loops
+from worker.engine.cascade_kernel import CascadeKernel
 
-EAGER_KERNELS: Mapping[str, Callable[[], Kernel]] = {
+_KERNELS: Mapping[str, Callable[[], Kernel]] = {
+    "flex": FlexKernel,
     "sdpa": SdpaKernel,
     "cascade": CascadeKernel,
 }
-COMPILED_KERNELS: Mapping[str, Callable[[], Kernel]] = {
-    "flex": FlexKernel,
-    "sdpa": SdpaKernel,
-    "cascade": lambda: CascadeKernel(compiled_attend_rows()),
-}
-
-_SDPA_PACK_TOKENS = 4096
-"""torch writes all scores of a dense mask out where query heads share key heads."""
 
 
 @dataclass(frozen=True)
 class Engines:
-    """How engines are built. pack_tokens: of a prefill row; cache_bytes: decoded at once."""
+    """How engines are built. eager: nothing is compiled, so FlexAttention's kernel is none."""
 
     tokenizer: PreTrainedTokenizerBase
     eager: bool
-    pack_tokens: int
-    cache_bytes: int
 
     @property
-    def kernels(self) -> Mapping[str, Callable[[], Kernel]]:
-        """FlexAttention is one of them where things are compiled alone."""
-        return EAGER_KERNELS if self.eager else COMPILED_KERNELS
-
-    def prepare(self, model: PreTrainedModel) -> None:
-        """Once for a model, before its first engine."""
-        if not self.eager:
-            compile_layers(model)
+    def kernels(self) -> tuple[str, ...]:
+        """The names of those that there are."""
+        return tuple(name for name in _KERNELS if name != "flex" or not self.eager)
 
     def build(self, model: PreTrainedModel, kernel: str) -> TimedEngine:
-        """A new engine: nothing is left in it of what was asked of another."""
-        pack = min(self.pack_tokens, _SDPA_PACK_TOKENS) if kernel == "sdpa" else self.pack_tokens
-        inner = EAGER if self.eager else compiled_inner_loops()
-        made = self.kernels[kernel]()
-        return TimedEngine(model, self.tokenizer, made, pack, self.cache_bytes, inner)
+        """A new engine: nothing is left in it of what was asked of another.
+
+        Raises StopRun where compiling fails, or compiled code gives another answer.
+        """
+        settings = Settings.from_environment()
+        budget, _ = choose_budget(settings, model, kernel)
+        limits = budget.pack_tokens, budget.cache_bytes
+        engine = TimedEngine(model, self.tokenizer, _KERNELS[kernel](), *limits)
+        compile_engine(wants_compiled("never" if self.eager else "always", None), engine)
+        return engine

@@ -23,6 +23,7 @@ from benchmarks.timing import ONCE, Patience, timed
 from benchmarks.workload import Workload, early_stop
 from common.errors import first_line
 from common.layout import pack_fused
+from worker.budget import Budget
 from worker.engine.request import Question
 from worker.engine.tokenise import PromptTokenizer
 
@@ -132,7 +133,7 @@ class Table:
         flops = LinearShapes.of(config).prefill_flops
         self.notes.append(
             f"{case.way}, {case.workload.layout}: prefill {counts.prefill_seconds:.3g} s, decode "
-            f"{counts.decode_seconds:.3g} s; median of {done.time.repeats}"
+            f"{counts.decode_seconds:.3g} s; median of {done.time.repeats}; {Budget.of(engine)}"
         )
         return {
             "seconds": done.seconds,

@@ -45,7 +45,7 @@ def questions():
 @pytest.fixture(scope="module")
 def engines(questions):
     tokenizer = make_tokenizer(prompts_of(questions, SMALL), TOKENIZER_SIZE, bos=True)
-    return Engines(tokenizer, eager=True, pack_tokens=4096, cache_bytes=1 << 28)
+    return Engines(tokenizer, eager=True)
 
 
 @pytest.fixture(scope="module")
