@@ -31,13 +31,17 @@ class Answered:
 
 
 def answered(
-    engine: Engine, samples: Sequence[Question], asked: Request, patience: Patience
+    engine: Engine,
+    samples: Sequence[Question],
+    asked: Request,
+    patience: Patience,
+    warm_up: int = WARM_UP_SAMPLES,
 ) -> Answered:
     """Answer samples again and again; the first of them, answered once before, are the warm-up.
 
     Raises SampleError where one is not answered: not answering is fast.
     """
-    _refuse_errors(engine.answer(samples[:WARM_UP_SAMPLES], asked))
+    _refuse_errors(engine.answer(samples[:warm_up], asked))
     counts: list[Counts] = []
     answers: list[Answers] = []
 
