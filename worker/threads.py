@@ -8,7 +8,7 @@ region waits for its threads to wake up.
 import os
 
 _SPINS = "100000"
-"""About a millisecond. On 2 cores, `flex_attention` of 64 samples answered 1.8 times as many
+"""About a millisecond. On 2 cores, `flex_attention` of 64 samples answered 1.6 times as many
 questions a second as with threads that sleep at once (docs/performance.md)."""
 
 
