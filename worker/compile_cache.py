@@ -52,6 +52,10 @@ def use_own_cache(slot: int) -> None:
 
 def compiling() -> AbstractContextManager[None]:
     """Around what compiles: if it fails or the process ends in it, the next start begins anew."""
+    from torch._inductor import config
+
+    # torch 2.11 does not read the variable.
+    config.cpp_cache_precompile_headers = os.environ.get(HEADERS, "1") == "1"
     return _own.writing() if _own else nullcontext()
 
 

@@ -115,10 +115,10 @@ def test_the_main_process_which_children_have_their_environment_from_has_no_torc
 
 def test_torch_does_what_the_variables_say_when_it_comes_after_them(no_cache_yet):
     code = (
-        "from worker.compile_cache import use_own_cache; use_own_cache(1);"
+        "from worker.compile_cache import compiling, use_own_cache; use_own_cache(1);"
         "import torch._dynamo, torch._inductor.config as config;"
-        "from torch._inductor.runtime.cache_dir_utils import cache_dir;"
-        "print(cache_dir(), config.cpp_cache_precompile_headers)"
+        "from torch._inductor.runtime.cache_dir_utils import cache_dir;\n"
+        "with compiling(): print(cache_dir(), config.cpp_cache_precompile_headers)"
     )
     environment = {**os.environ, "XDG_CACHE_HOME": str(no_cache_yet)}
     done = subprocess.run(

@@ -168,6 +168,9 @@ class Engine:
             done = prefill(self.model, self.kernel, distinct_segments(streams), resident)
             counts.prefill_tokens += done.num_slots - resident.num_slots
             found.append((done, streams))
+        if self.model.device.type == "cuda":
+            # A GPU is still computing when its calls return: these seconds would be decoding's.
+            torch.cuda.synchronize(self.model.device)
         counts.prefill_seconds += time.perf_counter() - started
         return found
 
