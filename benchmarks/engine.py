@@ -59,7 +59,7 @@ def main(samples: tuple[int, ...], sweep_at: int, repeats: int, model: str) -> N
     """Each method alone, the five in one pass, and both layouts; early stop off and on."""
     workload = Workload(model=model)
     held = workload.held_engine()
-    bench = Bench(held.engine, Patience(repeats))
+    bench = Bench(held.engine, Patience(repeats, seconds=5.0))
     rows = [bench.row(case) for case in cases(workload, samples, sweep_at)]
     machine = {**describe_torch(), **held.choices, "matmul GFLOP/s": bench.prefill_rate / 1e9}
     claim = (

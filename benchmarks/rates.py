@@ -15,7 +15,7 @@ from benchmarks.timing import Patience, timed
 
 PREFILL_ROWS = 4096
 SEED = 0
-_GPU_PRODUCTS = 16
+_PRODUCTS = 16
 """Waiting for one alone would count for much of its time, and make the rate too low."""
 
 _PATIENCE = Patience(repeats=9, seconds=5.0)
@@ -56,9 +56,8 @@ def _shape(module: nn.Module) -> Shape:
 def prefill_rate(config: PreTrainedConfig, dtype: torch.dtype, device: torch.device) -> float:
     """FLOP/s of a [4096, hidden] x [hidden, intermediate] product."""
     inputs, outputs = int(config.hidden_size), int(config.intermediate_size)
-    products = _GPU_PRODUCTS if device.type == "cuda" else 1
-    seconds = _linear_seconds(((outputs, inputs),) * products, PREFILL_ROWS, dtype, device)
-    return 2 * products * PREFILL_ROWS * inputs * outputs / seconds
+    seconds = _linear_seconds(((outputs, inputs),) * _PRODUCTS, PREFILL_ROWS, dtype, device)
+    return 2 * _PRODUCTS * PREFILL_ROWS * inputs * outputs / seconds
 
 
 def decode_seconds(
