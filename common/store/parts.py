@@ -96,7 +96,10 @@ def read_part(location: Location, path: str) -> pa.Table:
     Columns that an earlier version did not write are there, and empty.
     """
     with _complaining(location, path):
-        table = location.open_arrow(path).read_all().replace_schema_metadata()
+        table = location.open_arrow(path, use_threads=False).read_all()
+        table = table.replace_schema_metadata()
+        if table.schema == PART_SCHEMA:
+            return table
         return pa.concat_tables([PART_SCHEMA.empty_table(), table], promote_options="default")
 
 
