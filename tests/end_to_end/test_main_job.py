@@ -106,7 +106,8 @@ def test_the_file_carries_its_run_and_its_certificate(job: Job):
     assert record["spec"]["few_shot"][0][0].endswith("?")
     assert (certificate["expected"], certificate["found"], certificate["failed"]) == (11, 11, 0)
     assert certificate["model_identities"][0].startswith("sha256:")
-    assert set(certificate["choices"][0]) == {"device", "dtype", "attention", "samples"}
+    chosen = {"device", "dtype", "attention", "layers"}
+    assert set(certificate["choices"][0]) == chosen | {"samples"}
 
 
 def test_all_methods_came_from_one_prefill(job: Job):
