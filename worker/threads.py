@@ -10,7 +10,7 @@ import os
 _SPINS = "100000"
 """About a millisecond, a third of what libgomp does by itself. On 2 cores, `flex_attention` of 64
 samples answered 1.6 times as many questions a second as with threads that sleep at once
-(docs/performance.md); beside a program that took both cores it was many times slower than those."""
+(docs/performance.md); beside a program that took both cores it was many times slower."""
 
 
 def let_threads_wait(processes: int) -> None:
