@@ -34,7 +34,7 @@ repeats_option: Decorator = click.option(
     type=click.IntRange(1, 99),
     default=3,
     show_default=True,
-    help="Timings of each row, of which the median counts; fewer once 10 s are spent.",
+    help="Timings of each row, of which the median counts; fewer where they take long.",
 )
 
 

@@ -30,9 +30,9 @@ _SCORES_AT_ONCE = 1 << 22
 
 @dataclass(frozen=True)
 class Piece:
-    """Tokens `first` to `last` of a new segment, and the keys they may see.
+    """Some tokens of a new segment, one after the other, and the keys they may see.
 
-    own: slots among the new ones: what the segment sees, and its own tokens up to `last`.
+    slots: of the tokens. own: new slots: what the segment sees, and its tokens up to these.
     own_bias: of what it sees. shared: resident slots it sees, each with its bias.
     """
 
