@@ -14,7 +14,7 @@ from common.ledger import Ledger
 from common.messages import ShardMessage
 from common.models import ModelSource
 from common.store import Run
-from common.store.parts import done_rows
+from common.store.progress import done_rows
 
 BATCH_SIZE = 1000
 

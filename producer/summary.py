@@ -10,8 +10,8 @@ from rich.text import Text
 
 from common.methods import CONFIDENCE, PARAPHRASES
 from common.normalise import exact_match
-from common.store import PartInfo, Progress, Run, list_parts
-from common.store.parts import read_info
+from common.store import PartInfo, Progress, Run
+from common.store.part_files import read_infos
 
 MOST_COLUMNS = 4
 """Methods side by side; more of them stand below each other."""
@@ -57,7 +57,7 @@ def results_table(runs: Sequence[Run]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for run in runs:
         rows, failed, right = _score(run)
-        speeds = _speeds([read_info(run, path) for path in list_parts(run)])
+        speeds = _speeds(list(read_infos(run)))
         accuracy = f"{100 * right / rows:.1f} %" if rows else "-"
         table.add_row(run.key.name, str(rows), str(failed), accuracy, *speeds)
     return table
@@ -144,8 +144,7 @@ def choices_lines(runs: Sequence[Run]) -> list[str]:
     """What workers chose for themselves, each once, with its reason."""
     seen: dict[str, None] = {}
     for run in runs:
-        for path in list_parts(run):
-            info = read_info(run, path)
+        for info in read_infos(run):
             for name, choice in info.choices.items():
                 seen[f"{name}: {choice} ({info.reasons.get(name, 'no reason given')})"] = None
     return list(seen)

@@ -20,7 +20,8 @@ from common.schema import Answer
 from common.store import Location, PartInfo, Run, merge_run, missing_rows
 from common.store.follow import follow, planned_followers
 from common.store.missing import messages_for
-from common.store.parts import done_rows, part_path, write_part
+from common.store.parts import part_path, write_part
+from common.store.progress import done_rows
 from worker.answer import answer_shard
 from worker.engine.request import Counts
 from worker.rows import failed_answers

@@ -10,9 +10,11 @@ Queues and counters may be lost; what is left to do is always input rows - rows 
 """
 
 from common.store.location import Location
-from common.store.merge import merge_run, verify_run
-from common.store.parts import PartInfo, Progress, list_parts, missing_rows, read_progress
+from common.store.merge import merge_run
+from common.store.parts import PartInfo, list_parts
+from common.store.progress import Progress, missing_rows, read_progress
 from common.store.runs import Run, RunRecord, list_runs, open_run
+from common.store.verify import verify_run
 
 __all__ = [
     "Location",

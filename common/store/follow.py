@@ -16,10 +16,11 @@ from common.methods import PARAPHRASES, STEPS
 from common.planned import Planned
 from common.run import RunKey
 from common.schema import Sample
+from common.store.certificate import read_certificate
 from common.store.freeze import freeze
 from common.store.location import Location
-from common.store.merge import merge_run, read_certificate
-from common.store.parts import missing_rows
+from common.store.merge import merge_run
+from common.store.progress import missing_rows
 from common.store.runs import Run
 
 

@@ -85,10 +85,9 @@ class Location:
         with self.filesystem.open_input_stream(self.path(relative)) as source:
             return bytes(source.read())
 
-    def open_arrow(self, relative: str, use_threads: bool = True) -> pa.ipc.RecordBatchFileReader:
+    def open_arrow(self, relative: str) -> pa.ipc.RecordBatchFileReader:
         """Open an Arrow IPC file, memory-mapped where the store is local.
 
-        use_threads: to decompress columns; for a small file they take longer than they save.
         Raises UsageError for a file that is not a whole one.
         """
         path = self.path(relative)
@@ -96,8 +95,7 @@ class Location:
             source = (
                 pa.memory_map(path) if self.is_local else self.filesystem.open_input_file(path)
             )
-            options = pa.ipc.IpcReadOptions(use_threads=use_threads)
-            return pa.ipc.open_file(source, options=options)
+            return pa.ipc.open_file(source)
         except pa.ArrowInvalid as error:
             raise UsageError(f"{path} is not a whole Arrow file: {first_line(error)}") from None
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from common.messages import MAX_RUNS, ShardMessage
 from common.run import share_prefill
-from common.store.parts import missing_rows
+from common.store.progress import missing_rows
 from common.store.runs import Run
 
 DEFAULT_SHARD_SIZE = 64

@@ -13,9 +13,9 @@ import pyarrow as pa
 from common.errors import UsageError, first_line
 from common.methods import METHODS, Method
 from common.run import RunSpec
-from common.store import Run, list_parts
-from common.store.merge import Certificate, read_certificate
-from common.store.parts import read_info
+from common.store import Run
+from common.store.certificate import Certificate, read_certificate
+from common.store.part_files import read_infos
 from producer.report.answers import Metric, Question, columns_of, read_questions
 from producer.report.statistics import Values
 
@@ -114,7 +114,7 @@ def read_speed(run: Run, certificate: Certificate) -> tuple[float | None, float 
 
     None where parts are gone: what some of the questions took tells nothing of the rest.
     """
-    infos = [read_info(run, path) for path in list_parts(run)]
+    infos = list(read_infos(run))
     held = {row for info in infos for row in info.rows}
     seconds = sum(
         info.counts.get("prefill_seconds", 0.0) + info.counts.get("decode_seconds", 0.0)

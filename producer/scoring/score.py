@@ -16,7 +16,7 @@ from common.methods import METHODS
 from common.normalise import exact_match
 from common.schema import META_CERTIFICATE, META_SCORES, SCORE_FIELDS
 from common.store import Run
-from common.store.merge import read_certificate
+from common.store.certificate import read_certificate
 from producer.scoring.f1 import token_f1
 from producer.scoring.lemmas import LANGUAGE, lemma_match, lemmas, lemmatiser_version
 from producer.scoring.summary import Scores, summarise

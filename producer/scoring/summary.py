@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from rich.table import Table
 
 from common.store import Run
-from common.store.merge import read_certificate
+from common.store.certificate import read_certificate
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""common.store.merge: what a merged file claims about itself, and what is not merged."""
+"""common.store.certificate: what a merged file claims about itself, and what is not merged."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from storekit import WEIGHTS, make_run, put_part, read_feather
 
 from common.errors import UsageError
 from common.store import merge_run, verify_run
-from common.store.merge import read_certificate
+from common.store.certificate import read_certificate
 
 CPU, GPU = {"device": "cpu"}, {"device": "cuda:0"}
 

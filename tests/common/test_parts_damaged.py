@@ -1,4 +1,4 @@
-"""common.store.parts: parts that cannot be used are named, with what to do about them."""
+"""common.store.part_files: parts that cannot be used are named, with what to do about them."""
 
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def test_a_part_that_cannot_be_read_now_is_not_called_damaged(store, monkeypatch
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("pyarrow.memory_map", fail)
+    monkeypatch.setattr(type(store), "read_bytes", fail)
     with pytest.raises((OSError, UsageError)) as raised:
         missing_rows(run)
     assert "delete" not in str(raised.value)

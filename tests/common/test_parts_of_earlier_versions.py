@@ -7,7 +7,8 @@ from storekit import make_answer, make_info, make_run, put_part, read_feather
 
 from common.schema import META_PART, PART_SCHEMA
 from common.store import merge_run, read_progress, verify_run
-from common.store.parts import part_path, read_part
+from common.store.part_files import read_part
+from common.store.parts import part_path
 
 EARLIER = pa.schema(
     [

@@ -1,4 +1,4 @@
-"""common.store.merge.verify_run: it names what was changed after the merge, whatever it is."""
+"""common.store.verify: it names what was changed after the merge, whatever it is."""
 
 import json
 import re

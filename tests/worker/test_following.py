@@ -11,8 +11,8 @@ from common.planned import Planned
 from common.run import RunKey, Sampling
 from common.schema import Sample
 from common.store import Run, missing_rows
+from common.store.certificate import read_certificate
 from common.store.follow import make_runs
-from common.store.merge import read_certificate
 from worker.process import Process
 from worker.shard import open_shard
 

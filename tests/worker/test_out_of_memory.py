@@ -8,8 +8,8 @@ import torch
 
 from common.errors import StopRun
 from common.store import list_parts
-from common.store.merge import read_certificate
-from common.store.parts import read_info
+from common.store.certificate import read_certificate
+from common.store.part_files import read_info
 from tests.conftest import assert_rows_alike
 from tests.worker.conftest import shard_of
 from worker.budget import Budget

@@ -8,9 +8,9 @@ import pytest
 from common.errors import RetryShard, StopRun
 from common.planned import Planned
 from common.store import list_parts, missing_rows, read_progress
+from common.store.certificate import read_certificate
 from common.store.freeze import freeze
-from common.store.merge import read_certificate
-from common.store.parts import read_info
+from common.store.part_files import read_info
 from tests.conftest import assert_rows_alike, numbered_questions
 from tests.worker.conftest import shard_of
 from worker.engine.engine import Engine

@@ -1,0 +1,108 @@
+"""Reading parts: a file is read once, whole, and what is wrong with it is said in one sentence.
+
+Several are read at a time: a distant store answers slowly, and decompression leaves Python's lock
+alone.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from common.errors import UsageError, first_line
+from common.schema import META_PART, PART_SCHEMA
+from common.store.location import Location
+from common.store.parts import PartInfo, list_parts
+from common.store.runs import Run
+
+READERS = 4
+READ_AHEAD = 128
+
+_Read = TypeVar("_Read")
+_Integers = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A part that holds what it names. rows: sorted. content: the bytes of its file."""
+
+    info: PartInfo
+    rows: _Integers
+    content: bytes
+
+
+def map_parts(read: Callable[[str], _Read], paths: Sequence[str]) -> Iterator[_Read]:
+    """`read` of each path, in order, with no more than READ_AHEAD results waiting."""
+    with ThreadPoolExecutor(READERS) as pool:
+        for start in range(0, len(paths), READ_AHEAD):
+            yield from pool.map(read, paths[start : start + READ_AHEAD])
+
+
+def read_infos(run: Run) -> Iterator[PartInfo]:
+    """What each part of a run says of itself, in order."""
+    return map_parts(partial(read_info, run), list_parts(run))
+
+
+def read_info(run: Run, path: str) -> PartInfo:
+    """The part's own metadata; raises UsageError if it belongs to another fingerprint."""
+    with _complaining(run.location, path):
+        return _info(run, path, _open(run.location.read_bytes(path)))
+
+
+def inspect_part(run: Run, path: str) -> Inspected:
+    """Read a part and its column `row`; raises UsageError if it holds others than it names."""
+    with _complaining(run.location, path):
+        content = run.location.read_bytes(path)
+        reader = _open(content, [PART_SCHEMA.get_field_index("row")])
+        info, rows = _info(run, path, reader), np.unique(reader.read_all()["row"].to_numpy())
+    if rows.tolist() != list(info.rows):
+        raise UsageError(f"{run.location.path(path)} does not hold the rows it names")
+    return Inspected(info, rows, content)
+
+
+def read_part(location: Location, path: str) -> pa.Table:
+    """A part's rows; raises UsageError for a file that is no whole part.
+
+    Columns that an earlier version did not write are there, and empty.
+    """
+    with _complaining(location, path):
+        table = _open(location.read_bytes(path)).read_all().replace_schema_metadata()
+        if table.schema == PART_SCHEMA:
+            return table
+        return pa.concat_tables([PART_SCHEMA.empty_table(), table], promote_options="default")
+
+
+def _open(content: bytes, columns: list[int] | None = None) -> pa.ipc.RecordBatchFileReader:
+    # Arrow's own threads take longer over a small file's columns than they save.
+    options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=columns)
+    return pa.ipc.open_file(pa.BufferReader(content), options=options)
+
+
+def _info(run: Run, path: str, reader: pa.ipc.RecordBatchFileReader) -> PartInfo:
+    info = PartInfo.model_validate_json((reader.schema.metadata or {})[META_PART])
+    if info.fingerprint != run.record.fingerprint:
+        raise UsageError(
+            f"{run.location.path(path)} was made for the fingerprint {info.fingerprint[:12]}, "
+            f"the run has {run.record.fingerprint[:12]}; delete the part"
+        )
+    return info
+
+
+@contextmanager
+def _complaining(location: Location, path: str) -> Iterator[None]:
+    """Say of a file that is no part what to do about it; what we raise ourselves stands."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # The system could not read it now; that says nothing of the file.
+        raise UsageError(
+            f"{location.path(path)} is not a whole part of this version "
+            f"({first_line(error)}); delete it and enqueue the run again, which answers its rows "
+            "anew"
+        ) from None

@@ -1,0 +1,50 @@
+"""Verifying: a merged file against its parts, figure by figure and row by row."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import pyarrow as pa
+
+from common.errors import first_line
+from common.schema import META_RUN
+from common.store.certificate import certify, read_certificate
+from common.store.merge import merged_windows
+from common.store.runs import Run
+
+
+def verify_run(run: Run) -> list[str]:
+    """Recompute the certificate and every row from the parts; returns what does not hold."""
+    claimed, actual = asdict(read_certificate(run)), asdict(certify(run))
+    problems = [
+        f"{name}: the file claims {claimed[name]!r}, the parts give {actual[name]!r}"
+        for name in actual
+        if claimed[name] != actual[name]
+    ]
+    reader = run.location.open_arrow(run.feather)
+    if reader.schema.metadata[META_RUN] != run.record.model_dump_json().encode():
+        problems.append("run: the file was made for another run record")
+    try:
+        if not problems and not _same_rows(reader, merged_windows(run)):
+            problems.append("rows: the file's rows are not those of the parts")
+    except (pa.ArrowException, OSError) as error:
+        problems.append(f"rows: the file cannot be read: {first_line(error)}")
+    return problems
+
+
+def _same_rows(reader: pa.ipc.RecordBatchFileReader, windows: Iterator[pa.Table]) -> bool:
+    batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+    for window in windows:
+        rows: list[pa.RecordBatch] = []
+        while sum(map(len, rows)) < len(window):
+            batch = next(batches, None)
+            if batch is None:
+                return False
+            rows.append(batch)
+        if (
+            not pa.Table.from_batches(rows)
+            .select(window.column_names)
+            .replace_schema_metadata()
+            .equals(window.replace_schema_metadata())
+        ):
+            return False
+    return next(batches, None) is None
