@@ -59,7 +59,7 @@ def test_a_stream_sees_what_the_packed_prompt_defines(bos, layout, positions, ta
     prompt = pack_fused(pieces, layout, positions)
     visible = make_table(table, prompt.num_segments)
     cutter = Cutter((pieces.bos, pieces.prefix[:cut]), movable)
-    stream = plan_stream(prompt, visible, cutter, pieces.segments)
+    stream = plan_stream(prompt, visible, cutter)
     assert planned(stream) == defined(prompt, visible)
     assert (stream.token, stream.position) == (prompt.tokens[-1], prompt.positions[-1])
 

@@ -5,23 +5,23 @@ hands each method its answers.
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from common.layout import Pieces
 from worker.engine.attention import Kernel, install_attention
 from worker.engine.cohort import Cohort, similar_streams
 from worker.engine.decode import Batch, Generated, Results, decode
 from worker.engine.ensembles import Ensemble, fusion_groups
+from worker.engine.heads import packs_of, share_heads
 from worker.engine.inner import EAGER, InnerLoops
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.packing import cut_where_full
-from worker.engine.plan import Cutter, Stream, distinct_segments
+from worker.engine.plan import Stream, distinct_segments
 from worker.engine.request import Asked, Counts, Question, Request
-from worker.engine.rotary import can_move_keys
+from worker.engine.resident import Residents
 from worker.engine.sample import (
     Answers,
     SamplePlan,
@@ -30,23 +30,11 @@ from worker.engine.sample import (
     readable_methods,
     without_too_long,
 )
-from worker.engine.tokenise import PromptTokenizer, common_prefix
+from worker.engine.tokenise import PromptTokenizer
 
 _LOGIT_COPIES = 6
 """How many times the float32 logits of a step are held at once: as they are, as log-
 probabilities, and in double precision while something is drawn from them."""
-
-_KEPT_PREFIXES = 8
-"""Writing paraphrases takes turns between prefixes, one for each wording."""
-
-
-@dataclass
-class _Resident:
-    """The prefix shared by the samples of a run, kept from call to call."""
-
-    key: object
-    cutter: Cutter
-    done: Prefilled
 
 
 class Engine:
@@ -72,10 +60,8 @@ class Engine:
         self.pack_tokens = pack_tokens
         self.cache_bytes = cache_bytes
         self.inner = inner
-        self._movable = can_move_keys(model)
-        self._nothing = Prefilled.empty(model)
-        self._resident = _Resident(None, Cutter((), False), self._nothing)
-        self._kept: dict[object, _Resident] = {}
+        self._residents = Residents(model, self.tokenizer)
+        self._resident = self._residents.none
         stops = self.tokenizer.stops(model.config.vocab_size, _eos_ids(model, tokenizer))
         self._stops = stops.to(model.device)
 
@@ -88,6 +74,7 @@ class Engine:
         Where a method cannot answer a sample there is a SampleError in place of its answers.
         """
         counts = counts or Counts()
+        self._resident = self._residents.of(request, self.kernel)
         plans = [self._plan(Question.of(sample), request) for sample in samples]
         batches = self._batches(plans, request)
         return [a for batch in batches for a in self._answer_batch(batch, request, counts)]
@@ -103,29 +90,10 @@ class Engine:
         needed = max(method.num_wordings(request.num_wordings) for method in able)
         wordings = question.wordings[:needed]
         pieces = self.tokenizer.pieces(wordings, request.template, request.few_shot)
-        self._keep_resident(pieces, request)
         able_request = replace(request, methods=able)
         plan = plan_sample(pieces, able_request, self._resident.cutter, question)
         limit = getattr(self.model.config, "max_position_embeddings", None)
         return without_too_long(plan, errors, request.max_new_tokens, limit)
-
-    def _keep_resident(self, pieces: Pieces, request: Request) -> None:
-        """Compute the shared prefix, unless one of the last calls had the same."""
-        key = (request.template, request.few_shot)
-        if key not in self._kept:
-            while len(self._kept) >= _KEPT_PREFIXES:
-                del self._kept[next(iter(self._kept))]
-            self._kept[key] = self._make_resident(key, pieces)
-        self._resident = self._kept[key]
-
-    def _make_resident(self, key: object, pieces: Pieces) -> _Resident:
-        common = common_prefix(pieces.prefix, pieces.prompts[0])
-        cutter = Cutter((pieces.bos, common), self._movable)
-        bos = cutter.views(pieces.bos, 0, ())
-        views = [*bos, *cutter.views(common, len(pieces.bos), bos)]
-        segments = [view.segment for view in views]
-        done = prefill(self.model, self.kernel, segments, self._nothing)
-        return _Resident(key, cutter, done)
 
     def _batches(
         self, plans: Sequence[SamplePlan], request: Request
@@ -137,7 +105,8 @@ class Engine:
 
     def _decode_bytes(self, streams: Sequence[Stream], request: Request) -> int:
         """Memory that decoding takes: keys and values of the streams' own, and their logits."""
-        keys, resident = self._nothing.keys, self._resident.done
+        resident = self._resident.done
+        keys = resident.keys
         slot = 2 * keys.shape[0] * keys.shape[1] * keys.shape[3] * keys.element_size()
         views = (view for s in streams for view in s.views if view.segment not in resident.slots)
         own = sum(len(view.segment.tokens) for view in views)
@@ -158,14 +127,18 @@ class Engine:
 
     def _prefill(
         self, plans: Sequence[SamplePlan], counts: Counts
-    ) -> list[tuple[Prefilled, list[Stream]]]:
-        """Prefill in packs; returns what was computed, each with the streams that read it."""
+    ) -> list[tuple[Prefilled, dict[Stream, Stream]]]:
+        """Prefill in packs; returns what was computed, each with the streams that read it.
+
+        Streams are given as they were planned and as they were cut.
+        """
         resident = self._resident.done
         started = time.perf_counter()
         found = []
-        for pack in cut_where_full(plans, lambda p: _new_tokens([p], resident), self.pack_tokens):
-            streams = [stream for plan in pack for stream in plan.streams]
-            done = prefill(self.model, self.kernel, distinct_segments(streams), resident)
+        for pack in packs_of(plans, resident.slots, self.pack_tokens):
+            streams = share_heads([s for plan in pack for s in plan.streams], resident.slots)
+            segments = distinct_segments(list(streams.values()))
+            done = prefill(self.model, self.kernel, segments, resident)
             counts.prefill_tokens += done.num_slots - resident.num_slots
             found.append((done, streams))
         if self.model.device.type == "cuda":
@@ -177,7 +150,7 @@ class Engine:
     def _decode(
         self,
         ensembles: Sequence[Ensemble],
-        prefilled: Sequence[tuple[Prefilled, list[Stream]]],
+        prefilled: Sequence[tuple[Prefilled, Mapping[Stream, Stream]]],
         request: Request,
         counts: Counts,
     ) -> list[Generated]:
@@ -187,13 +160,20 @@ class Engine:
         wanted = {stream for ensemble in ensembles for stream in ensemble.streams}
         cohorts: list[Cohort] = []
         rows: list[Stream] = []
-        for done, known in prefilled:
-            streams = [s for s in dict.fromkeys(known) if s in wanted]
+        for done, cut in prefilled:
+            streams = [s for s in cut if s in wanted]
             wanted.difference_update(streams)
-            for members in similar_streams(streams, done, resident):
+            for members in similar_streams([cut[s] for s in streams], done, resident):
                 same = [streams[i] for i in members]
                 cohorts.append(
-                    Cohort(self.model, same, done, resident, max_new_tokens, self.inner.attend)
+                    Cohort(
+                        self.model,
+                        [cut[s] for s in same],
+                        done,
+                        resident,
+                        max_new_tokens,
+                        self.inner.attend,
+                    )
                 )
                 rows += same
         row_of = {stream: row for row, stream in enumerate(rows)}
@@ -205,11 +185,6 @@ class Engine:
         )
         counts.decode_seconds += time.perf_counter() - started
         return results.generated()
-
-
-def _new_tokens(plans: Sequence[SamplePlan], resident: Prefilled) -> int:
-    streams = [stream for plan in plans for stream in plan.streams]
-    return sum(len(s.tokens) for s in distinct_segments(streams) if s not in resident.slots)
 
 
 def _eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -76,23 +76,14 @@ class Cutter:
     cuts: tuple[TokenIds, ...]
     movable: bool
 
-    def views(
-        self, tokens: TokenIds, start: int, sees: Sequence[View], extra: Sequence[TokenIds] = ()
-    ) -> list[View]:
+    def views(self, tokens: TokenIds, start: int, sees: Sequence[View]) -> list[View]:
         """Views of `tokens` placed at `start` and seeing `sees`; cut at every known run."""
         found: list[View] = []
-        for cut in (*self.cuts, *extra):
+        for cut in self.cuts:
             if cut and len(cut) < len(tokens) and tokens[: len(cut)] == cut:
                 found.append(self._view(cut, start, [*sees, *found]))
                 tokens, start = tokens[len(cut) :], start + len(cut)
         return [*found, self._view(tokens, start, [*sees, *found])] if tokens else found
-
-    def rest(self, tokens: TokenIds) -> TokenIds:
-        """What of a prompt comes after the known runs it begins with."""
-        for cut in self.cuts:
-            if tokens[: len(cut)] == cut:
-                tokens = tokens[len(cut) :]
-        return tokens
 
     def _view(self, tokens: TokenIds, start: int, sees: Sequence[View]) -> View:
         shifts = {view.shift for view in sees}
@@ -100,18 +91,18 @@ class Cutter:
             return View(Segment(tokens, 0), start)
         if len(shifts) == 1:
             (shift,) = shifts
-            return View(Segment(tokens, start - shift, *_seen_once(sees)), shift)
-        return View(Segment(tokens, start, *_seen_once([unshifted(view) for view in sees])), 0)
+            return View(Segment(tokens, start - shift, *seen_once(sees)), shift)
+        return View(Segment(tokens, start, *seen_once([unshifted(view) for view in sees])), 0)
 
 
-def _seen_once(views: Sequence[View]) -> tuple[tuple[Segment, ...], tuple[float, ...]]:
+def seen_once(views: Sequence[View]) -> tuple[tuple[Segment, ...], tuple[float, ...]]:
     """The segments of views and their biases; () for biases that are all 0.
 
     Equal wordings at equal positions are one segment. Seen n times it counts n times, which is
     log(n) added to its scores.
 
         >>> twice = View(Segment((4, 5), 0), 0)
-        >>> _seen_once([twice, twice]) == ((twice.segment,), (math.log(2),))
+        >>> seen_once([twice, twice]) == ((twice.segment,), (math.log(2),))
         True
     """
     copies: dict[Segment, float] = {}
@@ -132,26 +123,24 @@ def plan_stream(
     prompt: PackedPrompt,
     visible: Table,
     cutter: Cutter,
-    extra: Sequence[TokenIds] = (),
     bias: Sequence[float] | None = None,
 ) -> Stream:
     """The stream that decodes after `prompt`, under the visibility table `visible` [G, G].
 
-    extra: further runs to cut at, such as the segments of another layout. bias: what the tail
-    adds to its scores with the keys of each group, [G].
+    bias: what the tail adds to its scores with the keys of each group, [G].
     """
     views: list[list[View]] = []
     *groups, tail = prompt.groups
     for g, (tokens, start) in enumerate(zip(groups, prompt.starts, strict=False)):
         sees = [view for k in range(g) if visible[g, k] for view in views[k]]
-        views.append(cutter.views(tokens, start, sees, extra))
+        views.append(cutter.views(tokens, start, sees))
     seen = [
         view if bias is None else replace(view, bias=float(bias[g]))
         for g in range(len(groups))
         if visible[-1, g]
         for view in views[g]
     ]
-    seen += cutter.views(tail[:-1], prompt.starts[-1], seen, extra)
+    seen += cutter.views(tail[:-1], prompt.starts[-1], seen)
     return Stream(tuple(seen), tail[-1], prompt.next_position - 1)
 
 

@@ -91,11 +91,8 @@ def plan_sample(
     question = question or Question(())
     n = len(pieces.prompts)
     single = generate_isolated_visibility(1)
-    extra = pieces.segments if request.layout == "shared" else ()
-    # The plain prompt without its last token, which a stream of its own feeds in decoding.
-    whole = [cutter.rest(prompt)[:-1] for prompt in pieces.prompts if request.layout == "concat"]
     plain = [
-        plan_stream(pack_plain(pieces, i), single, cutter, extra[i : i + 1])
+        plan_stream(pack_plain(pieces, i), single, cutter)
         for i in range(n if any(m.streams != "fused" for m in request.methods) else 0)
     ]
     by_method = {}
@@ -103,7 +100,7 @@ def plan_sample(
         if method.streams == "fused":
             prompt = pack_fused(pieces, request.layout, request.positions)
             visible, bias = fused_tables(prompt, method, question)
-            streams = [plan_stream(prompt, visible, cutter, whole, bias)]
+            streams = [plan_stream(prompt, visible, cutter, bias)]
         else:
             streams = [plain[i] for i in read_wordings(method, n, question)]
         by_method[method.name] = _ensembles(streams, method, request, question)

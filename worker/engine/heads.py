@@ -1,0 +1,120 @@
+"""Heads: what segments of one pack begin with alike is computed once.
+
+Wordings of a question, and questions of a data set, begin with the same few words. Segments that
+start at one position and see the same form a tree by their tokens (a radix tree, as in SGLang's
+RadixAttention, Zheng et al. 2024); cut where it branches, their common heads are equal segments.
+Knows plans only; that the cut plan says the same is a matter of `Segment.sees`.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from common.layout import TokenIds
+from worker.engine.plan import Segment, Stream, View, seen_once
+from worker.engine.sample import SamplePlan
+
+
+@dataclass(slots=True)
+class _Node:
+    children: dict[int, "_Node"] = field(default_factory=dict)
+    ends: bool = False
+
+
+class HeadTree:
+    """The segments of some streams by their tokens. known: segments that are computed already.
+
+    size: how many tokens its segments take where common heads are computed once.
+    """
+
+    def __init__(self, known: Collection[Segment]) -> None:
+        self.size = 0
+        self._known = known
+        self._added: set[Segment] = set()
+        self._roots: dict[object, _Node] = {}
+
+    def add(self, streams: Iterable[Stream]) -> None:
+        for stream in streams:
+            for view in stream.views:
+                self._add(view.segment)
+
+    def _add(self, segment: Segment) -> None:
+        if segment in self._known or segment in self._added:
+            return
+        self._added.add(segment)
+        for seen in segment.sees:
+            self._add(seen)
+        node = self._root(segment)
+        for token in segment.tokens:
+            if token not in node.children:
+                node.children[token] = _Node()
+                self.size += 1
+            node = node.children[token]
+        node.ends = True
+
+    def runs(self, segment: Segment) -> Iterator[TokenIds]:
+        """The tokens of an added segment, cut where others branch off or end.
+
+        Of 4 5 6, 4 5 7 and 4 the first is cut into 4, 5 and 6.
+        """
+        node, first = self._root(segment), 0
+        for i, token in enumerate(segment.tokens, start=1):
+            node = node.children[token]
+            if i == len(segment.tokens) or node.ends or len(node.children) > 1:
+                yield segment.tokens[first:i]
+                first = i
+
+    def _root(self, segment: Segment) -> _Node:
+        return self._roots.setdefault((segment.start, segment.sees, segment.biases), _Node())
+
+
+def share_heads(streams: Sequence[Stream], known: Collection[Segment]) -> dict[Stream, Stream]:
+    """Each stream, and the same with its segments cut so that common heads are one segment."""
+    tree = HeadTree(known)
+    tree.add(streams)
+    pieces: dict[Segment, tuple[Segment, ...]] = {segment: (segment,) for segment in known}
+
+    def cut(segment: Segment) -> tuple[Segment, ...]:
+        if segment not in pieces:
+            biases = segment.biases or (0.0,) * len(segment.sees)
+            pairs = zip(segment.sees, biases, strict=True)
+            sees = [View(piece, 0, bias) for seen, bias in pairs for piece in cut(seen)]
+            pieces[segment] = tuple(_chain(tree.runs(segment), segment.start, sees))
+        return pieces[segment]
+
+    return {
+        stream: replace(
+            stream,
+            views=tuple(
+                replace(view, segment=piece)
+                for view in stream.views
+                for piece in cut(view.segment)
+            ),
+        )
+        for stream in streams
+    }
+
+
+def _chain(runs: Iterable[TokenIds], start: int, sees: list[View]) -> Iterator[Segment]:
+    """Runs of tokens one after the other, each seeing `sees` and those before it."""
+    for run in runs:
+        segment = Segment(run, start, *seen_once(sees))
+        yield segment
+        start += len(run)
+        sees = [*sees, View(segment, 0)]
+
+
+def packs_of(
+    plans: Sequence[SamplePlan], known: Collection[Segment], budget: int
+) -> Iterator[list[SamplePlan]]:
+    """Neighbouring plans that take at most `budget` new tokens together, or single ones."""
+    pack: list[SamplePlan] = []
+    tree = HeadTree(known)
+    for plan in plans:
+        tree.add(plan.streams)
+        if pack and tree.size > budget:
+            yield pack
+            pack, tree = [], HeadTree(known)
+            tree.add(plan.streams)
+        pack.append(plan)
+    if pack:
+        yield pack

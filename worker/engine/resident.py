@@ -1,0 +1,73 @@
+"""The resident prefix: what all prompts of a run begin with, computed once and kept.
+
+Instruction and few-shot examples, and the words that lead in the question itself.
+"""
+
+from dataclasses import dataclass
+
+from transformers import PreTrainedModel
+
+from worker.engine.attention import Kernel
+from worker.engine.kv_cache import Prefilled, prefill
+from worker.engine.plan import Cutter
+from worker.engine.request import Request
+from worker.engine.rotary import can_move_keys
+from worker.engine.tokenise import PromptTokenizer, common_prefix
+
+_PROBES = ("a", "1")
+"""Two questions that begin differently: what their prompts begin with alike, all do."""
+
+_KEPT_PREFIXES = 8
+"""Writing paraphrases takes turns between prefixes, one for each wording."""
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A prefix that has been computed, and how prompts are cut so that they meet it."""
+
+    cutter: Cutter
+    done: Prefilled
+
+
+class Residents:
+    """The prefixes of the last runs."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PromptTokenizer) -> None:
+        self._model, self._tokenizer = model, tokenizer
+        self._movable = can_move_keys(model)
+        self.none = Resident(Cutter((), self._movable), Prefilled.empty(model))
+        self._kept: dict[object, Resident] = {}
+
+    def of(self, request: Request, kernel: Kernel) -> Resident:
+        """The prefix of a request's prompts, computed unless one of the last calls had it."""
+        key = (request.template, request.few_shot)
+        if key not in self._kept:
+            while len(self._kept) >= _KEPT_PREFIXES:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = self._compute(request, kernel)
+        return self._kept[key]
+
+    def _compute(self, request: Request, kernel: Kernel) -> Resident:
+        cutter = resident_cutter(self._tokenizer, request, self._movable)
+        bos, common, lead_in, rest = cutter.cuts
+        before = cutter.views(bos + common, 0, ())
+        start = len(bos + common)
+        views = [
+            *before,
+            *(v for run in (lead_in, rest) for v in cutter.views(run, start, before)),
+        ]
+        segments = list(dict.fromkeys(view.segment for view in views))
+        return Resident(cutter, prefill(self._model, kernel, segments, self.none.done))
+
+
+def resident_cutter(tokenizer: PromptTokenizer, request: Request, movable: bool) -> Cutter:
+    """Cuts after the BOS, the prefix, and what follows it in plain and in packed prompts.
+
+    A prefix is tokenised apart where it is packed, and may end in another token than where a
+    question follows: `\\n\\n` there, `\\n`, `\\n`, `Q`, `:` here. So there are two ends to it.
+    """
+    pieces = tokenizer.pieces(_PROBES, request.template, request.few_shot)
+    plain = common_prefix(*pieces.prompts)
+    common = common_prefix(pieces.prefix, plain)
+    ends = plain[len(common) :], pieces.prefix[len(common) :]
+    return Cutter((pieces.bos, common, *ends), movable)
