@@ -35,9 +35,9 @@ class TimedEngine(Engine):
         """Of the call that was given these counts."""
         return [decoding for known, decoding in self._decodings if known is counts]
 
-    def _decode(self, ensembles: Any, prefilled: Any, request: Any, counts: Counts) -> Any:
+    def _decode(self, ensembles: Any, placed: Any, request: Any, counts: Counts) -> Any:
         before = counts.decode_tokens
-        generated = super()._decode(ensembles, prefilled, request, counts)
+        generated = super()._decode(ensembles, placed, request, counts)
         resident = self._resident.done
         streams = {stream for ensemble in ensembles for stream in ensemble.streams}
         views = (view for stream in streams for view in stream.views)

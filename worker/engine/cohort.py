@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from worker.engine.cascade import Attend, Own, shared_keys
-from worker.engine.kv_cache import Prefilled
+from worker.engine.kv_cache import Placed, Prefilled
 from worker.engine.plan import Stream
 from worker.engine.rotary import rotation
 from worker.engine.rotate import rotate
@@ -34,53 +34,41 @@ class Cohort:
     def __init__(
         self,
         model: PreTrainedModel,
-        streams: Sequence[Stream],
-        done: Prefilled,
+        placed: Sequence[Placed],
         resident: Prefilled,
         max_new_tokens: int,
         attend: Attend,
     ) -> None:
-        device = model.device
+        streams = [each.stream for each in placed]
         shifts = [resident_shifts(stream, resident) for stream in streams]
         bias = _prefix_bias(streams, shifts, resident)
-        turn = rotation(model, -torch.tensor(shifts)) if any(map(any, shifts)) else None
         self._attend = attend
         self._resident = resident
-        self._prefix_bias = bias.to(device)
-        self._turn = turn
-        self._fill_own_cache(model, streams, done, resident, max_new_tokens)
+        self._prefix_bias = bias.to(model.device)
+        self._turn = rotation(model, -torch.tensor(shifts)) if any(map(any, shifts)) else None
+        self._fill_own_cache(model, placed, max_new_tokens)
 
     def _fill_own_cache(
-        self,
-        model: PreTrainedModel,
-        streams: Sequence[Stream],
-        done: Prefilled,
-        resident: Prefilled,
-        max_new_tokens: int,
+        self, model: PreTrainedModel, placed: Sequence[Placed], max_new_tokens: int
     ) -> None:
-        own = [own_slots(stream, done, resident) for stream in streams]
+        own = [own_slots(each, self._resident) for each in placed]
         self.filled = max(map(len, own))
-        padded = [keys + [(0, 0, -torch.inf)] * (self.filled - len(keys)) for keys in own]
-        shape = len(own), self.filled
-        slots, shifts = (
-            torch.tensor([[key[part] for key in keys] for keys in padded]).view(shape).long()
-            for part in (0, 1)
-        )
-        bias = torch.tensor([[key[2] for key in keys] for keys in padded]).view(shape)
-        layers, heads, _, dim = done.keys.shape
+        slots, shifts, bias = (part.to(model.device) for part in _table(own, self.filled))
+        turn = rotation(model, shifts) if bool(shifts.any()) else None
+        keys = self._resident.keys
+        layers, heads, _, dim = keys.shape
         # One more than is filled: compiled code tells a whole cache from a part of one.
         capacity = self.filled + max_new_tokens + 1
-        self.keys = done.keys.new_empty(layers, len(own), heads, capacity, dim)
+        self.keys = keys.new_empty(layers, len(own), heads, capacity, dim)
         self.values = torch.empty_like(self.keys)
-        slots = slots.to(model.device)
-        turn = rotation(model, shifts) if bool(shifts.any()) else None
-        for layer in range(layers):
-            keys = done.keys[layer][:, slots]
-            keys = rotate(keys, *turn) if turn else keys
-            self.keys[layer, :, :, : self.filled] = keys.transpose(0, 1)
-            self.values[layer, :, :, : self.filled] = done.values[layer][:, slots].transpose(0, 1)
+        for done, rows in _by_pack(placed):
+            for layer in range(layers):
+                keys = _read(done.keys[layer], slots[rows])
+                keys = rotate(keys, *(t[rows, None] for t in turn)) if turn else keys
+                self.keys[layer, rows, :, : self.filled] = keys
+                self.values[layer, rows, :, : self.filled] = _read(done.values[layer], slots[rows])
         self._own_bias = torch.zeros(len(own), capacity, device=model.device)
-        self._own_bias[:, : self.filled] = bias.to(model.device)
+        self._own_bias[:, : self.filled] = bias
 
     def __len__(self) -> int:
         return self.keys.shape[1]
@@ -115,18 +103,44 @@ def _kept(cache: Tensor, rows: Tensor) -> Tensor:
     return kept
 
 
+def _table(
+    own: Sequence[Sequence[tuple[int, int, float]]], length: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Slots, shifts and biases of every row's own keys, [B, L]; padding is not seen."""
+    padded = [[*keys, *[(0, 0, -torch.inf)] * (length - len(keys))] for keys in own]
+    slots, shifts = (
+        torch.tensor([[key[part] for key in keys] for keys in padded]).view(len(own), length)
+        for part in (0, 1)
+    )
+    bias = torch.tensor([[key[2] for key in keys] for keys in padded]).view(len(own), length)
+    return slots.long(), shifts.long(), bias
+
+
+def _by_pack(placed: Sequence[Placed]) -> Iterator[tuple[Prefilled, slice]]:
+    """The packs that some streams lie in, each with the rows of those that lie there."""
+    first = 0
+    for _, same in groupby(placed, key=lambda each: id(each.done)):
+        members = list(same)
+        yield members[0].done, slice(first, first := first + len(members))
+
+
+def _read(cache: Tensor, slots: Tensor) -> Tensor:
+    """Slots [B, L] of one layer's cache [H_kv, slots, D] -> [B, H_kv, L, D]."""
+    read: Tensor = cache.index_select(1, slots.flatten()).unflatten(1, slots.shape)
+    return read.transpose(0, 1)
+
+
 def resident_shifts(stream: Stream, resident: Prefilled) -> list[int]:
     """The distinct shifts at which a stream reads the resident prefix; [0] for none."""
     shifts = {view.shift for view in stream.views if view.segment in resident.slots}
     return sorted(shifts) or [0]
 
 
-def own_slots(
-    stream: Stream, done: Prefilled, resident: Prefilled
-) -> list[tuple[int, int, float]]:
-    """(slot, shift, bias) of every key of the stream that is not resident."""
-    own = [view for view in stream.views if view.segment not in resident.slots]
-    return [(slot, view.shift, view.bias) for view in own for slot in done.slots[view.segment]]
+def own_slots(placed: Placed, resident: Prefilled) -> list[tuple[int, int, float]]:
+    """(slot, shift, bias) of every key of a stream that is not resident."""
+    slots = placed.done.slots
+    own = [view for view in placed.stream.views if view.segment not in resident.slots]
+    return [(slot, view.shift, view.bias) for view in own for slot in slots[view.segment]]
 
 
 def _prefix_bias(
@@ -146,22 +160,21 @@ def _prefix_bias(
     return copies.log()
 
 
-def similar_streams(
-    streams: Sequence[Stream], done: Prefilled, resident: Prefilled
-) -> Iterator[list[int]]:
-    """Indices of streams that may share a cohort: as many views, own keys within a factor."""
+def similar_streams(placed: Sequence[Placed], resident: Prefilled) -> Iterator[list[int]]:
+    """Indices of streams that may share a cohort: as many views, own keys within a factor.
 
-    def shape(index: int) -> tuple[int, int]:
-        stream = streams[index]
-        return len(resident_shifts(stream, resident)), len(own_slots(stream, done, resident))
-
-    shapes = [shape(index) for index in range(len(streams))]
-    order = sorted(range(len(streams)), key=shapes.__getitem__)
+    Those of one pack stay neighbours.
+    """
+    shapes = [
+        (len(resident_shifts(each.stream, resident)), len(own_slots(each, resident)))
+        for each in placed
+    ]
+    order = sorted(range(len(placed)), key=shapes.__getitem__)
     for _, same_views in groupby(order, key=lambda index: shapes[index][0]):
         cohort: list[int] = []
         for index in same_views:
             if cohort and shapes[index][1] > _MAX_PADDING * max(8, shapes[cohort[0]][1]):
-                yield cohort
+                yield sorted(cohort)
                 cohort = []
             cohort.append(index)
-        yield cohort
+        yield sorted(cohort)

@@ -17,7 +17,7 @@ from worker.engine.decode import Batch, Generated, Results, decode
 from worker.engine.ensembles import Ensemble, fusion_groups
 from worker.engine.heads import packs_of, share_heads
 from worker.engine.inner import EAGER, InnerLoops
-from worker.engine.kv_cache import Prefilled, prefill
+from worker.engine.kv_cache import Placed, prefill
 from worker.engine.packing import cut_where_full
 from worker.engine.plan import Stream, distinct_segments
 from worker.engine.request import Asked, Counts, Question, Request
@@ -116,66 +116,55 @@ class Engine:
     def _answer_batch(
         self, plans: Sequence[SamplePlan], request: Request, counts: Counts
     ) -> list[Answers]:
-        done = self._prefill(plans, counts)
+        placed = self._prefill(plans, counts)
         ensembles = [ensemble for plan in plans for ensemble in plan.ensembles]
         # In parts where one sample alone is too large, as with many draws of many wordings.
         parts = cut_where_full(
             ensembles, lambda e: self._decode_bytes(e.streams, request), self.cache_bytes
         )
-        generated = (g for part in parts for g in self._decode(part, done, request, counts))
+        generated = (g for part in parts for g in self._decode(part, placed, request, counts))
         return [hand_out(plan, generated) for plan in plans]
 
-    def _prefill(
-        self, plans: Sequence[SamplePlan], counts: Counts
-    ) -> list[tuple[Prefilled, dict[Stream, Stream]]]:
-        """Prefill in packs; returns what was computed, each with the streams that read it.
-
-        Streams are given as they were planned and as they were cut.
-        """
+    def _prefill(self, plans: Sequence[SamplePlan], counts: Counts) -> dict[Stream, Placed]:
+        """Prefill in packs; returns each stream with where its keys lie."""
         resident = self._resident.done
         started = time.perf_counter()
-        found = []
+        placed: dict[Stream, Placed] = {}
         for pack in packs_of(plans, resident.slots, self.pack_tokens):
-            streams = share_heads([s for plan in pack for s in plan.streams], resident.slots)
-            segments = distinct_segments(list(streams.values()))
-            done = prefill(self.model, self.kernel, segments, resident)
+            cut = share_heads([s for plan in pack for s in plan.streams], resident.slots)
+            done = prefill(
+                self.model, self.kernel, distinct_segments(list(cut.values())), resident
+            )
             counts.prefill_tokens += done.num_slots - resident.num_slots
-            found.append((done, streams))
+            placed |= {planned: Placed(stream, done) for planned, stream in cut.items()}
         if self.model.device.type == "cuda":
             # A GPU is still computing when its calls return: these seconds would be decoding's.
             torch.cuda.synchronize(self.model.device)
         counts.prefill_seconds += time.perf_counter() - started
-        return found
+        return placed
 
     def _decode(
         self,
         ensembles: Sequence[Ensemble],
-        prefilled: Sequence[tuple[Prefilled, Mapping[Stream, Stream]]],
+        placed: Mapping[Stream, Placed],
         request: Request,
         counts: Counts,
     ) -> list[Generated]:
         """What each ensemble generates, side by side; streams of one shape share a cohort."""
         started = time.perf_counter()
         resident, max_new_tokens = self._resident.done, request.max_new_tokens
-        wanted = {stream for ensemble in ensembles for stream in ensemble.streams}
+        streams = list(dict.fromkeys(s for ensemble in ensembles for s in ensemble.streams))
         cohorts: list[Cohort] = []
         rows: list[Stream] = []
-        for done, cut in prefilled:
-            streams = [s for s in cut if s in wanted]
-            wanted.difference_update(streams)
-            for members in similar_streams([cut[s] for s in streams], done, resident):
-                same = [streams[i] for i in members]
-                cohorts.append(
-                    Cohort(
-                        self.model,
-                        [cut[s] for s in same],
-                        done,
-                        resident,
-                        max_new_tokens,
-                        self.inner.attend,
-                    )
+        for members in similar_streams([placed[s] for s in streams], resident):
+            same = [streams[i] for i in members]
+            cohorts.append(
+                Cohort(
+                    self.model, [placed[s] for s in same], resident, max_new_tokens,
+                    self.inner.attend,
                 )
-                rows += same
+            )  # fmt: skip
+            rows += same
         row_of = {stream: row for row, stream in enumerate(rows)}
         device = self.model.device
         batch = Batch(cohorts, rows, fusion_groups(ensembles, row_of, device))

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from worker.engine.attention import FLEX_MIN_TOKENS, AttentionContext, Kernel, Mods, SdpaKernel
 from worker.engine.compiled import eager_if_single
 from worker.engine.masks import generate_bias_score_mod, generate_visibility_mask_mod
-from worker.engine.plan import Segment
+from worker.engine.plan import Segment, Stream
 
 _STATIC_SLOTS = 8192
 _STATIC_GROUPS = 1024
@@ -72,6 +72,14 @@ class _Filling:
         keys[:, self.first_new :] = key[0]
         values[:, self.first_new :] = value[0]
         return self.kernel(query, keys[None], values[None], self.mask, scaling)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A stream whose segments have been computed, and where their keys lie."""
+
+    stream: Stream
+    done: Prefilled
 
 
 def prefill(

@@ -14,8 +14,8 @@ from worker.engine.request import Request
 from worker.engine.rotary import can_move_keys
 from worker.engine.tokenise import PromptTokenizer, common_prefix
 
-_PROBES = ("a", "1")
-"""Two questions that begin differently: what their prompts begin with alike, all do."""
+_PROBES = ("what", "1")
+"""Two questions that begin differently: what their prompts begin with alike, most do."""
 
 _KEPT_PREFIXES = 8
 """Writing paraphrases takes turns between prefixes, one for each wording."""
