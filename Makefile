@@ -24,6 +24,7 @@ test: $(INSTALLED)
 
 # Every table of docs/performance.md, in this order; that page says what VLLM_PYTHON is.
 bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks.sharing
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.baselines $(if $(VLLM_PYTHON),--vllm-python $(VLLM_PYTHON))
 	$(BIN)/python -m benchmarks.scaling

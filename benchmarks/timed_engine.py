@@ -40,9 +40,10 @@ class TimedEngine(Engine):
         generated = super()._decode(ensembles, placed, request, counts)
         resident = self._resident.done
         streams = {stream for ensemble in ensembles for stream in ensemble.streams}
-        views = (view for stream in streams for view in stream.views)
-        own = sum(len(v.segment.tokens) for v in views if v.segment not in resident.slots)
-        fed, shared = counts.decode_tokens - before, resident.num_slots
+        read = [view.segment for stream in streams for view in stream.views]
+        own = sum(len(segment.tokens) for segment in read if segment not in resident.slots)
+        shared = sum(len(s.tokens) for s in resident.slots if s in set(read))
+        fed = counts.decode_tokens - before
         decoding = Decoding(request.max_new_tokens, fed, own, shared)
         self._decodings.append((counts, decoding))
         return generated

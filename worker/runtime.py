@@ -83,10 +83,12 @@ class Runtime:
             self._unload()
             self._held = self._load(model, dtype, self._allowed.get(key))
             self._key = key
+            _keep_out_of_collections()
         wanted = wants_compiled(self._settings.compile, num_samples)
         if self._held.compiles(wanted):
             layers = compile_engine(wanted, self._held.engine)
             self._held = self._held.with_layers(_say(model, "layers", layers))
+            _keep_out_of_collections()
         return self._held
 
     def _unload(self) -> None:
@@ -94,6 +96,7 @@ class Runtime:
             self._allowed[self._key] = Budget.of(self._held.engine)
         self._held, self._key = None, None
         torch.compiler.reset()
+        gc.unfreeze()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -123,6 +126,12 @@ class Runtime:
         # Not the GPU's number: runs answered on several like ones are not mixed.
         values["device"] = device_name(device.value)
         return LoadedEngine(engine, loaded.identity, values, reasons, budget)
+
+
+def _keep_out_of_collections() -> None:
+    """Have Python not look through all that was loaded for garbage, half a second each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _say(model: str, name: str, choice: Choice) -> Choice:

@@ -20,7 +20,10 @@ SAMPLES = (
     ("What is the capital of France?", "Which city is France's capital?", "Capital of France?"),
     ("Who wrote Hamlet?", "Hamlet was written by whom?", "Which author wrote Hamlet?"),
 )
-COUNTRIES = ("France", "Italy", "Spain", "Japan", "Peru", "Chad", "Nepal", "Cuba", "Iran")
+COUNTRIES = (
+    "France", "Italy", "Spain", "Japan", "Peru", "Chad", "Nepal", "Cuba", "Iran", "Kenya", "India",
+    "Ghana", "Laos", "Togo", "Mali", "Haiti", "Qatar", "Oman", "Malta",
+)  # fmt: skip
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
 PLAIN = [name for name, method in METHODS.items() if method.streams != "fused"]
 

@@ -21,7 +21,7 @@ from worker.engine.packing import cut_where_full
 _PIECE_TOKENS = 256
 """Longer segments are cut, so that scores never take queries x keys of a long prompt at once."""
 
-_LENGTH_STEP = 4
+_LENGTH_STEP = 8
 """Pieces whose numbers of queries and own keys are equal up to this are put side by side."""
 
 _SCORES_AT_ONCE = 1 << 22

@@ -6,7 +6,6 @@ hands each method its answers.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -20,16 +19,10 @@ from worker.engine.inner import EAGER, InnerLoops
 from worker.engine.kv_cache import Placed, prefill
 from worker.engine.packing import cut_where_full
 from worker.engine.plan import Stream, distinct_segments
+from worker.engine.planning import plan_samples
 from worker.engine.request import Asked, Counts, Question, Request
 from worker.engine.resident import Residents
-from worker.engine.sample import (
-    Answers,
-    SamplePlan,
-    hand_out,
-    plan_sample,
-    readable_methods,
-    without_too_long,
-)
+from worker.engine.sample import Answers, SamplePlan, hand_out
 from worker.engine.tokenise import PromptTokenizer
 
 _LOGIT_COPIES = 6
@@ -75,25 +68,15 @@ class Engine:
         """
         counts = counts or Counts()
         self._resident = self._residents.of(request, self.kernel)
-        plans = [self._plan(Question.of(sample), request) for sample in samples]
+        questions = [Question.of(sample) for sample in samples]
+        limit = getattr(self.model.config, "max_position_embeddings", None)
+        plans = plan_samples(questions, request, self.tokenizer, self._resident.cutter, limit)
         batches = self._batches(plans, request)
         return [a for batch in batches for a in self._answer_batch(batch, request, counts)]
 
     def text(self, generated: Generated) -> str:
         """The decoded text of an answer."""
         return self.tokenizer.text(generated.tokens)
-
-    def _plan(self, question: Question, request: Request) -> SamplePlan:
-        able, errors = readable_methods(question, request)
-        if not able:
-            return SamplePlan({}, errors)
-        needed = max(method.num_wordings(request.num_wordings) for method in able)
-        wordings = question.wordings[:needed]
-        pieces = self.tokenizer.pieces(wordings, request.template, request.few_shot)
-        able_request = replace(request, methods=able)
-        plan = plan_sample(pieces, able_request, self._resident.cutter, question)
-        limit = getattr(self.model.config, "max_position_embeddings", None)
-        return without_too_long(plan, errors, request.max_new_tokens, limit)
 
     def _batches(
         self, plans: Sequence[SamplePlan], request: Request

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from worker.engine.attention import Kernel
 from worker.engine.kv_cache import Prefilled, prefill
-from worker.engine.plan import Cutter
+from worker.engine.plan import Cutter, Segment
 from worker.engine.request import Request
 from worker.engine.rotary import can_move_keys
 from worker.engine.tokenise import PromptTokenizer, common_prefix
@@ -49,15 +49,16 @@ class Residents:
 
     def _compute(self, request: Request, kernel: Kernel) -> Resident:
         cutter = resident_cutter(self._tokenizer, request, self._movable)
-        bos, common, lead_in, rest = cutter.cuts
-        before = cutter.views(bos + common, 0, ())
-        start = len(bos + common)
-        views = [
-            *before,
-            *(v for run in (lead_in, rest) for v in cutter.views(run, start, before)),
-        ]
-        segments = list(dict.fromkeys(view.segment for view in views))
+        segments = resident_segments(cutter)
         return Resident(cutter, prefill(self._model, kernel, segments, self.none.done))
+
+
+def resident_segments(cutter: Cutter) -> list[Segment]:
+    """What the cuts of `resident_cutter` leave, each after those it sees."""
+    bos, common, lead_in, rest = cutter.cuts
+    before = cutter.views(bos + common, 0, ())
+    ends = [cutter.views(end, len(bos + common), before) for end in (lead_in, rest)]
+    return list(dict.fromkeys(view.segment for views in (before, *ends) for view in views))
 
 
 def resident_cutter(tokenizer: PromptTokenizer, request: Request, movable: bool) -> Cutter:

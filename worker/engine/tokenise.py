@@ -1,6 +1,7 @@
 """Text -> the token pieces of a sample, and tokens -> text."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -33,12 +34,30 @@ class PromptTokenizer:
         self, wordings: Sequence[str], template: Template, few_shot: Sequence[Example]
     ) -> Pieces:
         """The pieces of one sample."""
+        return self.pieces_of([wordings], template, few_shot)[0]
+
+    def pieces_of(
+        self,
+        samples: Sequence[Sequence[str]],
+        template: Template,
+        few_shot: Sequence[Example],
+    ) -> list[Pieces]:
+        """The pieces of samples, each given as its wordings, by one call of the tokenizer."""
         texts = [template.prefix(few_shot), template.cue]
-        texts += [template.segment(wording) for wording in wordings]
-        texts += [template.prompt(wording, few_shot) for wording in wordings]
+        texts += [template.segment(w) for wordings in samples for w in wordings]
+        texts += [template.prompt(w, few_shot) for wordings in samples for w in wordings]
         prefix, cue, *rest = self._ids(texts)
-        n = len(wordings)
-        return Pieces(self.bos, prefix, tuple(rest[:n]), cue, tuple(rest[n:]))
+        segments, prompts = iter(rest[: len(rest) // 2]), iter(rest[len(rest) // 2 :])
+        return [
+            Pieces(
+                self.bos,
+                prefix,
+                tuple(islice(segments, len(wordings))),
+                cue,
+                tuple(islice(prompts, len(wordings))),
+            )
+            for wordings in samples
+        ]
 
     def text(self, tokens: Sequence[int]) -> str:
         """The decoded text, special tokens left out."""

@@ -1,0 +1,103 @@
+"""How many tokens of plain prompts are computed: the examples once, common heads once.
+
+    python -m benchmarks.sharing --file graphquestions=graphquestions_test_paraphrases.jsonl
+
+Counts tokens; loads a tokenizer and no model. What the engine prefills is counted by its own
+planning, for a request of `per_prompt` (which computes all wordings, as `avg` and `max` do).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from benchmarks.machine import describe_torch
+from benchmarks.options import Benchmark, model_option, samples_option
+from benchmarks.outcome import Outcome, Row
+from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
+from common.errors import UsageError
+from producer.sources import open_source
+from worker.engine.heads import packs_of, share_heads
+from worker.engine.plan import Segment, distinct_segments
+from worker.engine.planning import plan_samples
+from worker.engine.request import Question, Request
+from worker.engine.resident import resident_cutter, resident_segments
+from worker.engine.sample import SamplePlan
+from worker.engine.tokenise import PromptTokenizer
+from worker.weights import load_tokenizer
+
+PACK_TOKENS = 4096
+
+
+@click.command(cls=Benchmark)
+@samples_option(64, MAX_SAMPLES, "First of each data set.")
+@model_option(MODEL)
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    metavar="DATASET=FILE",
+    help="A data set's file, read as the producer reads it; may be given again.",
+)
+def main(samples: int, model: str, files: tuple[str, ...]) -> None:
+    """Tokens of prompts, and of them those that are computed."""
+    workload = Workload(model=model)
+    tokenizer = PromptTokenizer(load_tokenizer(workload.source))
+    asked = workload.request("per_prompt")
+    rows = [_row("the benchmarks' own", workload.questions(samples), asked, tokenizer)]
+    rows += [_row(*_questions(file, samples, asked), tokenizer) for file in files]
+    claim = f"{model}'s tokenizer, per_prompt, packs of {PACK_TOKENS} tokens"
+    Outcome(claim, describe_torch(), {"questions": SEED}, rows).show()
+
+
+def _questions(file: str, samples: int, asked: Request) -> tuple[str, list[Question], Request]:
+    """A data set's first questions in its default number of wordings, and its request."""
+    name, separator, path = file.partition("=")
+    if not separator:
+        raise UsageError(f"--file takes DATASET=FILE, such as webqa=questions.jsonl, not {file!r}")
+    source = open_source(name, Path(path))
+    wordings = source.default_num_paraphrases
+    examples = tuple(source.stand_ins(source.default_few_shot))
+    questions = [
+        Question(sample.paraphrases[:wordings]) for sample in islice(source.samples(), samples)
+    ]
+    request = replace(asked, num_wordings=wordings, template=source.template, few_shot=examples)
+    return name, questions, request
+
+
+def _row(
+    name: str, questions: Sequence[Question], request: Request, tokenizer: PromptTokenizer
+) -> Row:
+    cutter = resident_cutter(tokenizer, request, movable=True)
+    bos, examples, *_ = cutter.cuts
+    pieces = tokenizer.pieces_of(
+        [q.wordings for q in questions], request.template, request.few_shot
+    )
+    lengths = [len(bos) + len(prompt) for each in pieces for prompt in each.prompts]
+    # A prompt's last token is fed by decoding.
+    after = sum(length - len(bos + examples) - 1 for length in lengths)
+    plans = plan_samples(questions, request, tokenizer, cutter, None)
+    resident = resident_segments(cutter)
+    computed = sum(_computed(pack, resident) for pack in packs_of(plans, resident, PACK_TOKENS))
+    return {
+        "data set": name,
+        "samples": len(questions),
+        "wordings": len(lengths),
+        "tokens": sum(lengths),
+        "after the examples": after,
+        "computed": computed,
+        "of all": computed / sum(lengths),
+        "of those after": computed / after,
+    }
+
+
+def _computed(pack: Sequence[SamplePlan], resident: Sequence[Segment]) -> int:
+    cut = share_heads([stream for plan in pack for stream in plan.streams], resident)
+    segments = distinct_segments(list(cut.values()))
+    return sum(len(segment.tokens) for segment in segments if segment not in resident)
+
+
+if __name__ == "__main__":
+    main()
