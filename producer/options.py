@@ -95,7 +95,7 @@ _JOB: list[Decorator] = [
         type=click.IntRange(1, MAX_ROWS),
         default=64,
         show_default=True,
-        help="Questions per message.",
+        help="Questions per message: more are answered faster, fewer are lost with a worker.",
     ),
     click.option(
         "--dtype",

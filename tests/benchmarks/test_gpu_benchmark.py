@@ -139,12 +139,15 @@ def test_the_work_of_decoding_is_that_of_all_its_steps(engines, model, questions
         done = answered(engine, asked, workload.request("flex_attention"), ONCE)
     (decoding,) = engine.decodings(done.counts)
     pieces = pieces_of(engine.tokenizer, asked, workload)
-    # The resident prefix also holds what leads in a plain prompt, which is not read here.
-    resident = len(pieces[0].bos + pieces[0].prefix)
+    # What leads in a question is resident, too, and the three wordings read it from there.
+    *_, lead_in, _ = engine._resident.cutter.cuts
+    assert {s[: len(lead_in)] for each in pieces for s in each.segments} == {lead_in}
+    prefix = len(pieces[0].bos + pieces[0].prefix)
     lengths = [len(pack_fused(each, "shared", "sequential").tokens) for each in pieces]
     # The last token of a prompt is fed, and its key no longer the prompt's.
-    own = sum(lengths) - 4 * (resident + 1)
-    assert decoding == Decoding(steps=5, fed=20, own_slots=own, shared_slots=resident)
+    own = sum(lengths) - 4 * (prefix + 3 * len(lead_in) + 1)
+    shared = prefix + len(lead_in)
+    assert decoding == Decoding(steps=5, fed=20, own_slots=own, shared_slots=shared)
     assert done.counts.prefill_seconds + done.counts.decode_seconds <= done.seconds
 
 
