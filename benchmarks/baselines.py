@@ -35,7 +35,7 @@ NOTES = (
 
 
 @click.command(cls=Benchmark)
-@samples_option(64, MAX_SAMPLES - WARM_UP_SAMPLES, "Questions for the engine and for vLLM.")
+@samples_option(128, MAX_SAMPLES - WARM_UP_SAMPLES, "Questions for the engine and for vLLM.")
 @click.option(
     "--prompts",
     type=click.IntRange(1, NUM_WORDINGS * max(BATCHES)),

@@ -91,7 +91,8 @@ def cascade_difference(compiled: Attend, model: PreTrainedModel) -> float:
     turn = random(rows, views, dim).float(), random(rows, views, dim).float()
     keys, values = random(2, kv_heads, 101, dim)
     # A part of a cache, as in decoding: strides are part of what is compiled for.
-    own_keys, own_values = random(2, rows, kv_heads, 31, dim)[..., :29, :]
+    own_keys = random(rows, kv_heads, dim, 31)[..., :29].transpose(-1, -2)
+    own_values = random(rows, kv_heads, 31, dim)[..., :29, :]
     own = Own(own_keys, own_values, random(rows, 1, 29).float())
     found = []
     for number, turned in ((1, None), (views, turn)):

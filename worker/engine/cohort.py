@@ -28,7 +28,8 @@ _MAX_PADDING = 2
 class Cohort:
     """The cache of B streams; slot `filled` of each is written next.
 
-    keys, values: [layers, B, H_kv, slots, D].
+    values: [layers, B, H_kv, slots, D]. keys: the same, but slots lie next to each other in
+    memory, which their scores are computed for side by side.
     """
 
     def __init__(
@@ -59,8 +60,8 @@ class Cohort:
         layers, heads, _, dim = keys.shape
         # One more than is filled: compiled code tells a whole cache from a part of one.
         capacity = self.filled + max_new_tokens + 1
-        self.keys = keys.new_empty(layers, len(own), heads, capacity, dim)
-        self.values = torch.empty_like(self.keys)
+        self.keys = keys.new_empty(layers, len(own), heads, dim, capacity).transpose(-1, -2)
+        self.values = keys.new_empty(layers, len(own), heads, capacity, dim)
         for done, rows in _by_pack(placed):
             for layer in range(layers):
                 keys = _read(done.keys[layer], slots[rows])
@@ -97,10 +98,12 @@ class Cohort:
 
 def _kept(cache: Tensor, rows: Tensor) -> Tensor:
     """cache[:, rows], layer by layer: whole rows are copied, which advanced indexing does not."""
+    turned = cache.stride(-1) != 1
+    cache = cache.transpose(-1, -2) if turned else cache
     kept = cache.new_empty(cache.shape[0], len(rows), *cache.shape[2:])
     for old, new in zip(cache, kept, strict=True):
         torch.index_select(old, 0, rows, out=new)
-    return kept
+    return kept.transpose(-1, -2) if turned else kept
 
 
 def _table(

@@ -136,20 +136,16 @@ class Engine:
         """What each ensemble generates, side by side; streams of one shape share a cohort."""
         started = time.perf_counter()
         resident, max_new_tokens = self._resident.done, request.max_new_tokens
+        device, attend = self.model.device, self.inner.attend
         streams = list(dict.fromkeys(s for ensemble in ensembles for s in ensemble.streams))
-        cohorts: list[Cohort] = []
-        rows: list[Stream] = []
-        for members in similar_streams([placed[s] for s in streams], resident):
-            same = [streams[i] for i in members]
-            cohorts.append(
-                Cohort(
-                    self.model, [placed[s] for s in same], resident, max_new_tokens,
-                    self.inner.attend,
-                )
-            )  # fmt: skip
-            rows += same
+        grouped = similar_streams([placed[stream] for stream in streams], resident)
+        groups = [[streams[i] for i in members] for members in grouped]
+        cohorts = [
+            Cohort(self.model, [placed[s] for s in group], resident, max_new_tokens, attend)
+            for group in groups
+        ]
+        rows = [stream for group in groups for stream in group]
         row_of = {stream: row for row, stream in enumerate(rows)}
-        device = self.model.device
         batch = Batch(cohorts, rows, fusion_groups(ensembles, row_of, device))
         results = Results(len(ensembles), max_new_tokens, device)
         counts.decode_tokens += decode(
