@@ -4,6 +4,7 @@ import pytest
 from families import FAMILIES, MANY, PLAIN_METHODS, make_request, watch_fed_tokens
 
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel
+from worker.engine.cohort import Cohort
 from worker.engine.packing import cut_where_full
 from worker.engine.request import Counts
 
@@ -123,3 +124,18 @@ def test_cutting_fills_runs_up_to_the_budget_or_gives_single_items(sizes, budget
 def test_the_families_share_keys_among_three_queries():
     """Grouped queries are part of what is compared above."""
     assert all(sizes["num_attention_heads"] % 3 == 0 for _, sizes in FAMILIES.values())
+
+
+def test_streams_of_several_packs_share_their_cohorts(make_engine, monkeypatch):
+    made = []
+
+    class Noted(Cohort):
+        def __init__(self, model, placed, *others):
+            made.append((len(placed), len({id(each.done) for each in placed})))
+            super().__init__(model, placed, *others)
+
+    monkeypatch.setattr("worker.engine.engine.Cohort", Noted)
+    request = make_request("flex_attention", max_new_tokens=1)
+    for limits in ({}, {"pack_tokens": 1}):
+        make_engine(engine=limits).answer(MANY, request)
+    assert made == [(3, 1), (4, 1), (3, 3), (4, 4)]

@@ -1,5 +1,7 @@
 """What a worker process does with a shard: parts, failed rows, refusals, merging."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pyarrow.feather as feather
@@ -162,6 +164,19 @@ def test_the_model_stays_loaded_until_another_is_asked_for(process, make_runs):
     held = process.runtime.engine_for(spec)
     assert process.runtime.engine_for(spec.model_copy(update={"max_new_tokens": 3})) is held
     assert process.runtime.engine_for(spec.model_copy(update={"dtype": "bfloat16"})) is not held
+
+
+def test_a_model_that_another_takes_the_place_of_leaves_memory(process, make_runs):
+    """Though it is kept out of Python's collections while it is held."""
+    spec = make_runs().runs[0].spec
+    held = process.runtime.engine_for(spec)
+    held.engine.itself = held.engine
+    weights = weakref.ref(held.engine.model.get_input_embeddings())
+    del held
+    gc.collect()
+    assert weights() is not None
+    process.runtime.engine_for(spec.model_copy(update={"dtype": "bfloat16"}))
+    assert weights() is None
 
 
 def test_what_the_worker_chose_is_in_the_part_with_its_reason(process, make_runs):
