@@ -1,4 +1,4 @@
-"""Reading parts: a file is read once, whole, and what is wrong with it is said in one sentence.
+"""Reading parts: their metadata alone, or the whole file once. A bad one is named in a sentence.
 
 Several are read at a time: a distant store answers slowly, and decompression leaves Python's lock
 alone.
@@ -21,7 +21,7 @@ from common.store.parts import PartInfo, list_parts
 from common.store.runs import Run
 
 READERS = 4
-READ_AHEAD = 128
+READ_AHEAD = 16
 
 _Read = TypeVar("_Read")
 _Integers = np.ndarray[Any, np.dtype[np.int64]]
@@ -49,9 +49,11 @@ def read_infos(run: Run) -> Iterator[PartInfo]:
 
 
 def read_info(run: Run, path: str) -> PartInfo:
-    """The part's own metadata; raises UsageError if it belongs to another fingerprint."""
+    """The part's own metadata, without a column; raises UsageError if another run made it."""
     with _complaining(run.location, path):
-        return _info(run, path, _open(run.location.read_bytes(path)))
+        info = _info(run.location.open_arrow(path))
+    _check_fingerprint(run, path, info)
+    return info
 
 
 def inspect_part(run: Run, path: str) -> Inspected:
@@ -59,7 +61,8 @@ def inspect_part(run: Run, path: str) -> Inspected:
     with _complaining(run.location, path):
         content = run.location.read_bytes(path)
         reader = _open(content, [PART_SCHEMA.get_field_index("row")])
-        info, rows = _info(run, path, reader), np.unique(reader.read_all()["row"].to_numpy())
+        info, rows = _info(reader), np.unique(reader.read_all()["row"].to_numpy())
+    _check_fingerprint(run, path, info)
     if rows.tolist() != list(info.rows):
         raise UsageError(f"{run.location.path(path)} does not hold the rows it names")
     return Inspected(info, rows, content)
@@ -83,22 +86,24 @@ def _open(content: bytes, columns: list[int] | None = None) -> pa.ipc.RecordBatc
     return pa.ipc.open_file(pa.BufferReader(content), options=options)
 
 
-def _info(run: Run, path: str, reader: pa.ipc.RecordBatchFileReader) -> PartInfo:
-    info = PartInfo.model_validate_json((reader.schema.metadata or {})[META_PART])
+def _info(reader: pa.ipc.RecordBatchFileReader) -> PartInfo:
+    return PartInfo.model_validate_json((reader.schema.metadata or {})[META_PART])
+
+
+def _check_fingerprint(run: Run, path: str, info: PartInfo) -> None:
     if info.fingerprint != run.record.fingerprint:
         raise UsageError(
             f"{run.location.path(path)} was made for the fingerprint {info.fingerprint[:12]}, "
             f"the run has {run.record.fingerprint[:12]}; delete the part"
         )
-    return info
 
 
 @contextmanager
 def _complaining(location: Location, path: str) -> Iterator[None]:
-    """Say of a file that is no part what to do about it; what we raise ourselves stands."""
+    """Say of a file that is no part what to do about it."""
     try:
         yield
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError, UsageError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # The system could not read it now; that says nothing of the file.
         raise UsageError(

@@ -73,17 +73,17 @@ def test_who_asks_again_opens_only_the_new_parts(store, monkeypatch):
     run = make_run(store, 7)
     put_part(run, [0, 1])
     known, opened = {}, []
-    real = type(store).read_bytes
+    real = type(store).open_arrow
 
     def note(self, relative):
         opened.append(relative)
         return real(self, relative)
 
-    monkeypatch.setattr(type(store), "read_bytes", note)
+    monkeypatch.setattr(type(store), "open_arrow", note)
     assert read_progress(run, known).ok == 2
     monkeypatch.undo()
     new = put_part(run, [2, 3, 4])
-    monkeypatch.setattr(type(store), "read_bytes", note)
+    monkeypatch.setattr(type(store), "open_arrow", note)
     opened.clear()
     assert read_progress(run, known).ok == 5
     assert opened == [new]
