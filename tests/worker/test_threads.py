@@ -24,7 +24,7 @@ def found():
 
 @pytest.mark.parametrize(
     ("processes", "wanted"),
-    [(1, {"GOMP_SPINCOUNT": "100000"}), (2, {"OMP_WAIT_POLICY": "PASSIVE"})],
+    [(1, {"GOMP_SPINCOUNT": "1000"}), (2, {"OMP_WAIT_POLICY": "PASSIVE"})],
 )
 def test_threads_of_one_process_spin_a_while_those_of_several_sleep(processes, wanted):
     create_app(Settings(processes=processes))
