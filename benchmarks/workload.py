@@ -27,6 +27,8 @@ from worker.runtime import LoadedEngine, Runtime
 MODEL = "smollm2_135m_it"
 SEED = 0
 MAX_SAMPLES = len(RELATIONS) * len(NAMES)
+RUN_SAMPLES = 10_000
+"""Of the run that the questions are taken to belong to: a long one, whose worker compiles."""
 MAX_EXAMPLES = 5 + 72
 
 
@@ -52,7 +54,7 @@ class Workload:
         return RunSpec(
             dataset="benchmark",
             dataset_sha256="",
-            num_samples=MAX_SAMPLES,
+            num_samples=RUN_SAMPLES,
             model=self.model,
             model_source=self.source.location,
             method=method,

@@ -32,7 +32,7 @@ class Settings(BaseModel):
         "auto", description="prefill attention"
     )
     compile: Literal["auto", "always", "never"] = Field(
-        "auto", description="compile the model's layers (auto: for runs of 256 samples or more)"
+        "auto", description="compile the model's layers (auto: for runs of 2000 samples or more)"
     )
     processes: int | None = Field(
         None, ge=1, le=64, description="model-holding processes (unset: one per GPU, else 1)"
