@@ -25,7 +25,7 @@ def pieces_of(
 ) -> list[Pieces]:
     """What the prompts of each question are made of."""
     asked = workload.request("per_prompt")
-    return [tokenizer.pieces(q.wordings, asked.template, asked.few_shot) for q in questions]
+    return tokenizer.pieces_of([q.wordings for q in questions], asked.template, asked.few_shot)
 
 
 def plain_prompts(pieces: Sequence[Pieces]) -> list[PlainPrompt]:

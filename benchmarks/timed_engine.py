@@ -42,7 +42,7 @@ class TimedEngine(Engine):
         streams = {stream for ensemble in ensembles for stream in ensemble.streams}
         read = [view.segment for stream in streams for view in stream.views]
         own = sum(len(segment.tokens) for segment in read if segment not in resident.slots)
-        shared = sum(len(s.tokens) for s in resident.slots if s in set(read))
+        shared = sum(len(segment.tokens) for segment in set(read) if segment in resident.slots)
         fed = counts.decode_tokens - before
         decoding = Decoding(request.max_new_tokens, fed, own, shared)
         self._decodings.append((counts, decoding))

@@ -92,10 +92,9 @@ class Location:
         """
         path = self.path(relative)
         try:
-            source = (
-                pa.memory_map(path) if self.is_local else self.filesystem.open_input_file(path)
-            )
-            return pa.ipc.open_file(source)
+            if self.is_local:
+                return pa.ipc.open_file(pa.memory_map(path))
+            return pa.ipc.open_file(self.filesystem.open_input_file(path))
         except pa.ArrowInvalid as error:
             raise UsageError(f"{path} is not a whole Arrow file: {first_line(error)}") from None
 
