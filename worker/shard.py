@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from common.errors import RejectShard, StopRun, UsageError
 from common.messages import ShardMessage
-from common.run import RunKey, share_prefill
+from common.run import SEMANTICS_VERSION, RunKey, share_prefill
 from common.schema import Sample
 from common.store import Location, Run
 
@@ -59,6 +59,12 @@ def open_shard(location: Location, runs: object, rows: object) -> Shard:
             raise StopRun(
                 f"run {run.key} is not in this worker's store {location.uri}; "
                 "SELF_ENSEMBLE_STORE must name the producer's store"
+            )
+        if run.spec.semantics != SEMANTICS_VERSION:
+            raise StopRun(
+                f"run {run.key} was frozen under semantics version {run.spec.semantics}, this "
+                f"worker answers under version {SEMANTICS_VERSION}, which may give other rows; "
+                "finish it with the version that it began with, or enqueue it with --overwrite"
             )
     numbers = message.row_numbers()
     return Shard(tuple(found), tuple(numbers), _samples(found, numbers))

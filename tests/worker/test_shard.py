@@ -4,7 +4,7 @@ import pytest
 
 from common.errors import RejectShard, StopRun
 from common.prompts import Template
-from common.run import RunKey
+from common.run import SEMANTICS_VERSION, RunKey
 from tests.conftest import numbered_questions
 from tests.worker.conftest import shard_of
 from worker.shard import open_shard
@@ -40,6 +40,15 @@ def test_a_message_that_is_not_as_it_should_be_is_rejected(process, make_runs, r
 def test_a_run_that_this_store_does_not_have_stops(process):
     with pytest.raises(StopRun, match="SELF_ENSEMBLE_STORE"):
         open_shard(process.location, ["a/b/c"], [[0, 1]])
+
+
+def test_a_run_of_another_semantics_version_stops_and_is_not_mixed(make_runs, monkeypatch):
+    runs = make_runs(methods=("avg",)).runs
+    monkeypatch.setattr("worker.shard.SEMANTICS_VERSION", SEMANTICS_VERSION + 1)
+    with pytest.raises(
+        StopRun, match=f"avg-3 was frozen under semantics version {SEMANTICS_VERSION}"
+    ):
+        shard_of(runs, [0])
 
 
 def test_runs_of_one_message_must_share_their_prefill(process, make_runs):

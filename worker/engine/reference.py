@@ -109,29 +109,34 @@ def reference_decode(
 
 
 def reference_pick(scores: Tensor, draw: Draw, step: int) -> int:
-    """Draw one token: walk through the nucleus until its probabilities pass the drawn number.
+    """Draw one token: the best sum of its tempered log-score and its noise, in the nucleus.
 
-    The nucleus is the most probable tokens that together reach top_p, and the equals of the
-    last of them.
+    A token is in the nucleus where all that are more probable do not reach top_p together. Of
+    equal sums the first token is taken.
     """
-    probabilities = (scores.double() / draw.sampling.temperature).softmax(dim=-1).tolist()
-    reached, least = 0.0, 0.0
-    for probability in sorted(probabilities, reverse=True):
-        if reached < draw.sampling.top_p < 1:
-            reached, least = reached + probability, probability
-    nucleus = [token for token, probability in enumerate(probabilities) if probability >= least]
-    target = splitmix(draw.seed, step) * sum(probabilities[t] for t in nucleus)
-    for token in nucleus:
-        target -= probabilities[token]
-        if target < 0:
-            return token
-    return nucleus[-1]
+    temperature, top_p = draw.sampling.temperature, draw.sampling.top_p
+    probabilities = (scores.double() / temperature).softmax(dim=-1).tolist()
+    noisy = {}
+    for token, probability in enumerate(probabilities):
+        if top_p == 1 or math.fsum(p for p in probabilities if p > probability) < top_p:
+            noise = reference_noise(draw.seed, step, token)
+            noisy[token] = float(scores[token]) / temperature + noise
+    return max(noisy, key=noisy.__getitem__)
 
 
-def splitmix(seed: int, step: int) -> float:
-    """Number `step` of a seed's SplitMix64 sequence (Steele et al. 2014), in [0, 1)."""
+def reference_noise(seed: int, step: int, token: int) -> float:
+    """Standard Gumbel noise of a token, from 31 bits: of two tokens that share an output the
+    first has its lower half.
+    """
+    output = splitmix(splitmix(seed, step), token // 2)
+    bits = output >> 32 * (token % 2) & 0x7FFFFFFF
+    return -math.log(-math.log1p(-(bits + 0.5) / 2**31))
+
+
+def splitmix(seed: int, number: int) -> int:
+    """Output `number` of a seed's SplitMix64 sequence (Steele et al. 2014), 64 bits."""
     bits = (1 << 64) - 1
-    z = (seed + (step + 1) * 0x9E3779B97F4A7C15) & bits
+    z = (seed + (number + 1) * 0x9E3779B97F4A7C15) & bits
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & bits
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & bits
-    return ((z ^ (z >> 31)) >> 11) * 2.0**-53
+    return z ^ (z >> 31)
