@@ -6,6 +6,7 @@ from stepkit import finish_confidences, finish_paraphrases, names, snapshot
 from storekit import put_part
 
 from common.errors import UsageError
+from common.run import RunKey
 from common.store import merge_run, read_progress
 from common.store.follow import follow
 from producer.enqueue import prepare
@@ -73,6 +74,22 @@ def test_confidences_of_other_draws_are_taken_as_they_are_unless_said_otherwise(
     assert prepare(request, store).runs[0].record == made.record
     with pytest.raises(UsageError, match=r"confidence-3 exists with another .*: sampling is "):
         prepare(ask(methods=("weighted_avg",), num_samples=8), store)
+
+
+def test_weighted_methods_share_messages_with_the_others_once_confidences_are_there(
+    confidence, ask, store
+):
+    """Then they share a prefill, too, and keep single answers. Else they come in later ones."""
+    request = ask(methods=("per_prompt", "weighted_avg", "weighted_max"))
+
+    def asked_together():
+        messages = prepare(request, store).messages
+        return {tuple(RunKey.parse(run).name for run in message.runs) for message in messages}
+
+    (found,) = confidence().runs
+    assert asked_together() == {("per_prompt-3",), ("confidence-3",)}
+    finish_confidences(found)
+    assert asked_together() == {("per_prompt-3", "weighted_avg-3", "weighted_max-3")}
 
 
 def test_overwriting_answers_keeps_the_steps_they_are_made_of(enqueue):

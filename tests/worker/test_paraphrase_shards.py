@@ -1,5 +1,7 @@
 """Paraphrases and confidences by a real tiny model: the same rows whatever the shard."""
 
+import random
+
 import pytest
 from scripted import EXEMPLARS, ONCE, make_spec
 
@@ -10,9 +12,12 @@ from common.run import Sampling
 from common.schema import Sample
 from common.store import missing_rows, read_progress
 from common.store.freeze import freeze
+from common.store.missing import messages_for
 from tests.conftest import assert_rows_alike
 from tests.worker.conftest import shard_of
 from worker.engine.engine import Engine
+from worker.process import Process
+from worker.shard import open_shard
 
 ASK = Template(instruction="Ask it again.", question="Question: ", cue="Paraphrase:")
 QUESTIONS = ["what is the number?", "who is 7?", "the answer is it?", "is it 9?", "A or Q?"]
@@ -40,6 +45,10 @@ def run_of(process, tiny_model):
 def rows_after(process, run, shards):
     for rows in shards:
         assert process.do(shard_of((run,), rows)) == []
+    return result_of(run)
+
+
+def result_of(run):
     assert not missing_rows(run).size
     return run.location.open_arrow(run.feather).read_all().replace_schema_metadata()
 
@@ -56,6 +65,74 @@ def test_paraphrases_are_the_same_whatever_the_shard(process, run_of):
     assert whole["question"].to_pylist() == QUESTIONS
     assert whole["error"].null_count == 5
     assert len({tuple(wordings) for wordings in whole["paraphrases"].to_pylist()}) == 5
+
+
+NINE = [*QUESTIONS, "is the question a number?", "who?", "what is not it?", "Q is what?"]
+
+
+def shards_of(size, order):
+    """The rows of NINE in shards of a size, their shards in order, turned or shuffled."""
+    shards = [list(range(9))[first : first + size] for first in range(0, 9, size)]
+    if order == "shuffled":
+        random.Random(size).shuffle(shards)
+    return shards[::-1] if order == "turned" else shards
+
+
+@pytest.fixture
+def drawn_run(run_of):
+    """A run of nine questions in which most of what is drawn differs from draw to draw."""
+
+    def make(method):
+        if method == "paraphrases":
+            return run_of(method, NINE, **PARAPHRASES)
+        warm = Sampling(temperature=1.5, top_p=0.9, num_samples=3)
+        questions = [(q, f"tell me, {q}") for q in NINE]
+        return run_of(method, questions, num_paraphrases=2, sampling=warm)
+
+    return make
+
+
+@pytest.fixture
+def by_one_row(process, drawn_run):
+    """What is drawn for every row alone, by method: texts only, floats may differ at the end."""
+
+    def rows(method):
+        return drawn_texts(rows_after(process, drawn_run(method), shards_of(1, "in order")))
+
+    return rows
+
+
+def drawn_texts(table):
+    """Texts and what was made of them; log-probabilities may differ in their last digits."""
+    names = {"paraphrases", "problems", "draws", "sampled", "confidence", "tokens"}
+    return table.select([name for name in table.column_names if name in names]).to_pylist()
+
+
+@pytest.mark.parametrize("method", ["paraphrases", "confidence"])
+def test_no_draw_depends_on_the_size_or_the_order_of_shards(
+    process, drawn_run, by_one_row, method
+):
+    alone = by_one_row(method)
+    column = "paraphrases" if method == "paraphrases" else "sampled"
+    assert len({text for row in alone for text in row[column]}) > 25, "draws that differ"
+    for size, order in [(64, "in order"), (7, "turned"), (3, "shuffled"), (1, "turned")]:
+        run = drawn_run(method)
+        assert drawn_texts(rows_after(process, run, shards_of(size, order))) == alone
+
+
+@pytest.mark.parametrize("method", ["paraphrases", "confidence"])
+def test_no_draw_depends_on_the_worker_or_on_a_resume(
+    process, settings, drawn_run, by_one_row, method
+):
+    """Two processes take turns; then what is missing comes in shards of another size."""
+    run, other = drawn_run(method), Process(settings, process.ledger, lambda *_: None)
+    process.do(shard_of((run,), [0, 1]))
+    other.do(shard_of((run,), [6, 7, 8]))
+    assert missing_rows(run).tolist() == [2, 3, 4, 5]
+    restarted = Process(settings, process.ledger, lambda *_: None)
+    for message in messages_for([run], 3):
+        restarted.do(open_shard(run.location, message.runs, message.rows))
+    assert drawn_texts(result_of(run)) == by_one_row(method)
 
 
 def test_written_paraphrases_are_marked_or_wordings_of_their_own(process, run_of):
