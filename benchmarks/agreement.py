@@ -1,0 +1,223 @@
+"""How many answers depend on how many samples are answered together.
+
+    python -m benchmarks.agreement
+
+In half precision a sum rounds otherwise in another batch, so an answer can differ with the shard
+it comes in. Draws are made twice, as the engine makes them and by a walk through the cumulative
+sum; both are timed on equal scores.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+import torch
+
+from benchmarks.machine import describe_torch
+from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
+from benchmarks.outcome import Outcome, Row
+from benchmarks.timing import Patience, timed
+from benchmarks.vocabulary_walk import drawing_by_walk, pick_by_walk
+from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
+from common.methods import CONFIDENCE, PARAPHRASES
+from common.run import DTypeName, RunSpec, Sampling
+from common.schema import Sample
+from producer import paraphrasing
+from worker.answer import as_question, make_request
+from worker.engine.decode import Generated
+from worker.engine.engine import Engine
+from worker.engine.request import Counts
+from worker.engine.sampling import pick
+from worker.paraphrase import write_paraphrases
+from worker.rows import RowMaker
+
+GREEDY = ("per_prompt", "avg", "max", "flex_attention")
+DRAWS: dict[str, Callable[[], AbstractContextManager[None]]] = {
+    "noise": nullcontext,
+    "walk": drawing_by_walk,
+}
+WRITTEN = 2
+TIMED_ROWS = 64
+TIMED_SAMPLING = {"temperature 1": (1.0, 1.0), "temperature 1.5, top_p 0.9": (1.5, 0.9)}
+
+Answered = dict[str, list[Any]]
+"""By kind of answer: each of them, in the samples' order."""
+
+
+@click.command(cls=Benchmark)
+@samples_option(64, MAX_SAMPLES, "Questions; all of them are the large call.")
+@click.option(
+    "--call",
+    type=click.IntRange(1, MAX_SAMPLES),
+    default=7,
+    show_default=True,
+    help="Questions in a small call.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="Answers drawn for each question, at temperature 1.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "bfloat16", "float16", "float32"]),
+    default="auto",
+    show_default=True,
+)
+@repeats_option
+@model_option(MODEL)
+def main(samples: int, call: int, draws: int, dtype: DTypeName, repeats: int, model: str) -> None:
+    """Answers in one large call and in small ones: the share that differs."""
+    workload = Workload(model=model, dtype=dtype)
+    held = workload.held_engine()
+    bench = Bench(held.engine, workload, samples, call, draws)
+    rows = [*bench.greedy(), *(row for name in DRAWS for row in bench.drawn(name))]
+    machine = {**describe_torch(), **held.choices}
+    claim = f"{model}, {machine['dtype']}: one call of {samples} questions, calls of {call}"
+    vocabulary = held.engine.model.config.vocab_size
+    ratios, notes = draw_times(vocabulary, held.engine.model.device, Patience(repeats))
+    Outcome(claim, machine, {"questions": SEED, "scores": SEED}, rows, ratios, notes).show()
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One engine asked the same samples in calls of two sizes."""
+
+    engine: Engine
+    workload: Workload
+    num_samples: int
+    call: int
+    num_draws: int
+
+    def greedy(self) -> list[Row]:
+        """Answers of several paraphrases, by method."""
+        request = self.workload.request(*GREEDY)
+
+        def answer(samples: Sequence[Sample]) -> Answered:
+            answers = self.engine.answer([as_question(s) for s in samples], request)
+            return {
+                f"answers of {name}": [g.tokens for found in answers for g in _ok(found[name])]
+                for name in GREEDY
+            }
+
+        return self._rows("-", self.workload, answer)
+
+    def drawn(self, name: str) -> list[Row]:
+        """Draws, the confidences that are made of them, and paraphrases that are written."""
+        one = replace(self.workload, wordings=1)
+        with DRAWS[name]():
+            return [
+                *self._rows(name, one, self._confidences),
+                *self._rows(name, one, self._paraphrases),
+            ]
+
+    def _confidences(self, samples: Sequence[Sample]) -> Answered:
+        sampling = Sampling(temperature=1, top_p=1, num_samples=self.num_draws)
+        spec = self._spec(CONFIDENCE.name, sampling=sampling, num_paraphrases=1)
+        rows = RowMaker(spec, self.engine.text)
+        answers = self.engine.answer([as_question(s) for s in samples], make_request([spec]))
+        found = [_ok(answer[CONFIDENCE.name]) for answer in answers]
+        return {
+            "draws": [g.tokens for answer in found for g in answer[1:]],
+            "confidences": [
+                row.confidence
+                for sample, answer in zip(samples, answers, strict=True)
+                for row in rows.rows(0, sample, answer)
+            ],
+        }
+
+    def _paraphrases(self, samples: Sequence[Sample]) -> Answered:
+        spec = self._spec(
+            PARAPHRASES.name,
+            num_paraphrases=WRITTEN,
+            template=paraphrasing.TEMPLATE,
+            few_shot=(),
+            max_new_tokens=paraphrasing.MAX_NEW_TOKENS,
+            sampling=paraphrasing.SAMPLING,
+            exemplars=paraphrasing.exemplars(),
+        )
+        drafts = write_paraphrases(self.engine, spec, samples, Counts())
+        return {"written paraphrases": [text for d in drafts for text in d.wordings[1:]]}
+
+    def _spec(self, method: str, **changes: Any) -> RunSpec:
+        return self.workload.spec(method).model_copy(update=changes)
+
+    def _rows(
+        self, drawn_by: str, workload: Workload, answer: Callable[[Sequence[Sample]], Answered]
+    ) -> list[Row]:
+        samples = [
+            Sample(f"question {n}", question.wordings, ())
+            for n, question in enumerate(workload.questions(self.num_samples))
+        ]
+        large, small = answer(samples), in_calls(samples, self.call, answer)
+        return [
+            {
+                "compared": kind,
+                "drawn by": drawn_by,
+                "number": len(answers),
+                "changed": (changed := different(answers, small[kind])),
+                "share": changed / len(answers),
+            }
+            for kind, answers in large.items()
+        ]
+
+
+def in_calls(
+    samples: Sequence[Sample], size: int, answer: Callable[[Sequence[Sample]], Answered]
+) -> Answered:
+    """Answer so many samples at a time."""
+    found: Answered = {}
+    for first in range(0, len(samples), size):
+        for kind, answers in answer(samples[first : first + size]).items():
+            found.setdefault(kind, []).extend(answers)
+    return found
+
+
+def different(these: Sequence[Any], those: Sequence[Any]) -> int:
+    """How many differ at the same place.
+
+    >>> different(["a", "b", "c"], ["a", "c", "b"])
+    2
+    """
+    return sum(a != b for a, b in zip(these, those, strict=True))
+
+
+def _ok(found: list[Generated] | Exception) -> list[Generated]:
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+@torch.inference_mode()
+def draw_times(
+    vocabulary: int, device: torch.device, patience: Patience
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Seconds of a draw by noise over those of one by the walk, and both in words."""
+    generator = torch.Generator().manual_seed(SEED)
+    logits = torch.randn(TIMED_ROWS, vocabulary, generator=generator) * 3
+    scores = logits.log_softmax(-1).to(device)
+    places = torch.arange(TIMED_ROWS, device=device)
+    ratios, notes = {}, []
+    for name, (temperature, top_p) in TIMED_SAMPLING.items():
+        sampling = Sampling(temperature=temperature, top_p=top_p)
+        seconds = []
+        for draw in (pick, pick_by_walk):
+            draw(scores, sampling, places, places)
+            # Read, because a GPU is still computing when its calls return.
+            seconds.append(
+                timed(lambda: draw(scores, sampling, places, places).tolist(), patience).seconds  # noqa: B023
+            )
+        ratios[f"seconds by noise over walk, {name}"] = seconds[0] / seconds[1]
+        noise, walk = (f"{1000 * s:.1f} ms" for s in seconds)
+        notes.append(
+            f"{TIMED_ROWS} draws of {vocabulary} tokens, {name}: noise {noise}, walk {walk}"
+        )
+    return ratios, tuple(notes)
+
+
+if __name__ == "__main__":
+    main()

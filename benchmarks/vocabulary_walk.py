@@ -1,0 +1,54 @@
+"""The draw that `worker.engine.sampling` is compared with: a walk through the cumulative sum.
+
+One uniform number for each draw; the token is where the cumulative probability of the nucleus, in
+the order of the vocabulary, passes it (inverse transform sampling).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from common.run import Sampling
+from worker.engine import decode
+from worker.engine.sampling import splitmix
+
+
+def pick_by_walk(scores: Tensor, sampling: Sampling, seeds: Tensor, steps: Tensor) -> Tensor:
+    """Draw a token id for each row; arguments and result as those of `sampling.pick`."""
+    probabilities = (scores / sampling.temperature).softmax(dim=-1)
+    if sampling.top_p < 1:
+        outside = probabilities < least_probable(probabilities, sampling.top_p)
+        probabilities = probabilities.masked_fill(outside, 0)
+    reached = probabilities.double().cumsum(dim=-1)
+    numbers = (splitmix(seeds, steps) >> 11 & (1 << 53) - 1).double() * 2.0**-53
+    place = torch.searchsorted(reached, numbers[:, None] * reached[:, -1:], right=True)
+    return place.clamp(max=scores.shape[-1] - 1)[:, 0]
+
+
+def least_probable(probabilities: Tensor, top_p: float) -> Tensor:
+    """The probability of the last token that the nucleus needs, [E, 1].
+
+    >>> least_probable(torch.tensor([[0.125, 0.5, 0.25, 0.125]]), 0.7)
+    tensor([[0.2500]])
+    """
+    ordered = _descending(probabilities)
+    needed = (ordered.cumsum(dim=-1) - ordered < top_p).sum(dim=-1, keepdim=True)
+    return ordered.gather(-1, needed - 1)
+
+
+def _descending(values: Tensor) -> Tensor:
+    if values.device.type != "cpu":
+        return values.sort(dim=-1, descending=True).values
+    # On a CPU numpy's sort takes a small part of the time of torch's.
+    return torch.from_numpy(np.sort(values.numpy(), axis=-1)).flip(-1)
+
+
+@contextmanager
+def drawing_by_walk() -> Iterator[None]:
+    """Engines draw by the walk inside the block. They have no switch: nobody else wants it."""
+    with patch.object(decode, "draw", pick_by_walk):
+        yield
