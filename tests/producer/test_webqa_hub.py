@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import datasets
@@ -11,8 +13,10 @@ import pytest
 
 from common.errors import UsageError
 from producer.sources import open_source
+from producer.sources.source import few_shot_from
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "webquestions_train.jsonl"
+ROOT = Path(__file__).parents[2]
+REAL = ROOT.parent / "shared" / "data" / "webquestions_train.jsonl"
 TRAIN = [{"question": f"train {i}?", "answers": [f"t{i}", "other"], "url": ""} for i in range(37)]
 TEST = [{"question": f"test {i}?", "answers": [f"a{i}", "b"], "url": ""} for i in range(7)]
 
@@ -76,6 +80,20 @@ def test_the_five_examples_of_the_real_train_split_are_the_published_ones(monkey
     assert random.Random(42).sample(range(3778), 5) == [2619, 456, 102, 3037, 1126]
     examples = open_source("webqa", None).few_shot(5)
     assert examples == [(row["question"], row["answers"][0]) for row in rows]
+
+
+def test_the_command_of_the_docs_draws_the_same_examples_from_a_file(asked, tmp_path):
+    page = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
+    (line,) = [
+        line.strip() for line in page.splitlines() if "random.Random(42).sample(list(" in line
+    ]
+    split = "".join(json.dumps(row) + "\n" for row in TRAIN)
+    (tmp_path / "train.jsonl").write_text(split, encoding="utf-8")
+    command = line.replace("python", sys.executable, 1)
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    source = open_source("webqa", None)
+    drawn = few_shot_from(tmp_path / "examples.jsonl", None, source.example)
+    assert drawn == source.few_shot(5)
 
 
 @pytest.mark.parametrize(
