@@ -131,9 +131,9 @@ def test_an_empty_best_answer_is_as_sure_as_empty_draws_make_it():
 
 
 def test_confidence_keeps_apart_what_differs_in_a_sign_or_a_point():
-    said = ["-5", "5", "\u22125", "-5.", "A"]
-    (answer,) = confidences([spoken(f" {text}\n") for text in said], 4)
-    assert answer.confidence == 2 / 4
+    said = ["-5", "5", "5.", "\u22125", "-.5", "A"]
+    (answer,) = confidences([spoken(f" {text}\n") for text in said], 5)
+    assert answer.confidence == 1 / 5
 
 
 def test_an_article_is_an_answer_to_be_sure_of():
