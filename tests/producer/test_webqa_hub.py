@@ -85,7 +85,7 @@ def test_the_five_examples_of_the_real_train_split_are_the_published_ones(monkey
 def test_the_command_of_the_docs_draws_the_same_examples_from_a_file(asked, tmp_path):
     page = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
     (line,) = [
-        line.strip() for line in page.splitlines() if "random.Random(42).sample(list(" in line
+        line.strip() for line in page.splitlines() if "random.Random(42).sample(open(" in line
     ]
     split = "".join(json.dumps(row) + "\n" for row in TRAIN)
     (tmp_path / "train.jsonl").write_text(split, encoding="utf-8")
