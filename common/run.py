@@ -20,8 +20,11 @@ from common.errors import UsageError
 from common.methods import METHODS, get_method
 from common.prompts import Example, Template
 
-SEMANTICS_VERSION = 1
-"""Raised only when the same spec would give other rows than before."""
+SEMANTICS_VERSION = 2
+"""Raised only when the same spec would give other rows than before.
+
+2: votes and confidences compare answers by `common.equality`.
+"""
 
 Layout = Literal["concat", "shared"]
 Positions = Literal["sequential", "aligned"]

@@ -72,7 +72,7 @@ def test_the_spec_is_what_was_asked_for(ask, store):
         "few_shot": (),
         "max_new_tokens": 9,
         "dtype": "bfloat16",
-        "semantics": 1,
+        "semantics": 2,
         "sampling": None,
         "exemplars": None,
     }
