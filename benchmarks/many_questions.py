@@ -1,4 +1,4 @@
-"""As many questions as WebQuestions' test split has, in five wordings: invented, or from a file.
+"""As many questions as WebQuestions' test split has, invented, in five wordings.
 
 No two share a wording, for the reason `workload` gives. Those about two persons are some tokens
 longer than WebQuestions' are.
@@ -6,14 +6,11 @@ longer than WebQuestions' are.
 
 import random
 from collections.abc import Sequence
-from itertools import combinations, islice
-from pathlib import Path
+from itertools import combinations
 
-from benchmarks.wordings import NAMES, NUM_WORDINGS
+from benchmarks.wordings import NAMES
 from benchmarks.workload import MAX_SAMPLES, SEED, Workload
 from common.errors import UsageError
-from producer.sources.files import Question as FileQuestion
-from producer.sources.files import read_questions
 from worker.engine.request import Question
 
 MAX_QUESTIONS = 2032
@@ -25,9 +22,6 @@ PAIR_WORDINGS = (
     "{} or {}: who came first?",
     "did {} live before {}?",
 )
-
-FRAMES = ("{}", "tell me, {}", "do you know {}", "i would like to know {}", "in short, {}")
-"""Wordings for a question that comes with none."""
 
 
 def many_questions(count: int) -> list[Question]:
@@ -46,26 +40,12 @@ def many_questions(count: int) -> list[Question]:
     return questions[:count]
 
 
-def questions_of_file(path: Path, count: int) -> list[Question]:
-    """The first `count` distinct questions of a question file, fewer where it has fewer."""
-    read = {question.question: question for question in read_questions(path)}
-    return [Question(_wordings(question)) for question in islice(read.values(), count)]
-
-
-def _wordings(question: FileQuestion) -> tuple[str, ...]:
-    """The file's own; where they are too few, the question in five frames."""
-    own = tuple(dict.fromkeys((question.question, *question.paraphrases)))
-    if len(own) >= NUM_WORDINGS:
-        return own[:NUM_WORDINGS]
-    return tuple(frame.format(question.question) for frame in FRAMES)
-
-
 def texts_of(questions: Sequence[Question]) -> list[str]:
     """Every wording of every question."""
     return [wording for question in questions for wording in question.wordings]
 
 
 def prompts_of(questions: Sequence[Question], workload: Workload) -> list[str]:
-    """The same as plain prompts, examples included: what a tokenizer is to be made for."""
+    """Every wording as a plain prompt, examples included: the texts to make a tokenizer for."""
     asked = workload.request("origin")
     return [asked.template.prompt(text, asked.few_shot) for text in texts_of(questions)]

@@ -20,9 +20,6 @@ SEED = 0
 TOKENIZER_SIZE = 768
 """With it the invented wordings are as long as with SmolLM2's tokenizer; see the test."""
 
-FILE_TOKENIZER_SIZE = 2304
-"""The same for WebQuestions', which have more words."""
-
 _LLAMA_32_3B: dict[str, Any] = {
     "vocab_size": 128256,
     "hidden_size": 3072,
@@ -47,7 +44,7 @@ _LLAMA_32_3B: dict[str, Any] = {
 }
 
 _TINY: dict[str, Any] = {
-    "vocab_size": FILE_TOKENIZER_SIZE,
+    "vocab_size": 2304,
     "hidden_size": 96,
     "intermediate_size": 160,
     "num_hidden_layers": 3,

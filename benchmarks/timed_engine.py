@@ -1,11 +1,12 @@
-"""An engine that keeps what each decoding was, for the floors it is held against.
+"""An engine that keeps what each decoding was, and what its model's calls took.
 
-The seconds are the engine's own: prefill waits for a GPU, and decoding reads every step's tokens.
+Both are needed to hold it against floors: the work that was done, and the device's seconds.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.model_clock import ModelClock
 from worker.engine.engine import Engine
 from worker.engine.request import Counts
 
@@ -25,10 +26,11 @@ class Decoding:
 
 
 class TimedEngine(Engine):
-    """The engine, and what it decoded."""
+    """The engine, what it decoded, and the clock of its model."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.clock = ModelClock(self.model)
         self._decodings: list[tuple[Counts, Decoding]] = []
 
     def decodings(self, counts: Counts) -> list[Decoding]:

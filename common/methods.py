@@ -25,7 +25,7 @@ class Method:
         own; "surest" decodes the wording of the highest confidence alone; "fused" decodes one
         stream that sees all wordings.
     fusion: how the streams' logits give the next token. "own" keeps streams apart; "vote" too,
-        and the answer most of them give, normalised, is taken.
+        and the answer most of them give is taken.
     visibility: of a fused stream, which wordings see each other; a name of VISIBILITIES.
     length_corrected: whether a fused stream weighs wordings alike, however long they are.
     draws: whether answers are drawn at random, besides the best one ("also") or "only".

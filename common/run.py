@@ -23,7 +23,8 @@ from common.prompts import Example, Template
 SEMANTICS_VERSION = 2
 """Raised only when the same spec would give other rows than before.
 
-2: a draw is an argmax over scores and noise, no longer a walk through the cumulative sum.
+2: votes and confidences compare answers by `common.equality`; a draw is an argmax over scores and
+noise (`worker.engine.sampling`), no longer a walk through the cumulative sum.
 """
 
 Layout = Literal["concat", "shared"]

@@ -7,16 +7,16 @@ stored answers. Knows texts and numbers only.
 from collections.abc import Sequence
 from statistics import fmean
 
-from common.normalise import normalise
+from common.equality import answer_key
 
 
 def majority(answers: Sequence[str], mean_logprobs: Sequence[float]) -> int:
     """Index of the answer that stands for the largest group of equal answers.
 
-    Answers are equal when they are so normalised. mean_logprobs: of each answer, its
+    Answers are equal when their `answer_key` is. mean_logprobs: of each answer, its
     log-probability per token. Of groups equally large the one whose members have the higher mean
     of them wins, and its member with the highest stands for it; what is equal even then is
-    decided by order. Answers without a word vote only where no answer has one.
+    decided by order. Answers of punctuation alone, or of nothing, vote where there is no other.
 
     Raises ValueError for no answers, or for other than one log-probability each.
 
@@ -26,9 +26,11 @@ def majority(answers: Sequence[str], mean_logprobs: Sequence[float]) -> int:
         1
         >>> majority(["", "", "Nile"], [-0.1, -0.1, -2.0])
         2
+        >>> majority(["A", "A", "A", "B"], [-0.1, -0.1, -0.1, -2.0])
+        0
     """
     groups: dict[str, list[float]] = {}
-    keys = [normalise(answer) for answer in answers]
+    keys = [answer_key(answer) for answer in answers]
     for key, logprob in zip(keys, mean_logprobs, strict=True):
         groups.setdefault(key, []).append(logprob)
     voters = [i for i, key in enumerate(keys) if key] or range(len(keys))

@@ -14,6 +14,7 @@ from worker.engine.engine import Engine
 from worker.engine.request import Counts, Question, Request
 from worker.memory import is_out_of_memory, release
 from worker.rows import Outcome, describe
+from worker.sick_device import end_process_if_sick
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +41,17 @@ class _Asking:
         return self._bisect(questions, found) if isinstance(found, Exception) else found
 
     def _try(self, questions: Sequence[Question]) -> list[Outcome] | Exception:
-        """The outcomes, or the error; returned, because one being handled holds its memory."""
+        """The outcomes, or the error; returned, because one being handled holds its memory.
+
+        A sick device ends the process: every later sample would fail alike, as if it were at
+        fault.
+        """
         try:
             return list(self.engine.answer(questions, self.request, self.counts))
         except (StopRun, RetryShard):
             raise
         except Exception as error:
+            end_process_if_sick(error)
             return error
 
     def _answer_with_less(

@@ -60,8 +60,14 @@ def compiling() -> AbstractContextManager[None]:
 
 
 def machine_key() -> str:
-    """What compiled code depends on, as the name of a folder: versions and processors."""
+    """What compiled code depends on, as the name of a folder: versions, processors, threads.
+
+    Code for a CPU holds the number of threads that it was compiled for: code of two threads took
+    20 ms a call in a process with one, where its own takes 0.13 ms.
+    """
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no-gpu"
     processor = torch.backends.cpu.get_cpu_capability()
-    parts = (f"torch{torch.__version__}", f"python{platform.python_version()}", processor, gpu)
+    threads = f"threads{torch.get_num_threads()}"
+    versions = f"torch{torch.__version__}", f"python{platform.python_version()}"
+    parts = (*versions, processor, threads, gpu)
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", "_".join(parts))

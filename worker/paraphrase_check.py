@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from common.normalise import normalise
+from common.normalise import ARTICLES, normalise
 
 _FUNCTION_WORDS = """
 about after all also am an and any are as at be been before being both but by can could did do
@@ -14,7 +14,7 @@ where which while who whom whose why will with would you your
 aren't can't couldn't didn't doesn't don't he's how's isn't it's she's that's there's wasn't
 weren't what's when's where's who's won't wouldn't
 """
-FUNCTION_WORDS = frozenset(normalise(_FUNCTION_WORDS).split())
+FUNCTION_WORDS = ARTICLES | frozenset(normalise(_FUNCTION_WORDS).split())
 
 _STEM = 4
 
@@ -31,7 +31,7 @@ def find_problem(text: str, others: Sequence[str]) -> str | None:
         'no content word of the question is left'
     """
     plain = normalise(text)
-    if not plain:
+    if set(plain.split()) <= ARTICLES:
         return "empty"
     for i, other in enumerate(others):
         if normalise(other) == plain:

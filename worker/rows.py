@@ -6,9 +6,9 @@ Knows runs and texts; tokens become text through the function it is given.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from common.equality import answer_key
 from common.errors import SampleError
 from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
-from common.normalise import normalise
 from common.run import RunSpec
 from common.schema import Answer, Sample, Single
 from common.vote import majority
@@ -57,14 +57,14 @@ class RowMaker:
         ]
 
     def _confidences(self, row: int, sample: Sample, found: Sequence[Generated]) -> list[Answer]:
-        """Share of drawn answers that equal the greedy one after normalisation."""
+        """Share of drawn answers that equal the greedy one, as votes compare answers."""
         num_drawn = self.spec.sampling.num_samples if self.spec.sampling else 0
         answers = []
         for wording, first in enumerate(range(0, len(found), 1 + num_drawn)):
             answer = self._answer(row, sample, found[first], wording=wording)
             drawn = [self._predict(g) for g in found[first + 1 : first + 1 + num_drawn]]
-            greedy = normalise(answer.prediction or "")
-            share = sum(normalise(text) == greedy for text in drawn) / num_drawn
+            greedy = answer_key(answer.prediction or "")
+            share = sum(answer_key(text) == greedy for text in drawn) / num_drawn
             answers.append(replace(answer, confidence=share, sampled=drawn))
         return answers
 

@@ -78,8 +78,8 @@ def paraphrase(**options: Any) -> None:
 def confidence(**options: Any) -> None:
     """Find how sure the model is of each wording, for the weighted methods.
 
-    The confidence of a wording is the share of drawn answers that equal the greedy one after
-    normalisation. `enqueue` does this by itself for the methods that need it.
+    The confidence of a wording is the share of drawn answers that equal the greedy one, as votes
+    compare answers. `enqueue` does this by itself for the methods that need it.
 
     \b
     Example:

@@ -9,7 +9,8 @@ from functools import cache
 from itertools import groupby
 from typing import Any, Literal
 
-from common.normalise import exact_match, normalise
+from common.equality import answer_key
+from common.normalise import exact_match
 from producer.scoring.f1 import token_f1
 from producer.scoring.lemmas import lemma_match, lemmas
 
@@ -20,7 +21,8 @@ NO_LOGPROB = -1e6
 """Of an answer that is not there: below any other, and finite, so means stay numbers."""
 
 _NEEDED = ("uuid", "paraphrases", "answers", "prediction", "tokens", "logprob", "error")
-_OPTIONAL = ("singles", "correct_exact", "correct_f1", "correct_lemma")
+_SINGLES = ("singles",)
+_SCORES = ("correct_exact", "correct_f1", "correct_lemma")
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Reply:
 
     @property
     def key(self) -> str:
-        """What it says, normalised; "" where it failed."""
-        return normalise(self.prediction or "")
+        """Equal for answers that a vote counts as one; "" where it failed or says nothing."""
+        return answer_key(self.prediction or "")
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,10 @@ def get_judge(metric: Metric) -> Judge:
     return lemmas_match
 
 
-def columns_of(names: Iterable[str]) -> list[str]:
-    """The columns to read of those a file has; scores are there where it was scored."""
-    present = set(names)
-    return [*_NEEDED, *(name for name in _OPTIONAL if name in present)]
+def columns_of(names: Iterable[str], believe_scores: bool = True) -> list[str]:
+    """The columns to read of those a file has; scores only where they are to be believed."""
+    optional = _SINGLES + _SCORES if believe_scores else _SINGLES
+    return [*_NEEDED, *(name for name in names if name in optional)]
 
 
 def read_questions(rows: Iterable[dict[str, Any]], metric: Metric) -> Iterator[Question]:

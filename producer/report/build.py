@@ -11,7 +11,7 @@ from producer.report.load import Loaded, load_runs
 from producer.report.matching import Matched, match_questions
 from producer.report.notes import all_notes
 from producer.report.samples import sample_rows
-from producer.report.statistics import share_interval
+from producer.report.statistics import mean_interval, share_interval
 from producer.report.stored import find_sources
 from producer.report.wordings import report_wordings
 
@@ -70,7 +70,7 @@ def _run_report(run: Loaded, seed: int) -> RunReport:
         questions=len(questions),
         failed=sum(question.error is not None for question in questions),
         accuracy=share_interval(run.correct, seed),
-        f1=share_interval(run.f1, seed),
+        f1=mean_interval(run.f1, seed),
         tokens=sum(question.tokens for question in questions),
         seconds=run.seconds,
         questions_per_second=run.rate,

@@ -77,7 +77,7 @@ class WordingReport(_Data):
 
     by_wording: accuracy of wording 0, 1, ... over all questions that have it. best, mean,
     worst: over wordings. oracle: some wording is right. consistency: share of pairs of wordings
-    that give the same answer, normalised; mean over questions.
+    that give equal answers, as votes compare them; mean over questions.
     """
 
     run: str

@@ -18,6 +18,7 @@ from common.store.certificate import Certificate, read_certificate
 from common.store.part_files import read_infos
 from producer.report.answers import Metric, Question, columns_of, read_questions
 from producer.report.statistics import Values
+from producer.scoring.score import has_old_scores
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Loaded:
     """One run, in memory. questions: by uuid, in the order of the data set.
 
     seconds, rate: of all it answered, cut or not; None where its parts are gone. rate is in
-    questions per second.
+    questions per second. rescored: its file has scores of other versions, which are not used.
     """
 
     key: str
@@ -35,6 +36,7 @@ class Loaded:
     questions: dict[str, Question]
     seconds: float | None
     rate: float | None
+    rescored: bool = False
 
     @property
     def correct(self) -> Values:
@@ -86,13 +88,16 @@ def _load(run: Run, metric: Metric) -> Loaded:
             f"(`producer status {run.key}`) and merge it again"
         )
     seconds, rate = read_speed(run, certificate)
-    return Loaded(str(run.key), run.spec, run.method, certificate, questions, seconds, rate)
+    rescored = has_old_scores(run.location.open_arrow(run.feather).schema)
+    return Loaded(
+        str(run.key), run.spec, run.method, certificate, questions, seconds, rate, rescored
+    )
 
 
 def _questions(run: Run, metric: Metric) -> Iterator[Question]:
     """Batch by batch: of a row only what a report shows is kept."""
     reader = run.location.open_arrow(run.feather)
-    columns = columns_of(reader.schema.names)
+    columns = columns_of(reader.schema.names, not has_old_scores(reader.schema))
     try:
         yield from read_questions(_rows(reader, columns), metric)
     except (pa.ArrowException, OSError, KeyError) as error:

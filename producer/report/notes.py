@@ -29,8 +29,9 @@ def all_notes(matched: Matched, sources: WordingSources, seed: int) -> Iterator[
     """Every note that applies: of the figures, of the runs, of the wordings."""
     runs, names = matched.runs, short_names([run.key for run in matched.runs])
     yield (
-        f"Intervals are 95 %: percentile bootstrap over questions, {RESAMPLES:,} resamples, "
-        f"seed {seed}. Failed rows count as wrong."
+        "Intervals are 95 %: Wilson's where every question counts 0 or 1, else percentile "
+        f"bootstrap over questions, {RESAMPLES:,} resamples, seed {seed}. Failed rows count as "
+        "wrong."
     )
     yield from chain(
         _on_cut(matched),
@@ -56,6 +57,11 @@ def _on_run(run: Loaded, name: str) -> Iterator[str]:
         yield f"{name} is PARTIAL: merged with {merged.found} of {merged.expected} questions."
     if merged.mixed_choices:
         yield f"{name} was answered with mixed choices of device, dtype or attention."
+    if run.rescored:
+        yield (
+            f"{name} was scored by other versions, whose columns are not used: it is judged anew "
+            f"here, and `producer score {run.key}` writes these scores."
+        )
 
 
 def _on_differences(runs: Sequence[Loaded], names: Names) -> Iterator[str]:

@@ -23,8 +23,9 @@ _BLOCK = 256
 class Singles:
     """What each wording alone gave.
 
-    present: whether the question has this wording. said: whether its answer holds a word.
-    codes: equal where a question's answers are equal, normalised. logprobs: mean per token.
+    present: whether the question has this wording. said: whether its answer is more than
+    punctuation. codes: equal where a question's answers are, as votes compare them. logprobs: mean
+    per token.
     """
 
     present: Flags

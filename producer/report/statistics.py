@@ -10,6 +10,7 @@ import numpy as np
 from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from producer.report.document import ALPHA, Interval
 
@@ -25,6 +26,25 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def share_interval(values: Values | Flags, seed: int) -> Interval:
+    """An accuracy: the mean of one number in [0, 1] per question, with its interval.
+
+    Where every question counts 0 or 1 the interval is Wilson's (1927). The percentile bootstrap
+    is too narrow there: of 1 right answer in 60 it makes [0, 5.0 %], and 0 of 60 goes up to 6 %.
+    Shares of a question (a mean over its wordings) have the bootstrap interval of `mean_interval`.
+
+        >>> found = share_interval(np.array([1.0] + [0.0] * 59), seed=0)
+        >>> f"{found.low:.4f} to {found.high:.4f}"
+        '0.0029 to 0.0886'
+    """
+    if not np.isin(values, (0, 1)).all():
+        return mean_interval(values, seed)
+    value = float(values.mean())
+    low, high = proportion_confint(int(values.sum()), len(values), 1 - LEVEL, method="wilson")
+    # Rounding may leave an end on the wrong side of 0 % or 100 % by one bit.
+    return Interval(value=value, low=min(float(low), value), high=max(float(high), value))
+
+
+def mean_interval(values: Values | Flags, seed: int) -> Interval:
     """The mean of numbers in [0, 1], one per question, with its bootstrap interval."""
     return _interval(values.astype(np.float64), 0.0, seed)
 

@@ -12,7 +12,7 @@ import numpy as np
 from producer.report.answers import Reply
 from producer.report.document import CountPoint, Interval, WordingReport
 from producer.report.singles import Singles, stack, vote
-from producer.report.statistics import Flags, Values, share_interval
+from producer.report.statistics import Flags, Values, mean_interval, share_interval
 
 MAX_SUBSETS = 200
 """Up to here all subsets of K wordings are taken, beyond a sample of as many."""
@@ -32,7 +32,7 @@ def report_wordings(run: str, questions: Sequence[Sequence[Reply]], seed: int) -
         worst=min(shares),
         majority=_over_choices(vote(singles, everything), seed),
         oracle=_over_choices(some_right(singles, everything), seed),
-        consistency=share_interval(consistency(singles), seed),
+        consistency=mean_interval(consistency(singles), seed),
         by_count=tuple(_by_count(singles.first(int(singles.counts.min())), seed)),
     )
 
@@ -45,7 +45,7 @@ def _by_wording(singles: Singles, seed: int) -> Iterator[Interval]:
 def consistency(singles: Singles) -> Values:
     """For each question with two wordings or more, the share of their pairs that agree.
 
-    Two answers agree when they are equal normalised, so two without a word do. (Elazar et al.
+    Two answers agree when a vote counts them as one, so two that say nothing do. (Elazar et al.
     2021 define it so for paraphrases of a fact.)
     """
     several = singles.counts > 1

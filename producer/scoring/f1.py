@@ -10,8 +10,8 @@ def token_f1(prediction: str | None, answers: Iterable[str]) -> float:
     """F1 of a prediction's words against the nearest of the answers, in [0, 1]; 0 for None.
 
     Words are those of the normalised texts, counted as often as both have them: the F1 of SQuAD
-    1.1 (Rajpurkar et al. 2016, and their official script). As there, a text that has no word
-    left after normalisation gets 0, even against another one.
+    1.1 (Rajpurkar et al. 2016, and their official script). As there, a text of marks alone, of
+    which normalisation leaves no word, gets 0, even against another one.
 
         >>> token_f1("the great Nile river", ["Nile", "The River Nile"])
         0.8

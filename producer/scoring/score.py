@@ -21,8 +21,12 @@ from producer.scoring.f1 import token_f1
 from producer.scoring.lemmas import LANGUAGE, lemma_match, lemmas, lemmatiser_version
 from producer.scoring.summary import Scores, summarise
 
-SCORING_VERSION = 1
-"""Raised only when the same row would be scored otherwise than before."""
+SCORING_VERSION = 2
+"""Raised only when the same row would be scored otherwise than before.
+
+2: articles stay where nothing else is left of a text, a text of marks alone equals itself alone,
+Unicode is normalised and its punctuation removed, and lemmas match side by side, one way.
+"""
 
 SLICE_ROWS = 1024
 """Rows that are Python objects at a time; a batch of a run with many wordings has far more."""
@@ -63,9 +67,18 @@ def score_run(run: Run) -> Scores:
     check_scorable(run)
     reader = run.location.open_arrow(run.feather)
     with _naming(run):
-        if (reader.schema.metadata or {}).get(META_SCORES) != _versions():
+        if _scored_with(reader.schema) != _versions():
             _write_scores(run, reader)
         return summarise(run)
+
+
+def has_old_scores(schema: pa.Schema) -> bool:
+    """Whether a file was scored by other versions than those that would score it now."""
+    return _scored_with(schema) not in (None, _versions())
+
+
+def _scored_with(schema: pa.Schema) -> bytes | None:
+    return (schema.metadata or {}).get(META_SCORES)
 
 
 def _versions() -> bytes:

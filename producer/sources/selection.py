@@ -1,4 +1,8 @@
-"""Which wordings of a question are taken, where a data set has manual and automatic ones."""
+"""Which wordings of a question are taken, where a data set has manual and automatic ones.
+
+Manual ones are the first in the order of the data set, as in published results, so wording 0 is
+the same question in every run. Automatic ones, of which there are more, are drawn.
+"""
 
 import hashlib
 import random
@@ -41,10 +45,14 @@ class Selection:
     ) -> tuple[tuple[str, ...], int]:
         """The wordings chosen, manual ones first, and how many of them are manual.
 
-        Of each kind the first ones of an order that `uuid` alone decides; all where there are
-        fewer. So what is chosen for 2 is the beginning of what is chosen for 5.
+        The first manual ones as they stand, and the first automatic ones of an order that `uuid`
+        alone decides; all where there are fewer. So what is chosen for 2 is the beginning of what
+        is chosen for 5.
+
+            >>> Selection(2, 1).choose("u-1", ["m 0", "m 1", "m 2"], ["a 0", "a 1"])
+            (('m 0', 'm 1', 'a 1'), 2)
         """
-        first = _shuffled(manual, f"{uuid}/manual")[: self.num_manual]
+        first = tuple(manual[: self.num_manual])
         then = _shuffled(auto, f"{uuid}/auto")[: self.num_auto]
         return (*first, *then), len(first)
 
@@ -56,8 +64,8 @@ def _shuffled(texts: Sequence[str], seed: str) -> list[str]:
     from version to version; `shuffle` and `sample` have changed before. The generator is
     seeded with the first 8 bytes of the sha256 of the seed.
 
-        >>> _shuffled(["a", "b", "c", "d"], "u-1/manual")
-        ['c', 'b', 'a', 'd']
+        >>> _shuffled(["a", "b", "c", "d"], "u-1/auto")
+        ['a', 'c', 'd', 'b']
     """
     generator = random.Random(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))
     order = list(texts)

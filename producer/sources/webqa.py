@@ -1,8 +1,10 @@
 """WebQuestions (Berant et al. 2013), from the hub.
 
-Few-shot examples are the first of the train split shuffled with seed 42.
+Few-shot examples are drawn from the train split as in published results: the rows numbered
+`random.Random(42).sample(range(n), 5)` of its n, in that order.
 """
 
+import random
 from collections.abc import Iterator
 
 from common.prompts import QUESTION_ANSWERING, Example
@@ -35,5 +37,5 @@ def _questions() -> Iterator[Question]:
 def _few_shot(count: int) -> list[Example]:
     with hub.hub_errors(HUB_ID, "train"):
         train = hub.load_split(HUB_ID, "train", streaming=False)
-        rows = train.shuffle(seed=FEW_SHOT_SEED).select(range(count))
-        return [(row["question"], row["answers"][0]) for row in rows]
+        drawn = random.Random(FEW_SHOT_SEED).sample(range(len(train)), min(count, len(train)))
+        return [(row["question"], row["answers"][0]) for row in train.select(drawn)]

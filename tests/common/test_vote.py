@@ -24,13 +24,26 @@ def test_what_is_equal_to_the_end_is_decided_by_order():
     assert majority(["Lima", "Nile"], [-1.0, -1.0]) == 0
 
 
-@pytest.mark.parametrize("empty", ["", "...", "the"])
-def test_answers_without_a_word_do_not_vote(empty):
+@pytest.mark.parametrize("empty", ["", "...", "…", "\u200b"])
+def test_answers_that_say_nothing_do_not_vote(empty):
     assert majority([empty, empty, empty, "Nile"], [-0.1, -0.1, -0.1, -9.0]) == 3
 
 
-def test_answers_without_a_word_vote_where_there_are_no_others():
-    assert majority(["", "!", "the"], [-0.5, -0.25, -0.75]) == 1
+def test_answers_that_say_nothing_vote_where_there_are_no_others():
+    assert majority(["", "!", "..."], [-0.5, -0.25, -0.75]) == 1
+
+
+@pytest.mark.parametrize("article", ["A", "the", "An."])
+def test_an_answer_that_is_an_article_votes_as_any_other(article):
+    assert majority([article, article, article, "B"], [-0.2, -0.1, -0.3, -0.01]) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("-5", "5"), ("3.5", "35"), ("C++", "C#"), ("+", "plus"), ("A", "The")]
+)
+def test_what_differs_in_a_sign_a_point_or_a_symbol_votes_apart(one, other):
+    assert majority([other, one, one], [-0.01, -3.0, -2.0]) == 2
+    assert majority([one, other, other], [-0.01, -3.0, -2.0]) == 2
 
 
 def test_the_order_of_the_wordings_does_not_matter():

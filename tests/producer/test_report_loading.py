@@ -75,6 +75,25 @@ def test_what_is_right_is_read_from_a_scored_file(store, monkeypatch):
     assert build_document([run]).runs[0].accuracy.value == pytest.approx(2 / 9)
 
 
+@pytest.mark.parametrize("metric", ["exact", "lemma"])
+def test_scores_of_other_versions_are_not_believed_and_a_note_says_so(store, monkeypatch, metric):
+    run = answered(store, "avg-3", 9, {1, 5}, failed={3})
+    fresh = build_document([run], metric)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("producer.scoring.score.SCORING_VERSION", 1)
+        for name in ("exact_match", "lemma_match"):
+            earlier.setattr(f"producer.scoring.score.{name}", lambda *_: True)
+        earlier.setattr("producer.scoring.score.token_f1", lambda *_: 1.0)
+        score_run(run)
+    found = build_document([run], metric)
+    (note,) = set(found.notes) - set(fresh.notes)
+    assert note.startswith("avg-3 was scored by other versions")
+    assert f"`producer score {run.key}`" in note
+    assert found.runs == fresh.runs
+    score_run(run)
+    assert build_document([run], metric) == fresh
+
+
 @pytest.mark.parametrize("scored", [True, False])
 def test_lemma_match_is_another_metric(store, scored):
     samples = [a_sample("a", "wolf"), a_sample("b", "city")]

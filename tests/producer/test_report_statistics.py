@@ -1,6 +1,7 @@
 """producer.report.statistics, each figure against one that is found in another way."""
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from producer.report.statistics import (
     difference_interval,
     holm,
     mcnemar_p,
+    mean_interval,
     minimum_detectable,
     share_interval,
 )
@@ -19,11 +21,44 @@ def shares(right, count):
     return np.array([1.0] * right + [0.0] * (count - right))
 
 
+@pytest.mark.parametrize(
+    ("right", "count"),
+    [(0, 1), (1, 1), (0, 60), (1, 60), (60, 60), (11, 37), (3, 41), (400, 1999)],
+)
+def test_the_interval_of_an_accuracy_holds_the_shares_that_a_score_test_does_not_reject(
+    right, count
+):
+    """Wilson 1927: the p with (right / n - p)**2 <= z**2 p (1 - p) / n, a quadratic in p."""
+    z, share = stats.norm.ppf(0.975), right / count
+    low, high = np.sort(np.roots([1 + z**2 / count, -2 * share - z**2 / count, share**2]))
+    found = share_interval(shares(right, count), seed=3)
+    assert found.value == pytest.approx(share)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-12)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_one_right_answer_more_moves_both_ends_up():
+    found = [share_interval(shares(right, 60), seed=3) for right in range(61)]
+    for fewer, more in pairwise(found):
+        assert fewer.low < more.low
+        assert fewer.high < more.high
+    assert (found[0].high, found[1].high) == pytest.approx((0.0601719, 0.0885513), abs=1e-7)
+
+
+def test_flags_have_the_interval_of_zeros_and_ones():
+    assert share_interval(shares(3, 41) > 0, seed=3) == share_interval(shares(3, 41), seed=3)
+
+
+def test_shares_of_a_question_have_the_interval_of_a_mean():
+    values = np.array([0.0, 1.0, 0.5] * 20)
+    assert share_interval(values, seed=3) == mean_interval(values, seed=3)
+
+
 @pytest.mark.parametrize(("right", "count"), [(11, 37), (3, 41), (400, 1999)])
-def test_the_interval_of_an_accuracy_is_that_of_the_binomial_it_resamples(right, count):
+def test_the_interval_of_a_mean_is_that_of_the_binomial_it_resamples(right, count):
     """The sum of resampled zeros and ones is binomial: its percentiles need no resampling."""
     low, high = stats.binom.ppf([0.025, 0.975], count, right / count) / count
-    found = share_interval(shares(right, count), seed=3)
+    found = mean_interval(shares(right, count), seed=3)
     assert found.value == pytest.approx(right / count)
     assert (found.low, found.high) == pytest.approx((low, high), abs=1.01 / count)
 
@@ -32,7 +67,7 @@ def test_the_interval_of_other_shares_is_that_of_a_plain_loop():
     values = np.random.default_rng(5).beta(0.4, 0.7, size=83)
     draw = np.random.default_rng(6)
     means = [values[draw.integers(0, 83, 83)].mean() for _ in range(8000)]
-    found = share_interval(values, seed=3)
+    found = mean_interval(values, seed=3)
     assert (found.low, found.high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.006)
 
 
@@ -66,13 +101,13 @@ def test_swapping_the_runs_mirrors_the_difference():
 
 def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
     values = np.random.default_rng(1).random(57)
-    assert share_interval(values, seed=4) == share_interval(values, seed=4)
-    assert share_interval(values, seed=4) != share_interval(values, seed=5)
+    assert mean_interval(values, seed=4) == mean_interval(values, seed=4)
+    assert mean_interval(values, seed=4) != mean_interval(values, seed=5)
 
 
-def test_no_right_answer_of_twenty_does_not_mean_zero_for_sure():
+def test_a_mean_of_zeros_alone_does_not_mean_zero_for_sure():
     """1 - 0.025 ** (1 / 20): with a larger share, 20 wrong ones in a row come in under 2.5 %."""
-    none, every = share_interval(shares(0, 20), 0), share_interval(shares(20, 20), 0)
+    none, every = mean_interval(shares(0, 20), 0), mean_interval(shares(20, 20), 0)
     assert (none.value, none.low, none.high) == pytest.approx((0, 0, 0.168433), abs=1e-6)
     assert (every.value, every.low, every.high) == pytest.approx((1, 0.831567, 1), abs=1e-6)
 
@@ -85,8 +120,10 @@ def test_runs_that_never_disagree_differ_by_nothing_give_or_take_what_is_not_see
 
 
 def test_a_single_question_leaves_nearly_everything_open():
-    found = share_interval(shares(1, 1), 0)
+    found = mean_interval(shares(1, 1), 0)
     assert (found.value, found.low, found.high) == pytest.approx((1, 0.025, 1))
+    found = share_interval(shares(1, 1), 0)
+    assert (found.value, found.low, found.high) == pytest.approx((1, 0.206549, 1), abs=1e-6)
 
 
 @pytest.mark.parametrize("wins", [0, 1, 5, 12, 40])

@@ -20,10 +20,10 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(folder):
-    """Seven questions: 2 right, 5 with one of its two words right, 3 failed."""
+    """Seven questions: 2 right, 5 with one of its two words right, 6 in another form, 3 failed."""
     run = make_run(folder, 7)
     answers = [make_answer(run, row, error="it broke" if row == 3 else None) for row in range(7)]
-    for row, said in ((2, "Gold 2."), (5, "gold")):
+    for row, said in ((2, "Gold 2."), (5, "gold"), (6, "golds 6")):
         answers[row] = type(answers[row])(**vars(answers[row]) | {"prediction": said})
     write_part(run, make_info(run, range(7), failed=(3,)), answers)
     merge_run(run)
@@ -41,8 +41,8 @@ def test_it_shows_a_line_for_each_run_and_where_the_files_are(command, folder, r
     merge_run(other)
     done = command("score", RUN, OTHER)
     assert (done.status, done.err) == (0, "")
-    # F1 of `gold` and `gold 5` is 2/3: (1 + 2/3) / 7.
-    assert cells(done.out, RUN) == [RUN, "7", "1", "14.3 %", "23.8 %", "28.6 %"]
+    # F1 of `gold` and `gold 5` is 2/3, of `golds 6` and `gold 6` 1/2; lemmas of the latter match.
+    assert cells(done.out, RUN) == [RUN, "7", "1", "14.3 %", "31.0 %", "28.6 %"]
     assert cells(done.out, OTHER) == [OTHER, "15", "3", "0.0 %", "0.0 %", "0.0 %"]
     assert done.out.splitlines()[-2:] == [run.feather_path, other.feather_path]
     assert read_feather(run)["correct_exact"].to_pylist() == [i == 2 for i in range(7)]
@@ -51,7 +51,7 @@ def test_it_shows_a_line_for_each_run_and_where_the_files_are(command, folder, r
 def test_json_is_one_list_with_the_same_figures_as_shares(command, run):
     done = command("score", RUN, "--json")
     (figures,) = json.loads(done.out)
-    assert figures.pop("f1") == pytest.approx((1 + 2 / 3) / 7)
+    assert figures.pop("f1") == pytest.approx((1 + 2 / 3 + 1 / 2) / 7)
     assert figures == {
         "run": RUN, "rows": 7, "failed": 1, "exact": 1 / 7, "lemma": 2 / 7, "partial": False,
         "feather": run.feather_path,

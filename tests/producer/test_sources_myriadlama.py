@@ -1,5 +1,6 @@
 """`myriadlama` from files: what is frozen, what runs are called, what is said, what is refused."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,7 @@ def test_rows_hold_the_chosen_wordings_manual_ones_first(asked, store):
     sample = avg.read_samples([4])[0]
     assert (sample.uuid, sample.answers) == ("fact-4", ("gold 4", "alias"))
     assert (sample.paraphrases, sample.num_manual) == (expected, 2)
+    assert sample.paraphrases[:2] == tuple(fact(4)["manual_paraphrases"][:2])
     first = origin.read_samples([4])[0]
     assert (first.paraphrases, first.num_manual) == (expected[:1], 1)
     assert origin.spec.num_paraphrases == 1
@@ -167,6 +169,8 @@ def test_the_real_items_and_examples_are_frozen_whole(asked, store):
     assert run.spec.few_shot[0] == ("[MASK] is the higher-level concept of adit.", "tunnel")
     samples = run.read_samples(range(200))
     assert {(len(s.paraphrases), s.num_manual) for s in samples} == {(10, 5)}
+    rows = [json.loads(line) for line in REAL.read_text(encoding="utf-8").splitlines()]
+    assert [s.paraphrases[:5] for s in samples] == [tuple(r["manual_paraphrases"]) for r in rows]
 
 
 @real

@@ -1,4 +1,4 @@
-"""producer.sources.selection: wordings drawn by uuid, the same for ever, nested, manual first."""
+"""producer.sources.selection: manual wordings as they stand, then those drawn by uuid; nested."""
 
 import hashlib
 import random
@@ -20,7 +20,7 @@ AUTO = tuple(f"auto {i}" for i in range(11))
 def test_manual_wordings_come_first_and_their_number_is_told():
     wordings, manual = Selection(3, 4).choose("u", MANUAL, AUTO)
     assert manual == 3
-    assert set(wordings[:3]) < set(MANUAL)
+    assert wordings[:3] == MANUAL[:3]
     assert set(wordings[3:]) < set(AUTO)
     assert len(set(wordings)) == 7
 
@@ -35,24 +35,33 @@ def test_fewer_wordings_are_the_beginning_of_more(uuid):
                 assert wordings == most[:m] + most[5 : 5 + a]
 
 
-def test_the_wordings_depend_on_nothing_but_the_uuid_and_their_kind():
-    first, _ = Selection(5, 0).choose("u", MANUAL, AUTO)
-    again, _ = Selection(5, 2).choose("u", MANUAL, AUTO[:3])
-    assert again[:5] == first
-    as_auto, _ = Selection(0, 5).choose("u", (), MANUAL)
-    assert as_auto != first
+@pytest.mark.parametrize("uuid", ["u-1", "5d09424876ba7f4-15e8746c51e1d4c", "ö", ""])
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_wording_0_is_the_first_manual_one_and_manual_ones_keep_their_order(uuid, number):
+    """Whatever the uuid: otherwise `origin` would ask another question in each run of a study."""
+    wordings, _ = Selection(number, 3).choose(uuid, MANUAL, AUTO)
+    assert wordings[0] == "manual 0"
+    assert wordings[:number] == MANUAL[:number]
+
+
+def test_automatic_wordings_depend_on_nothing_but_the_uuid():
+    first, _ = Selection(0, 5).choose("u", MANUAL, AUTO)
+    again, _ = Selection(2, 5).choose("u", MANUAL[:3], AUTO)
+    assert again[2:] == first
+    other, _ = Selection(0, 5).choose("v", MANUAL, AUTO)
+    assert other != first
 
 
 def test_a_choice_made_by_hand_comes_out_the_same():
     """The rule of the docstring, spelt once more."""
-    digest = hashlib.sha256(b"u-7/manual").digest()
+    digest = hashlib.sha256(b"u-7/auto").digest()
     generator = random.Random(int.from_bytes(digest[:8], "big"))
-    order = list(range(5))
-    for last in (4, 3, 2, 1):
+    order = list(range(11))
+    for last in range(10, 0, -1):
         other = int(generator.random() * (last + 1))
         order[last], order[other] = order[other], order[last]
-    wordings, _ = Selection(5, 0).choose("u-7", MANUAL, ())
-    assert wordings == tuple(f"manual {i}" for i in order)
+    wordings, _ = Selection(0, 11).choose("u-7", MANUAL, AUTO)
+    assert wordings == tuple(f"auto {i}" for i in order)
 
 
 def test_another_interpreter_with_another_hash_seed_draws_the_same():
@@ -69,10 +78,10 @@ def test_another_interpreter_with_another_hash_seed_draws_the_same():
         assert done.stdout.strip() == expected
 
 
-def test_every_wording_is_as_likely_to_be_first():
+def test_every_automatic_wording_is_as_likely_to_be_first():
     """Five of 2,000 uuids each: 400 expected, standard deviation 18; five of them are allowed."""
-    first = Counter(Selection(1, 0).choose(f"u{i}", MANUAL, ())[0][0] for i in range(2000))
-    assert all(abs(first[text] - 400) < 90 for text in MANUAL)
+    first = Counter(Selection(0, 1).choose(f"u{i}", (), AUTO[:5])[0][0] for i in range(2000))
+    assert all(abs(first[text] - 400) < 90 for text in AUTO[:5])
 
 
 @pytest.mark.parametrize(("manual", "auto"), [(0, 3), (2, 0), (7, 20)])

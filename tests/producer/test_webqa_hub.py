@@ -1,15 +1,22 @@
 """producer.sources.webqa: what is asked of the hub, and what happens when it does not answer."""
 
 import hashlib
+import json
 import os
+import random
+import subprocess
+import sys
+from pathlib import Path
 
 import datasets
-import numpy as np
 import pytest
 
 from common.errors import UsageError
 from producer.sources import open_source
+from producer.sources.source import few_shot_from
 
+ROOT = Path(__file__).parents[2]
+REAL = ROOT.parent / "shared" / "data" / "webquestions_train.jsonl"
 TRAIN = [{"question": f"train {i}?", "answers": [f"t{i}", "other"], "url": ""} for i in range(37)]
 TEST = [{"question": f"test {i}?", "answers": [f"a{i}", "b"], "url": ""} for i in range(7)]
 
@@ -50,14 +57,43 @@ def test_samples_are_the_test_split_as_a_stream(asked):
     assert samples[3].uuid == hashlib.md5(b"test 3?").hexdigest()
 
 
-@pytest.mark.parametrize("count", [1, 5])
-def test_examples_are_the_first_of_the_train_split_shuffled_with_seed_42(asked, count):
-    chosen = np.random.default_rng(42).permutation(len(TRAIN))[:count].tolist()
+@pytest.mark.parametrize(("count", "drawn"), [(1, [7]), (5, [7, 1, 17, 15, 14])])
+def test_examples_are_those_that_seed_42_draws_from_the_train_split(asked, count, drawn):
+    """The literal numbers hold the published draw whatever later versions of Python do."""
+    assert random.Random(42).sample(range(len(TRAIN)), count) == drawn
     examples = open_source("webqa", None).few_shot(count)
-    assert examples == [(f"train {i}?", f"t{i}") for i in chosen]
+    assert examples == [(f"train {i}?", f"t{i}") for i in drawn]
     assert asked == [("stanfordnlp/web_questions", "train", False)]
-    library = datasets.Dataset.from_list(TRAIN).shuffle(seed=42).select(range(count))
-    assert [q for q, _ in examples] == library["question"][:]
+
+
+def test_more_examples_than_there_are_rows_are_all_of_them(asked):
+    assert sorted(open_source("webqa", None).few_shot(99)) == sorted(
+        (row["question"], row["answers"][0]) for row in TRAIN
+    )
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the real data is not here")
+def test_the_five_examples_of_the_real_train_split_are_the_published_ones(monkeypatch):
+    train = datasets.Dataset.from_list([json.loads(line) for line in REAL.open(encoding="utf-8")])
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: train)
+    rows = [train[i] for i in (2619, 456, 102, 3037, 1126)]
+    assert random.Random(42).sample(range(3778), 5) == [2619, 456, 102, 3037, 1126]
+    examples = open_source("webqa", None).few_shot(5)
+    assert examples == [(row["question"], row["answers"][0]) for row in rows]
+
+
+def test_the_command_of_the_docs_draws_the_same_examples_from_a_file(asked, tmp_path):
+    page = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
+    (line,) = [
+        line.strip() for line in page.splitlines() if "random.Random(42).sample(open(" in line
+    ]
+    split = "".join(json.dumps(row) + "\n" for row in TRAIN)
+    (tmp_path / "train.jsonl").write_text(split, encoding="utf-8")
+    command = line.replace("python", sys.executable, 1)
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    source = open_source("webqa", None)
+    drawn = few_shot_from(tmp_path / "examples.jsonl", None, source.example)
+    assert drawn == source.few_shot(5)
 
 
 @pytest.mark.parametrize(

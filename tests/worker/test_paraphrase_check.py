@@ -14,7 +14,7 @@ def test_the_examples_in_its_docstrings_hold():
     assert doctest.testmod(paraphrase_check) == (0, 3)
 
 
-@pytest.mark.parametrize("text", ["", " ", "?", "...!?", "the", "a, an, the.", "\t"])
+@pytest.mark.parametrize("text", ["", " ", "?", "...!?", "？！…", "the", "a, an, the.", "\t"])
 def test_a_text_without_a_word_is_empty(text):
     assert find_problem(text, ["who wrote hamlet?"]) == "empty"
 
@@ -59,6 +59,7 @@ def test_a_question_of_function_words_alone_has_no_content_to_lose():
     assert find_problem("you are who?", ["who are you?"]) is None
     assert find_problem("Who are you", ["who are you?"]) == "same as the question"
     assert find_problem("", ["who are you?"]) == "empty"
+    assert find_problem("The", ["who are you?"]) == "empty"
 
 
 @pytest.mark.parametrize("word", ["What's", "who's", "WHERE'S", "doesn't", "isn't", "didn't"])
@@ -74,10 +75,6 @@ def test_letters_beyond_ascii_are_letters():
     assert find_problem("ÖL?", [question]) is None
     assert find_problem("谁写了哈姆雷特", ["谁写了哈姆雷特?"]) == "same as the question"
     assert find_problem("Кто это?", ["кто написал гамлета?"]) is None
-
-
-def test_signs_beyond_ascii_alone_have_lost_every_content_word():
-    assert find_problem("？！…", ["who wrote hamlet?"]) == LOST
 
 
 def test_a_number_is_a_content_word():

@@ -130,6 +130,22 @@ def test_an_empty_best_answer_is_as_sure_as_empty_draws_make_it():
     assert (answer.prediction, answer.confidence) == ("", 0.5)
 
 
+def test_confidence_keeps_apart_what_differs_in_a_sign_or_a_point():
+    said = ["-5", "5", "5.", "\u22125", "-.5", "A"]
+    (answer,) = confidences([spoken(f" {text}\n") for text in said], 5)
+    assert answer.confidence == 1 / 5
+
+
+def test_an_article_is_an_answer_to_be_sure_of():
+    (answer,) = confidences([spoken(f" {text}\n") for text in ("A", "a.", "B", "", "The")], 4)
+    assert answer.confidence == 1 / 4
+
+
+def test_a_vote_of_an_article_is_won_by_it():
+    found = [spoken(f" {text}\n") for text in ("A", "A", "A", "B")]
+    assert only("majority", {"majority": found}).prediction == "A"
+
+
 def test_confidences_of_first_words_compare_first_words():
     said = [" Paris\n", " Paris, of course\n", " paris is it\n", " In Paris\n"]
     (answer,) = confidences([spoken(text) for text in said], 3, template=WORD)

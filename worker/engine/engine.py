@@ -148,11 +148,13 @@ class Engine:
         row_of = {stream: row for row, stream in enumerate(rows)}
         batch = Batch(cohorts, rows, fusion_groups(ensembles, row_of, device))
         results = Results(len(ensembles), max_new_tokens, device)
-        counts.decode_tokens += decode(
-            self.model, batch, results, self._stops, self.inner.pick_best
-        )
+        counts.decode_tokens += self._run(batch, results)
         counts.decode_seconds += time.perf_counter() - started
         return results.generated()
+
+    def _run(self, batch: Batch, results: Results) -> int:
+        """Decode a batch to its end; returns the tokens fed. A seam: its steps can be watched."""
+        return decode(self.model, batch, results, self._stops, self.inner.pick_best)
 
 
 def _eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -87,8 +87,12 @@ def reference_decode(
     max_new_tokens: int,
     question: Question | None = None,
     draw: Draw | None = None,
+    steps: list[Tensor] | None = None,
 ) -> Generated:
-    """Decoding of streams that pick each token together: the best one, or a drawn one."""
+    """Decoding of streams that pick each token together: the best one, or a drawn one.
+
+    steps: if given, the logits [S, V] of every step are appended to it.
+    """
     question = question or Question(())
     tokens: list[int] = []
     logprobs: list[float] = []
@@ -98,6 +102,8 @@ def reference_decode(
         logits = torch.stack(
             [reference_logits(model, p, tokens, method, question.num_manual or 0) for p in prompts]
         )
+        if steps is not None:
+            steps.append(logits)
         fusion = "own" if len(prompts) == 1 else method.fusion
         scores = FUSIONS[fusion](logits[None], weights)[0]
         tokens.append(reference_pick(scores, draw, len(tokens)) if draw else int(scores.argmax()))

@@ -9,8 +9,8 @@ from producer.report.document import ALPHA, Comparison, Document, Interval
 
 METRICS = {
     "exact": "exact match with any gold answer, after SQuAD normalisation",
-    "lemma": "lemma match: the lemmas of a gold answer occur in order in the prediction, "
-    "or the other way round",
+    "lemma": "lemma match: the lemmas of a gold answer stand side by side, in order, in the "
+    "prediction",
 }
 
 

@@ -1,0 +1,42 @@
+"""Entry of a stage's process, which the supervisor starts."""
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from benchmarks.gpu_day.lines import Line
+
+
+@click.command(hidden=True)
+@click.argument("name")
+@click.argument("pipe", type=int)
+@click.option("--device", required=True)
+@click.option("--tiny", is_flag=True)
+@click.option("--scratch", type=click.Path(path_type=Path), required=True)
+def main(name: str, pipe: int, device: str, tiny: bool, scratch: Path) -> None:
+    """Run a stage; its lines go into the pipe."""
+    # Compilers' processes must not hold the pipe open when this one is gone.
+    os.set_inheritable(pipe, False)
+    with os.fdopen(pipe, "w") as file:
+
+        def write(line: Line) -> None:
+            file.write(json.dumps(line, default=str) + "\n")
+            file.flush()
+
+        # Not above: the modules load torch, and what fails there is this stage's own failure.
+        from benchmarks.gpu_day.stages.bench import Bench, NoSuchDevice
+        from benchmarks.gpu_day.stages.registry import STAGES
+        from benchmarks.gpu_day.stages.rows import Rows
+
+        try:
+            bench = Bench(device, tiny, scratch)
+        except NoSuchDevice as error:
+            write({"no_device": str(error)})
+        else:
+            STAGES[name](bench, Rows(write))
+
+
+if __name__ == "__main__":
+    main()

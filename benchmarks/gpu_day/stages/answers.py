@@ -1,0 +1,64 @@
+"""Rows of the engine's: questions per second, and where the seconds went."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from benchmarks.answering import answered
+from benchmarks.floors import Machine, StepWork
+from benchmarks.gpu_day.stages.bench import Bench
+from benchmarks.gpu_day.stages.rows import Figures
+from benchmarks.rates import LinearShapes
+from benchmarks.timed_engine import TimedEngine
+from benchmarks.timing import Patience
+from benchmarks.workload import early_stop
+from common.run import Layout
+from worker.engine.request import Question
+
+_PATIENCE = Patience(repeats=3, seconds=30.0)
+
+
+def answer_row(
+    bench: Bench,
+    engine: TimedEngine,
+    machine: Machine,
+    methods: Sequence[str],
+    questions: Sequence[Question],
+    warm_up: int,
+    layout: Layout = "concat",
+) -> Figures:
+    """Answer questions; seconds on the device by events, and what the host took beside it.
+
+    host launching: inside the model's calls, most of it hidden where the device is behind. host
+    between: planning, packing, sampling, and waiting. prefill of machine, decode of floor: shares
+    of the measured rates, by the device's seconds alone.
+    """
+    bench.begin_peak()
+    request = replace(bench.workload, layout=layout).request(*methods)
+    with early_stop(engine, on=False):
+        engine.answer(questions[: bench.some_questions(warm_up)], request)
+        engine.clock.take()
+        done = answered(engine, questions, request, _PATIENCE, warm_up=0)
+    model, counts = engine.clock.take(), done.counts
+    prefill, decode = (calls.device / done.time.repeats for calls in (model.prefill, model.decode))
+    launching = (model.prefill.host + model.decode.host) / done.time.repeats
+    flops = counts.prefill_tokens * LinearShapes.of(bench.config).prefill_flops
+    work = StepWork.of(bench.config, engine.model.dtype)
+    return {
+        "questions/s": len(questions) / done.seconds,
+        "s": done.seconds,
+        "prefill device s": prefill,
+        "decode device s": decode,
+        "host launching s": launching,
+        "host between s": done.seconds - launching,
+        "prefill of machine": flops / prefill / machine.multiplied,
+        "decode of floor": machine.floor_seconds(work, engine.decodings(counts)) / decode,
+        "peak GiB": bench.peak_gib(),
+        "details": {
+            "prefill tokens": counts.prefill_tokens,
+            "decode tokens": counts.decode_tokens,
+            "model calls": [model.prefill.calls, model.decode.calls],
+            "repeats": done.time.repeats,
+            "pack tokens": engine.pack_tokens,
+            "cache bytes": engine.cache_bytes,
+        },
+    }

@@ -1,0 +1,130 @@
+"""Checks: a tiny model on the device, in float32, beside the reference on the CPU.
+
+An answer that differs is a figure and not the end: on the first day it is what is looked for.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from benchmarks.engine import METHODS
+from benchmarks.gpu_day.stages.bench import Bench
+from benchmarks.gpu_day.stages.compare import CheckedAnswer, CheckedAnswers, compare
+from benchmarks.gpu_day.stages.engines import build_engine
+from benchmarks.gpu_day.stages.recording_engine import RecordingEngine
+from benchmarks.gpu_day.stages.reference_answers import (
+    WORKLOAD,
+    checked_questions,
+    kept_answers,
+    request_in,
+)
+from benchmarks.gpu_day.stages.rows import Figures, Rows
+from benchmarks.prompts import pieces_of
+from benchmarks.published import ATTENTIONS, published_decode
+from benchmarks.random_llama import llama_config, random_model
+from benchmarks.workload import early_stop
+from common.errors import SampleError
+from common.layout import pack_fused
+from common.run import Layout
+from worker.engine.attention import FLEX_MIN_TOKENS
+from worker.engine.request import Counts
+from worker.engine.sample import Answers
+from worker.engine.tokenise import PromptTokenizer
+
+_PUBLISHED_QUESTIONS = 2
+
+
+def check_eager(bench: Bench, rows: Rows) -> None:
+    """The kernels that need no compiler, and the published algorithm."""
+    _check(bench, rows, ("cascade", "sdpa"), tuple(ATTENTIONS), compiled=False)
+
+
+def check_flex(bench: Bench, rows: Rows) -> None:
+    """FlexAttention compiled and all else as written, so that a fault has one cause."""
+    _check(bench, rows, ("flex",), (), compiled=False)
+
+
+def check_compiled(bench: Bench, rows: Rows) -> None:
+    """Layers, inner loops and cascade attention compiled."""
+    _check(bench, rows, ("cascade", "sdpa"), (), compiled=True)
+
+
+def _check(
+    bench: Bench, rows: Rows, kernels: Sequence[str], published: Sequence[str], compiled: bool
+) -> None:
+    model = random_model(llama_config(tiny=True), torch.float32, torch.device("cpu"))
+    wanted = rows.build("reference", 60, kept_answers, bench.scratch, model, bench.tokenizer)
+    if wanted is None:
+        return
+    for kind in published:
+        plain = _copy(model, bench.device)
+        rows.measure(f"published {kind}", 30, _published, bench, plain, kind, wanted["concat"])
+    for kernel in kernels:
+        ours = _copy(model, bench.device)
+        engine = rows.build(
+            f"engine, {kernel}", 60,
+            build_engine, RecordingEngine, ours, bench.tokenizer, kernel, compiled,
+        )  # fmt: skip
+        if engine is None:
+            continue
+        for layout in get_args(Layout):
+            rows.measure(f"{kernel}, {layout}", 60, _engine, engine, layout, wanted[layout])
+
+
+def _copy(model: Any, device: torch.device) -> PreTrainedModel:
+    moved: PreTrainedModel = copy.deepcopy(model).to(device)
+    return moved
+
+
+def _engine(engine: RecordingEngine, layout: Layout, wanted: CheckedAnswers) -> Figures:
+    counts = Counts()
+    with early_stop(engine, on=False):
+        given = engine.answer(checked_questions(), request_in(layout), counts)
+    if counts.prefill_tokens < FLEX_MIN_TOKENS:
+        raise ValueError("the questions are too few: a short pack takes another kernel")
+    return compare(_checked(engine, given), wanted)
+
+
+def _checked(engine: RecordingEngine, given: Sequence[Answers]) -> CheckedAnswers:
+    """Every answer with its logits. Raises SampleError where one is not there."""
+    checked = {}
+    for number, answers in enumerate(given):
+        for method in METHODS:
+            found = answers[method]
+            if isinstance(found, SampleError):
+                raise found
+            for index, each in enumerate(found):
+                answer = CheckedAnswer(each.tokens, engine.logits_of(each))
+                checked[method, number, index] = answer
+    return checked
+
+
+def _published(bench: Bench, model: PreTrainedModel, kind: str, wanted: CheckedAnswers) -> Figures:
+    some = checked_questions()[:_PUBLISHED_QUESTIONS]
+    checked = {}
+    for number, pieces in enumerate(pieces_of(PromptTokenizer(bench.tokenizer), some, WORKLOAD)):
+        prompt = pack_fused(pieces, "concat", "sequential")
+        with last_logits(model) as steps:
+            tokens = published_decode(model, prompt, WORKLOAD.max_new_tokens, kind)
+        checked["flex_attention", number, 0] = CheckedAnswer(tokens, torch.stack(steps))
+    return compare(checked, wanted)
+
+
+@contextmanager
+def last_logits(model: PreTrainedModel) -> Iterator[list[Tensor]]:
+    """A list that grows by the logits [1, V] of the last token of every call in the block."""
+    steps: list[Tensor] = []
+
+    def keep(module: nn.Module, arguments: Any, output: Any) -> None:
+        steps.append(output.logits[:, -1].cpu())
+
+    handle = model.register_forward_hook(keep)
+    try:
+        yield steps
+    finally:
+        handle.remove()

@@ -1,0 +1,105 @@
+"""Attention alone: one layer over one pack as prefill makes it, by every kernel and backend."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from benchmarks.gpu_day.stages.bench import Bench
+from benchmarks.gpu_day.stages.rows import Figures, Rows
+from worker.engine.attention import FlexKernel, Kernel, SdpaKernel
+from worker.engine.cascade_kernel import CascadeKernel, compiled_attend_rows
+from worker.engine.kv_cache import segment_mods
+from worker.engine.plan import Segment
+
+_PREFIX, _SEGMENT = 103, 8
+"""Tokens of the prefix and of a question's paraphrase, as counted with the benchmark's prompts."""
+
+_LENGTHS, _TINY_LENGTHS = (4096, 26_000), (512,)
+_LONGEST_DENSE = 4096
+_REPEATS = 5
+
+_BACKENDS = (SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
+"""Those that may take a mask; flash attention takes none."""
+
+
+def kernels(bench: Bench, rows: Rows) -> None:
+    """One after the other: what one cannot do is its own row's failure."""
+    for length in _TINY_LENGTHS if bench.tiny else _LENGTHS:
+        pack = Pack.make(bench, length)
+        for name, limit, kernel, backend in _cases(length):
+            rows.measure(f"{name}, {length} tokens", limit, _attend, bench, pack, kernel, backend)
+
+
+def _cases(length: int) -> Iterator[tuple[str, float, Kernel, SDPBackend | None]]:
+    yield "flex", 30, FlexKernel(), None
+    yield "cascade eager", 20, CascadeKernel(), None
+    yield "cascade compiled", 30, CascadeKernel(compiled_attend_rows()), None
+    if length <= _LONGEST_DENSE:
+        yield "sdpa as chosen", 15, SdpaKernel(), None
+        for backend in _BACKENDS:
+            yield f"sdpa {backend.name.removesuffix('_ATTENTION')}", 15, SdpaKernel(), backend
+
+
+@dataclass(frozen=True)
+class Pack:
+    """query [1, H, T, D], key and value [1, H_kv, S, D]; slots: where each segment lies."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    slots: Mapping[Segment, range]
+
+    @classmethod
+    def make(cls, bench: Bench, length: int) -> "Pack":
+        """A prefix, and segments of `length` tokens in all that see nothing but it."""
+        prefix = Segment(tuple(range(_PREFIX)), 0)
+        starts = range(0, length // _SEGMENT * _SEGMENT, _SEGMENT)
+        segments = [Segment(tuple(range(n, n + _SEGMENT)), _PREFIX, (prefix,)) for n in starts]
+        slots, end = {}, 0
+        for segment in (prefix, *segments):
+            slots[segment] = range(end, end := end + len(segment.tokens))
+        config = bench.config
+        heads, kv_heads = config.num_attention_heads, config.num_key_value_heads or 1
+        query = _random(bench, end - _PREFIX, heads)
+        key, value = _random(bench, end, kv_heads), _random(bench, end, kv_heads)
+        # Queries as a model hands them over, keys as a cache holds them.
+        return cls(query, key.contiguous(), value.contiguous(), slots)
+
+
+def _random(bench: Bench, length: int, heads: int) -> Tensor:
+    """[1, heads, length, D], strided as a projection leaves it."""
+    shape = 1, length, heads, int(bench.config.head_dim or 0)
+    return torch.randn(shape, dtype=torch.bfloat16, device=bench.device).transpose(1, 2)
+
+
+@torch.inference_mode()
+def _attend(bench: Bench, pack: Pack, kernel: Kernel, backend: SDPBackend | None) -> Figures:
+    bench.begin_peak()
+    device, num_q, num_kv = str(bench.device), pack.query.shape[2], pack.key.shape[2]
+    began = time.perf_counter()
+    mods = segment_mods(pack.slots, _PREFIX, device)
+    described = time.perf_counter()
+    mask = kernel.create_mask(mods, num_q, num_kv, device)
+    bench.synchronize()
+    made = time.perf_counter()
+
+    def attend() -> Tensor:
+        return kernel(pack.query, pack.key, pack.value, mask, pack.query.shape[-1] ** -0.5)
+
+    with sdpa_kernel(backend) if backend else nullcontext():
+        attend()
+        bench.synchronize()
+        first = time.perf_counter() - made
+        _, took = bench.milliseconds(attend, _REPEATS)
+    return {
+        "ms": took,
+        "first call s": first,
+        "mask on the host s": described - began,
+        "mask s": made - described,
+        "peak GiB": bench.peak_gib(),
+    }

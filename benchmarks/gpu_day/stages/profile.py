@@ -1,0 +1,46 @@
+"""A profile of one call: kernels and host operations by name, launches and synchronisations."""
+
+from collections.abc import Sequence
+
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.gpu_day.stages.bench import Bench
+from benchmarks.gpu_day.stages.rows import Figures
+from benchmarks.timed_engine import TimedEngine
+from benchmarks.workload import early_stop
+from worker.engine.request import Counts, Question
+
+_MOST = 25
+_WAITS = ("Synchronize", "cudaMemcpy", "aten::item", "aten::nonzero")
+
+
+def profile_row(bench: Bench, engine: TimedEngine, questions: Sequence[Question]) -> Figures:
+    """Profile `flex_attention` on some questions, which were answered once before."""
+    kinds = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if bench.on_gpu else [])
+    request, counts = bench.workload.request("flex_attention"), Counts()
+    with early_stop(engine, on=False):
+        engine.answer(questions, request)
+        engine.clock.take()
+        with profile(activities=kinds) as profiled:
+            engine.answer(questions, request, counts)
+            model = engine.clock.take()
+    events = profiled.key_averages()
+    device = [(e.key[:80], e.count, e.self_device_time_total / 1e3) for e in events]
+    host = [(e.key[:80], e.count, e.self_cpu_time_total / 1e3) for e in events]
+    return {
+        "questions": len(questions),
+        "launches": sum(count for name, count, _ in host if "LaunchKernel" in name),
+        "kernels ms": sum(ms for *_, ms in device),
+        "prefill device ms": 1e3 * model.prefill.device,
+        "decode device ms": 1e3 * model.decode.device,
+        "waits": sum(count for name, count, _ in host if name.startswith(_WAITS)),
+        "by kernel": _longest(device),
+        "by host operation": _longest(host),
+        "waiting": [row for row in host if any(wait in row[0] for wait in _WAITS)],
+    }
+
+
+def _longest(rows: Sequence[tuple[str, int, float]]) -> list[tuple[str, int, float]]:
+    """Name, calls, milliseconds of those that took longest."""
+    ordered = sorted(rows, key=lambda row: -row[2])[:_MOST]
+    return [(name, count, round(ms, 3)) for name, count, ms in ordered if ms]

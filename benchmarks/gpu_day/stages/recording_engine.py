@@ -1,0 +1,43 @@
+"""An engine that keeps the logits of every step, so that they can be compared."""
+
+from collections import defaultdict
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from worker.engine.decode import Batch, Generated, Results
+from worker.engine.engine import Engine
+
+
+class RecordingEngine(Engine):
+    """The engine, and the logits that its answers were picked by."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._steps: dict[int, list[Tensor]] = defaultdict(list)
+        self._kept: list[tuple[Generated, Tensor]] = []
+
+    def logits_of(self, generated: Generated) -> Tensor:
+        """Logits [steps, S, V] of an answer of this engine, by identity."""
+        return next(logits for known, logits in self._kept if known is generated)
+
+    def _decode(self, *args: Any, **kwargs: Any) -> list[Generated]:
+        self._steps.clear()
+        generated = super()._decode(*args, **kwargs)
+        self._kept += [(g, torch.stack(self._steps[n])) for n, g in enumerate(generated)]
+        return generated
+
+    def _run(self, batch: Batch, results: Results) -> int:
+        computed = batch.logits
+
+        def logits(model: PreTrainedModel) -> Tensor:
+            rows = computed(model)
+            for group in batch.groups:
+                for number, members in zip(group.ids.tolist(), group.rows, strict=True):
+                    self._steps[number].append(rows[members].float().cpu())
+            return rows
+
+        batch.logits = logits  # type: ignore[method-assign]
+        return super()._run(batch, results)

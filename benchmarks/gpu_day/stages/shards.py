@@ -1,0 +1,61 @@
+"""What the size of a shard is worth, and whether an answer depends on it."""
+
+import time
+
+from benchmarks.gpu_day.stages.bench import Bench
+from benchmarks.gpu_day.stages.engines import build_engine
+from benchmarks.gpu_day.stages.rows import Figures, Rows
+from benchmarks.workload import early_stop
+from worker.engine.engine import Engine
+from worker.engine.sample import Answers
+
+_SIZES = (64, 256, 1024)
+_TINY_SIZES = (6, 24)
+
+Tokens = list[tuple[int, ...]]
+
+
+def shards(bench: Bench, rows: Rows) -> None:
+    """The engine as written: compiled for other shapes it would answer otherwise, too."""
+    sizes = _TINY_SIZES if bench.tiny else _SIZES
+    engine = rows.build("engine", 60, _engine, bench)
+    if engine is None:
+        return
+    given: dict[int, Tokens] = {}
+    for size in sizes:
+        rows.measure(f"calls of {size}", 40, _calls, bench, engine, size, sizes[-1], given)
+    if {sizes[0], sizes[-1]} <= given.keys():
+        rows.measure("answers equal", 5, _agreement, given[sizes[0]], given[sizes[-1]])
+
+
+def _engine(bench: Bench) -> Engine:
+    return build_engine(Engine, bench.make_model(), bench.tokenizer, "cascade", False)
+
+
+def _calls(
+    bench: Bench, engine: Engine, size: int, total: int, given: dict[int, Tokens]
+) -> Figures:
+    questions, request = bench.questions[:total], bench.workload.request("flex_attention")
+    answers: list[Answers] = []
+    with early_stop(engine, on=False):
+        engine.answer(questions[:size], request)
+        bench.synchronize()
+        began = time.perf_counter()
+        for first in range(0, total, size):
+            answers += engine.answer(questions[first : first + size], request)
+        seconds = time.perf_counter() - began
+    given[size] = [_tokens(answer) for answer in answers]
+    return {"questions/s": len(questions) / seconds}
+
+
+def _tokens(answer: Answers) -> tuple[int, ...]:
+    found = answer["flex_attention"]
+    if isinstance(found, Exception):
+        raise found
+    return found[0].tokens
+
+
+def _agreement(small: Tokens, large: Tokens) -> Figures:
+    """Share of answers that are the same in calls of the least and of the largest size."""
+    same = sum(one == other for one, other in zip(small, large, strict=True))
+    return {"share": same / len(small), "answers": len(small)}

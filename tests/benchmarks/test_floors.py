@@ -1,0 +1,109 @@
+"""Floors that a GPU is held against: the work of decoding, the clock of a model's calls."""
+
+import doctest
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmarks import floors
+from benchmarks.answering import answered
+from benchmarks.floors import StepWork
+from benchmarks.gpu_day.stages.engines import build_engine
+from benchmarks.many_questions import many_questions, prompts_of
+from benchmarks.model_clock import ModelClock
+from benchmarks.prompts import pieces_of
+from benchmarks.random_llama import TOKENIZER_SIZE, llama_config, make_tokenizer, random_model
+from benchmarks.timed_engine import Decoding, TimedEngine
+from benchmarks.timing import ONCE
+from benchmarks.workload import Workload, early_stop
+from common.layout import pack_fused
+from worker.engine.request import Question
+
+CPU = torch.device("cpu")
+SMALL = Workload(wordings=3, examples=1, max_new_tokens=5)
+
+
+@pytest.fixture(scope="module")
+def questions():
+    return many_questions(12)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return random_model(llama_config(tiny=True), torch.bfloat16, CPU)
+
+
+@pytest.fixture
+def engine(model, questions):
+    tokenizer = make_tokenizer(prompts_of(questions, SMALL), TOKENIZER_SIZE, bos=True)
+    return build_engine(TimedEngine, model, tokenizer, "cascade", compiled=False)
+
+
+def test_the_work_of_decoding_is_that_of_all_its_steps(engine, questions):
+    workload = replace(SMALL, layout="shared")
+    asked = [Question(question.wordings[:3]) for question in questions[:4]]
+    with early_stop(engine, on=False):
+        done = answered(engine, asked, workload.request("flex_attention"), ONCE)
+    (decoding,) = engine.decodings(done.counts)
+    pieces = pieces_of(engine.tokenizer, asked, workload)
+    # What leads in a question is resident, too, and the three wordings read it from there.
+    *_, lead_in, _ = engine._resident.cutter.cuts
+    assert {s[: len(lead_in)] for each in pieces for s in each.segments} == {lead_in}
+    prefix = len(pieces[0].bos + pieces[0].prefix)
+    lengths = [len(pack_fused(each, "shared", "sequential").tokens) for each in pieces]
+    # The last token of a prompt is fed, and its key no longer the prompt's.
+    own = sum(lengths) - 4 * (prefix + 3 * len(lead_in) + 1)
+    shared = prefix + len(lead_in)
+    assert decoding == Decoding(steps=5, fed=20, own_slots=own, shared_slots=shared)
+    assert done.counts.prefill_seconds + done.counts.decode_seconds <= done.seconds
+
+
+def test_the_floors_example_is_true():
+    assert doctest.testmod(floors) == (0, 4)
+
+
+def test_a_step_reads_every_linear_weight_and_the_head_once():
+    config = llama_config()
+    work = StepWork.of(config, torch.bfloat16)
+    layer = 3072 * (3072 + 2 * 1024) + 3072 * 3072 + 3 * 3072 * 8192
+    weights = 28 * layer + 128256 * 3072
+    assert (work.weight_bytes, work.flops) == (2 * weights, 2 * weights)
+    assert work.slot_bytes == 28 * 2 * 8 * 128 * 2
+    # 3.21 billion parameters, those of the norms left out.
+    assert round(weights / 1e9, 2) == 3.21
+
+
+def test_the_random_model_ties_its_head_and_scales_its_rotation(model):
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    assert model.config.rope_parameters["rope_type"] == "llama3"
+    heads, kv_heads = model.config.num_attention_heads, model.config.num_key_value_heads
+    assert heads == 3 * kv_heads
+
+
+def test_a_clock_counts_the_call_of_a_body_by_its_model_once(model):
+    clock, tokens = ModelClock(model), torch.tensor([[5, 6, 7]])
+    model.set_attn_implementation("sdpa")
+    model(tokens)
+    model.base_model(tokens)
+    model.base_model(tokens)
+    seconds = clock.take()
+    assert (seconds.decode.calls, seconds.prefill.calls) == (1, 2)
+    assert 0 < seconds.prefill.host <= seconds.prefill.device
+    assert clock.take().prefill.calls == 0
+
+
+def test_a_clock_goes_on_after_a_call_that_was_broken_off(model):
+    clock = ModelClock(model)
+    model.set_attn_implementation("sdpa")
+
+    def break_off(*arguments):
+        raise KeyboardInterrupt
+
+    handle = model.base_model.layers[1].register_forward_pre_hook(break_off)
+    with pytest.raises(KeyboardInterrupt):
+        model(torch.tensor([[5, 6, 7]]))
+    handle.remove()
+    assert clock.take().decode.calls == 0
+    model(torch.tensor([[5, 6, 7]]))
+    assert clock.take().decode.calls == 1

@@ -1,0 +1,57 @@
+"""A decode step captured as a CUDA graph gives what the step gives when it is launched."""
+
+import torch
+
+from benchmarks.gpu_day.stages.engines import KERNELS
+from benchmarks.gpu_day.stages.step import SteppingEngine, captured, repeatable_step
+from tests.engine.families import MANY, make_request
+from worker.engine.engine import Engine
+
+
+class BatchEngine(SteppingEngine):
+    """Shows the first batch itself."""
+
+    def _run(self, batch, results):
+        if self.on_step:
+            look, self.on_step = self.on_step, None
+            look(batch)
+        return Engine._run(self, batch, results)
+
+
+def at_first_step(tiny_model, tokenizer, device, look):
+    """Call `look(model, batch)` on the first batch that an engine decodes."""
+    engine = BatchEngine(tiny_model().to(device), tokenizer, KERNELS["cascade"]())
+    engine.on_step = lambda batch: look(engine.model, batch)
+    engine.answer(MANY, make_request("per_prompt"))
+    assert engine.on_step is None
+
+
+def test_a_step_can_be_done_again_and_leaves_the_batch_as_it_was(device, tiny_model, tokenizer):
+    def look(model, batch):
+        step, positions = repeatable_step(model, batch), batch.positions.clone()
+        filled = [cohort.filled for cohort in batch.cohorts]
+        assert torch.equal(step(), step())
+        assert torch.equal(batch.positions, positions)
+        assert [cohort.filled for cohort in batch.cohorts] == filled
+        assert torch.equal(step(), batch.logits(model))
+
+    at_first_step(tiny_model, tokenizer, device, look)
+
+
+def test_a_replayed_graph_gives_the_logits_of_the_tokens_that_are_in_its_buffer(
+    cuda, tiny_model, tokenizer
+):
+    def look(model, batch):
+        step = repeatable_step(model, batch)
+        first = step().clone()
+        graph, logits = captured(step)
+        graph.replay()
+        torch.testing.assert_close(logits, first, atol=1e-4, rtol=0)
+        batch.tokens.copy_(batch.tokens.flip(0))
+        second = step().clone()
+        graph.replay()
+        torch.testing.assert_close(logits, second, atol=1e-4, rtol=0)
+        assert not torch.allclose(first, second)
+        batch.tokens.copy_(batch.tokens.flip(0))
+
+    at_first_step(tiny_model, tokenizer, cuda, look)

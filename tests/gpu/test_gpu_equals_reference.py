@@ -1,0 +1,88 @@
+"""Every method, layout and attention backend on the device, beside the reference on the CPU."""
+
+from functools import cache
+
+import pytest
+import torch
+
+from benchmarks.gpu_day.stages.engines import KERNELS
+from benchmarks.gpu_day.stages.recording_engine import RecordingEngine
+from common.methods import CONFIDENCE, METHODS, PARAPHRASES
+from tests.engine.families import EOS, MANY, known, make_request, packed_prompts
+from worker.engine.attention import FLEX_MIN_TOKENS
+from worker.engine.reference import reference_decode
+from worker.engine.request import Counts
+from worker.engine.tokenise import PromptTokenizer
+
+GREEDY = [name for name, method in METHODS.items() if method not in (CONFIDENCE, PARAPHRASES)]
+
+FLOAT32 = 1e-3
+"""Largest difference of a logit; logits of the tiny model have a standard deviation of about 2."""
+
+BFLOAT16 = 0.05
+"""Root mean square of the differences, over the standard deviation of the logits.
+
+Weights and activations have 8 significant bits, over three layers with large weights.
+"""
+
+
+QUESTIONS = [known(sample) for sample in MANY]
+
+
+@pytest.fixture(scope="session")
+def reference(tiny_model, tokenizer):
+    """By layout and method: (answer, logits of its steps) of every answer to all questions."""
+    model = tiny_model()
+    stops = PromptTokenizer(tokenizer).stops(model.config.vocab_size, [EOS])
+
+    @cache
+    def answers(layout, name):
+        request = make_request(name, layout=layout)
+        return [
+            decoded(question, packed, request)
+            for question in QUESTIONS
+            for packed in packed_prompts(tokenizer, question, request)
+        ]
+
+    def decoded(question, packed, request):
+        (method,), steps = request.methods, []
+        answer = reference_decode(
+            model, packed, method, stops, request.max_new_tokens, question, steps=steps
+        )
+        return answer, torch.stack(steps)
+
+    return answers
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("layout", ["concat", "shared"])
+def test_every_method_gives_the_references_tokens_in_float32(
+    layout, kernel, device, tiny_model, tokenizer, reference
+):
+    engine = RecordingEngine(tiny_model().to(device), tokenizer, KERNELS[kernel]())
+    counts = Counts()
+    given = engine.answer(QUESTIONS, make_request(*GREEDY, layout=layout), counts)
+    assert counts.prefill_tokens >= FLEX_MIN_TOKENS
+    for name in GREEDY:
+        found = [answer for answers in given for answer in answers[name]]
+        for got, (wanted, logits) in zip(found, reference(layout, name), strict=True):
+            assert (got.tokens, got.finish_reason) == (wanted.tokens, wanted.finish_reason), name
+            torch.testing.assert_close(engine.logits_of(got), logits, atol=FLOAT32, rtol=0)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_bfloat16_is_as_near_to_the_float32_reference_as_its_rounding_allows(
+    kernel, device, tiny_model, tokenizer, reference
+):
+    model = tiny_model().to(torch.bfloat16)
+    engine = RecordingEngine(model.to(device), tokenizer, KERNELS[kernel]())
+    given = engine.answer(QUESTIONS, make_request(*GREEDY))
+    pairs = zip(given, reference("concat", "flex_attention"), strict=True)
+    # The first token alone: where rounding changes one, what follows has another past.
+    both = [
+        (engine.logits_of(answers["flex_attention"][0])[0], logits[0])
+        for answers, (_, logits) in pairs
+    ]
+    got, wanted = (torch.cat(each) for each in zip(*both, strict=True))
+    error = (got - wanted).square().mean().sqrt() / wanted.std()
+    assert 0 < error < BFLOAT16

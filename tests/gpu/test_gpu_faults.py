@@ -1,0 +1,70 @@
+"""Faults of a GPU: memory that runs out, and errors that the process does not survive."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.engine.families import known, make_request
+from worker.bisect import answer_bisected
+from worker.engine.attention import SdpaKernel
+from worker.engine.engine import Engine
+from worker.engine.request import Counts
+from worker.sick_device import EXIT_STATUS
+
+ROOT = Path(__file__).parents[2]
+
+SPARE_BYTES = 100 << 20
+"""Room for the dense mask of a pack of 2,048 tokens (75 MB while it is made), not of 4,096."""
+
+ASSERT = """
+import torch
+from worker.bisect import answer_bisected
+
+class Engine:
+    def answer(self, questions, request, counts):
+        torch.zeros(3, device="cuda")[torch.tensor([7], device="cuda")]
+        torch.cuda.synchronize()
+
+answer_bisected(Engine(), ["one", "two"], None, None)
+print("the process goes on")
+"""
+
+
+@pytest.fixture
+def little_memory(cuda):
+    """Leaves torch some memory more than it holds now."""
+
+    def leave(spare):
+        torch.cuda.empty_cache()
+        total = torch.cuda.get_device_properties(cuda).total_memory
+        held = torch.cuda.memory_reserved(cuda)
+        torch.cuda.set_per_process_memory_fraction((held + spare) / total, cuda)
+
+    yield leave
+    torch.cuda.set_per_process_memory_fraction(1.0, cuda)
+
+
+def test_memory_that_runs_out_halves_the_budget_and_changes_no_answer(
+    cuda, tiny_model, tokenizer, little_memory
+):
+    names = [f"the one who is number {number}" for number in range(300)]
+    questions = [known((f"who is {name}?", f"{name} is?", f"name {name}")) for name in names]
+    engine = Engine(tiny_model().to(cuda), tokenizer, SdpaKernel(), pack_tokens=4096)
+    request, counts = make_request("flex_attention"), Counts()
+    before = engine.answer(questions, request, counts)
+    assert counts.prefill_tokens > 4096
+    little_memory(SPARE_BYTES)
+    after = answer_bisected(engine, questions, request, Counts())
+    assert engine.pack_tokens < 4096
+    pairs = zip(before, after, strict=True)
+    same = [a["flex_attention"][0].tokens == b["flex_attention"][0].tokens for a, b in pairs]
+    assert all(same)
+
+
+def test_a_device_side_assert_ends_the_process_instead_of_failing_every_sample(cuda):
+    done = subprocess.run([sys.executable, "-c", ASSERT], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == EXIT_STATUS, done.stderr
+    assert "the process goes on" not in done.stdout

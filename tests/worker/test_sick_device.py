@@ -1,0 +1,78 @@
+"""A device that takes no more work ends the process; other errors do not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from worker.sick_device import EXIT_STATUS, is_sick_device
+
+ROOT = Path(__file__).parents[2]
+
+FAIL = """
+import sys
+from worker.bisect import answer_bisected
+
+class Engine:
+    pack_tokens, cache_bytes = 64, 16 << 20
+
+    def answer(self, questions, request, counts):
+        raise RuntimeError(sys.argv[1])
+
+print(len(answer_bisected(Engine(), ["one", "two"], None, None)), "outcomes")
+"""
+
+
+def wrapped(message):
+    try:
+        try:
+            raise torch.AcceleratorError(message)
+        except RuntimeError as error:
+            raise ValueError("a layer failed") from error
+    except ValueError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: device-side assert triggered\nCompile with TORCH_USE_CUDA_DSA",
+        "CUDA error: an illegal memory access was encountered",
+        "Triton Error [CUDA]: misaligned address",
+        "CUDA error: unspecified launch failure",
+    ],
+)
+def test_errors_that_poison_a_context_are_known_wherever_they_are_wrapped(message):
+    assert is_sick_device(RuntimeError(message))
+    assert is_sick_device(wrapped(message))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: invalid argument"),
+        RuntimeError("shape mismatch after an illegal memory access"),
+        ValueError("CUDA error: device-side assert triggered"),
+    ],
+)
+def test_errors_that_a_process_survives_are_not(error):
+    assert not is_sick_device(error)
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "printed"),
+    [
+        ("CUDA error: device-side assert triggered", EXIT_STATUS, ""),
+        ("size mismatch", 0, "2 outcomes\n"),
+    ],
+)
+def test_a_process_whose_device_is_sick_ends_before_another_sample_is_tried(
+    message, status, printed
+):
+    done = subprocess.run(
+        [sys.executable, "-c", FAIL, message], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (status, printed), done.stderr
