@@ -10,6 +10,7 @@ sum; both are timed on equal scores.
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import click
@@ -161,6 +162,7 @@ class Bench:
                 "number": len(answers),
                 "changed": (changed := different(answers, small[kind])),
                 "share": changed / len(answers),
+                "off by": mean_difference(answers, small[kind]),
             }
             for kind, answers in large.items()
         ]
@@ -186,6 +188,17 @@ def different(these: Sequence[Any], those: Sequence[Any]) -> int:
     return sum(a != b for a, b in zip(these, those, strict=True))
 
 
+def mean_difference(these: Sequence[Any], those: Sequence[Any]) -> float | None:
+    """The mean distance of numbers at the same place; None for what is no number.
+
+    >>> mean_difference([0.25, 1.0], [0.5, 1.0])
+    0.125
+    """
+    if not isinstance(these[0], float):
+        return None
+    return fmean(abs(a - b) for a, b in zip(these, those, strict=True))
+
+
 def _ok(found: list[Generated] | Exception) -> list[Generated]:
     if isinstance(found, Exception):
         raise found
@@ -203,7 +216,7 @@ def draw_times(
     places = torch.arange(TIMED_ROWS, device=device)
     ratios, notes = {}, []
     for name, (temperature, top_p) in TIMED_SAMPLING.items():
-        sampling = Sampling(temperature=temperature, top_p=top_p)
+        sampling = Sampling(temperature=temperature, top_p=top_p, num_samples=1)
         seconds = []
         for draw in (pick, pick_by_walk):
             draw(scores, sampling, places, places)

@@ -41,6 +41,12 @@ def test_max_takes_each_tokens_largest_probability():
     torch.testing.assert_close(scores.exp(), torch.tensor([[6 / 12, 3 / 12, 5 / 8]]))
 
 
+def test_the_probabilities_of_max_are_those_of_no_distribution():
+    assert float(max_probability(logits_of(STREAMS)).exp().sum()) == pytest.approx(
+        6 / 12 + 3 / 12 + 5 / 8
+    )
+
+
 def test_max_compares_probabilities_and_not_logits():
     loud = [[100.0, 100.0, 100.0], [1.0, 98.0, 1.0]]
     assert max_probability(logits_of(loud)).argmax() == 1

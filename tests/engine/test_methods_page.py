@@ -7,6 +7,8 @@ import pytest
 from families import SAMPLES, make_request
 
 from common.methods import METHODS
+from common.prompts import _AROUND_WORDS
+from worker.engine.decode import FINISH_REASONS
 from worker.engine.fusion import FUSIONS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "methods.md").read_text()
@@ -31,6 +33,15 @@ def added(monkeypatch):
 def test_the_table_names_every_method_and_no_other():
     table = PAGE.partition("\n\n**Vote")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(METHODS)
+
+
+def test_the_page_names_every_reason_to_finish():
+    for reason in FINISH_REASONS.values():
+        assert f"`{reason}`" in PAGE
+
+
+def test_the_page_names_the_marks_that_are_taken_off_a_first_word():
+    assert f"`{_AROUND_WORDS}`" in PAGE
 
 
 def test_the_pages_own_test_passes(added):

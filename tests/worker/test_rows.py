@@ -45,6 +45,13 @@ def test_a_tied_vote_goes_by_log_probability_per_token_and_not_in_all():
     assert only("majority", {"majority": [short, long]}).prediction == "certainly"
 
 
+def test_of_equal_answers_the_one_with_more_per_token_is_taken_and_not_with_more_in_all():
+    long, short = spoken(" the Ann.\n", *[-0.1] * 10), spoken(" ann\n", *[-0.15] * 5)
+    assert long.logprob < short.logprob
+    for found in ([long, short], [short, long]):
+        assert only("majority", {"majority": found}).prediction == "the Ann."
+
+
 def test_an_empty_answer_is_not_elected_while_there_is_another():
     found = [spoken("\n", -0.01), spoken(" \n", -0.01, -0.01), spoken(" Ann\n")]
     assert only("majority", {"majority": found}).prediction == "Ann"
