@@ -17,9 +17,12 @@ from worker.engine import decode
 from worker.engine.sampling import splitmix
 
 
-def pick_by_walk(scores: Tensor, sampling: Sampling, seeds: Tensor, steps: Tensor) -> Tensor:
-    """Draw a token id for each row; arguments and result as those of `sampling.pick`."""
+def pick_by_walk(
+    scores: Tensor, sampling: Sampling, seeds: Tensor, steps: Tensor, rows: Tensor | None = None
+) -> Tensor:
+    """Draw token ids; arguments and result as those of `sampling.pick`."""
     probabilities = (scores / sampling.temperature).softmax(dim=-1)
+    probabilities = probabilities if rows is None else probabilities.index_select(0, rows)
     if sampling.top_p < 1:
         outside = probabilities < least_probable(probabilities, sampling.top_p)
         probabilities = probabilities.masked_fill(outside, 0)

@@ -13,7 +13,7 @@ from scipy.stats import binomtest, chisquare, kstest
 from common.run import Sampling
 from worker.engine import reference
 from worker.engine.reference import reference_pick
-from worker.engine.sampling import Draw, gumbel, pick, seed_of, splitmix, uniform
+from worker.engine.sampling import Draw, exponential, pick, seed_of, splitmix, uniform
 
 EXTREMES = [0, 1, -1, 2**63 - 1, -(2**63), 0x1234567, -0x7654321]
 SEEDS = [*EXTREMES, *(random.Random(7).randrange(-(2**63), 2**63) for _ in range(211))]
@@ -61,7 +61,7 @@ def test_noise_is_the_references_token_by_token():
     """To float32; also the first token of a pair whose second is past an odd vocabulary."""
     for size in (1, 2, 41):
         steps = [row % 5 for row in range(len(SEEDS))]
-        found = gumbel(torch.tensor(SEEDS), torch.tensor(steps), size)
+        found = -exponential(torch.tensor(SEEDS), torch.tensor(steps), size).log()
         wanted = [
             [reference.reference_noise(seed, step, token) for token in range(size)]
             for seed, step in zip(SEEDS, steps, strict=True)
@@ -70,13 +70,13 @@ def test_noise_is_the_references_token_by_token():
 
 
 def test_noise_has_the_gumbel_distribution():
-    noise = gumbel(torch.tensor([seed_of("noise", 0)]), torch.tensor([0]), 20_001)[0]
+    noise = -exponential(torch.tensor([seed_of("noise", 0)]), torch.tensor([0]), 20_001)[0].log()
     assert kstest(noise.double().numpy(), "gumbel_r").pvalue > 1e-3
 
 
 def test_noise_of_draws_steps_and_tokens_is_unrelated():
     seeds = torch.tensor([seed_of("a/0", 0), seed_of("a/0", 1), seed_of("a/0", 0)])
-    noise = gumbel(seeds, torch.tensor([0, 0, 1]), 5003)
+    noise = -exponential(seeds, torch.tensor([0, 0, 1]), 5003).log()
     noise = torch.cat((noise, noise[:1].roll(1), noise[:1].roll(2)))
     assert (torch.corrcoef(noise) - torch.eye(5)).abs().max() < 0.06
 
@@ -164,6 +164,14 @@ def test_a_tiny_nucleus_is_the_best_token():
     assert found.equal(scores.argmax(dim=-1))
 
 
+@pytest.mark.parametrize("top_p", [1, 0.9])
+def test_a_temperature_near_zero_draws_the_best_token(top_p):
+    scores = torch.randn(31, 41, generator=torch.Generator().manual_seed(4)).log_softmax(-1)
+    places = torch.arange(31)
+    found = pick(scores, Sampling(temperature=1e-42, top_p=top_p), places, places)
+    assert found.equal(scores.argmax(dim=-1))
+
+
 def test_equal_scores_belong_to_the_nucleus_together():
     found = draws([1.0, 3.0, 3.0, 3.0], Sampling(temperature=1, top_p=0.1), 57)
     assert set(found.tolist()) == {1, 2, 3}
@@ -206,7 +214,11 @@ def test_a_draw_is_the_same_whatever_rows_are_drawn_with_it(monkeypatch, top_p):
         alone = torch.cat([pick(s, sampling, seed, step) for s, seed, step in parts])
         assert alone.equal(together)
     assert turned.equal(together)
+    few, rows = scores[:5], torch.arange(57) % 5
+    shared = pick(few, sampling, seeds, steps, rows)
+    assert shared.equal(pick(few[rows], sampling, seeds, steps))
     monkeypatch.setattr("worker.engine.sampling._BLOCK", 500)
+    assert pick(few, sampling, seeds, steps, rows).equal(shared)
     assert pick(scores, sampling, seeds, steps).equal(together)
 
 

@@ -191,6 +191,8 @@ def _pick(
     """The next token of each ensemble of a group and its log-score, [E] each."""
     if group.sampling is None:
         return pick_best(gathered(logits, group.rows), group.fusion, group.weights)
-    scores = FUSIONS[group.fusion](gathered(logits, group.rows).float(), group.weights)
-    tokens = draw(scores, group.sampling, group.seeds, results.lengths[group.ids])
-    return tokens, scores.gather(-1, tokens[:, None])[:, 0]
+    # Draws of a prompt begin as one row, whose scores all of them read.
+    distinct, rows = group.rows.unique(dim=0, return_inverse=True)
+    scores = FUSIONS[group.fusion](gathered(logits, distinct).float(), None)
+    tokens = draw(scores, group.sampling, group.seeds, results.lengths[group.ids], rows)
+    return tokens, scores[rows, tokens]

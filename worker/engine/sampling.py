@@ -39,28 +39,35 @@ def seed_of(name: str, number: int) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def pick(scores: Tensor, sampling: Sampling, seeds: Tensor, steps: Tensor) -> Tensor:
-    """Draw a token id for each row, int64 [E].
+def pick(
+    scores: Tensor, sampling: Sampling, seeds: Tensor, steps: Tensor, rows: Tensor | None = None
+) -> Tensor:
+    """Draw token ids, int64 [E].
 
-    scores: log-scores, float32 [E, V]. seeds, steps: int64 [E], the draw and the place of its
-    token in the answer.
+    scores: log-scores, float32 [R, V]. seeds, steps: int64 [E], the draw and the place of its
+    token in the answer. rows: int64 [E], of the scores that each draws from; None for one each.
     """
-    rows = max(1, _BLOCK // scores.shape[-1])
-    blocks = zip(scores.split(rows), seeds.split(rows), steps.split(rows), strict=True)
-    return torch.cat([_pick(*block, sampling) for block in blocks])
+    rows = torch.arange(len(scores), device=scores.device) if rows is None else rows
+    below = scores - scores.amax(dim=-1, keepdim=True)  # Else a small temperature overflows.
+    probabilities = (below / sampling.temperature).softmax(dim=-1)
+    size = max(1, _BLOCK // scores.shape[-1])
+    blocks = zip(rows.split(size), seeds.split(size), steps.split(size), strict=True)
+    return torch.cat(
+        [
+            _pick(probabilities.index_select(0, block), noise_of, at, sampling.top_p)
+            for block, noise_of, at in blocks
+        ]
+    )
 
 
-def _pick(scores: Tensor, seeds: Tensor, steps: Tensor, sampling: Sampling) -> Tensor:
-    noise = gumbel(seeds, steps, scores.shape[-1])
-    # Not scores / temperature + noise, whose argmax is this one's: that would overflow.
-    noisy = torch.add(scores, noise, alpha=sampling.temperature)
-    if sampling.top_p == 1:
-        return noisy.argmax(dim=-1)
-    return best_of_nucleus(noisy, (scores / sampling.temperature).softmax(-1), sampling.top_p)
+def _pick(probabilities: Tensor, seeds: Tensor, steps: Tensor, top_p: float) -> Tensor:
+    # The argmax of p / E is that of log p + Gumbel noise, which is -log E: a logarithm less.
+    noisy = probabilities / exponential(seeds, steps, probabilities.shape[-1])
+    return noisy.argmax(dim=-1) if top_p == 1 else best_of_nucleus(noisy, probabilities, top_p)
 
 
 def best_of_nucleus(noisy: Tensor, probabilities: Tensor, top_p: float) -> Tensor:
-    """The argmax over the tokens of the nucleus, int64 [E]; noisy, probabilities: [E, V].
+    """The argmax of `noisy` over the tokens of the nucleus, int64 [E]; arguments: [E, V].
 
     Found without sorting the vocabulary: a best token outside the nucleus is left out, with all
     that are no more probable, and the next best is looked at.
@@ -90,15 +97,15 @@ def mass_above(probabilities: Tensor, tokens: Tensor) -> Tensor:
     return (probabilities * greater).sum(dim=-1)
 
 
-def gumbel(seeds: Tensor, steps: Tensor, size: int) -> Tensor:
-    """Standard Gumbel noise of `size` tokens, float32 [E, size]; seeds, steps: int64 [E].
+def exponential(seeds: Tensor, steps: Tensor, size: int) -> Tensor:
+    """Standard exponential noise E of `size` tokens, float32 [E, size]; seeds, steps: int64 [E].
 
     A step has a sequence of its own, whose number n holds the noise of the tokens 2n and 2n + 1.
     """
     pairs = torch.arange((size + 1) // 2, device=seeds.device)
     words = splitmix(splitmix(seeds, steps)[:, None], pairs).view(torch.int32)[:, :size]
-    # -log(-log(1 - u)): what makes an improbable token win is a u near 0, where floats are dense.
-    return uniform(words).neg_().log1p_().neg_().log_().neg_()
+    # -log(1 - u): what makes an improbable token win is a u near 0, where floats are dense.
+    return uniform(words).neg_().log1p_().neg_()
 
 
 def uniform(words: Tensor) -> Tensor:
