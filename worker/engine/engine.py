@@ -27,7 +27,7 @@ from worker.engine.tokenise import PromptTokenizer
 
 _LOGIT_COPIES = 6
 """How many times the float32 logits of a step are held at once: as they are, as log-
-probabilities, and in double precision while something is drawn from them."""
+probabilities, and as tempered probabilities while something is drawn from them."""
 
 
 class Engine:
