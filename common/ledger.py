@@ -58,6 +58,11 @@ class Ledger:
         pipe.expire(_key("attempts", run), _LIFETIME)
         return int(pipe.execute()[0])
 
+    def attempts(self, run: str, shard: str) -> int:
+        """How many starts there were without a finish."""
+        count = self._redis.hget(_key("attempts", run), shard)
+        return int(count) if isinstance(count, bytes) else 0
+
     def finish_attempt(self, run: str, shard: str) -> None:
         self._redis.hdel(_key("attempts", run), shard)
 
