@@ -30,6 +30,7 @@ from producer.planning import Planner
 from producer.provenance import make_provenance
 from producer.request import EnqueueRequest
 from producer.sources.reading import Reading
+from producer.staleness import refuse_replaced_model
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def _made(
     """The runs that can begin."""
     followers = [plan for root in roots for f in root.followers for plan in f.all()]
     overwritten = _overwritten(roots, request)
+    _refuse_replaced(roots, overwritten, request, location)
     _refuse_others(followers, overwritten, location)
     provenance = make_provenance(request.shard_size)
     return make_runs(location, roots, samples, provenance, overwritten, where)
@@ -140,6 +142,7 @@ def _made_after(
             "complete yet; leave it out, or wait"
         )
     overwritten = _overwritten(roots, request)
+    _refuse_replaced(roots, overwritten, request, location)
     _refuse_others([plan for root in roots for plan in root.all()], overwritten, location)
     throw_away(location, roots, overwritten)
     plan_followers(upstream, roots)
@@ -150,6 +153,18 @@ def _overwritten(roots: Sequence[Planned], request: EnqueueRequest) -> set[str]:
     """Keys of the runs to throw away; a step is never thrown away for others."""
     plans = [plan for root in roots for plan in root.all()] if request.overwrite else []
     return {p.key for p in plans if p.spec.method in METHODS or p.spec.method == request.step}
+
+
+def _refuse_replaced(
+    roots: Sequence[Planned],
+    overwritten: Collection[str],
+    request: EnqueueRequest,
+    location: Location,
+) -> None:
+    """Refuse runs that were answered with other files of the model's folder."""
+    keys = [plan.key for root in roots for plan in root.all()]
+    runs = [Run(location, RunKey.parse(key)) for key in keys]
+    refuse_replaced_model(find_model(request.model), runs, overwritten)
 
 
 def _refuse_others(

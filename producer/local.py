@@ -8,6 +8,7 @@ import ctypes
 import importlib.util
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -54,7 +55,23 @@ def embedded_broker() -> Iterator[str]:
 
 
 @contextmanager
-def local_worker(settings: Settings) -> Iterator[Callable[[], None]]:
+def kept_on_failure(say: Callable[[str], None]) -> Iterator[Path]:
+    """A folder for logs. When the block fails it stays, and `say` is told where its files are."""
+    folder = Path(tempfile.mkdtemp(prefix="self-ensemble-worker-"))
+    try:
+        yield folder
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    except BaseException:
+        for log in folder.iterdir():
+            say(f"the worker's log is kept: {log}")
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def local_worker(settings: Settings, log: Path) -> Iterator[Callable[[], None]]:
     """`celery -A worker worker` as a child; gives a function that raises if it has died."""
     missing = [
         name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None
@@ -66,16 +83,14 @@ def local_worker(settings: Settings) -> Iterator[Callable[[], None]]:
         )
     command = [sys.executable, "-m", "celery", "-A", "worker", "worker", "--loglevel=INFO"]
     command += ["--without-gossip", "--without-mingle", "-n", f"local-{os.getpid()}@%h"]
-    with tempfile.TemporaryDirectory(prefix="self-ensemble-worker-") as folder:
-        log = Path(folder) / "worker.log"
-        environment = {**os.environ, **settings.to_environment()}
-        with child(command, log, environment) as worker:
+    environment = {**os.environ, **settings.to_environment()}
+    with child(command, log, environment) as worker:
 
-            def check() -> None:
-                if worker.poll() is not None:
-                    raise UsageError(f"the worker ended early; its last lines:\n{tail(log)}")
+        def check() -> None:
+            if worker.poll() is not None:
+                raise UsageError(f"the worker ended early; its last lines:\n{tail(log)}")
 
-            yield check
+        yield check
 
 
 @contextmanager

@@ -123,6 +123,10 @@ class Run:
         content = json.dumps({"identity": identity, "files": files})
         self.location.write_bytes(self.file("model.json"), content.encode())
 
+    def forget_model(self) -> None:
+        """Let the next worker decide on the weights; for a run without answers."""
+        self.location.delete(self.file("model.json"))
+
     def pinned_model(self) -> str | None:
         """Identity of the weights the run was begun with, or None before the first shard."""
         pinned = self._pinned()
