@@ -2,6 +2,7 @@
 
 se:done:<run>       bitmap, one bit per sample row that some part holds
 se:halt:<run>       why no shard of the run can succeed, until it is enqueued again
+se:delay:<run>      why a shard of it waits to be tried again; gone after a minute
 se:attempts:<run>   how often each shard was started and not finished
 """
 
@@ -12,6 +13,7 @@ import redis
 from common.broker import KEY_PREFIX
 
 _LIFETIME = 14 * 24 * 3600
+_DELAY_LIFETIME = 60
 
 
 class Ledger:
@@ -49,6 +51,14 @@ class Ledger:
     def halted(self, run: str) -> str | None:
         """The reason a run was halted for, or None."""
         reason = self._redis.get(_key("halt", run))
+        return reason.decode() if isinstance(reason, bytes) else None
+
+    def delay(self, run: str, reason: str) -> None:
+        self._redis.set(_key("delay", run), reason, ex=_DELAY_LIFETIME)
+
+    def delayed(self, run: str) -> str | None:
+        """Why a shard of the run waits to be tried again, or None."""
+        reason = self._redis.get(_key("delay", run))
         return reason.decode() if isinstance(reason, bytes) else None
 
     def start_attempt(self, run: str, shard: str) -> int:

@@ -7,6 +7,7 @@ first, and both are gone when the block that started them ends, however it ends.
 import ctypes
 import importlib.util
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -88,7 +89,9 @@ def local_worker(settings: Settings, log: Path) -> Iterator[Callable[[], None]]:
 
         def check() -> None:
             if worker.poll() is not None:
-                raise UsageError(f"the worker ended early; its last lines:\n{tail(log)}")
+                raise UsageError(
+                    f"the worker ended early{_signal(log)}; its last lines:\n{tail(log)}"
+                )
 
         yield check
 
@@ -154,6 +157,16 @@ def _await_answer(url: str, server: "subprocess.Popen[bytes]", log: Path) -> Non
         except redis.RedisError:
             time.sleep(0.02)
     raise UsageError(f"the embedded server did not start; its last lines:\n{tail(log)}")
+
+
+def _signal(log: Path) -> str:
+    """That its process was killed, where the log says so, and what that means most often."""
+    killed = re.search(r"exited with '(signal \d+ \(\w+\))'", tail(log, 200))
+    if killed is None:
+        return ""
+    memory = ", most often because the host's memory ran out (the kernel's log says so)"
+    of_system = memory if "SIGKILL" in killed[1] else ""
+    return f": {killed[1]} ended the process that holds the model{of_system}"
 
 
 def tail(log: Path, lines: int = 15) -> str:

@@ -5,6 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import billiard
+import redis
 from celery.exceptions import Reject
 from celery.signals import worker_process_init
 from kombu.exceptions import OperationalError
@@ -76,7 +77,7 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
             )
     except (RetryShard, OSError, OperationalError) as error:
         # Of the store or the broker: whatever goes wrong while a model is loaded is a StopRun.
-        raise self.retry(exc=error, countdown=RETRY_SECONDS) from error
+        _try_later(self, runs, error)
     except RejectShard as error:
         logger.error("shard rejected: %s", error)
         raise Reject(str(error), requeue=False) from error
@@ -86,6 +87,20 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
     except Exception as error:
         logger.exception("run stopped by an error that is not foreseen")
         _halt(runs, f"a worker failed: {_described(error)}; its log has the traceback")
+
+
+def _try_later(task: Any, runs: Any, error: Exception) -> None:
+    """Have the shard come again in a while, or stop its runs after the last try."""
+    if task.request.retries >= task.max_retries:
+        _halt(runs, f"given up after {task.max_retries} tries: {first_line(error)}")
+        return
+    logger.warning("tried again in %d s: %s", RETRY_SECONDS, error)
+    try:
+        for run in runs:
+            ledger().delay(str(run), first_line(error))
+    except redis.RedisError as unreachable:
+        logger.warning("the producer cannot be told: %s", unreachable)
+    raise task.retry(exc=error, countdown=RETRY_SECONDS) from error
 
 
 def _halt(runs: Any, reason: str) -> None:
