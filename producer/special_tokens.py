@@ -110,7 +110,8 @@ def _of_configuration(fields: dict[str, Any]) -> set[str]:
 
 def _of_list(entries: Any) -> set[str]:
     """The special ones of a list of added tokens."""
-    tokens = [entry for entry in entries or [] if isinstance(entry, dict) and entry.get("special")]
+    listed = entries if isinstance(entries, list) else []
+    tokens = [entry for entry in listed if isinstance(entry, dict) and entry.get("special")]
     return {token["content"] for token in tokens if _stands_out(token.get("content"))}
 
 
