@@ -28,7 +28,7 @@ def refuse_replaced_model(
     folder = Path(model.location)
     identity = cache(lambda: folder_identity(folder))
     for run in runs:
-        if str(run.key) in overwritten or not run.exists() or not run.pinned_files():
+        if str(run.key) in overwritten or not _was_answered_from(run, model):
             continue
         names = differing(run.pinned_files(), stamp_of(folder))
         if not names:
@@ -41,11 +41,16 @@ def refuse_replaced_model(
             run.forget_model()
 
 
+def _was_answered_from(run: Run, model: ModelSource) -> bool:
+    """Whether files of this folder are noted, not of another one that has the same name."""
+    return run.exists() and run.spec.model_source == model.location and bool(run.pinned_files())
+
+
 def _has_changed(folder: Path, run: Run, names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return (
-        f"model folder {folder} has changed since run {run.key} was answered: "
-        f"{', '.join(names[:3])}{more}. The answers in the store are those of the files before. "
-        f"Give {overwrite_option(run.spec.method)} to throw them away and answer anew, put the "
-        "old files back, or give the new ones a folder of another name"
+        f"model folder {folder} has changed since run {run.key} was answered; what differs in "
+        f"size or time is {', '.join(names[:3])}{more}. The answers in the store are those of the "
+        f"files before. Give {overwrite_option(run.spec.method)} to throw them away and answer "
+        "anew, put the old files back, or give the new ones a folder of another name"
     )

@@ -44,7 +44,7 @@ def test_a_changed_folder_is_said_before_anything_is_done(ask, store, model, row
         prepare(ask(model=str(model)), store)
     message = str(refused.value)
     assert f"model folder {model} has changed since run quiz/mine/avg-3 was answered" in message
-    assert f"answered: {name}. " in message
+    assert f"differs in size or time is {name}. " in message
     assert "--overwrite" in message
     assert "old files back" in message
 
@@ -107,6 +107,14 @@ def test_a_run_of_an_earlier_version_which_noted_no_files_is_left_alone(ask, sto
     store.write_bytes(run.file("model.json"), json.dumps({"identity": "sha256:ab"}).encode())
     (model / "model.safetensors").write_bytes(b"other weights")
     assert prepare(ask(model=str(model)), store).messages == ()
+
+
+def test_another_folder_of_that_name_is_no_change_of_the_first(ask, store, model, tmp_path):
+    answered(ask, store, model)
+    other = shutil.copytree(model, tmp_path / "others" / "mine")
+    (other / "model.safetensors").write_bytes(b"other weights")
+    with pytest.raises(UsageError, match="exists with another fingerprint: model is"):
+        prepare(ask(model=str(other)), store)
 
 
 def test_of_a_step_the_command_is_named_that_throws_it_away(ask, store, model):
