@@ -3,7 +3,8 @@
 se:done:<run>       bitmap, one bit per sample row that some part holds
 se:halt:<run>       why no shard of the run can succeed, until it is enqueued again
 se:delay:<run>      why a shard of it waits to be tried again; gone after a minute
-se:attempts:<run>   how often each shard was started and not finished
+se:attempts:<run>   how often each shard was started and not finished; of a worker process, in
+                    place of a run, how often it began to load each model
 """
 
 from collections.abc import Iterable, Sequence

@@ -57,18 +57,21 @@ def embedded_broker() -> Iterator[str]:
 
 @contextmanager
 def kept_on_failure(say: Callable[[str], None]) -> Iterator[Path]:
-    """A folder for logs. When the block fails it stays, and `say` is told where its files are."""
+    """A folder for logs. When the block fails they stay, and `say` is told where."""
     folder = Path(tempfile.mkdtemp(prefix="self-ensemble-worker-"))
+    kept: list[Path] = []
     try:
         yield folder
     except KeyboardInterrupt:
-        shutil.rmtree(folder, ignore_errors=True)
         raise
     except BaseException:
-        for log in folder.iterdir():
+        kept = sorted(folder.iterdir())
+        for log in kept:
             say(f"the worker's log is kept: {log}")
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -134,14 +134,14 @@ class Process:
             self._hint(lambda: self.ledger.finish_attempt(self._place, model), None)
             raise StopRun(
                 f"model {model} was loaded {self.settings.max_attempts} times, and each time the "
-                f"process ended ({self._place}). Most often the host has too little memory: the "
-                "kernel's log says so. Give it more, or a smaller --dtype or model"
+                f"process on {socket.gethostname()} ended. Most often the host has too little "
+                "memory: its kernel's log says so. Give it more, or a smaller --dtype or model"
             )
 
     @cached_property
     def _place(self) -> str:
         """This process and those that took its place, which have their parent in common."""
-        return f"loading on {socket.gethostname()}, worker {os.getppid()}, slot {self._slot}"
+        return f"loading:{socket.gethostname()}:{os.getppid()}:{self._slot}"
 
     def _write_killed(self, shard: Shard) -> None:
         """A row that ended its process every time becomes a row with an error."""

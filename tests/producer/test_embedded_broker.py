@@ -166,6 +166,20 @@ def test_logs_are_kept_where_the_block_fails_and_their_path_is_said(failure):
     shutil.rmtree(folder)
 
 
+def test_a_run_that_is_refused_before_there_is_a_worker_leaves_no_folder():
+    said, folders = [], []
+
+    def work():
+        with kept_on_failure(said.append) as folder:
+            folders.append(folder)
+            raise UsageError("no such data set")
+
+    with pytest.raises(UsageError):
+        work()
+    assert said == []
+    assert not folders[0].exists()
+
+
 @pytest.mark.parametrize("ending", [None, KeyboardInterrupt])
 def test_logs_are_gone_after_a_run_that_did_not_fail(ending):
     said = []
