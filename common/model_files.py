@@ -55,7 +55,7 @@ def differing(one: Stamp, other: Stamp) -> list[str]:
 
 
 def folder_identity(folder: Path) -> str:
-    """`files-sha256:` and a hash over the names and contents of the deciding files.
+    """`sha256:` and a hash over the names and contents of the deciding files.
 
     Files are hashed side by side, about 2 GB/s for each core that has instructions for SHA-256.
     """
@@ -65,7 +65,7 @@ def folder_identity(folder: Path) -> str:
     whole = hashlib.sha256()
     for path, digest in zip(files, digests, strict=True):
         whole.update(f"{path.relative_to(folder).as_posix()} {digest}\n".encode())
-    return f"files-sha256:{whole.hexdigest()}"
+    return f"sha256:{whole.hexdigest()}"
 
 
 def _digest(path: Path) -> str:
