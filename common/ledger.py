@@ -2,7 +2,9 @@
 
 se:done:<run>       bitmap, one bit per sample row that some part holds
 se:halt:<run>       why no shard of the run can succeed, until it is enqueued again
-se:attempts:<run>   how often each shard was started and not finished
+se:delay:<run>      why a shard of it waits to be tried again; gone after a minute
+se:attempts:<run>   how often each shard was started and not finished; of a worker process, in
+                    place of a run, how often it began to load each model
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,6 +14,7 @@ import redis
 from common.broker import KEY_PREFIX
 
 _LIFETIME = 14 * 24 * 3600
+_DELAY_LIFETIME = 60
 
 
 class Ledger:
@@ -51,12 +54,25 @@ class Ledger:
         reason = self._redis.get(_key("halt", run))
         return reason.decode() if isinstance(reason, bytes) else None
 
+    def delay(self, run: str, reason: str) -> None:
+        self._redis.set(_key("delay", run), reason, ex=_DELAY_LIFETIME)
+
+    def delayed(self, run: str) -> str | None:
+        """Why a shard of the run waits to be tried again, or None."""
+        reason = self._redis.get(_key("delay", run))
+        return reason.decode() if isinstance(reason, bytes) else None
+
     def start_attempt(self, run: str, shard: str) -> int:
         """Count a start of a shard; returns how many there were without a finish."""
         pipe = self._redis.pipeline()
         pipe.hincrby(_key("attempts", run), shard, 1)
         pipe.expire(_key("attempts", run), _LIFETIME)
         return int(pipe.execute()[0])
+
+    def attempts(self, run: str, shard: str) -> int:
+        """How many starts there were without a finish."""
+        count = self._redis.hget(_key("attempts", run), shard)
+        return int(count) if isinstance(count, bytes) else 0
 
     def finish_attempt(self, run: str, shard: str) -> None:
         self._redis.hdel(_key("attempts", run), shard)
