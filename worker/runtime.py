@@ -19,6 +19,7 @@ from worker.choices import Choice, choose_attention, choose_device, choose_dtype
 from worker.compilation import TOO_FEW, compile_engine, wants_compiled
 from worker.engine.engine import Engine
 from worker.memory import is_out_of_memory, keep_freed_memory, release
+from worker.sick_device import end_process_if_sick
 from worker.weights import NO_FOLDER, Files, Loaded, load_model
 
 logger = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ class Runtime:
         except (StopRun, RetryShard):
             raise
         except Exception as error:
+            end_process_if_sick(error)
             logger.exception("model %s cannot be used", model)
             raise StopRun(_cannot_be_used(model, error)) from error
 

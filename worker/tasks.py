@@ -18,6 +18,7 @@ from common.messages import ShardMessage
 from common.models import ModelSource
 from worker.app import app
 from worker.shard import open_shard
+from worker.sick_device import end_process_if_sick
 
 if TYPE_CHECKING:
     from worker.process import Process
@@ -85,6 +86,7 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
         logger.error("run stopped: %s", error)
         _halt(runs, str(error))
     except Exception as error:
+        end_process_if_sick(error)
         logger.exception("run stopped by an error that is not foreseen")
         _halt(runs, f"a worker failed: {_described(error)}; its log has the traceback")
 
