@@ -1,0 +1,48 @@
+"""The columns of a file: which are there, and which of them a data set has looked at."""
+
+import re
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_ALIKE = re.compile(
+    r".*(answer|alias|paraphras|rephras|wording|reformulat).*|(gold|target|reference)s?|truths?"
+)
+_ABOUT = {
+    "char", "count", "end", "id", "ids", "incorrect", "index", "lang", "language", "len", "length",
+    "num", "number", "offset", "score", "scores", "source", "span", "start", "type", "types",
+    "url", "wrong",
+}  # fmt: skip
+
+
+class Columns:
+    """Names of columns, gathered while the rows of a file are read.
+
+    there: those that some row has. read: those that were asked for, in any row.
+    """
+
+    def __init__(self) -> None:
+        self.there: set[str] = set()
+        self.read: set[str] = set()
+
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on columns that look as if they should have been read, if there are any."""
+        missed = sorted(filter(looks_like_texts, self.there - self.read))
+        if not missed:
+            return ()
+        names = ", ".join(map(repr, missed))
+        return (
+            f"not read, though by their names they may hold answers or paraphrases: {names}; "
+            f"read: {', '.join(map(repr, sorted(self.there & self.read)))}. "
+            "docs/datasets.md says how columns are named",
+        )
+
+
+def looks_like_texts(name: str) -> bool:
+    """Whether a column's name says that it holds answers or paraphrases.
+
+    >>> [looks_like_texts(n) for n in ("answer_aliases", "paraphrase-1", "Gold", "goldAnswers")]
+    [True, True, True, True]
+    >>> [looks_like_texts(n) for n in ("answer_start", "num_answers", "context", "golden")]
+    [False, False, False, False]
+    """
+    words = [word.lower() for word in _WORDS.findall(name)]
+    return any(map(_ALIKE.fullmatch, words)) and _ABOUT.isdisjoint(words)
