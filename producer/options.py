@@ -186,7 +186,8 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def broker_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --broker."""
     return click.option(
-        "--broker", help="Redis URL.  [default: SELF_ENSEMBLE_BROKER or localhost]"
+        "--broker",
+        help="redis://, rediss:// or unix:// URL.  [default: SELF_ENSEMBLE_BROKER or localhost]",
     )(command)
 
 
