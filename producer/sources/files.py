@@ -16,6 +16,7 @@ from producer.sources.formats import read_rows
 from producer.sources.rows import Row
 
 _NUMBERED = re.compile(r"paraphrase(\d+)")
+_ONE_IN_EACH = "; write one text in each such column, or the list in a column 'paraphrases'"
 
 
 @dataclass(frozen=True)
@@ -70,4 +71,4 @@ def _paraphrases(row: Row) -> tuple[str, ...]:
     if row.has("paraphrases"):
         return row.texts("paraphrases", may_be_empty=True)
     numbered = sorted((int(m[1]), k) for k in row.cells if (m := _NUMBERED.fullmatch(k)))
-    return tuple(row.lone_text(k) for _, k in numbered if row.has(k))
+    return tuple(row.lone_text(k, _ONE_IN_EACH) for _, k in numbered if row.has(k))

@@ -22,7 +22,7 @@ _COLUMNS_SHOWN = 8
 
 _A_TEXT = "a text that is not empty"
 _TEXTS = "a list of texts that are not empty"
-_WRITE_THE_LIST = (
+_WRITE_IT = (
     "; write the list itself (in pandas: map(ast.literal_eval), then to_json(orient='records', "
     "lines=True)), or, if this text is meant, a list that holds it"
 )
@@ -81,11 +81,11 @@ class Row:
             self._refuse_text(column, value, _A_TEXT, value)
         return value
 
-    def lone_text(self, column: str) -> str:
+    def lone_text(self, column: str, way_out: str) -> str:
         """Such a text, and no list that was made a text on the way here."""
         text = self.text(column)
         if is_list_as_text(text):
-            self.refuse(column, "a text", text, _WRITE_THE_LIST)
+            self.refuse(column, "a text, not a list written as text", text, way_out)
         return text
 
     def texts(self, column: str, may_be_empty: bool = False) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ class Row:
         value = self.cell(column)
         if not isinstance(value, list):
             written = isinstance(value, str) and is_list_as_text(value)
-            self.refuse(column, _TEXTS, value, _WRITE_THE_LIST if written else "")
+            self.refuse(column, _TEXTS, value, _WRITE_IT if written else "")
         return self._checked(column, value, _TEXTS, value, may_be_empty)
 
     def answers(self) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ class Row:
         if value is None and self.has("answer"):
             column, value = "answer", self.cell("answer")
         if isinstance(value, str):
-            return (self.lone_text(column),)
+            return (self.lone_text(column, _WRITE_IT),)
         found = gold_answers(value)
         if found is None:
             self.refuse(column, FORMS, value)

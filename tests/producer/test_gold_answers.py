@@ -111,8 +111,11 @@ def test_a_list_written_as_text_is_refused_with_two_ways_out(jsonl, column, text
     cells = {"answers": None, column: text} if column == "answer" else {column: text}
     message = refusal(jsonl, **cells)
     assert f"column {column!r} must be" in message
-    assert "write the list itself" in message
-    assert "a list that holds it" in message
+    if column == "paraphrase1":
+        assert "write one text in each such column, or the list in a column" in message
+    else:
+        assert "write the list itself" in message
+        assert "a list that holds it" in message
 
 
 @pytest.mark.parametrize("column", ["question", "answers", "paraphrases", "paraphrase0", "uuid"])
