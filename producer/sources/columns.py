@@ -16,15 +16,29 @@ _ABOUT = {
 class Columns:
     """Names of columns, gathered while the rows of a file are read.
 
-    there: those that some row has. read: those that were asked for, in any row.
+    there: those that some row has. read: those that were asked for, in any row. whole_float:
+    the first row whose answer is a text such as `1984.0`.
     """
 
     def __init__(self) -> None:
         self.there: set[str] = set()
         self.read: set[str] = set()
+        self.whole_float: str | None = None
 
     def notes(self) -> tuple[str, ...]:
-        """A sentence on columns that look as if they should have been read, if there are any."""
+        """What a person should know of the columns once they are read."""
+        return (*self._missed(), *self._floats())
+
+    def _floats(self) -> tuple[str, ...]:
+        """Said, not mended: of a text nobody knows whether a data frame made it of 1984."""
+        if self.whole_float is None:
+            return ()
+        return (
+            f"an answer is written like 1984.0 ({self.whole_float}, and maybe others); a text is "
+            "taken as it is, so that 1984 would be wrong: write whole numbers without a point",
+        )
+
+    def _missed(self) -> tuple[str, ...]:
         missed = sorted(filter(looks_like_texts, self.there - self.read))
         if not missed:
             return ()

@@ -14,6 +14,7 @@ from producer.sources.texts import (
     half_surrogate,
     is_list_as_text,
     is_text,
+    is_whole_float,
     number_as_text,
 )
 
@@ -23,8 +24,8 @@ _COLUMNS_SHOWN = 8
 _A_TEXT = "a text that is not empty"
 _TEXTS = "a list of texts that are not empty"
 _WRITE_IT = (
-    "; write the list itself (in pandas: map(ast.literal_eval), then to_json(orient='records', "
-    "lines=True)), or, if this text is meant, a list that holds it"
+    "; write the list itself (in pandas: to_json(orient='records', lines=True) or to_parquet in "
+    "place of to_csv), or, if this text is meant, a list that holds it"
 )
 _WRITE_THE_WORD = "; write the word that is to be found, such as 'yes' or 'true'"
 
@@ -99,9 +100,11 @@ class Row:
     def answers(self) -> tuple[str, ...]:
         """The gold answers, in `answers` or `answer`, in any form of `gold_answers`."""
         column, value = "answers", self.cell("answers")
-        if value is None and self.has("answer"):
+        if value is None and "answer" in self.cells:
             column, value = "answer", self.cell("answer")
         if isinstance(value, str):
+            if self.columns is not None and is_whole_float(value):
+                self.columns.whole_float = self.columns.whole_float or self.where
             return (self.lone_text(column, _WRITE_IT),)
         found = gold_answers(value)
         if found is None:

@@ -13,6 +13,7 @@ _SHOWS = re.compile(
 """Any character but white space, controls, and what Unicode ignores by default: joiners,
 variation selectors, fillers, the byte order mark. The blank Braille pattern is blank, too."""
 
+_WHOLE_FLOAT = re.compile(r"[-+]?[0-9]+\.0")
 _HALF = re.compile("[\ud800-\udfff]")
 _QUOTED_IN_BRACKETS = re.compile(r"""\s*(\[\s*(['"].*)?\]|\{\s*(['"].*)?\})\s*""", re.DOTALL)
 _TUPLE = re.compile(r"""\s*\(\s*['"].*\)\s*""", re.DOTALL)
@@ -54,6 +55,15 @@ def number_as_text(value: Any) -> str | None:
     digits = format(number, "f")
     shorter = digits.rstrip("0").rstrip(".") if "." in digits else digits
     return "0" if shorter == "-0" else shorter
+
+
+def is_whole_float(text: str) -> bool:
+    """Whether a text is a whole number as floats are written.
+
+    >>> [is_whole_float(text) for text in ("1984.0", "1984", "3.10", "1.0.0")]
+    [True, False, False, False]
+    """
+    return text.endswith(".0") and _WHOLE_FLOAT.fullmatch(text) is not None
 
 
 def is_list_as_text(text: str) -> bool:

@@ -69,6 +69,20 @@ def test_every_data_set_names_what_of_its_files_it_does_not_read(jsonl):
     assert "'paraphrases'; read: 'answers', 'auto_paraphrases'" in note
 
 
+@pytest.mark.parametrize("answer", ["1984.0", "-7.0"])
+def test_a_whole_number_that_was_written_as_a_float_is_named(tmp_path, answer):
+    """As pandas writes a column of whole numbers with a gap to CSV."""
+    path = tmp_path / "q.csv"
+    path.write_text(f"question,answer\nq?,3.5\nr?,{answer}\ns?,{answer}\n")
+    (note,) = notes(path)
+    assert f"an answer is written like 1984.0 ({path}, row 3, and maybe others)" in note
+
+
+@pytest.mark.parametrize("answer", ["1984", "3.10", "1.0.0", "v1.0", "0.05"])
+def test_other_numbers_in_text_are_taken_in_silence(jsonl, answer):
+    assert notes(jsonl([ROW | {"answers": answer}])) == ()
+
+
 def test_the_note_is_said_when_a_data_set_is_enqueued(jsonl, command, server):
     path = jsonl([ROW | {"answer_aliases": ["b"]}])
     options = ["--num-few-shot", 0, "--num-paraphrases", 2, "--model", "owner/model"]

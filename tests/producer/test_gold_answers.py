@@ -178,6 +178,12 @@ def test_nan_is_a_missing_cell_as_data_frames_write_it(jsonl, column):
     assert (question.paraphrases, question.uuid) == (("p?",), None)
 
 
+@pytest.mark.parametrize("column", ["answers", "answer"])
+def test_an_empty_cell_is_refused_by_the_name_that_its_column_has(jsonl, column):
+    with pytest.raises(UsageError, match=rf"column '{column}' must .* is missing$"):
+        list(read_questions(jsonl([{"question": "q?", column: None}])))
+
+
 def test_a_missing_column_is_refused_with_the_columns_there_are(jsonl):
     rows = [{"Question": "q?", "gold": "a"} | {f"c{n}": n for n in range(9)}]
     with pytest.raises(UsageError, match=r"'question' must .* is missing; the row has 'Question'"):

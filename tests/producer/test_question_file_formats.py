@@ -145,7 +145,7 @@ def test_the_rows_of_separated_values_are_counted_as_lines_of_the_file(tmp_path)
         ('question,answer\n"q"?,a\n', "row 2: not separated values"),
         ("question,answer,answer\nq?,a,b\n", "is under a name that two columns have; rename one"),
         ("question;answer\nq?;a\n", "is missing; the row has 'question;answer'"),
-        ("question,answer\nq?,\n", "row 2: column 'answers' must be"),
+        ("question,answer\nq?,\n", "row 2: column 'answer' must be"),
         ("question,answer\n", "has no rows"),
         ("", "has no rows"),
     ],
