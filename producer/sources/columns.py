@@ -26,7 +26,7 @@ class Columns:
         self.whole_float: str | None = None
 
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of the columns once they are read."""
+        """Sentences for the person, once the rows are read."""
         return (*self._missed(), *self._floats())
 
     def _floats(self) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ def comma_separated(path: Path, columns: Columns) -> Iterator[Row]:
 
 
 def tab_separated(path: Path, columns: Columns) -> Iterator[Row]:
-    """The same with tabs."""
+    """Tab-separated values, quoted alike."""
     return _separated(path, columns, "\t")
 
 

@@ -1,4 +1,4 @@
-"""What counts as a text in a cell: characters that show, numbers, lists written as text."""
+"""Texts in cells: characters that show, numbers as text, lists written as text."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What a terminal cannot show is lost to it alone: no command ends for want of a character."""
+"""Characters that an output cannot encode are lost to it alone: no command ends for them."""
 
 import io
 import json
