@@ -44,9 +44,9 @@ class Columns:
             return ()
         names = ", ".join(map(repr, missed))
         return (
-            f"not read, though by their names they may hold answers or paraphrases: {names}; "
-            f"read: {', '.join(map(repr, sorted(self.there & self.read)))}. "
-            "docs/datasets.md says how columns are named",
+            f"columns not read, though their names promise answers or paraphrases: {names}; "
+            f"read: {', '.join(map(repr, sorted(self.there & self.read)))}. Rename those that "
+            "should count, as docs/datasets.md has them",
         )
 
 

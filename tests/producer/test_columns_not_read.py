@@ -32,7 +32,7 @@ def test_a_column_that_looks_like_answers_or_paraphrases_is_named(jsonl, tmp_pat
         path = tmp_path / "q.feather"
         feather.write_feather(pa.Table.from_pylist([row]), str(path))
     (note,) = notes(path)
-    assert f"may hold answers or paraphrases: {name!r}; read: 'answers', 'paraphrases'" in note
+    assert f"promise answers or paraphrases: {name!r}; read: 'answers', 'paraphrases'" in note
     assert "docs/datasets.md" in note
 
 
@@ -88,5 +88,5 @@ def test_the_note_is_said_when_a_data_set_is_enqueued(jsonl, command, server):
     options = ["--num-few-shot", 0, "--num-paraphrases", 2, "--model", "owner/model"]
     done = command("enqueue", "--dataset", "quiz", "--data", path, *options)
     assert done.status == 0
-    assert "not read, though" in done.out
+    assert "columns not read, though" in done.out
     assert "'answer_aliases'" in done.out
