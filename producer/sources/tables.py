@@ -9,16 +9,16 @@ import os
 from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from common.errors import UsageError, first_line
+from producer.sources import feather_v1
 from producer.sources.columns import Columns
 from producer.sources.compressed import plain_file
 from producer.sources.rows import NamedTwice, Row
 
 _AT_A_TIME = 1024
 _FILE = b"ARROW1"
-_FEATHER_V1 = b"FEA1"
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
@@ -53,14 +53,14 @@ def _parquet_batches(path: Path) -> Iterator[Any]:
 
 def _arrow_batches(path: Path) -> Iterator[Any]:
     import pyarrow as pa
-    from pyarrow import feather
 
     # As bytes: not every name is UTF-8, and pyarrow would encode it so.
     with pa.memory_map(cast(str, os.fsencode(path))) as source:
         start = source.read(len(_FILE))
         source.seek(0)
-        if start.startswith(_FEATHER_V1):
-            yield from feather.read_table(cast(BinaryIO, source)).to_batches(_AT_A_TIME)
+        if start.startswith(feather_v1.SIGN):
+            with feather_v1.as_arrow_file(path) as rewritten:
+                yield from _arrow_batches(rewritten)
         elif start == _FILE:
             with pa.ipc.open_file(source) as reader:
                 yield from (reader.get_batch(n) for n in range(reader.num_record_batches))
