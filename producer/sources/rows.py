@@ -27,6 +27,7 @@ _WRITE_IT = (
     "; write the list itself (in pandas: to_json(orient='records', lines=True) or to_parquet in "
     "place of to_csv), or, if this text is meant, a list that holds it"
 )
+_LEAVE_IT_OUT = "; nothing could be right, so leave such a question out"
 _WRITE_THE_WORD = "; write the word that is to be found, such as 'yes' or 'true'"
 
 
@@ -109,6 +110,8 @@ class Row:
         found = gold_answers(value)
         if found is None:
             self.refuse(column, FORMS, value)
+        if not found:
+            self.refuse(column, "a list of texts with at least one", value, _LEAVE_IT_OUT)
         texts = [a if isinstance(a, str) else number_as_text(a) or a for a in found]
         return self._checked(column, texts, FORMS, value)
 

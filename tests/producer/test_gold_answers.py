@@ -155,7 +155,11 @@ def test_half_a_surrogate_pair_is_named_by_what_it_is(tmp_path, column, half):
     [
         (True, "is True; write the word"),
         (["x", False], "False in it; write the word"),
-        ({"text": []}, "must be a list of texts with at least one"),
+        (
+            {"text": []},
+            "must be a list of texts with at least one, is {'text': []}; nothing could",
+        ),
+        ([], "is []; nothing could be right, so leave such a question out"),
         ({"value": None, "aliases": ["x"]}, "None in it"),
         ({"value": "x", "aliases": "y"}, "TriviaQA's"),
         ({"spans": ["x"]}, "SQuAD's"),

@@ -138,7 +138,7 @@ def test_a_damaged_feather_file_of_the_first_kind_ends_no_process(tmp_path, kind
     if kind == "cut off":
         content = content[:-9]
     else:
-        content[-60:-12] = b"\xff" * 48
+        content[-263:-252] = b"\xff" * 11
     path.write_bytes(content)
     assert "or a damaged one" in complaint(path)
 
