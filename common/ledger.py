@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 import redis
 
 from common.broker import KEY_PREFIX
+from common.broker_url import parse_broker_url
 
 _LIFETIME = 14 * 24 * 3600
 _DELAY_LIFETIME = 60
@@ -25,8 +26,12 @@ class Ledger:
 
     @classmethod
     def connect(cls, url: str) -> "Ledger":
-        """Make a client; nothing is sent before the first call."""
-        return cls(redis.Redis.from_url(url, socket_timeout=30, socket_connect_timeout=5))
+        """Make a client; nothing is sent before the first call.
+
+        Raises UsageError for a URL that is none of Redis.
+        """
+        server = parse_broker_url(url).for_redis
+        return cls(redis.Redis.from_url(server, socket_timeout=30, socket_connect_timeout=5))
 
     def begin(self, run: str, done: Iterable[int]) -> None:
         """Start anew from what the store holds, and lift a halt."""

@@ -45,9 +45,11 @@ def embedded_broker() -> Iterator[str]:
         # In a file: a command line can be read by every user of the machine.
         settings = Path(folder) / "valkey.conf"
         settings.touch(mode=0o600)
-        settings.write_text(
-            f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {folder}\n"
-            'save ""\nappendonly no\nmaxmemory-policy noeviction\n'
+        settings.write_bytes(
+            os.fsencode(
+                f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {folder}\n"
+                'save ""\nappendonly no\nmaxmemory-policy noeviction\n'
+            )
         )
         with child([str(get_binary_path()), str(settings)], Path(folder) / "log") as server:
             url = f"redis://:{password}@127.0.0.1:{port}/0"
@@ -174,5 +176,5 @@ def _signal(log: Path) -> str:
 
 def tail(log: Path, lines: int = 15) -> str:
     """The end of a log file."""
-    text = log.read_text(errors="replace") if log.exists() else ""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     return "\n".join(text.splitlines()[-lines:])

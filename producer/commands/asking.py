@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.commands.border import console, exit_past, settings_of
+from producer.commands.border import console, exit_past, say, settings_of
 from producer.options import (
     METHODS_HELP,
     confidence_options,
@@ -134,7 +134,7 @@ def _do_here(request: "EnqueueRequest", store: str | None, failure_limit: float)
 
 
 def _tell(text: str) -> None:
-    click.echo(text, err=True)
+    say(text, err=True)
 
 
 def _request(options: dict[str, Any]) -> "EnqueueRequest":
