@@ -6,6 +6,7 @@ sides and the tests can read it anywhere.
 
 from typing import Any
 
+from common.broker_url import parse_broker_url
 from common.config import Settings
 from common.models import REGISTRY, ModelSource
 
@@ -30,7 +31,10 @@ def all_queues() -> list[str]:
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
-    """Celery's configuration for producer, workers and Flower alike."""
+    """Celery's configuration for producer, workers and Flower alike.
+
+    Raises UsageError for a broker that is none.
+    """
     transport = {
         "global_keyprefix": KEY_PREFIX,
         "visibility_timeout": settings.visibility_timeout,
@@ -42,8 +46,11 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "health_check_interval": 15,
         "priority_steps": [0],
     }
+    url = parse_broker_url(settings.broker)
+    tls = {} if url.celery_tls is None else {"broker_use_ssl": url.celery_tls}
     return {
-        "broker_url": settings.broker,
+        **tls,
+        "broker_url": url.for_celery,
         "broker_transport_options": transport,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,

@@ -2,7 +2,9 @@
 
 se:done:<run>       bitmap, one bit per sample row that some part holds
 se:halt:<run>       why no shard of the run can succeed, until it is enqueued again
-se:attempts:<run>   how often each shard was started and not finished
+se:delay:<run>      why a shard of it waits to be tried again; gone after a minute
+se:attempts:<run>   how often each shard was started and not finished; of a worker process, in
+                    place of a run, how often it began to load each model
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,8 +12,10 @@ from collections.abc import Iterable, Sequence
 import redis
 
 from common.broker import KEY_PREFIX
+from common.broker_url import parse_broker_url
 
 _LIFETIME = 14 * 24 * 3600
+_DELAY_LIFETIME = 60
 
 
 class Ledger:
@@ -22,8 +26,12 @@ class Ledger:
 
     @classmethod
     def connect(cls, url: str) -> "Ledger":
-        """Make a client; nothing is sent before the first call."""
-        return cls(redis.Redis.from_url(url, socket_timeout=30, socket_connect_timeout=5))
+        """Make a client; nothing is sent before the first call.
+
+        Raises UsageError for a URL that is none of Redis.
+        """
+        server = parse_broker_url(url).for_redis
+        return cls(redis.Redis.from_url(server, socket_timeout=30, socket_connect_timeout=5))
 
     def begin(self, run: str, done: Iterable[int]) -> None:
         """Start anew from what the store holds, and lift a halt."""
@@ -51,12 +59,25 @@ class Ledger:
         reason = self._redis.get(_key("halt", run))
         return reason.decode() if isinstance(reason, bytes) else None
 
+    def delay(self, run: str, reason: str) -> None:
+        self._redis.set(_key("delay", run), reason, ex=_DELAY_LIFETIME)
+
+    def delayed(self, run: str) -> str | None:
+        """Why a shard of the run waits to be tried again, or None."""
+        reason = self._redis.get(_key("delay", run))
+        return reason.decode() if isinstance(reason, bytes) else None
+
     def start_attempt(self, run: str, shard: str) -> int:
         """Count a start of a shard; returns how many there were without a finish."""
         pipe = self._redis.pipeline()
         pipe.hincrby(_key("attempts", run), shard, 1)
         pipe.expire(_key("attempts", run), _LIFETIME)
         return int(pipe.execute()[0])
+
+    def attempts(self, run: str, shard: str) -> int:
+        """How many starts there were without a finish."""
+        count = self._redis.hget(_key("attempts", run), shard)
+        return int(count) if isinstance(count, bytes) else 0
 
     def finish_attempt(self, run: str, shard: str) -> None:
         self._redis.hdel(_key("attempts", run), shard)

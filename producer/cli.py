@@ -7,7 +7,7 @@ import click
 
 from common.errors import SelfEnsembleError
 from producer.commands import asking, keeping, pictures, results
-from producer.commands.border import EXIT_INTERRUPTED, EXIT_USAGE
+from producer.commands.border import EXIT_INTERRUPTED, EXIT_USAGE, never_fail_to_print, say
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -27,21 +27,22 @@ for _command in (*asking.COMMANDS, *keeping.COMMANDS, *results.COMMANDS, *pictur
 
 def main() -> None:
     """Entry point: every error of ours is one sentence and a status, never a traceback."""
+    never_fail_to_print()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        error.show(sys.stderr)
         sys.exit(error.exit_code)
     except SelfEnsembleError as error:
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
         sys.exit(EXIT_USAGE)
     except OSError as error:
         # Of the store: denied, full, gone. Its text names the file.
-        click.echo(f"error: {(str(error) or type(error).__name__).splitlines()[0]}", err=True)
+        say(f"error: {(str(error) or type(error).__name__).splitlines()[0]}", err=True)
         sys.exit(EXIT_USAGE)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped; what is done is kept, the same command goes on from there", err=True)
+        say("stopped; what is done is kept, the same command goes on from there", err=True)
         sys.exit(EXIT_INTERRUPTED)
 
 

@@ -30,6 +30,8 @@ from producer.planning import Planner
 from producer.provenance import make_provenance
 from producer.request import EnqueueRequest
 from producer.sources.reading import Reading
+from producer.special_tokens import SpecialTokens
+from producer.staleness import refuse_replaced_model
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,13 @@ def prepare(request: EnqueueRequest, location: Location) -> Prepared:
     model = find_model(request.model)
     examples, note = choose_examples(request, request.source)
     notes: tuple[str, ...] = (note,) if note else ()
+    special = SpecialTokens(model)
     upstream = None if request.paraphrases is None else _written(request, location)
     if upstream is not None:
         _refuse_manual(request)
         by = upstream.key.model if upstream.key.model != model.slug else None
         roots = Planner(request, location, model, examples, False, by).roots()
-        runs = _made_after(upstream, roots, request, location)
+        runs = _made_after(upstream, roots, request, location, special)
     else:
         alone = request.step == PARAPHRASES.name
         reading = Reading(request.source, request.selection, request.max_samples, alone)
@@ -67,8 +70,10 @@ def prepare(request: EnqueueRequest, location: Location) -> Prepared:
         if writes:
             _refuse_manual(request)
         roots = Planner(request, location, model, examples, writes).roots()
-        runs = _made(roots, reading, request, location, lambda: reading.where)
+        watched = special.watch(reading, lambda: reading.where)
+        runs = _made(roots, watched, request, location, lambda: reading.where)
         notes += reading.notes
+    notes += special.notes(request.source.template.prefix(examples))
     keys = dict.fromkeys(plan.key for root in roots for plan in root.all())
     all_runs = tuple(Run(location, RunKey.parse(key)) for key in keys)
     # A step may have followers of other requests, and of other models, whose queues are others.
@@ -122,24 +127,31 @@ def _made(
     """The runs that can begin."""
     followers = [plan for root in roots for f in root.followers for plan in f.all()]
     overwritten = _overwritten(roots, request)
+    _refuse_replaced(roots, overwritten, request, location)
     _refuse_others(followers, overwritten, location)
     provenance = make_provenance(request.shard_size)
     return make_runs(location, roots, samples, provenance, overwritten, where)
 
 
 def _made_after(
-    upstream: Run, roots: Sequence[Planned], request: EnqueueRequest, location: Location
+    upstream: Run,
+    roots: Sequence[Planned],
+    request: EnqueueRequest,
+    location: Location,
+    special: SpecialTokens,
 ) -> list[Run]:
     """The runs made of another run's result, now or when it is merged."""
     if has_result(upstream):
         samples = islice(result_samples(upstream), request.max_samples)
-        return _made(roots, samples, request, location, lambda: str(upstream.key))
+        watched = special.watch(samples, lambda: str(upstream.key))
+        return _made(roots, watched, request, location, lambda: str(upstream.key))
     if request.max_samples is not None:
         raise UsageError(
             f"--max-samples needs the result of --paraphrases {upstream.key}, which is not "
             "complete yet; leave it out, or wait"
         )
     overwritten = _overwritten(roots, request)
+    _refuse_replaced(roots, overwritten, request, location)
     _refuse_others([plan for root in roots for plan in root.all()], overwritten, location)
     throw_away(location, roots, overwritten)
     plan_followers(upstream, roots)
@@ -150,6 +162,18 @@ def _overwritten(roots: Sequence[Planned], request: EnqueueRequest) -> set[str]:
     """Keys of the runs to throw away; a step is never thrown away for others."""
     plans = [plan for root in roots for plan in root.all()] if request.overwrite else []
     return {p.key for p in plans if p.spec.method in METHODS or p.spec.method == request.step}
+
+
+def _refuse_replaced(
+    roots: Sequence[Planned],
+    overwritten: Collection[str],
+    request: EnqueueRequest,
+    location: Location,
+) -> None:
+    """Refuse runs that were answered with other files of the model's folder."""
+    keys = [plan.key for root in roots for plan in root.all()]
+    runs = [Run(location, RunKey.parse(key)) for key in keys]
+    refuse_replaced_model(find_model(request.model), runs, overwritten)
 
 
 def _refuse_others(

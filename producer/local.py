@@ -7,7 +7,9 @@ first, and both are gone when the block that started them ends, however it ends.
 import ctypes
 import importlib.util
 import os
+import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -43,9 +45,11 @@ def embedded_broker() -> Iterator[str]:
         # In a file: a command line can be read by every user of the machine.
         settings = Path(folder) / "valkey.conf"
         settings.touch(mode=0o600)
-        settings.write_text(
-            f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {folder}\n"
-            'save ""\nappendonly no\nmaxmemory-policy noeviction\n'
+        settings.write_bytes(
+            os.fsencode(
+                f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {folder}\n"
+                'save ""\nappendonly no\nmaxmemory-policy noeviction\n'
+            )
         )
         with child([str(get_binary_path()), str(settings)], Path(folder) / "log") as server:
             url = f"redis://:{password}@127.0.0.1:{port}/0"
@@ -54,7 +58,26 @@ def embedded_broker() -> Iterator[str]:
 
 
 @contextmanager
-def local_worker(settings: Settings) -> Iterator[Callable[[], None]]:
+def kept_on_failure(say: Callable[[str], None]) -> Iterator[Path]:
+    """A folder for logs. When the block fails they stay, and `say` is told where."""
+    folder = Path(tempfile.mkdtemp(prefix="self-ensemble-worker-"))
+    kept: list[Path] = []
+    try:
+        yield folder
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        kept = sorted(folder.iterdir())
+        for log in kept:
+            say(f"the worker's log is kept: {log}")
+        raise
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def local_worker(settings: Settings, log: Path) -> Iterator[Callable[[], None]]:
     """`celery -A worker worker` as a child; gives a function that raises if it has died."""
     missing = [
         name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None
@@ -66,16 +89,16 @@ def local_worker(settings: Settings) -> Iterator[Callable[[], None]]:
         )
     command = [sys.executable, "-m", "celery", "-A", "worker", "worker", "--loglevel=INFO"]
     command += ["--without-gossip", "--without-mingle", "-n", f"local-{os.getpid()}@%h"]
-    with tempfile.TemporaryDirectory(prefix="self-ensemble-worker-") as folder:
-        log = Path(folder) / "worker.log"
-        environment = {**os.environ, **settings.to_environment()}
-        with child(command, log, environment) as worker:
+    environment = {**os.environ, **settings.to_environment()}
+    with child(command, log, environment) as worker:
 
-            def check() -> None:
-                if worker.poll() is not None:
-                    raise UsageError(f"the worker ended early; its last lines:\n{tail(log)}")
+        def check() -> None:
+            if worker.poll() is not None:
+                raise UsageError(
+                    f"the worker ended early{_signal(log)}; its last lines:\n{tail(log)}"
+                )
 
-            yield check
+        yield check
 
 
 @contextmanager
@@ -141,7 +164,17 @@ def _await_answer(url: str, server: "subprocess.Popen[bytes]", log: Path) -> Non
     raise UsageError(f"the embedded server did not start; its last lines:\n{tail(log)}")
 
 
+def _signal(log: Path) -> str:
+    """That its process was killed, where the log says so, and what that means most often."""
+    killed = re.search(r"exited with '(signal \d+ \(\w+\))'", tail(log, 200))
+    if killed is None:
+        return ""
+    memory = ", most often because the host's memory ran out (the kernel's log says so)"
+    of_system = memory if "SIGKILL" in killed[1] else ""
+    return f": {killed[1]} ended the process that holds the model{of_system}"
+
+
 def tail(log: Path, lines: int = 15) -> str:
     """The end of a log file."""
-    text = log.read_text(errors="replace") if log.exists() else ""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     return "\n".join(text.splitlines()[-lines:])

@@ -28,7 +28,8 @@ _DATA: list[Decorator] = [
     click.option(
         "--data",
         type=_FILE,
-        help="JSONL, Parquet or Feather file; docs/datasets.md has the columns.",
+        help="JSONL, CSV, TSV, Parquet, Feather or Arrow file, also gzip or zstd; "
+        "docs/datasets.md has the columns.",
     ),
     click.option(
         "--few-shot", type=_FILE, help="File of few-shot examples: its rows in their order."
@@ -185,7 +186,8 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def broker_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --broker."""
     return click.option(
-        "--broker", help="Redis URL.  [default: SELF_ENSEMBLE_BROKER or localhost]"
+        "--broker",
+        help="redis://, rediss:// or unix:// URL.  [default: SELF_ENSEMBLE_BROKER or localhost]",
     )(command)
 
 

@@ -20,6 +20,6 @@ TEMPLATE = Template(
 @cache
 def exemplars() -> tuple[tuple[str, ...], ...]:
     """Questions of our own, each with its wordings: wording i is shown for paraphrase i."""
-    text = (BUNDLED / "paraphrase_exemplars.jsonl").read_text()
+    text = (BUNDLED / "paraphrase_exemplars.jsonl").read_text(encoding="utf-8")
     rows = [json.loads(line) for line in text.splitlines()]
     return tuple((row["question"], *row["paraphrases"]) for row in rows)

@@ -1,13 +1,13 @@
 """Publishing: messages onto the queue of a model. The only place here that speaks Celery."""
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
 from common.broker import ANSWER_SHARD, celery_settings, queue_of
+from common.broker_url import parse_broker_url
 from common.config import Settings
 from common.errors import UsageError
 from common.ledger import Ledger
@@ -20,16 +20,8 @@ BATCH_SIZE = 1000
 
 
 def check_broker(settings: Settings) -> Ledger:
-    """A ledger on a broker that answers; raises UsageError for one that does not."""
-    try:
-        ledger = Ledger.connect(settings.broker)
-        urlsplit(settings.broker).port  # noqa: B018
-    except ValueError:
-        # What is wrong is not repeated: it may be a part of the password.
-        raise UsageError(
-            "--broker (or SELF_ENSEMBLE_BROKER) is no Redis URL; its form is "
-            "redis://:password@host:6379/0. `producer run` brings a server of its own"
-        ) from None
+    """A ledger on a broker that answers; raises UsageError for one that does not, or is none."""
+    ledger = Ledger.connect(settings.broker)
     try:
         ledger.waiting([])
     except redis.RedisError as error:
@@ -66,9 +58,8 @@ def publish(
 
 
 def _not_reached(settings: Settings, error: Exception) -> str:
-    url = urlsplit(settings.broker)
-    where = f"{url.scheme}://{url.hostname or ''}{f':{url.port}' if url.port else ''}{url.path}"
     return (
-        f"broker {where} does not answer ({error}); start Redis, name another with --broker or "
-        "SELF_ENSEMBLE_BROKER, or use `producer run`, which brings its own"
+        f"broker {parse_broker_url(settings.broker).shown} does not answer ({error}); start "
+        "Redis, name another with --broker or SELF_ENSEMBLE_BROKER, or use `producer run`, which "
+        "brings its own"
     )

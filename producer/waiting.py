@@ -49,6 +49,7 @@ class Waiter:
         self._idle_since = time.monotonic()
         self._resends = 0
         self._answered = time.monotonic()
+        self._said: set[str] = set()
 
     def wait(self) -> None:
         """Return when every run is merged; raises StopRun or UsageError when that cannot be."""
@@ -86,6 +87,7 @@ class Waiter:
         """A broker that is away may come back; the store loses nothing meanwhile."""
         try:
             self._check_halts()
+            self._say_delays()
             self._send_what_got_lost()
             self._answered = time.monotonic()
         except redis.RedisError as error:
@@ -99,6 +101,15 @@ class Waiter:
         for run in self._runs:
             if reason := self._ledger.halted(str(run.key)):
                 raise StopRun(reason)
+
+    def _say_delays(self) -> None:
+        """A store that does not answer is tried again for a while, which nobody would see."""
+        for run in self._runs:
+            reason = self._ledger.delayed(str(run.key))
+            if reason and reason not in self._said:
+                self._said.add(reason)
+                text = f"{run.key} waits, and is tried again: {reason}"
+                self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _send_what_got_lost(self) -> None:
         """A message can be lost with its broker; nothing queued and rows missing says so."""

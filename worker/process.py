@@ -4,7 +4,8 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from typing import TypeVar
@@ -53,10 +54,14 @@ class Process:
         return Runtime(self.settings, self._slot)
 
     def warm_up(self) -> None:
-        """Load the model that the settings name, if any, before the first shard comes."""
+        """Load the model that the settings name, if any, before the first shard comes.
+
+        One that ended this process again and again is left to the shard, which says so.
+        """
         asked = self.settings
-        if asked.warm_model:
-            warm_up(self.runtime, asked.warm_model, asked.warm_dtype, asked.warm_samples)
+        if asked.warm_model and not self._dies_of(asked.warm_model):
+            with self._noted_as_loading(asked.warm_model):
+                warm_up(self.runtime, asked.warm_model, asked.warm_dtype, asked.warm_samples)
 
     def do(self, shard: Shard) -> list[Shard]:
         """Answer a shard and write its parts; returns shards to put in its place, if any.
@@ -67,6 +72,7 @@ class Process:
         todo = replace(shard, runs=runs)
         first = str(shard.runs[0].key)
         if runs and not self._halted(runs):
+            self._refuse_what_kills(runs[0].spec.model)
             attempt = self._hint(lambda: self.ledger.start_attempt(first, shard.name), 1)
             if attempt > self.settings.max_attempts and len(shard.rows) > 1:
                 return todo.halves()
@@ -97,14 +103,45 @@ class Process:
 
     def _answer_and_write(self, shard: Shard) -> None:
         started = time.time()
-        held = self.runtime.engine_for(shard.runs[0].spec)
+        spec = shard.runs[0].spec
+        with self._noted_as_loading(spec.model):
+            held = self.runtime.engine_for(spec)
         for run in shard.runs:
-            run.pin_model(held.identity)
+            run.pin_model(held.identity, held.files.stamp)
         counts = Counts()
         rows = answer_shard(held.engine, shard, counts)
         for run in shard.runs:
             answers = rows[run.key.name]
             write_part(run, _part_info(run, shard.rows, answers, held, started, counts), answers)
+
+    @contextmanager
+    def _noted_as_loading(self, model: str) -> Iterator[None]:
+        """A note that is still there if the process ends in the block."""
+        self._hint(lambda: self.ledger.start_attempt(self._place, model), 1)
+        try:
+            yield
+        finally:
+            self._hint(lambda: self.ledger.finish_attempt(self._place, model), None)
+
+    def _dies_of(self, model: str) -> bool:
+        """Whether this process and those before it ended each time they loaded the model."""
+        died = self._hint(lambda: self.ledger.attempts(self._place, model), 0)
+        return died >= self.settings.max_attempts
+
+    def _refuse_what_kills(self, model: str) -> None:
+        """Raise StopRun for such a model, and begin to count anew."""
+        if self._dies_of(model):
+            self._hint(lambda: self.ledger.finish_attempt(self._place, model), None)
+            raise StopRun(
+                f"model {model} was loaded {self.settings.max_attempts} times, and each time the "
+                f"process on {socket.gethostname()} ended. Most often the host has too little "
+                "memory: its kernel's log says so. Give it more, or a smaller --dtype or model"
+            )
+
+    @cached_property
+    def _place(self) -> str:
+        """This process and those that took its place, which have their parent in common."""
+        return f"loading:{socket.gethostname()}:{os.getppid()}:{self._slot}"
 
     def _write_killed(self, shard: Shard) -> None:
         """A row that ended its process every time becomes a row with an error."""

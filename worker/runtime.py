@@ -11,7 +11,7 @@ from functools import partial
 import torch
 
 from common.config import Settings
-from common.errors import StopRun, UsageError, first_line
+from common.errors import RetryShard, StopRun, UsageError, first_line
 from common.models import ModelSource, find_model
 from common.run import RunSpec
 from worker.budget import Budget, choose_budget
@@ -19,7 +19,8 @@ from worker.choices import Choice, choose_attention, choose_device, choose_dtype
 from worker.compilation import TOO_FEW, compile_engine, wants_compiled
 from worker.engine.engine import Engine
 from worker.memory import is_out_of_memory, keep_freed_memory, release
-from worker.weights import Loaded, load_model
+from worker.sick_device import end_process_if_sick
+from worker.weights import NO_FOLDER, Files, Loaded, load_model
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class LoadedEngine:
 
     budget: what the engine began with. It is among the reasons and not among the choices,
     which mark a file as mixed where they differ: a budget changes nothing that is computed.
+    files: those that its model was read from.
     """
 
     engine: Engine
@@ -37,6 +39,7 @@ class LoadedEngine:
     choices: dict[str, str]
     reasons: dict[str, str]
     budget: Budget
+    files: Files = NO_FOLDER
 
     def compiles(self, wanted: Choice) -> bool:
         """Whether compiling is to be decided: for the first time, or by a larger run."""
@@ -77,9 +80,24 @@ class Runtime:
     ) -> LoadedEngine:
         """The same, by the model's name, its source's location, the dtype asked for and the
         number of samples, if it is known.
+
+        Whatever is raised on the way is a verdict on the run. Files that were replaced since
+        they were read are read again.
         """
+        try:
+            return self._engine_of(model, location, dtype, num_samples)
+        except (StopRun, RetryShard):
+            raise
+        except Exception as error:
+            end_process_if_sick(error)
+            logger.exception("model %s cannot be used", model)
+            raise StopRun(_cannot_be_used(model, error)) from error
+
+    def _engine_of(
+        self, model: str, location: str, dtype: str, num_samples: int | None
+    ) -> LoadedEngine:
         key = (location, dtype)
-        if self._held is None or self._key != key:
+        if self._held is None or self._key != key or self._held.files.changed():
             self._unload()
             self._held = self._load(model, dtype, self._allowed.get(key))
             self._key = key
@@ -119,13 +137,15 @@ class Runtime:
         engine = Engine(
             loaded.model, loaded.tokenizer, kernel, budget.pack_tokens, budget.cache_bytes
         )
-        choices = {"device": device, "dtype": dtype, "attention": attention}
+        for name, note in loaded.notes.items():
+            say(name, note)
+        choices = {"device": device, "dtype": dtype, "attention": attention} | loaded.notes
         values = {name: choice.value for name, choice in choices.items()}
         reasons = {name: choice.reason for name, choice in choices.items()}
         reasons |= {name: str(limit) for name, limit in limits.items()}
         # Not the GPU's number: runs answered on several like ones are not mixed.
         values["device"] = device_name(device.value)
-        return LoadedEngine(engine, loaded.identity, values, reasons, budget)
+        return LoadedEngine(engine, loaded.identity, values, reasons, budget, loaded.files)
 
 
 def _keep_out_of_collections() -> None:
@@ -137,6 +157,16 @@ def _keep_out_of_collections() -> None:
 def _say(model: str, name: str, choice: Choice) -> Choice:
     logger.info("model %s: %s is %s", model, name, choice)
     return choice
+
+
+def _cannot_be_used(model: str, error: Exception) -> str:
+    if is_out_of_memory(error):
+        release(error)
+        return f"model {model}: memory ran out while its engine was made: {first_line(error)}"
+    return (
+        f"model {model}: no engine can be made of it on this worker: {type(error).__name__}: "
+        f"{first_line(error)}; the worker's log has the traceback, please report it"
+    )
 
 
 def _load_weights(model: str, dtype: str, device: str) -> Loaded:

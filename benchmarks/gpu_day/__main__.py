@@ -1,5 +1,6 @@
 """The command: `python -m benchmarks.gpu_day --out DIR`."""
 
+import signal
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,6 +86,8 @@ def measure(
     """Run the stages; returns the lines of this run."""
     if device == "cpu" and not tiny:
         raise click.UsageError("--device cpu is for rehearsals; add --tiny")
+    # Whoever ends a command of a lent machine does so by SIGTERM, and the stage must end with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     out.mkdir(parents=True, exist_ok=True)
     writer, lines = LineWriter(out / NAME), []
 

@@ -119,6 +119,11 @@ def refuse_without_manual(method: Method) -> None:
         )
 
 
+def overwrite_option(method: str) -> str:
+    """The option that throws a run of a method away, and the command that has it."""
+    return f"--overwrite{_OF_STEP.get(method, '')}"
+
+
 def refuse_other_than_frozen(run: Run, spec: RunSpec) -> None:
     """The same for a spec whose samples are not frozen yet, as far as it can tell."""
     if run.exists():
@@ -136,7 +141,7 @@ def refuse_other(run: Run, spec: RunSpec) -> None:
     )
     raise UsageError(
         f"run {run.key} exists with another fingerprint: {listed}. "
-        f"Give --overwrite{_OF_STEP.get(spec.method, '')} to throw its results away and begin "
+        f"Give {overwrite_option(spec.method)} to throw its results away and begin "
         "anew, or another --store"
     )
 

@@ -30,8 +30,15 @@ class Location:
         """Open a directory or URI (`s3://bucket/runs`); raises UsageError for a bad one."""
         try:
             if "://" not in uri:
-                return cls(fs.LocalFileSystem(), str(Path(uri).expanduser().absolute()), uri)
+                root = str(Path(uri).expanduser().absolute())
+                root.encode()
+                return cls(fs.LocalFileSystem(), root, uri)
             filesystem, root = fs.FileSystem.from_uri(uri)
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"store {uri!r}: its path must be UTF-8, as pyarrow.fs takes no other; rename the "
+                "folder, or, in a locale without UTF-8, set PYTHONUTF8=1"
+            ) from None
         except (pa.ArrowInvalid, OSError, RuntimeError) as error:
             raise UsageError(
                 f"store {uri!r} is no directory and no URI that pyarrow.fs opens: "

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.errors import RejectShard, StopRun, UsageError
 from common.methods import Method, get_method
+from common.model_files import Stamp
 from common.run import RunKey, RunSpec
 from common.schema import Sample
 from common.store.location import Location
@@ -101,15 +102,15 @@ class Run:
         schema = pa.schema([reader.schema.field(name) for name in columns])
         return pa.Table.from_batches(selected, schema=schema)
 
-    def pin_model(self, identity: str) -> None:
+    def pin_model(self, identity: str, files: Stamp | None = None) -> None:
         """Record the weights of this run, or refuse others; raises StopRun.
 
+        files: those of a local folder, by which a producer sees cheaply that they are the same.
         The first worker to come decides. Two that race both write and both read back, so
         at most one of two different identities survives; merging checks the parts again.
         """
         if self.pinned_model() is None:
-            content = json.dumps({"identity": identity}).encode()
-            self.location.write_bytes(self.file("model.json"), content)
+            self.note_model(identity, files or {})
         pinned = self.pinned_model()
         if pinned != identity:
             raise StopRun(
@@ -117,11 +118,30 @@ class Run:
                 f"{identity}; give it the same weights, or enqueue with --overwrite"
             )
 
+    def note_model(self, identity: str, files: Stamp) -> None:
+        """Write the identity of the run's weights, and the files they were last seen as."""
+        content = json.dumps({"identity": identity, "files": files})
+        self.location.write_bytes(self.file("model.json"), content.encode())
+
+    def forget_model(self) -> None:
+        """Let the next worker decide on the weights; for a run without answers."""
+        self.location.delete(self.file("model.json"))
+
     def pinned_model(self) -> str | None:
         """Identity of the weights the run was begun with, or None before the first shard."""
+        pinned = self._pinned()
+        return str(pinned["identity"]) if pinned else None
+
+    def pinned_files(self) -> Stamp:
+        """The model's files as last seen; empty where it is no local folder."""
+        files = (self._pinned() or {}).get("files", {})
+        return {name: (size, changed) for name, (size, changed) in files.items()}
+
+    def _pinned(self) -> dict[str, Any] | None:
         if not self.location.exists(self.file("model.json")):
             return None
-        return str(json.loads(self.location.read_bytes(self.file("model.json")))["identity"])
+        pinned: dict[str, Any] = json.loads(self.location.read_bytes(self.file("model.json")))
+        return pinned
 
 
 def open_run(location: Location, key: RunKey) -> Run:

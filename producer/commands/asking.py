@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.commands.border import console, exit_past, settings_of
+from producer.commands.border import console, exit_past, say, settings_of
 from producer.options import (
     METHODS_HELP,
     confidence_options,
@@ -114,10 +114,10 @@ def _ask(
 
 
 def _do_here(request: "EnqueueRequest", store: str | None, failure_limit: float) -> None:
-    from producer.local import embedded_broker, local_worker
+    from producer.local import embedded_broker, kept_on_failure, local_worker
     from producer.session import Session
 
-    with embedded_broker() as url:
+    with embedded_broker() as url, kept_on_failure(_tell) as logs:
         settings = settings_of(store, url)
         session = Session(settings, request, console())
         if session.enqueue():
@@ -126,10 +126,15 @@ def _do_here(request: "EnqueueRequest", store: str | None, failure_limit: float)
                 "warm_dtype": request.dtype,
                 "warm_samples": session.num_samples,
             }
-            with local_worker(settings.model_copy(update=warm)) as alive:
+            settings = settings.model_copy(update=warm)
+            with local_worker(settings, logs / "worker.log") as alive:
                 session.wait(alive)
         session.summarise()
         exit_past(failure_limit, session.finished_runs())
+
+
+def _tell(text: str) -> None:
+    say(text, err=True)
 
 
 def _request(options: dict[str, Any]) -> "EnqueueRequest":

@@ -1,8 +1,9 @@
-"""What every command needs: settings, runs by name, a console, exit statuses.
+"""What every command needs: settings, runs by name, the screen, exit statuses.
 
 Imports what it needs when it is needed, so that help comes at once.
 """
 
+import io
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,20 @@ def open_named(name: str, store: str | None) -> "Run":
     return open_run(Location.open(settings_of(store).store), RunKey.parse(name))
 
 
+def never_fail_to_print() -> None:
+    """Have a character that the output cannot encode printed as `?`; else it would end a run."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print a line as it is.
+
+    To the stream itself: where its encoding is ASCII, click alone would write UTF-8.
+    """
+    click.echo(text, file=sys.stderr if err else sys.stdout)
+
+
 def console() -> Any:
     from rich.console import Console
 
@@ -44,7 +59,7 @@ def exit_past(limit: float, finished: "list[Run]") -> None:
     for run in finished:
         progress = read_progress(run)
         if progress.failed > limit * progress.expected:
-            click.echo(
+            say(
                 f"{run.key}: {progress.failed} of {progress.expected} rows failed, more than "
                 f"--failure-limit {limit:g} allows; the `error` column says why",
                 err=True,

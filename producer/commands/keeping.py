@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from producer.commands.border import EXIT_FAILED, console, open_named, settings_of
+from producer.commands.border import EXIT_FAILED, console, open_named, say, settings_of
 from producer.options import store_option
 
 
@@ -29,13 +29,13 @@ def runs(store: str | None, as_json: bool) -> None:
     if as_json:
         documents = [progress_document(run, progress) for run, progress in found]
         later = [{"run": key, "state": "follows", "after": on} for key, on in awaited.items()]
-        click.echo(json.dumps([*documents, *later]))
+        say(json.dumps([*documents, *later]))
     elif found:
         console().print(progress_table(found))
         for key, on in awaited.items():
-            click.echo(f"{key} follows when {on} is merged")
+            say(f"{key} follows when {on} is merged")
     else:
-        click.echo(f"no runs in {location.uri}")
+        say(f"no runs in {location.uri}")
 
 
 @click.command()
@@ -58,7 +58,7 @@ def status(run_name: str, store: str | None, watch: bool, as_json: bool) -> None
     if watch:
         watch_run(run, console())
     elif as_json:
-        click.echo(json.dumps(progress_document(run, read_progress(run))))
+        say(json.dumps(progress_document(run, read_progress(run))))
     else:
         console().print(progress_table([(run, read_progress(run))]))
 
@@ -81,11 +81,9 @@ def merge(run_name: str, store: str | None, partial: bool) -> None:
     run = open_named(run_name, store)
     certificate = merge_run(run, partial)
     note = f", PARTIAL: {certificate.expected} expected" if certificate.partial else ""
-    click.echo(
-        f"{run.feather_path}: {certificate.found} samples, {certificate.failed} failed{note}"
-    )
+    say(f"{run.feather_path}: {certificate.found} samples, {certificate.failed} failed{note}")
     if certificate.mixed_choices:
-        click.echo(f"answered with mixed choices: {json.dumps(certificate.choices)}")
+        say(f"answered with mixed choices: {json.dumps(certificate.choices)}")
 
 
 @click.command()
@@ -102,10 +100,10 @@ def verify(run_name: str, store: str | None) -> None:
 
     problems = verify_run(open_named(run_name, store))
     for problem in problems:
-        click.echo(problem)
+        say(problem)
     if problems:
         sys.exit(EXIT_FAILED)
-    click.echo(f"{run_name}: the certificate holds")
+    say(f"{run_name}: the certificate holds")
 
 
 COMMANDS = (runs, status, merge, verify)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from producer.commands.border import console, open_named
+from producer.commands.border import console, open_named, say
 from producer.options import store_option
 
 
@@ -29,11 +29,11 @@ def score(run_names: tuple[str, ...], store: str | None, as_json: bool) -> None:
 
     scores = score_runs([open_named(name, store) for name in run_names])
     if as_json:
-        click.echo(json.dumps(scores_document(scores)))
+        say(json.dumps(scores_document(scores)))
         return
     console().print(scores_table(scores))
     for one in scores:
-        click.echo(one.feather)
+        say(one.feather)
 
 
 @click.command()

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from common.errors import UsageError
 from producer.mask.compose import compose
 from producer.mask.document import mask_document
 from producer.mask.png import check_png, write_png
@@ -19,11 +18,6 @@ def draw_mask(
     """Draw the mask; whatever can be refused is refused before a tokenizer is loaded."""
     if png is not None:
         check_png(png)
-    elif not as_json and not console.encoding.lower().startswith("utf"):
-        raise UsageError(
-            f"this terminal takes {console.encoding} and the picture is made of block "
-            "characters; set PYTHONIOENCODING=utf-8, or give --png or --json"
-        )
     picture = compose(request, uuid)
     if png is not None:
         write_png(picture, png)

@@ -1,4 +1,7 @@
-"""The picture in a terminal: half blocks, two cells a character, with or without colour."""
+"""The picture in a terminal: half blocks, two cells a character, with or without colour.
+
+Where the terminal does not take UTF-8 other characters stand for them.
+"""
 
 from collections.abc import Iterator
 
@@ -12,6 +15,10 @@ from producer.mask.picture import MaskPicture, Span
 
 _HALVES = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
 _HIDDEN = "░"
+_IN_ASCII = str.maketrans(
+    {"▀": "'", "▄": ".", "█": "#", _HIDDEN: "-", "│": "|", "─": "-", "┼": "+"}
+)
+"""For terminals that do not take UTF-8."""
 _LABELS = 24
 """Characters down the left side: slot, then the row's tokens."""
 
@@ -32,8 +39,10 @@ def print_mask(picture: MaskPicture, console: Console) -> None:
     else:
         for row in token_rows(grid):
             row.rstrip()
+            if console.options.ascii_only:
+                row.plain = row.plain.translate(_IN_ASCII)
             console.print(row, no_wrap=True, overflow="ignore", crop=False)
-        console.print(Text(_legend(grid)))
+        console.print(Text(_legend(grid, console.options.ascii_only)))
     for note in picture.notes:
         console.print(Text(f"note: {note}"))
 
@@ -122,7 +131,10 @@ def _sign(grid: Grid, upper: int, has_lower: bool, column: int) -> str:
     return _HALVES[seen[0], seen[-1] if has_lower else 0]
 
 
-def _legend(grid: Grid) -> str:
+def _legend(grid: Grid, in_ascii: bool) -> str:
     cell = f"1 cell = {grid.scale}x{grid.scale} tokens, 2 cells a character"
     filled = ", filled if any pair of it is seen" if grid.scale > 1 else ""
-    return f"{cell}{filled}; rows read columns; {_HIDDEN} earlier, not seen"
+    legend = f"{cell}{filled}; rows read columns; {_HIDDEN} earlier, not seen"
+    return (
+        f"{legend}; # both, ' the upper, . the lower".replace(_HIDDEN, "-") if in_ascii else legend
+    )

@@ -1,9 +1,9 @@
 """What `producer report` does once its arguments are known: compute, write, show."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
 from rich.console import Console
 
 from common.errors import UsageError
@@ -35,11 +35,12 @@ def show_report(
 
         save(html, render_page(document).encode())
     if as_json:
-        click.echo(document.model_dump_json())
+        # In ASCII, so that every terminal and every script gets the same document.
+        console.file.write(json.dumps(json.loads(document.model_dump_json())) + "\n")
         return
     print_document(document, console)
     if html:
-        click.echo(f"page: {html}")
+        console.file.write(f"page: {html}\n")
 
 
 def _check_folder(path: Path) -> None:

@@ -16,8 +16,8 @@ from producer.sources.selection import Selection
 from producer.sources.source import Source, file_source
 
 _NOT_SOURCES = {
-    "duplicates", "files", "formats", "hub", "masked", "plugins", "reading", "rows", "selection",
-    "source",
+    "columns", "compressed", "duplicates", "feather_v1", "files", "formats", "gold_answers", "hub",
+    "masked", "plugins", "reading", "rows", "selection", "source", "tables", "text_files", "texts",
 }  # fmt: skip
 
 

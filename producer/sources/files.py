@@ -1,8 +1,9 @@
 """Question files: what a row of one means.
 
-Columns: `question` (text), `answers` (list of texts, or one text, also named `answer`);
-optional `uuid`; optional `paraphrases` (list of texts) or `paraphrase0`, `paraphrase1`, ...
-Without `question` the first paraphrase is the question. Others are ignored.
+Columns: `question` (text), `answers` (also named `answer`) in any form of
+`producer.sources.gold_answers`; optional `uuid`; optional `paraphrases` (list of texts) or
+`paraphrase0`, `paraphrase1`, ... Without `question` the first paraphrase is the question.
+Others are ignored; those whose names promise answers or paraphrases are named.
 """
 
 import re
@@ -15,6 +16,7 @@ from producer.sources.formats import read_rows
 from producer.sources.rows import Row
 
 _NUMBERED = re.compile(r"paraphrase(\d+)")
+_ONE_IN_EACH = "; write one text in each such column, or the list in a column 'paraphrases'"
 
 
 @dataclass(frozen=True)
@@ -69,4 +71,4 @@ def _paraphrases(row: Row) -> tuple[str, ...]:
     if row.has("paraphrases"):
         return row.texts("paraphrases", may_be_empty=True)
     numbered = sorted((int(m[1]), k) for k in row.cells if (m := _NUMBERED.fullmatch(k)))
-    return tuple(row.text(k) for _, k in numbered if row.has(k))
+    return tuple(row.lone_text(k, _ONE_IN_EACH) for _, k in numbered if row.has(k))

@@ -7,6 +7,7 @@ spelling of an entity alone share `int(qid) // 100`, and the first of them is ta
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from common.errors import UsageError
 from common.prompts import QUESTION_ANSWERING
@@ -47,7 +48,7 @@ def _questions() -> Iterator[Question]:
 
 def _group(row: Row) -> Question | Skipped:
     function, wordings = row.text("function"), _wordings(row)
-    level = row.cells.get("n_question_level")
+    level = row.cell("n_question_level")
     if not isinstance(level, int):
         row.refuse("n_question_level", "a whole number", level)
     if function != "none" or level < FEWEST_WORDINGS:
@@ -60,13 +61,13 @@ def _group(row: Row) -> Question | Skipped:
 
 def _wordings(row: Row) -> tuple[str, ...]:
     """The first text of each question-level wording, in the order of the file."""
-    group = row.cells.get("paraphrases")
+    group = row.cell("paraphrases")
     if not isinstance(group, list) or not group:
         row.refuse("paraphrases", "a list of qid and text with at least one", group)
     texts: dict[int, str] = {}
     for cell in group:
         if not isinstance(cell, dict) or not str(cell.get("qid")).isdecimal():
             row.refuse("paraphrases", "a list of qid (a number) and text", cell)
-        text = Row(row.origin, row.number, cell).text("text")
+        text = replace(row, cells=cell, columns=None).text("text")
         texts.setdefault(int(cell["qid"]) // _SPELLINGS, text)
     return tuple(texts.values())

@@ -70,7 +70,7 @@ class Reading:
                 f"{self._left_out} of {self._read} questions have wordings of their own, which "
                 "are left out: new ones are written"
             )
-        return tuple(notes)
+        return (*notes, *self._source.notes())
 
     def _questions(self, skipped: Counter[str]) -> Iterator[Question]:
         number = 0

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 from common.prompts import QUESTION_ANSWERING, Example, Template
 from common.run import Layout
 from common.schema import Sample
+from producer.sources.columns import Columns
 from producer.sources.files import Question, Skipped, example_of, question_of
 from producer.sources.formats import read_rows
 from producer.sources.rows import Row
@@ -39,7 +40,7 @@ class Source:
     default_few_shot: how many if the person says nothing; few_shot_origin: where they come
     from, in words. question, example: read a row of a file given with --data or --few-shot.
     default_selection: for data sets with manual and automatic wordings; the other defaults are
-    those of the options of the same name.
+    those of the options of the same name. notes: what is to be said once questions were read.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Source:
     default_selection: Selection | None = None
     default_layout: Layout = "concat"
     default_max_new_tokens: int = 20
+    notes: Callable[[], tuple[str, ...]] = field(default=tuple, compare=False)
 
     def samples(self) -> Iterator[Sample]:
         """Samples with all their wordings, the question first."""
@@ -62,7 +64,12 @@ class Source:
 
     def over(self, path: Path) -> "Source":
         """The same with a file's questions in place of its own."""
-        return replace(self, questions=lambda: map(self.question, read_rows(path)))
+        columns = Columns()
+        return replace(
+            self,
+            questions=lambda: map(self.question, read_rows(path, columns)),
+            notes=columns.notes,
+        )
 
 
 def to_sample(question: Question, selection: Selection | None = None) -> Sample:
@@ -88,11 +95,12 @@ def uuid_of(question: Question) -> str:
 
 def file_source(name: str, path: Path) -> Source:
     """A question file under a name of the person's own."""
-    return Source(
+    source = Source(
         name=name,
         template=QUESTION_ANSWERING,
-        questions=lambda: map(question_of, read_rows(path)),
+        questions=lambda: iter(()),
         few_shot=bundled_few_shot,
         default_few_shot=DEFAULT_FEW_SHOT,
         few_shot_origin="the bundled examples",
     )
+    return source.over(path)

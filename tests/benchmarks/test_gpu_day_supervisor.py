@@ -62,6 +62,30 @@ def test_a_stage_that_dies_leaves_its_signal_its_row_and_its_last_words(run_stag
     assert "last words" in (tmp_path / "logs.txt").read_text()
 
 
+TERMINATED = """
+import functools, sys
+from benchmarks.gpu_day import __main__ as command
+from benchmarks.gpu_day.plan import Stage
+from benchmarks.gpu_day.supervisor import Supervisor
+
+faulty = functools.partial(Supervisor, module="tests.benchmarks.faulty_stages")
+command.Supervisor = faulty
+command.measure(command.Path(sys.argv[1]), "cpu", True, [Stage("hangs", 600, 1, "")], 600, 1)
+"""
+
+
+def test_a_supervisor_that_is_terminated_takes_its_stage_with_it_and_keeps_the_lines(tmp_path):
+    command = [sys.executable, "-u", "-c", TERMINATED, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        while "child" not in process.stdout.readline():
+            assert process.poll() is None
+        process.terminate()
+    lines = read_lines(tmp_path / "gpu_day.jsonl")
+    (child,) = (line for line in lines if line.get("row") == "child")
+    assert not is_running(child["figures"]["pid"])
+    assert (tmp_path / "logs.txt").exists()
+
+
 def test_lines_come_through_their_own_pipe_and_not_from_what_a_library_prints(run_stages):
     rows = [line.get("row") for line in run_stages(("good", 9))]
     assert rows == ["first", "first", "second", None]

@@ -6,6 +6,7 @@ import pytest
 
 from common.broker import all_queues, celery_settings, queue_of
 from common.config import Settings
+from common.errors import UsageError
 from common.models import REGISTRY, find_model
 
 
@@ -57,6 +58,24 @@ def test_the_settings_of_a_process_reach_celery():
     made = celery_settings(settings)
     assert (made["broker_url"], made["task_time_limit"]) == ("redis://h:1/2", 99)
     assert made["broker_transport_options"]["visibility_timeout"] == 41
+
+
+def test_a_socket_is_spelt_as_celery_spells_it():
+    made = celery_settings(Settings(broker="unix:///run/redis.sock?db=3"))
+    assert made["broker_url"] == "redis+socket:///run/redis.sock?virtual_host=3"
+
+
+def test_tls_is_a_setting_of_its_own_and_checks_certificates():
+    """In the URL alone Flower does not find it, and Celery would check nothing."""
+    made = celery_settings(Settings(broker="rediss://h:1/2"))
+    assert made["broker_url"] == "rediss://h:1/2"
+    assert made["broker_use_ssl"] == {"ssl_cert_reqs": "required"}
+    assert "broker_use_ssl" not in celery_settings(Settings())
+
+
+def test_a_broker_that_is_none_is_refused_before_celery_sees_it():
+    with pytest.raises(UsageError, match="SELF_ENSEMBLE_BROKER"):
+        celery_settings(Settings(broker="redis://host/abc"))
 
 
 @pytest.mark.parametrize(("timeout", "interval"), [(3, 1), (8, 2), (60, 5), (4000, 5)])

@@ -42,6 +42,14 @@ def test_an_uri_that_pyarrow_does_not_open_is_refused_by_name(uri):
     assert repr(uri) in str(refused.value)
 
 
+@pytest.mark.parametrize("form", ["{}/caf\udce9", "file://{}/caf\udce9"])
+def test_a_path_that_is_no_utf_8_is_refused_in_a_sentence(tmp_path, form):
+    """As a shell gives it, or Python in a locale without UTF-8."""
+    with pytest.raises(UsageError, match=r"must be UTF-8.*PYTHONUTF8=1") as refused:
+        Location.open(form.format(tmp_path))
+    assert str(refused.value).isascii()
+
+
 def test_a_complaint_of_the_file_system_is_cut_to_one_line(monkeypatch):
     """hdfs:// without Java gives one line for each place that was looked at."""
 

@@ -1,5 +1,7 @@
 """producer.local: the embedded server answers to its password, and leaves no process behind."""
 
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from common.errors import UsageError
-from producer.local import child, embedded_broker, tail
+from producer.local import _signal, child, embedded_broker, kept_on_failure, tail
 
 OWNER = """
 import sys
@@ -144,3 +146,66 @@ def test_the_end_of_a_log_is_what_is_shown(tmp_path, lines, kept):
     log.write_bytes(b"".join(b"\xff line %d\n" % i for i in range(lines)))
     shown = tail(log).splitlines()
     assert [row.split()[-1] for row in shown] == [str(i) for i in range(lines)][-kept or lines :]
+
+
+@pytest.mark.parametrize("failure", [UsageError, SystemExit, OSError])
+def test_logs_are_kept_where_the_block_fails_and_their_path_is_said(failure):
+    said, folders = [], []
+
+    def work():
+        with kept_on_failure(said.append) as folder:
+            (folder / "worker.log").write_text("why")
+            folders.append(folder)
+            raise failure("it failed")
+
+    with pytest.raises(failure):
+        work()
+    (folder,) = folders
+    assert said == [f"the worker's log is kept: {folder / 'worker.log'}"]
+    assert (folder / "worker.log").read_text() == "why"
+    shutil.rmtree(folder)
+
+
+def test_a_run_that_is_refused_before_there_is_a_worker_leaves_no_folder():
+    said, folders = [], []
+
+    def work():
+        with kept_on_failure(said.append) as folder:
+            folders.append(folder)
+            raise UsageError("no such data set")
+
+    with pytest.raises(UsageError):
+        work()
+    assert said == []
+    assert not folders[0].exists()
+
+
+@pytest.mark.parametrize("ending", [None, KeyboardInterrupt])
+def test_logs_are_gone_after_a_run_that_did_not_fail(ending):
+    said = []
+    try:
+        with kept_on_failure(said.append) as folder:
+            (folder / "worker.log").write_text("nothing to see")
+            if ending:
+                raise ending
+    except KeyboardInterrupt:
+        pass
+    assert said == []
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("exited with 'signal 9 (SIGKILL)'", r"SIGKILL\) ended .*, most often because .*memory"),
+        (
+            "exited with 'signal 11 (SIGSEGV)'",
+            r"SIGSEGV\) ended the process that holds the model$",
+        ),
+        ("exited with 'exitcode 1'", "^$"),
+    ],
+)
+def test_a_worker_whose_process_was_killed_is_said_to_be(tmp_path, line, said):
+    log = tmp_path / "log"
+    log.write_text(f"ERROR Process 'SpawnPoolWorker-1' pid:7 {line}\n" + "  File x\n" * 40)
+    assert re.search(said, _signal(log))

@@ -202,11 +202,20 @@ def test_image_and_document_may_be_had_together(mask, tmp_path):
     assert (tmp_path / "mask.png").is_file()
 
 
-def test_a_terminal_that_cannot_show_blocks_is_told_what_to_do(mask, monkeypatch, tmp_path):
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="latin-1"))
-    outcome = mask()
-    assert outcome.status == 2
-    assert "set PYTHONIOENCODING=utf-8, or give --png or --json" in outcome.err
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_cannot_show_blocks_gets_the_picture_in_ascii(mask, monkeypatch, encoding):
+    drawn = mask().out
+    screen = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", screen)
+    assert (mask().status, mask("--uuid", "nobody").status) == (0, 2)
+    text = screen.buffer.getvalue().decode(encoding)
+    signs = str.maketrans("▀▄█░│┼", "'.#-|+")
+    rows = [line for line in drawn.splitlines() if set("▀▄█") & set(line[24:])]
+    assert rows
+    assert [row[24:].translate(signs) for row in rows if row[24:].translate(signs) in text] == [
+        row[24:].translate(signs) for row in rows
+    ]
+    assert "rows read columns; - earlier, not seen; # both, ' the upper, . the lower" in text
 
 
 @pytest.mark.model

@@ -10,7 +10,7 @@ from common.errors import UsageError
 from producer.sources.files import read_questions
 
 GOOD = {"question": "q?", "answers": ["a"]}
-OTHER_SUFFIXES = ["q.json", "q.csv", "q.txt", "q", "q.jsonl.gz"]
+OTHER_SUFFIXES = ["q.json", "q.xlsx", "q.txt", "q", "q.gz", "q.jsonl.bz2"]
 
 BAD_ROWS = [
     ({"answers": ["a"]}, "question", "is missing"),
@@ -22,7 +22,7 @@ BAD_ROWS = [
     ({"question": "q?"}, "answers", "is missing"),
     ({"question": "q?", "answers": None}, "answers", "is missing"),
     ({"question": "q?", "answers": []}, "answers", "is []"),
-    ({"question": "q?", "answers": [1, 2]}, "answers", "is [1, 2]"),
+    ({"question": "q?", "answers": [1, True]}, "answers", "is [1, True]"),
     ({"question": "q?", "answers": ["a", None]}, "answers", "None"),
     ({"question": "q?", "answers": {"a": 1}}, "answers", "is {'a': 1}"),
     (GOOD | {"uuid": 7}, "uuid", "is 7"),

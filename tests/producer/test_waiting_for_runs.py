@@ -13,16 +13,19 @@ from producer.waiting import MAX_RESENDS, Waiter
 
 
 class Ledger:
-    """What a waiter asks of a ledger: a reason to halt, and how many messages wait."""
+    """What a waiter asks of a ledger: reasons to halt or to wait, and how many messages wait."""
 
-    def __init__(self, waiting=0, reason=None):
-        self.answer, self.reason = waiting, reason
+    def __init__(self, waiting=0, reason=None, delay=None):
+        self.answer, self.reason, self.delay = waiting, reason, delay
 
     def waiting(self, queues):
         return self.answer
 
     def halted(self, run):
         return self.reason
+
+    def delayed(self, run):
+        return self.delay
 
 
 @pytest.fixture
@@ -92,6 +95,22 @@ def test_a_halted_run_ends_the_wait_with_the_workers_reason(store, console):
     waiter = Waiter([make_run(store, 7)], Ledger(reason="other weights"), console, never)
     with pytest.raises(StopRun, match="other weights"):
         waiter.wait()
+
+
+def test_what_a_shard_waits_for_is_said_once(store, console, monkeypatch):
+    monkeypatch.setattr("producer.waiting.IDLE_SECONDS", 15.0)
+    run = make_run(store, 7)
+    rounds = []
+
+    def alive():
+        rounds.append(1)
+        if len(rounds) == 5:
+            put_part(run, range(7))
+
+    ledger = Ledger(waiting=1, delay="store s3://[runs]: timed out")
+    Waiter([run], ledger, console, never, alive).wait()
+    said = "origin waits, and is tried again: store s3://[runs]: timed out"
+    assert console.file.getvalue().count(said) == 1
 
 
 def test_a_worker_that_died_ends_the_wait(store, console):

@@ -11,7 +11,7 @@ from worker.sick_device import EXIT_STATUS, is_sick_device
 
 ROOT = Path(__file__).parents[2]
 
-FAIL = """
+ANSWERING = """
 import sys
 from worker.bisect import answer_bisected
 
@@ -22,6 +22,22 @@ class Engine:
         raise RuntimeError(sys.argv[1])
 
 print(len(answer_bisected(Engine(), ["one", "two"], None, None)), "outcomes")
+"""
+
+LOADING = """
+import sys
+from common.config import Settings
+from common.errors import StopRun
+from worker.runtime import Runtime
+
+def fail(*arguments):
+    raise RuntimeError(sys.argv[1])
+
+Runtime._load = fail
+try:
+    Runtime(Settings(), 0).engine_of("owner/model", "owner/model", "auto", 7)
+except StopRun as error:
+    print("a verdict on the run")
 """
 
 
@@ -63,16 +79,17 @@ def test_errors_that_a_process_survives_are_not(error):
 
 
 @pytest.mark.parametrize(
-    ("message", "status", "printed"),
-    [
-        ("CUDA error: device-side assert triggered", EXIT_STATUS, ""),
-        ("size mismatch", 0, "2 outcomes\n"),
-    ],
+    ("program", "printed"),
+    [(ANSWERING, "2 outcomes\n"), (LOADING, "a verdict on the run\n")],
+    ids=["answering", "loading"],
 )
-def test_a_process_whose_device_is_sick_ends_before_another_sample_is_tried(
-    message, status, printed
-):
-    done = subprocess.run(
-        [sys.executable, "-c", FAIL, message], cwd=ROOT, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout) == (status, printed), done.stderr
+def test_a_process_whose_device_is_sick_ends_and_gives_no_verdict(program, printed):
+    sick = run(program, "CUDA error: device-side assert triggered")
+    assert (sick.returncode, sick.stdout) == (EXIT_STATUS, ""), sick.stderr
+    other = run(program, "size mismatch")
+    assert (other.returncode, other.stdout) == (0, printed), other.stderr
+
+
+def run(program, message):
+    command = [sys.executable, "-c", program, message]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

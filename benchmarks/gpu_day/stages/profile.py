@@ -12,6 +12,7 @@ from worker.engine.request import Counts, Question
 
 _MOST = 25
 _WAITS = ("Synchronize", "cudaMemcpy", "aten::item", "aten::nonzero")
+"""In the names of operations for which the host waits, or may have to."""
 
 
 def profile_row(bench: Bench, engine: TimedEngine, questions: Sequence[Question]) -> Figures:
@@ -27,16 +28,17 @@ def profile_row(bench: Bench, engine: TimedEngine, questions: Sequence[Question]
     events = profiled.key_averages()
     device = [(e.key[:80], e.count, e.self_device_time_total / 1e3) for e in events]
     host = [(e.key[:80], e.count, e.self_cpu_time_total / 1e3) for e in events]
+    waiting = [row for row in host if any(wait in row[0] for wait in _WAITS)]
     return {
         "questions": len(questions),
         "launches": sum(count for name, count, _ in host if "LaunchKernel" in name),
         "kernels ms": sum(ms for *_, ms in device),
         "prefill device ms": 1e3 * model.prefill.device,
         "decode device ms": 1e3 * model.decode.device,
-        "waits": sum(count for name, count, _ in host if name.startswith(_WAITS)),
+        "waits": sum(count for _, count, _ in waiting),
         "by kernel": _longest(device),
         "by host operation": _longest(host),
-        "waiting": [row for row in host if any(wait in row[0] for wait in _WAITS)],
+        "waiting": waiting,
     }
 
 

