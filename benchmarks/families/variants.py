@@ -1,0 +1,113 @@
+"""Configurations of a family that change how it attends, beside the ones transformers starts from.
+
+Prompts have 30 to 110 tokens: windows, chunks and original lengths below that are passed.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.families.sizes import tiny_config, window_names
+
+SHORT_WINDOW = 8
+"""Tokens: every prompt is longer."""
+
+_LONG = {"short_factor": [1.0] * 8, "long_factor": [4.0] * 8}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A family's tiny text configuration with some values changed."""
+
+    family: str
+    name: str
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
+def _rope(kind: str, **values: Any) -> dict[str, Any]:
+    return {"rope_parameters": {"rope_type": kind, "rope_theta": 10000.0, **values}}
+
+
+VARIANTS = (
+    Variant("llama", "one key head", {"num_key_value_heads": 1}),
+    Variant("llama", "a key head for each query head", {"num_key_value_heads": 4}),
+    Variant("llama", "heads of 12", {"head_dim": 12}),
+    Variant("llama", "biases", {"attention_bias": True, "mlp_bias": True}),
+    Variant("llama", "tied head", {"tie_word_embeddings": True}),
+    Variant("llama", "linear rotation", _rope("linear", factor=4.0)),
+    Variant("llama", "dynamic rotation", _rope("dynamic", factor=4.0)),
+    Variant(
+        "llama",
+        "yarn",
+        _rope("yarn", factor=4.0, original_max_position_embeddings=32),
+    ),
+    Variant(
+        "llama",
+        "llama3 rotation",
+        _rope(
+            "llama3",
+            factor=8.0,
+            low_freq_factor=1.0,
+            high_freq_factor=4.0,
+            original_max_position_embeddings=32,
+        ),
+    ),
+    Variant(
+        "phi3",
+        "longrope, prompts within the original length",
+        {"original_max_position_embeddings": 400, **_rope("longrope", **_LONG)},
+    ),
+    Variant(
+        "phi3",
+        "longrope, prompts past the original length",
+        {"original_max_position_embeddings": 60, **_rope("longrope", **_LONG)},
+    ),
+    Variant(
+        "deepseek_v3",
+        "yarn with mscale",
+        _rope(
+            "yarn",
+            factor=4.0,
+            original_max_position_embeddings=32,
+            mscale=1.0,
+            mscale_all_dim=1.0,
+        ),
+    ),
+    Variant(
+        "qwen2",
+        "windows in the upper layers",
+        {
+            "use_sliding_window": True,
+            "sliding_window": SHORT_WINDOW,
+            "max_window_layers": 1,
+            "layer_types": ["full_attention", "sliding_attention", "sliding_attention"],
+        },
+    ),
+    Variant("gemma2", "without a soft-cap of scores", {"attn_logit_softcapping": None}),
+    Variant("llama4_text", "chunks of 32", {"attention_chunk_size": 32}),
+    Variant(
+        "llama4_text",
+        "queries scaled by position",
+        {"attn_temperature_tuning": True, "floor_scale": 16, "attn_scale": 2.0},
+    ),
+    Variant(
+        "ministral3",
+        "queries scaled by position",
+        _rope("default", llama_4_scaling_beta=0.5, original_max_position_embeddings=16),
+    ),
+    Variant("smollm3", "layers without rotation", {"no_rope_layers": [1, 0, 1, 0]}),
+    Variant("falcon", "ALiBi", {"alibi": True}),
+    Variant("falcon", "rotation, one key head", {"alibi": False, "multi_query": True}),
+)
+
+
+def with_short_windows(family: str) -> Variant | None:
+    """A family whose layers see fewer tokens than a prompt has; None for one without windows."""
+    names = window_names(family)
+    if not names:
+        return None
+    changes: dict[str, Any] = dict.fromkeys(names, SHORT_WINDOW)
+    text = tiny_config(family).get_text_config(decoder=True)
+    kinds = text.to_dict().get("layer_types")
+    if kinds and "sliding_window" in names and not any("sliding" in kind for kind in kinds):
+        changes["layer_types"] = ["sliding_attention", *kinds[1:]]
+    return Variant(family, f"windows of {SHORT_WINDOW}", changes)
