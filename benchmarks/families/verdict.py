@@ -128,7 +128,7 @@ def _compare_with_reference(
         wrong += got != reference_decode(twin, packed, method, stops, _NEW_TOKENS).tokens
     if wrong:
         raise _Different(
-            f"{wrong} of {len(answers)} answers in `{layout}` differ from reference.py"
+            f"{wrong} of {len(answers)} answers of {request.layout} differ from the reference"
         )
 
 
