@@ -27,6 +27,10 @@ def _rope(kind: str, **values: Any) -> dict[str, Any]:
     return {"rope_parameters": {"rope_type": kind, "rope_theta": 10000.0, **values}}
 
 
+def _all_attention() -> dict[str, Any]:
+    return {"layer_types": ["full_attention"] * 3}
+
+
 VARIANTS = (
     Variant("llama", "one key head", {"num_key_value_heads": 1}),
     Variant("llama", "a key head for each query head", {"num_key_value_heads": 4}),
@@ -93,6 +97,35 @@ VARIANTS = (
         "ministral3",
         "queries scaled by position",
         _rope("default", llama_4_scaling_beta=0.5, original_max_position_embeddings=16),
+    ),
+    Variant("gpt2", "scores scaled by layer", {"scale_attn_by_inverse_layer_idx": True}),
+    Variant("gpt2", "scores as they are", {"scale_attn_weights": False}),
+    Variant("gpt2", "scores computed in another order", {"reorder_and_upcast_attn": True}),
+    Variant("gpt_bigcode", "a key head for each query head", {"multi_query": False}),
+    Variant("gpt_neox", "attention and MLP one after another", {"use_parallel_residual": False}),
+    Variant(
+        "opt",
+        "norms behind, narrow embeddings",
+        {"do_layer_norm_before": False, "word_embed_proj_dim": 32},
+    ),
+    Variant("phi", "normed queries and keys", {"qk_layernorm": True}),
+    Variant("stablelm", "normed queries and keys", {"qk_layernorm": True}),
+    Variant("cohere", "normed queries and keys", {"use_qk_norm": True}),
+    Variant("glm4_moe", "normed queries and keys", {"use_qk_norm": True}),
+    Variant("olmo", "clipped queries, keys and values", {"clip_qkv": 0.5}),
+    Variant("qwen3_moe", "experts in every second layer", {"decoder_sparse_step": 2}),
+    Variant("deepseek_v3", "full-rank queries", {"q_lora_rank": None}),
+    Variant("granitemoehybrid", "attention in every layer", _all_attention()),
+    Variant("lfm2", "attention in every layer", _all_attention()),
+    Variant(
+        "gemma3_text",
+        "linear rotation in full layers",
+        {
+            "rope_parameters": {
+                "sliding_attention": _rope("default")["rope_parameters"],
+                "full_attention": _rope("linear", factor=8.0)["rope_parameters"],
+            }
+        },
     ),
     Variant("smollm3", "layers without rotation", {"no_rope_layers": [1, 0, 1, 0]}),
     Variant("falcon", "ALiBi", {"alibi": True}),

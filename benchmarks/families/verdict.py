@@ -82,8 +82,8 @@ def random_model(config: PreTrainedConfig) -> PreTrainedModel:
     with torch.no_grad():
         for name, weight in model.named_parameters():
             drawn = torch.randn(weight.shape, generator=draws)
-            if weight.dim() > 1:
-                weight.copy_(0.25 * drawn)
+            if weight.dim() > 1 and "norm" not in name:
+                weight.copy_(0.5 * drawn)
             else:
                 weight.add_(0.1 * drawn if name.endswith("bias") else 0.3 * drawn)
     model.eval()
