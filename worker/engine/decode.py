@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.engine.attention import AttentionContext
+from worker.engine.attention import AttentionContext, LayerCalls
 from worker.engine.cohort import Cohort
 from worker.engine.compiled import eager_if_single
 from worker.engine.ensembles import FusionGroup
@@ -33,6 +33,14 @@ class Generated:
     tokens: tuple[int, ...]
     token_logprobs: tuple[float, ...]
     finish_reason: str
+
+    @property
+    def not_a_number(self) -> int | None:
+        """The first token that was picked from logits which are not numbers; None if all were.
+
+        One NaN (or infinite) logit makes all log-probabilities of its row NaN.
+        """
+        return next((i for i, p in enumerate(self.token_logprobs) if math.isnan(p)), None)
 
     @property
     def logprob(self) -> float:
@@ -71,13 +79,15 @@ class Batch:
 
     def logits(self, model: PreTrainedModel) -> Tensor:
         """Feed one token per row; [B, V]."""
+        calls = LayerCalls(self.attend)
         with eager_if_single(len(self)):
             output = model(
                 input_ids=self.tokens[None],
                 position_ids=self.positions[None],
                 use_cache=False,
-                context=AttentionContext(self.attend, self.max_position),
+                context=AttentionContext(calls.attend, self.max_position),
             )
+        calls.check(model, len(self.cohorts[0].keys))
         for cohort in self.cohorts:
             cohort.filled += 1
         self.positions = self.positions + 1
