@@ -6,7 +6,6 @@ in that argument, so there is nothing global between calls. A call without a con
 error, never a causal mask by default.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple, Protocol
@@ -18,6 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
 from common.errors import StopRun
+from worker.engine.layer_calls import Attend
 from worker.engine.masks import (
     MaskMod,
     ScoreMod,
@@ -40,43 +40,12 @@ these are all there are that change no score."""
 class AttentionContext(NamedTuple):
     """What a model call is given to attend with.
 
-    attend: layer, query [1, H, T, D], key and value [1, H_kv, T, D or D_v] and scaling ->
-    [1, H, T, D_v].
+    attend: what a layer's queries, keys and values are handed to.
     One class for prefill and decode, because compiled layers are compiled for its type.
     """
 
-    attend: Callable[[int, Tensor, Tensor, Tensor, float], Tensor]
+    attend: Attend
     max_position: int
-
-
-class LayerCalls:
-    """Passes calls of layers on to `attend`, and keeps which layers called."""
-
-    def __init__(self, attend: Callable[[int, Tensor, Tensor, Tensor, float], Tensor]) -> None:
-        self._attend = attend
-        self._called: list[int] = []
-
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
-    ) -> Tensor:
-        self._called.append(layer)
-        return self._attend(layer, query, key, value, scaling)
-
-    def check(self, model: nn.Module, layers: int) -> None:
-        """Raise StopRun unless each of `layers` layers has called exactly once, in their order."""
-        if self._called == list(range(layers)):
-            return
-        calls = Counter(self._called)
-        odd = next((i for i in range(layers) if calls[i] != 1), None)
-        how = (
-            f"its layers attend in the order {self._called}"
-            if odd is None or set(calls) - set(range(layers))
-            else f"layer {odd} attends {calls[odd]} times"
-        )
-        raise StopRun(
-            f"{type(model).__name__} cannot be used here: {how} in one step of the model, and "
-            "only models whose layers attend exactly once each are supported"
-        )
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -98,7 +67,11 @@ def attention_forward(
     Raises StopRun for models whose scores are changed in a way this engine does not compute.
     """
     if context is None:
-        raise StopRun("the model was called without an attention context; use worker.engine")
+        raise StopRun(
+            f"{type(module).__name__} was called without an attention context: its model was "
+            "called outside of worker.engine, or does not pass arguments on to its attention, "
+            "which is not supported"
+        )
     fault = _changed_scores(kwargs) or _changed_mask(attention_mask, is_causal, query, key)
     if fault:
         raise StopRun(f"{type(module).__name__} {fault}, which is not supported here")

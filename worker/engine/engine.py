@@ -12,9 +12,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from worker.engine.attention import Kernel
-from worker.engine.cohort import Cohort, similar_streams
-from worker.engine.decode import Batch, Generated, Results, decode
-from worker.engine.ensembles import Ensemble, fusion_groups
+from worker.engine.decode import Generated, Results, decode, start_batch
+from worker.engine.ensembles import Ensemble
 from worker.engine.geometry import dtype_name, geometry_of
 from worker.engine.heads import packs_of, share_heads
 from worker.engine.inner import EAGER, InnerLoops
@@ -87,6 +86,11 @@ class Engine:
         answers = [a for batch in batches for a in self._answer_batch(batch, request, counts)]
         return refuse_no_numbers(answers, dtype_name(self.model))
 
+    @property
+    def movable(self) -> bool:
+        """Whether keys may be rotated to another position."""
+        return self._residents.none.cutter.movable
+
     def text(self, generated: Generated) -> str:
         """The decoded text of an answer."""
         return self.tokenizer.text(generated.tokens)
@@ -148,18 +152,10 @@ class Engine:
         """What each ensemble generates, side by side; streams of one shape share a cohort."""
         started = time.perf_counter()
         resident, max_new_tokens = self._resident.done, request.max_new_tokens
-        device, attend = self.model.device, self.inner.attend
-        streams = list(dict.fromkeys(s for ensemble in ensembles for s in ensemble.streams))
-        grouped = similar_streams([placed[stream] for stream in streams], resident)
-        groups = [[streams[i] for i in members] for members in grouped]
-        cohorts = [
-            Cohort(self.model, [placed[s] for s in group], resident, max_new_tokens, attend)
-            for group in groups
-        ]
-        rows = [stream for group in groups for stream in group]
-        row_of = {stream: row for row, stream in enumerate(rows)}
-        batch = Batch(cohorts, rows, fusion_groups(ensembles, row_of, device))
-        results = Results(len(ensembles), max_new_tokens, device)
+        batch = start_batch(
+            self.model, ensembles, placed, resident, max_new_tokens, self.inner.attend
+        )
+        results = Results(len(ensembles), max_new_tokens, self.model.device)
         counts.decode_tokens += decode(
             self.model, batch, results, self._stops, self.inner.pick_best
         )

@@ -12,10 +12,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from common.errors import SelfEnsembleError, StopRun, first_line
-from worker.engine.attention import LayerCalls, install_attention
-from worker.engine.independence import same_beside_others
+from worker.engine.attention import install_attention
+from worker.engine.independence import row_alone, same_beside_others
+from worker.engine.layer_calls import LayerCalls
 from worker.engine.model_mask import causal_positions
-from worker.engine.probe import PROBE_TOKENS, Probed, probe
+from worker.engine.probe import PROBE_TOKENS, Probed
 from worker.memory import is_out_of_memory
 
 _FAR = 1 << 17
@@ -108,8 +109,8 @@ def _probed(model: PreTrainedModel) -> ModelGeometry:
     largest = getattr(text, "max_position_embeddings", None)
     positions = int(largest or _FAR)
     causal = causal_positions(model, positions)
-    steady = same_beside_others(model, positions)
-    found = probe(model, PROBE_TOKENS, range(len(PROBE_TOKENS)))
+    found = row_alone(model)
+    steady = same_beside_others(model, found, positions)
     _check(model, found)
     _, query, key, value = found.calls[0]
     return ModelGeometry(

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from common.errors import StopRun
 from worker.engine.layers import decoder_layers
@@ -21,28 +21,34 @@ from worker.engine.probe import PROBE_TOKENS, Probed, differs, probe
 _NEAR = tuple(range(len(PROBE_TOKENS)))
 
 
-class _Past:
+class _Past(DynamicCache):
     """Stands for `length` keys before the row and holds none of them."""
 
-    is_compileable = False
-
     def __init__(self, length: int) -> None:
+        super().__init__()
         self.length = length
 
     def get_seq_length(self, *_: Any) -> int:
         return self.length
 
-    def update(self, key: Tensor, value: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        return key, value
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any
+    ) -> tuple[Tensor, Tensor]:
+        return key_states, value_states
 
 
-def same_beside_others(model: PreTrainedModel, positions: int) -> int:
+def row_alone(model: PreTrainedModel) -> Probed:
+    """The probe's tokens and one more at the positions from 0 on; what is told of the first."""
+    return _row(model, _NEAR[-1] + 1)
+
+
+def same_beside_others(model: PreTrainedModel, alone: Probed, positions: int) -> int:
     """How far a neighbour may lie, in positions, without changing what others compute.
 
     That is `positions` but for models whose rotary factors follow the farthest position of a
-    row. Raises StopRun where neighbours change each other otherwise.
+    row. alone: `row_alone` of the model. Raises StopRun where neighbours change each other
+    otherwise.
     """
-    alone = _row(model, _NEAR[-1] + 1)
     if _same(model, alone, _row(model, positions - 1, turned=True)):
         _refuse_counting_in_the_row(model, alone, positions - 1)
         return positions
@@ -123,7 +129,7 @@ def _mixing(model: PreTrainedModel) -> str:
     kinds = getattr(model.config.get_text_config(decoder=True), "layer_types", None) or []
     number = _first_difference(model, layers)
     if number is None:
-        where = "it mixes tokens before its first layer"
+        where = "it places tokens by where they lie in the row, or mixes them, before its layers"
     else:
         kind = f", {kinds[number]}" if len(kinds) == len(layers) else ""
         parts = list(layers[number].children())

@@ -11,12 +11,12 @@ from worker.engine.attention import (
     FLEX_MIN_TOKENS,
     AttentionContext,
     Kernel,
-    LayerCalls,
     Mods,
     SdpaKernel,
 )
 from worker.engine.compiled import eager_if_single
 from worker.engine.geometry import geometry_of
+from worker.engine.layer_calls import LayerCalls
 from worker.engine.masks import generate_bias_score_mod, generate_visibility_mask_mod
 from worker.engine.plan import Segment, Stream
 

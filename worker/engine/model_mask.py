@@ -6,7 +6,7 @@ every position the model has, without a row of that length being computed.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,31 +25,45 @@ no prompt here comes near."""
 MaskFunction = Callable[[Any, Any, Tensor, Tensor], Tensor]
 
 
+class _Rule(NamedTuple):
+    """Who sees whom by a mask, and the size of its window or chunks, if it has any."""
+
+    sees: MaskFunction
+    local_size: int | None
+
+
 class _Masks:
     """Notes the masks that transformers makes, and which of them reach a layer."""
 
     def __init__(self) -> None:
-        self.made: list[tuple[Tensor, MaskFunction]] = []
+        self.made: list[tuple[Tensor, _Rule]] = []
         self.reached: list[tuple[nn.Module, Tensor | None]] = []
 
     def make(self, mask_function: MaskFunction, **kwargs: Any) -> Tensor:
         mask: Tensor = eager_mask(mask_function=mask_function, **kwargs)
-        self.made.append((mask, mask_function))
+        self.made.append((mask, _Rule(mask_function, kwargs.get("local_size"))))
         return mask
 
     def attend(
-        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **_: Any
+        self,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Any,
+        **_: Any,
     ) -> tuple[Tensor, None]:
-        self.reached.append((module, mask))
+        self.reached.append((module, attention_mask))
         return own_values(query, value).transpose(1, 2).contiguous(), None
 
-    def functions(self) -> list[MaskFunction]:
+    def rules(self) -> list["_Rule"]:
         """Of the masks that reached some layer; of all, where a layer got a changed one."""
         seen = [
-            next((f for made, f in self.made if made is mask), None) for _, mask in self.reached
+            next((rule for made, rule in self.made if made is mask), None)
+            for _, mask in self.reached
         ]
-        known = [f for f in seen if f is not None]
-        return known if len(known) == len(seen) else [f for _, f in self.made]
+        known = [rule for rule in seen if rule is not None]
+        return known if len(known) == len(seen) else [rule for _, rule in self.made]
 
 
 @torch.inference_mode()
@@ -74,7 +88,7 @@ def causal_positions(model: PreTrainedModel, positions: int) -> int:
                 "mask of its own instead of the causal one, which is not supported"
             )
     device, looked_at = str(model.device), min(positions, _LOOKED_AT)
-    departures = [_departure(f, looked_at, device) for f in masks.functions()]
+    departures = [_departure(rule, looked_at, device) for rule in masks.rules()]
     return min([d for d in departures if d < looked_at], default=positions)
 
 
@@ -96,7 +110,7 @@ def _is_causal(mask: Any) -> bool:
     return bool((hidden == ~seen).all() and (mask[0, 0][seen] == 0).all())
 
 
-def _departure(function: MaskFunction, positions: int, device: str) -> int:
+def _departure(rule: _Rule, positions: int, device: str) -> int:
     """The first position from which something before it is not seen, or something after it is.
 
     What a position does not see first is what lies farthest: the keys looked at are the first
@@ -104,8 +118,12 @@ def _departure(function: MaskFunction, positions: int, device: str) -> int:
     """
     place = torch.arange(positions, device=device)
     right = torch.ones(positions, dtype=torch.bool, device=device)
-    for key in (torch.zeros_like(place), place // 2, place):
-        right &= function(0, 0, place, key)
-    right[:-1] &= ~function(0, 0, place[:-1], place[1:])
+    try:
+        for key in (torch.zeros_like(place), place // 2, place):
+            right &= rule.sees(0, 0, place, key)
+        right[:-1] &= ~rule.sees(0, 0, place[:-1], place[1:])
+    except IndexError:
+        # A function that looks its tokens' kinds up, text or image, knows those of the row alone.
+        return min(positions, rule.local_size or positions)
     wrong = (~right).nonzero()
     return int(wrong[0]) if len(wrong) else positions

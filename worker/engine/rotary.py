@@ -31,6 +31,16 @@ def rotation(model: PreTrainedModel, shifts: Tensor) -> tuple[Tensor, Tensor]:
     return (cos / scale).view(*shifts.shape, -1), (sin / scale).view(*shifts.shape, -1)
 
 
+def _gives_cos_and_sin(model: PreTrainedModel) -> bool:
+    embed: Any = getattr(model.base_model, "rotary_emb", None)
+    if embed is None:
+        return False
+    place = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+    given = embed(torch.zeros(1, device=model.device), position_ids=place)
+    return isinstance(given, tuple) and len(given) == 2
+
+
+@torch.inference_mode()
 def can_move_keys(model: PreTrainedModel) -> bool:
     """Whether a rotated key equals the key computed elsewhere, in every layer, and a query too.
 
@@ -43,7 +53,7 @@ def can_move_keys(model: PreTrainedModel) -> bool:
         return False
     if any(isinstance(value, dict) for value in parameters.values()):
         return False  # one table for each kind of layer
-    if not hasattr(model.base_model, "rotary_emb"):
+    if not _gives_cos_and_sin(model):
         return False
     sizes, number = geometry_of(model), len(PROBE_TOKENS)
     last = min(sizes.max_positions or _FAR, sizes.steady_positions, _FAR) - number
