@@ -17,6 +17,8 @@ from common.run import RunSpec
 from worker.budget import Budget, choose_budget
 from worker.choices import Choice, choose_attention, choose_device, choose_dtype, device_name
 from worker.compilation import TOO_FEW, compile_engine, wants_compiled
+from worker.compile_cache import compiling
+from worker.engine.canary import check_engine
 from worker.engine.engine import Engine
 from worker.memory import is_out_of_memory, keep_freed_memory, release
 from worker.weights import Loaded, load_model
@@ -88,6 +90,8 @@ class Runtime:
         if self._held.compiles(wanted):
             layers = compile_engine(wanted, self._held.engine)
             self._held = self._held.with_layers(_say(model, "layers", layers))
+            if layers.value == "compiled":
+                _check_engine(model, self._held.engine)
             _keep_out_of_collections()
         return self._held
 
@@ -119,6 +123,7 @@ class Runtime:
         engine = Engine(
             loaded.model, loaded.tokenizer, kernel, budget.pack_tokens, budget.cache_bytes
         )
+        _check_engine(model, engine)
         choices = {"device": device, "dtype": dtype, "attention": attention}
         values = {name: choice.value for name, choice in choices.items()}
         reasons = {name: choice.reason for name, choice in choices.items()}
@@ -126,6 +131,13 @@ class Runtime:
         # Not the GPU's number: runs answered on several like ones are not mixed.
         values["device"] = device_name(device.value)
         return LoadedEngine(engine, loaded.identity, values, reasons, budget)
+
+
+def _check_engine(model: str, engine: Engine) -> None:
+    """Compare an engine with its model's own attention; raises StopRun where they differ."""
+    with compiling():
+        found = check_engine(engine)
+    logger.info("model %s: equal to transformers' eager attention: %s", model, found)
 
 
 def _keep_out_of_collections() -> None:

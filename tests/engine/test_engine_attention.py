@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from families import EOS, known, make_config, make_model, make_request, packed_prompts
+from families import known, make_config, make_model, make_request, packed_prompts
 from torch import nn
 from transformers import BloomConfig, Gemma2Config, GptOssConfig, MambaConfig
 
-from common.errors import StopRun
+from common.errors import SampleError, StopRun
 from worker.engine.attention import attention_forward, install_attention
 from worker.engine.rotary import can_move_keys
 
@@ -125,22 +125,26 @@ def test_a_prompt_as_long_as_the_window_equals_the_model_without_window(make_eng
     assert windowed.answer([SHORT, LONG], request) == usual.answer([SHORT, LONG], request)
 
 
-def test_a_prompt_longer_than_the_window_is_refused(make_engine, tokenizers):
+def test_a_prompt_longer_than_the_window_is_an_error_of_its_sample_alone(make_engine, tokenizers):
     window = long_prompt(tokenizers) - 1
     engine = make_engine("mistral", sliding_window=window)
-    with pytest.raises(StopRun, match=f"position {window}, past .* of {window} tokens"):
-        engine.answer([LONG], request_for_one(1))
+    short, long = engine.answer([SHORT, LONG], request_for_one(1))
+    assert isinstance(long["origin"], SampleError)
+    assert f"from position {window} on this model no longer sees all" in str(long["origin"])
+    assert short == make_engine("mistral").answer([SHORT], request_for_one(1))[0]
 
 
-def test_a_finished_long_answer_does_not_push_others_past_the_window(make_engine, tokenizers):
-    """The window is checked for streams that still run: a batch changes no sample's fate."""
-    (answer,) = make_engine("mistral").answer([LONG], request_for_one(1))
-    eos = [EOS, answer["origin"][0].tokens[0]]
+def test_a_prompt_past_the_window_changes_nothing_for_its_neighbours(make_engine, tokenizers):
+    """Told from prompt and answer together, before anything is computed: the last token picked is
+    never fed, so both may take one position more than the window has.
+    """
     window = long_prompt(tokenizers) + 2
-    engine = make_engine("mistral", sliding_window=window, eos_token_id=eos)
-    alone = [tokens_of(engine.answer([one], request_for_one(9)))[0] for one in (SHORT, LONG)]
-    assert [len(tokens) for tokens in alone] == [9, 1]
-    assert tokens_of(engine.answer([SHORT, LONG], request_for_one(9))) == alone
+    engine = make_engine("mistral", sliding_window=window)
+    (alone,) = tokens_of(engine.answer([SHORT], request_for_one(9)))
+    for new_tokens, fits in ((3, True), (4, False), (9, False)):
+        short, long = engine.answer([SHORT, LONG], request_for_one(new_tokens))
+        assert tokens_of([short])[0] == alone[:new_tokens]
+        assert isinstance(long["origin"], SampleError) is not fits
 
 
 def tokens_of(answers):

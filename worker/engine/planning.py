@@ -6,7 +6,13 @@ from dataclasses import replace
 from common.methods import Method
 from worker.engine.plan import Cutter
 from worker.engine.request import Question, Request
-from worker.engine.sample import SamplePlan, plan_sample, readable_methods, without_too_long
+from worker.engine.sample import (
+    LengthFault,
+    SamplePlan,
+    plan_sample,
+    readable_methods,
+    without_too_long,
+)
 from worker.engine.tokenise import PromptTokenizer
 
 
@@ -15,11 +21,11 @@ def plan_samples(
     request: Request,
     tokenizer: PromptTokenizer,
     cutter: Cutter,
-    limit: int | None,
+    length_fault: LengthFault,
 ) -> list[SamplePlan]:
     """The plan of each question. All are tokenised in one call, which uses all cores.
 
-    limit: positions that the model has.
+    length_fault: why a model cannot answer a prompt that long (`ModelGeometry.length_fault`).
     """
     readable = [readable_methods(question, request) for question in questions]
     wordings = [
@@ -30,7 +36,7 @@ def plan_samples(
     plans = []
     for question, (able, errors), its in zip(questions, readable, pieces, strict=True):
         plan = plan_sample(its, replace(request, methods=able), cutter, question)
-        plans.append(without_too_long(plan, errors, request.max_new_tokens, limit))
+        plans.append(without_too_long(plan, errors, request.max_new_tokens, length_fault))
     return plans
 
 
