@@ -110,7 +110,8 @@ VARIANTS = (
     ),
     Variant("phi", "normed queries and keys", {"qk_layernorm": True}),
     Variant("stablelm", "normed queries and keys", {"qk_layernorm": True}),
-    Variant("cohere", "normed queries and keys", {"use_qk_norm": True}),
+    # Its MLP stands beside the attention, and a larger one would decide all tokens by itself.
+    Variant("cohere", "normed queries and keys", {"use_qk_norm": True, "intermediate_size": 4}),
     Variant("glm4_moe", "normed queries and keys", {"use_qk_norm": True}),
     Variant("olmo", "clipped queries, keys and values", {"clip_qkv": 0.5}),
     Variant("qwen3_moe", "experts in every second layer", {"decoder_sparse_step": 2}),

@@ -20,6 +20,7 @@ from common.methods import METHODS
 from common.prompts import Template
 from common.run import Layout, Positions
 from worker.engine.attention import SdpaKernel
+from worker.engine.canary import check_engine
 from worker.engine.engine import Engine
 from worker.engine.reference import reference_decode, reference_prompts
 from worker.engine.request import Request
@@ -91,10 +92,11 @@ def random_model(config: PreTrainedConfig) -> PreTrainedModel:
 
 
 def _compare(model: PreTrainedModel) -> None:
-    """Raises _Different where an answer is not the one wanted."""
+    """Raises StopRun where a worker refuses the model, _Different for an answer not wanted."""
     twin = copy.deepcopy(model)
     tokenizer = make_tokenizer(_texts(), 300, bos=False)
     engine = Engine(model, tokenizer, SdpaKernel())
+    check_engine(engine)
     prompts = PromptTokenizer(tokenizer)
     _compare_with_generate(engine, twin, prompts)
     _compare_with_reference(engine, twin, prompts, _request("flex_attention", "concat"))

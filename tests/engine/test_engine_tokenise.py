@@ -18,7 +18,7 @@ from families import (
     make_request,
     make_tokenizer,
 )
-from tokenizers import Tokenizer, models, normalizers, processors, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from common.errors import StopRun
@@ -39,12 +39,16 @@ def make_tokenizer_that_adds(single):
     return tokenizer
 
 
-def make_sentencepiece_like_tokenizer():
+@pytest.fixture(params=["normalizer", "always", "first"])
+def puts_space_first(request):
     """BPE over words that begin with `▁`, one of which is put before every text, as Llama 2's."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
-    )
+    if request.param == "normalizer":
+        tokenizer.normalizer = normalizers.Sequence(
+            [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+        )
+    else:
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=request.param)
     special = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256))]
     trainer = trainers.BpeTrainer(
         vocab_size=600, limit_alphabet=60, special_tokens=special, show_progress=False
@@ -105,15 +109,17 @@ def test_a_tokenizer_that_puts_special_tokens_inside_a_text_is_refused():
         PromptTokenizer(tokenizer)
 
 
-def test_pieces_of_a_tokenizer_that_puts_a_space_first_join_to_the_plain_prompt():
-    prompts = PromptTokenizer(make_sentencepiece_like_tokenizer())
+def test_pieces_of_a_tokenizer_that_puts_a_space_first_join_to_the_plain_prompt(
+    puts_space_first,
+):
+    prompts = PromptTokenizer(puts_space_first)
     pieces = prompts.pieces(SAMPLES[0], TEMPLATE, FEW_SHOT)
     for i, prompt in enumerate(pieces.prompts):
         assert pieces.prefix + pieces.segments[i] + pieces.cue == prompt
 
 
-def test_without_a_prefix_a_segment_starts_the_prompt_and_keeps_its_space():
-    prompts = PromptTokenizer(make_sentencepiece_like_tokenizer())
+def test_without_a_prefix_a_segment_starts_the_prompt_and_keeps_its_space(puts_space_first):
+    prompts = PromptTokenizer(puts_space_first)
     pieces = prompts.pieces(SAMPLES[0], TEMPLATE.model_copy(update={"instruction": ""}), ())
     for segment, prompt in zip(pieces.segments, pieces.prompts, strict=True):
         assert segment + pieces.cue == prompt
