@@ -68,7 +68,7 @@ def test_a_family_gets_the_verdict_that_the_page_states(family):
 @pytest.mark.parametrize(
     ("family", "changes"),
     [
-        ("mistral", {"sliding_window": 8}),
+        ("mistral", {"sliding_window": 34}),
         ("llama4_text", {"attention_chunk_size": 32}),
         ("llama4_text", {"attn_temperature_tuning": True, "floor_scale": 16, "attn_scale": 2.0}),
     ],
@@ -98,7 +98,7 @@ def test_a_tiny_configuration_keeps_a_layer_of_every_kind():
     assert kinds == ["sliding_attention", "sliding_attention", "full_attention"]
     short = with_short_windows("gemma3_text")
     assert short is not None
-    assert short.changes == {"sliding_window": 8}
+    assert short.changes == {"sliding_window": 34}
     assert with_short_windows("llama") is None
 
 
