@@ -4,6 +4,7 @@ import pytest
 import torch
 from families import MANY, make_config, make_model, make_request, make_tokenizer
 from other_families import (
+    LATENT,
     LLAMA4,
     LONGROPE,
     NO_KV_HEADS,
@@ -39,6 +40,10 @@ REFUSED = {
     "a dynamic mask": ("doge", {}, "DogeAttention makes a mask of its own"),
     "no causal mask": ("bert", NO_KV_HEADS, "makes a mask of its own instead of the causal one"),
     "sinks": ("gpt_oss", {"head_dim": 16, "num_local_experts": 4}, "wants s_aux"),
+    "chosen keys": (
+        "deepseek_v32", LATENT | {"index_head_dim": 16, "index_n_heads": 2, "index_topk": 4},
+        "wants indices",
+    ),
     "soft caps": ("gemma2", {"head_dim": 16}, "wants softcap"),
     "its own attention": ("gptj", NO_KV_HEADS, "AttentionInterface"),
     "arguments not passed on": ("stablelm", {}, "does not pass arguments on to its attention"),
