@@ -91,9 +91,17 @@ class Runtime:
             layers = compile_engine(wanted, self._held.engine)
             self._held = self._held.with_layers(_say(model, "layers", layers))
             if layers.value == "compiled":
-                _check_engine(model, self._held.engine)
+                self._check_compiled(model, self._held.engine)
             _keep_out_of_collections()
         return self._held
+
+    def _check_compiled(self, model: str, engine: Engine) -> None:
+        """Compare compiled layers too; one that differs is not kept."""
+        try:
+            _check_engine(model, engine)
+        except StopRun:
+            self._unload()
+            raise
 
     def _unload(self) -> None:
         if self._held and self._key and self._held.budget != Budget.of(self._held.engine):

@@ -72,7 +72,7 @@ def attention_forward(
             "called outside of worker.engine, or does not pass arguments on to its attention, "
             "which is not supported"
         )
-    fault = _changed_scores(kwargs) or _changed_mask(attention_mask, is_causal, query, key)
+    fault = changed_scores(kwargs) or _changed_mask(attention_mask, is_causal, query, key)
     if fault:
         raise StopRun(f"{type(module).__name__} {fault}, which is not supported here")
     if sliding_window is not None and context.max_position >= sliding_window:
@@ -87,7 +87,7 @@ def attention_forward(
     return output[0].transpose(0, 1).contiguous()[None], None
 
 
-def _changed_scores(kwargs: Mapping[str, Any]) -> str | None:
+def changed_scores(kwargs: Mapping[str, Any]) -> str | None:
     """What is wanted of the attention beyond its queries, keys and values."""
     for name, value in kwargs.items():
         unset = value is None or value is False or (name == "dropout" and value == 0)

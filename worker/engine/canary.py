@@ -62,7 +62,13 @@ def check_engine(engine: Engine) -> str:
 def _cases(engine: Engine) -> list[Case]:
     """As many as the engine's kernel takes to be used at all."""
     least = FLEX_MIN_TOKENS if engine.kernel.name == "flex" else 0
-    return invent_cases(engine.model, engine.geometry, least)
+    cases = invent_cases(engine.model, engine.geometry, least)
+    if not cases:
+        raise StopRun(
+            f"{type(engine.model).__name__} cannot be used here: it has too few positions for "
+            f"any prompt: {engine.geometry.positions}"
+        )
+    return cases
 
 
 def _bound(model: PreTrainedModel, cases: Sequence[Case], eager: Sequence[Computed]) -> float:

@@ -16,8 +16,6 @@ NEW_TOKENS = 3
 _PLAIN_LENGTHS = (11, 3, 7)
 _PREFIX, _SEGMENTS, _CUE = 4, (3, 1, 5), 2
 _FAR_LENGTH = 9
-_FAR = 1 << 17
-"""Where a model that names no largest position is asked far away."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +50,8 @@ def invent_cases(model: PreTrainedModel, sizes: ModelGeometry, least_tokens: int
 
     rounds = 1 + least_tokens // sum(_PLAIN_LENGTHS)
     plain = [_plain("unrelated prompts in one row", draw(n)) for n in _PLAIN_LENGTHS * rounds]
-    last = min(sizes.max_positions or _FAR, sizes.causal_positions, sizes.steady_positions)
-    far = _plain("a prompt at the last positions", draw(_FAR_LENGTH), last - NEW_TOKENS)
+    end = sizes.positions - NEW_TOKENS
+    far = _plain("a prompt at the last positions", draw(_FAR_LENGTH), end)
     prefix, cue = draw(_PREFIX), draw(_CUE)
     fused = _fused(prefix, [draw(length) for length in _SEGMENTS], cue)
     return [

@@ -226,5 +226,7 @@ def _pick(
     if group.sampling is None:
         return pick_best(gathered(logits, group.rows), group.fusion, group.weights)
     scores = FUSIONS[group.fusion](gathered(logits, group.rows).float(), group.weights)
-    tokens = draw(scores, group.sampling, group.seeds, results.lengths[group.ids])
+    # A row of NaN is drawn from as if all tokens were alike; its log-probability stays NaN.
+    numbers = scores.masked_fill(scores.isnan(), 0.0)
+    tokens = draw(numbers, group.sampling, group.seeds, results.lengths[group.ids])
     return tokens, scores.gather(-1, tokens[:, None])[:, 0]

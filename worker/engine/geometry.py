@@ -19,7 +19,7 @@ from worker.engine.model_mask import causal_positions
 from worker.engine.probe import PROBE_TOKENS, Probed
 from worker.memory import is_out_of_memory
 
-_FAR = 1 << 17
+FAR = 1 << 17
 """Positions that are looked at of a model that names no largest one."""
 
 
@@ -44,6 +44,11 @@ class ModelGeometry:
     max_positions: int | None
     causal_positions: int
     steady_positions: int
+
+    @property
+    def positions(self) -> int:
+        """Positions that are computed here; as many as are looked at where there is no end."""
+        return min(self.max_positions or FAR, self.causal_positions, self.steady_positions)
 
     @property
     def slot_numbers(self) -> int:
@@ -107,7 +112,7 @@ def _read(model: PreTrainedModel) -> ModelGeometry:
 def _probed(model: PreTrainedModel) -> ModelGeometry:
     text = model.config.get_text_config(decoder=True)
     largest = getattr(text, "max_position_embeddings", None)
-    positions = int(largest or _FAR)
+    positions = int(largest or FAR)
     causal = causal_positions(model, positions)
     found = row_alone(model)
     steady = same_beside_others(model, found, positions)

@@ -14,6 +14,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import eager_mask
 
 from common.errors import StopRun
+from worker.engine.attention import changed_scores
 from worker.engine.probe import PROBE_TOKENS, own_values
 
 _NAME = "self_ensemble_mask"
@@ -21,6 +22,8 @@ _NAME = "self_ensemble_mask"
 _LOOKED_AT = 1 << 20
 """Positions at which masks are evaluated. A mask that departs later than that is taken as causal:
 no prompt here comes near."""
+
+_READ_ELSEWHERE = ("scaling", "sliding_window", "is_causal")
 
 MaskFunction = Callable[[Any, Any, Tensor, Tensor], Tensor]
 
@@ -51,8 +54,11 @@ class _Masks:
         key: Tensor,
         value: Tensor,
         attention_mask: Any,
-        **_: Any,
+        **kwargs: Any,
     ) -> tuple[Tensor, None]:
+        kwargs = {k: v for k, v in kwargs.items() if k not in _READ_ELSEWHERE}
+        if fault := changed_scores(kwargs):
+            raise StopRun(f"{type(module).__name__} {fault}, which is not supported here")
         self.reached.append((module, attention_mask))
         return own_values(query, value).transpose(1, 2).contiguous(), None
 

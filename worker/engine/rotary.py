@@ -56,7 +56,7 @@ def can_move_keys(model: PreTrainedModel) -> bool:
     if not _gives_cos_and_sin(model):
         return False
     sizes, number = geometry_of(model), len(PROBE_TOKENS)
-    last = min(sizes.max_positions or _FAR, sizes.steady_positions, _FAR) - number
+    last = min(sizes.positions, _FAR) - number
     shifts = (0, min(103, max(1, last)), max(1, last))
     places = [shift + i for shift in shifts for i in range(number)]
     found = probe(model, PROBE_TOKENS * len(shifts), places)
