@@ -108,12 +108,23 @@ def _compare_with_generate(
 ) -> None:
     """Prompts of several samples packed together, against each of them alone."""
     answers = _answers(engine, _request("per_prompt", "concat"))
-    wanted = [_generate(twin, prompt) for prompt in _plain_prompts(prompts)]
+    alone = list(_plain_prompts(prompts))
+    wanted = [_generate(twin, prompt) for prompt in alone]
     if len(set(wanted)) < _LEAST_ANSWERS:
         raise _NotBuilt(f"its {len(wanted)} answers are only {len(set(wanted))} different ones")
-    wrong = sum(got != all_[: len(got)] for got, all_ in zip(answers, wanted, strict=True))
-    if wrong:
-        raise _Different(f"{wrong} of {len(wanted)} answers differ from generate")
+    if not (wrong := _num_different(answers, wanted)):
+        return
+    if not _num_different(answers, [_generate(twin, prompt, use_cache=False) for prompt in alone]):
+        raise _NotBuilt(
+            f"generate contradicts itself: {wrong} of {len(wanted)} answers are others with its "
+            "cache than without, as they are here"
+        )
+    raise _Different(f"{wrong} of {len(wanted)} answers differ from generate")
+
+
+def _num_different(answers: list[TokenIds], wanted: list[TokenIds]) -> int:
+    """Answers that are not the beginning of those wanted: they end where a line does."""
+    return sum(got != full[: len(got)] for got, full in zip(answers, wanted, strict=True))
 
 
 def _compare_with_reference(
@@ -164,7 +175,7 @@ def _plain_prompts(prompts: PromptTokenizer) -> Iterator[TokenIds]:
             yield pack_plain(pieces, number).tokens
 
 
-def _generate(model: Any, prompt: TokenIds) -> TokenIds:
+def _generate(model: Any, prompt: TokenIds, use_cache: bool = True) -> TokenIds:
     """What transformers adds to a prompt, greedily; raises _NotBuilt where it cannot."""
     ids = torch.tensor([prompt])
     try:
@@ -174,6 +185,7 @@ def _generate(model: Any, prompt: TokenIds) -> TokenIds:
                 attention_mask=torch.ones_like(ids),
                 max_new_tokens=_NEW_TOKENS,
                 do_sample=False,
+                use_cache=use_cache,
                 eos_token_id=EOS,
                 pad_token_id=EOS,
             )

@@ -16,6 +16,7 @@ from common.errors import SampleError, StopRun
 from worker.engine.attention import SdpaKernel, install_attention
 from worker.engine.engine import Engine
 from worker.engine.geometry import geometry_of
+from worker.engine.independence import median_error
 from worker.engine.rotary import can_move_keys
 
 CONVOLUTIONS = {"layer_types": ["full_attention", "conv", "full_attention"]}
@@ -125,3 +126,13 @@ def test_a_scale_that_begins_at_the_last_positions_is_found():
     rope = SCALED_BY_POSITION | {"original_max_position_embeddings": 450}
     model = build("ministral3", head_dim=16, rope_parameters=rope)
     assert can_move_keys(model) is False
+
+
+def test_a_token_that_rounding_sends_elsewhere_is_not_taken_for_mixing():
+    wanted = torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(0))
+    flipped = wanted.clone()
+    flipped[:, 2] *= -1
+    assert median_error(flipped, wanted) == 0
+    assert median_error(wanted.roll(1, dims=1), wanted) > 0.5
+    nan = torch.full_like(wanted, torch.nan)
+    assert median_error(nan, nan) == 0
