@@ -77,6 +77,11 @@ def test_what_depends_on_distance_or_index_is_exact_or_refused(family, changes):
     assert verdict(family, changes).kind in ("exact", "refused")
 
 
+def test_a_generate_that_contradicts_itself_is_nothing_to_compare_with():
+    """Moshi's attention has no window, and the cache of its generate drops keys past one."""
+    assert verdict("moshi", {"sliding_window": 34}).kind in ("not built", "refused")
+
+
 def test_another_scale_is_no_exact_answer(monkeypatch):
     original = SdpaKernel.__call__
     monkeypatch.setattr(
