@@ -82,6 +82,7 @@ class Engine:
             self.tokenizer,
             self._resident.cutter,
             self.geometry.length_fault,
+            self.geometry.num_ids,
         )
         batches = self._batches(plans, request)
         answers = [a for batch in batches for a in self._answer_batch(batch, request, counts)]
