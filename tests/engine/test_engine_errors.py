@@ -134,13 +134,10 @@ def test_tokens_that_the_model_does_not_have_are_an_error_of_their_sample(
 ):
     """As with a tokenizer that was given tokens and a model that was not."""
     request = several(few_shot=few_shot, layout=layout)
-    prompts = [
-        p for s in SAMPLES for p in packed_prompts(tokenizers[False], known(s), avg(request))
-    ]
-    largest = [max(p.tokens) for streams in prompts for p in streams]
-    engine = make_engine(vocab_size=max(largest))
-    outcomes = engine.answer([*SAMPLES, ("\x01",) * 3], request)
-    message = f"its prompt has token id {max(largest)}, the model takes ids below {max(largest)}"
+    read = avg(request)
+    prompts = [p for s in SAMPLES for p in packed_prompts(tokenizers[False], known(s), read)]
+    largest = max(max(prompt.tokens) for streams in prompts for prompt in streams)
+    outcomes = make_engine(vocab_size=largest).answer(SAMPLES, request)
     assert any(failed(outcome) for outcome in outcomes)
     for outcome in filter(failed, outcomes):
-        assert_error(outcome, message)
+        assert_error(outcome, f"has token id {largest}, the model takes ids below {largest}")
