@@ -163,3 +163,14 @@ def test_entries_that_a_model_excludes_must_be_the_same():
     assert row_errors(wanted, wanted).item() == 0
     assert row_errors(torch.tensor([[0.0, 1.0, -torch.inf, 3.0]]), wanted).isnan().all()
     assert row_errors(torch.tensor([[0.0, torch.nan, 2.0, -torch.inf]]), wanted).isnan().all()
+
+
+@pytest.mark.parametrize(("own", "bound"), [(0.0, 0.05), (0.03, 0.15), (0.4, 0.5)])
+def test_the_bound_in_half_precision_follows_the_model_s_own_rounding(monkeypatch, own, bound):
+    engine = engine_of(make_model(make_config("llama")).to(torch.bfloat16))
+    monkeypatch.setattr(canary, "own_output", lambda *_, **__: engine_outputs(engine, cases)[0])
+    monkeypatch.setattr(canary, "case_error", lambda found, wanted: own)
+    cases = canary._cases(engine)[:1]
+    with torch.inference_mode():
+        eager = engine_outputs(engine, cases)
+        assert canary._bound(engine.model, cases, eager) == pytest.approx(bound)

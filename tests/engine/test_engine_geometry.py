@@ -1,7 +1,5 @@
 """Sizes are read from what a model computes, whatever its config calls them."""
 
-import doctest
-
 import pytest
 import torch
 from families import EOS, MANY, make_config, make_model, make_request, make_tokenizer
@@ -137,6 +135,8 @@ def test_memory_that_runs_out_is_not_taken_for_a_fault_of_the_model(monkeypatch)
         geometry_of(model)
 
 
-def test_examples_in_docstrings_hold():
-    results = doctest.testmod(geometry)
-    assert (results.attempted, results.failed) == (2, 0)
+def test_a_model_that_went_back_to_its_own_attention_is_taken_again():
+    model, tokenizer, request = make("gpt2"), make_tokenizer(False), make_request("origin")
+    before = Engine(model, tokenizer, SdpaKernel()).answer(MANY, request)
+    model.set_attn_implementation("sdpa")
+    assert Engine(model, tokenizer, SdpaKernel()).answer(MANY, request) == before

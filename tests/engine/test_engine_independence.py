@@ -81,13 +81,27 @@ def test_a_window_larger_than_the_model_is_no_limit():
     assert geometry_of(make_model(make_config("mistral"))).causal_positions == 499
 
 
-def longrope():
-    return build("phi3", rope_parameters=LONGROPE, original_max_position_embeddings=64)
+def longrope(**changes):
+    rope = LONGROPE | changes
+    return build("phi3", rope_parameters=rope, original_max_position_embeddings=64)
 
 
-def test_where_rotary_factors_change_for_a_whole_row_is_found():
-    sizes = geometry_of(longrope())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("last", [6.0, 64.0])
+def test_where_rotary_factors_change_for_a_whole_row_is_found(dtype, last):
+    """Also where nothing changes but the lowest frequency, which half precision cannot tell."""
+    factors = [1.0] * 7 if last == 64 else LONGROPE["long_factor"][:7]
+    sizes = geometry_of(longrope(long_factor=[*factors, last]).to(dtype))
     assert (sizes.steady_positions, sizes.positions) == (64, 64)
+
+
+@pytest.mark.parametrize("rope_type", ["llama3", "yarn"])
+def test_factors_that_never_change_are_no_limit(rope_type):
+    rope = {
+        "rope_type": rope_type, "rope_theta": 1e4, "factor": 4.0, "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0, "original_max_position_embeddings": 64,
+    }  # fmt: skip
+    assert geometry_of(build("llama", rope_parameters=rope)).positions == 499
 
 
 def test_a_prompt_past_changing_factors_is_an_error_and_changes_no_neighbour():

@@ -42,7 +42,7 @@ def invent_cases(model: PreTrainedModel, sizes: ModelGeometry, least_tokens: int
     least_tokens: that all of them have together; there are as many unrelated ones as it takes.
     Those that the model has no positions for are left out.
     """
-    ids = _ordinary_ids(model, sizes.vocabulary)
+    ids = _ordinary_ids(model, min(sizes.num_ids, sizes.vocabulary))
     generator = torch.Generator().manual_seed(0)
 
     def draw(length: int) -> TokenIds:
@@ -76,13 +76,11 @@ def _fused(prefix: TokenIds, segments: list[TokenIds], cue: TokenIds) -> Case:
     return Case("a flex_attention prompt", prompt, METHODS["flex_attention"], prefix)
 
 
-def _ordinary_ids(model: PreTrainedModel, vocabulary: int) -> torch.Tensor:
+def _ordinary_ids(model: PreTrainedModel, number: int) -> torch.Tensor:
     """Ids that the config does not set apart, such as those that stand for images."""
-    embeddings: Any = model.get_input_embeddings()
-    rows = min(vocabulary, len(embeddings.weight))
     apart = set(_named_ids(model.config.to_dict()))
-    ids = torch.tensor([i for i in range(rows) if i not in apart])
-    return ids if len(ids) else torch.arange(rows)
+    ids = torch.tensor([i for i in range(number) if i not in apart])
+    return ids if len(ids) else torch.arange(number)
 
 
 def _named_ids(config: dict[Any, Any]) -> list[int]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from worker.engine.attention import Kernel
+from worker.engine.attention import Kernel, install_attention
 from worker.engine.decode import Generated, Results, decode, start_batch
 from worker.engine.ensembles import Ensemble
 from worker.engine.geometry import dtype_name, geometry_of
@@ -50,6 +50,7 @@ class Engine:
         cache_bytes: int = 2 << 30,
         inner: InnerLoops = EAGER,
     ) -> None:
+        install_attention(model)
         self.geometry = geometry_of(model)
         self.model = model.eval()
         self.tokenizer = PromptTokenizer(tokenizer)
@@ -81,6 +82,7 @@ class Engine:
             self.tokenizer,
             self._resident.cutter,
             self.geometry.length_fault,
+            self.geometry.num_ids,
         )
         batches = self._batches(plans, request)
         answers = [a for batch in batches for a in self._answer_batch(batch, request, counts)]

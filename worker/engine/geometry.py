@@ -28,9 +28,10 @@ class ModelGeometry:
     """Sizes of a model.
 
     key_dim, value_dim: width of a head's keys (and queries) and of its values. vocabulary: width
-    of the logits. max_positions: that the model has; None for any number. causal_positions: from
-    which on a layer no longer sees all that came before. steady_positions: from which on rotary
-    factors change for all of a row.
+    of the logits. num_ids: token ids that may be fed, those below this number. max_positions:
+    that the model has; None for any number. causal_positions: from which on a layer no longer
+    sees all that came before. steady_positions: from which on rotary factors change for all of
+    a row.
     """
 
     layers: int
@@ -41,6 +42,7 @@ class ModelGeometry:
     hidden_size: int
     inner_size: int
     vocabulary: int
+    num_ids: int
     max_positions: int | None
     causal_positions: int
     steady_positions: int
@@ -61,7 +63,7 @@ class ModelGeometry:
         last: position of the prompt's last token. A token picked last is never fed, so the
         model computes one position less than prompt and answer take.
 
-            >>> sizes = ModelGeometry(1, 1, 1, 8, 8, 8, 8, 50, 40, 30, 40)
+            >>> sizes = ModelGeometry(1, 1, 1, 8, 8, 8, 8, 50, 50, 40, 30, 40)
             >>> sizes.length_fault(25, 5), sizes.length_fault(26, 5)[:37]
             (None, 'its prompt and answer take 32 positio')
         """
@@ -118,6 +120,7 @@ def _probed(model: PreTrainedModel) -> ModelGeometry:
     steady = same_beside_others(model, found, positions)
     _check(model, found)
     _, query, key, value = found.calls[0]
+    embeddings: Any = model.get_input_embeddings()
     return ModelGeometry(
         layers=len(found.calls),
         heads=query.shape[0],
@@ -127,6 +130,7 @@ def _probed(model: PreTrainedModel) -> ModelGeometry:
         hidden_size=int(text.hidden_size),
         inner_size=_inner_size(text),
         vocabulary=found.logits.shape[-1],
+        num_ids=len(embeddings.weight),
         max_positions=largest and int(largest),
         causal_positions=causal,
         steady_positions=steady,

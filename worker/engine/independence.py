@@ -51,7 +51,7 @@ def same_beside_others(model: PreTrainedModel, alone: Probed, positions: int) ->
     """
     if _same(model, alone, _row(model, positions - 1, turned=True)):
         _refuse_counting_in_the_row(model, alone, positions - 1)
-        return positions
+        return min(_declared(model, positions, ("longrope",)))
     if not _same(model, alone, _row(model, _NEAR[-1] + 1, turned=True)):
         raise StopRun(_mixing(model))
     return min(_farthest(model, alone, positions), *_declared(model, positions))
@@ -118,12 +118,20 @@ def _farthest(model: PreTrainedModel, alone: Probed, positions: int) -> int:
     return right
 
 
-def _declared(model: PreTrainedModel, positions: int) -> Iterator[int]:
-    """Lengths at which the model says that its rotary factors change: a change may begin small."""
+def _declared(
+    model: PreTrainedModel, positions: int, kinds: Sequence[str] | None = None
+) -> Iterator[int]:
+    """All positions, and the lengths at which the model says that its rotary factors change.
+
+    A change may begin small, and that of low frequencies drowns in half precision. kinds: of
+    rotary factors that change for certain; None for any.
+    """
     yield positions
     given = getattr(model.config.get_text_config(decoder=True), "rope_parameters", None) or {}
     for each in (given, *given.values()):
-        if isinstance(each, dict) and each.get("original_max_position_embeddings"):
+        if not isinstance(each, dict) or not each.get("original_max_position_embeddings"):
+            continue
+        if kinds is None or each.get("rope_type") in kinds:
             yield int(each["original_max_position_embeddings"])
 
 
