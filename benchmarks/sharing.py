@@ -78,7 +78,7 @@ def _row(
     lengths = [len(bos) + len(prompt) for each in pieces for prompt in each.prompts]
     # A prompt's last token is fed by decoding.
     after = sum(length - len(bos + examples) - 1 for length in lengths)
-    plans = plan_samples(questions, request, tokenizer, cutter, None)
+    plans = plan_samples(questions, request, tokenizer, cutter, lambda last, new: None, 1 << 31)
     resident = resident_segments(cutter)
     computed = sum(_computed(pack, resident) for pack in packs_of(plans, resident, PACK_TOKENS))
     return {

@@ -14,9 +14,10 @@ TokenIds = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Pieces:
-    """Token ids of one sample, each piece tokenised apart, BOS in none but `bos`.
+    """Token ids of one sample, each piece tokenised apart.
 
-    bos: () or one id. prefix: instruction and few-shot examples. segments: `Q: p\\n` for each
+    bos: the tokens that the tokenizer puts before a text, such as a BOS; they stand in no other
+    piece. prefix: instruction and few-shot examples. segments: `Q: p\\n` for each
     wording. cue: `A:`. prompts: for each wording the whole plain prompt.
     """
 

@@ -9,12 +9,13 @@ import math
 from dataclasses import dataclass
 
 import torch
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from common.config import Settings
 from worker.choices import Choice
 from worker.devices import default_processes
 from worker.engine.engine import Engine
+from worker.engine.geometry import ModelGeometry, geometry_of
 from worker.memory import free_memory
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Budget:
         )
 
 
-def pack_bytes_per_token(config: PretrainedConfig, element: int) -> int:
+def pack_bytes_per_token(sizes: ModelGeometry, element: int) -> int:
     """Memory that one token of a prefill row takes, in bytes; element: bytes of a number.
 
     Its keys and values in every layer, which stay, and what one layer computes with: the
@@ -81,13 +82,10 @@ def pack_bytes_per_token(config: PretrainedConfig, element: int) -> int:
     they are computed at the rows that are sampled, which `Engine` counts with decoding.
     Counted as if a layer held all of it at once, so it is rather too much.
     """
-    hidden = config.hidden_size
-    heads = config.num_attention_heads
-    dim = getattr(config, "head_dim", None) or hidden // heads
-    query, keys = heads * dim, config.num_key_value_heads * dim
-    inner = getattr(config, "intermediate_size", None) or 4 * hidden
-    layer = element * (3 * hidden + 4 * query + 4 * keys + 4 * inner) + 2 * 4 * hidden
-    return int(layer + element * 2 * keys * config.num_hidden_layers)
+    hidden, dim = sizes.hidden_size, max(sizes.key_dim, sizes.value_dim)
+    query, keys = sizes.heads * dim, sizes.kv_heads * dim
+    layer = element * (3 * hidden + 4 * query + 4 * keys + 4 * sizes.inner_size) + 2 * 4 * hidden
+    return layer + element * sizes.slot_numbers
 
 
 def pack_tokens_within(memory: int, per_token: int) -> int:
@@ -131,7 +129,7 @@ def _choose_pack(
 ) -> Choice:
     if settings.pack_tokens is not None:
         return Choice(str(settings.pack_tokens), "SELF_ENSEMBLE_PACK_TOKENS asks for it")
-    per_token = pack_bytes_per_token(model.config, model.dtype.itemsize)
+    per_token = pack_bytes_per_token(geometry_of(model), model.dtype.itemsize)
     fits = max(_LEAST_CHOSEN[0], pack_tokens_within(free // _SHARE, per_token))
     if model.device.type == "cpu":
         most, why = _MOST_PACKED_IN_CACHE, "a longer row leaves the processor's caches"

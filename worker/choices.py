@@ -14,6 +14,7 @@ from common.errors import StopRun, first_line
 from worker.compile_cache import compiling
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, Kernel, SdpaKernel
 from worker.engine.cascade_kernel import CascadeKernel
+from worker.engine.geometry import geometry_of
 from worker.engine.kv_cache import segment_mods
 from worker.engine.plan import Segment
 
@@ -111,9 +112,8 @@ def flex_difference(model: PreTrainedModel) -> float:
 
     Compiles what prefill will use, so the first shard does not pay for it.
     """
-    config = model.config
-    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
-    dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+    sizes = geometry_of(model)
+    kv_heads, dim = sizes.kv_heads, sizes.key_dim
     prefix = Segment((0,) * 301, 0)
     segments = [prefix, *(Segment((i,) * 17, 301, (prefix,)) for i in range(41))]
     slots, end = {}, 0
@@ -121,7 +121,11 @@ def flex_difference(model: PreTrainedModel) -> float:
         slots[segment] = range(end, end := end + len(segment.tokens))
     num_q, device = end - 301, str(model.device)
     generator = torch.Generator(device).manual_seed(0)
-    shapes = [(1, num_q, heads, dim), (1, kv_heads, end, dim), (1, kv_heads, end, dim)]
+    shapes = [
+        (1, num_q, sizes.heads, dim),
+        (1, kv_heads, end, dim),
+        (1, kv_heads, end, sizes.value_dim),
+    ]
     query, key, value = (
         torch.randn(s, generator=generator, device=device, dtype=model.dtype) for s in shapes
     )

@@ -5,7 +5,6 @@ written before it answers anything; where it cannot be had, the code as written 
 """
 
 import logging
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from worker.engine.cascade import Attend, Own, cascade, compiled_cascade, shared
 from worker.engine.cascade_kernel import CascadeKernel, compiled_attend_rows
 from worker.engine.compiled import compile_layers, leave_layers
 from worker.engine.engine import Engine
+from worker.engine.geometry import geometry_of
 from worker.engine.inner import compiled_inner_loops
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.plan import Segment
@@ -80,10 +80,9 @@ def compile_engine(wanted: Choice, engine: Engine) -> Choice:
 @torch.inference_mode()
 def cascade_difference(compiled: Attend, model: PreTrainedModel) -> float:
     """Relative difference of decoding's attention, compiled and as written, on random input."""
-    config: Any = model.config
-    kv_heads = config.num_key_value_heads
-    group = config.num_attention_heads // kv_heads
-    dim = Prefilled.empty(model).keys.shape[-1]
+    sizes = geometry_of(model)
+    kv_heads, dim, value_dim = sizes.kv_heads, sizes.key_dim, sizes.value_dim
+    group = sizes.heads // kv_heads
     generator = torch.Generator(str(model.device)).manual_seed(0)
 
     def random(*shape: int) -> Tensor:
@@ -92,10 +91,10 @@ def cascade_difference(compiled: Attend, model: PreTrainedModel) -> float:
     rows, views = 37, 5
     query = random(rows, kv_heads, group, 1, dim)
     turn = random(rows, views, dim).float(), random(rows, views, dim).float()
-    keys, values = random(2, kv_heads, 101, dim)
+    keys, values = random(kv_heads, 101, dim), random(kv_heads, 101, value_dim)
     # A part of a cache, as in decoding: strides are part of what is compiled for.
     own_keys = random(rows, kv_heads, dim, 31)[..., :29].transpose(-1, -2)
-    own_values = random(rows, kv_heads, 31, dim)[..., :29, :]
+    own_values = random(rows, kv_heads, 31, value_dim)[..., :29, :]
     own = Own(own_keys, own_values, random(rows, 1, 29).float())
     found = []
     for number, turned in ((1, None), (views, turn)):

@@ -17,6 +17,8 @@ from common.run import RunSpec
 from worker.budget import Budget, choose_budget
 from worker.choices import Choice, choose_attention, choose_device, choose_dtype, device_name
 from worker.compilation import TOO_FEW, compile_engine, wants_compiled
+from worker.compile_cache import compiling
+from worker.engine.canary import check_engine
 from worker.engine.engine import Engine
 from worker.memory import is_out_of_memory, keep_freed_memory, release
 from worker.sick_device import end_process_if_sick
@@ -106,8 +108,18 @@ class Runtime:
         if self._held.compiles(wanted):
             layers = compile_engine(wanted, self._held.engine)
             self._held = self._held.with_layers(_say(model, "layers", layers))
+            if layers.value == "compiled":
+                self._check_compiled(model, self._held.engine)
             _keep_out_of_collections()
         return self._held
+
+    def _check_compiled(self, model: str, engine: Engine) -> None:
+        """Compare compiled layers too; one that differs is not kept."""
+        try:
+            _check_engine(model, engine)
+        except StopRun:
+            self._unload()
+            raise
 
     def _unload(self) -> None:
         if self._held and self._key and self._held.budget != Budget.of(self._held.engine):
@@ -137,6 +149,7 @@ class Runtime:
         engine = Engine(
             loaded.model, loaded.tokenizer, kernel, budget.pack_tokens, budget.cache_bytes
         )
+        _check_engine(model, engine)
         for name, note in loaded.notes.items():
             say(name, note)
         choices = {"device": device, "dtype": dtype, "attention": attention} | loaded.notes
@@ -146,6 +159,13 @@ class Runtime:
         # Not the GPU's number: runs answered on several like ones are not mixed.
         values["device"] = device_name(device.value)
         return LoadedEngine(engine, loaded.identity, values, reasons, budget, loaded.files)
+
+
+def _check_engine(model: str, engine: Engine) -> None:
+    """Compare an engine with its model's own attention; raises StopRun where they differ."""
+    with compiling():
+        found = check_engine(engine)
+    logger.info("model %s: equal to transformers' eager attention: %s", model, found)
 
 
 def _keep_out_of_collections() -> None:

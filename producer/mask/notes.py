@@ -35,7 +35,7 @@ def packing_notes(
         if request.layout or request.positions:
             yield "--layout and --positions change nothing in a plain prompt"
     if not packed.prompt.groups[0]:
-        yield "the prefix is empty: this tokenizer adds no BOS"
+        yield "the prefix is empty: this tokenizer puts no token before a text"
     if packed.bias:
         yield f"the tail adds to its scores with the keys of {_biases(packed)}"
     yield (

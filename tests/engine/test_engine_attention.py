@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from families import EOS, known, make_config, make_model, make_request, packed_prompts
+from families import known, make_config, make_model, make_request, packed_prompts
 from torch import nn
 from transformers import BloomConfig, Gemma2Config, GptOssConfig, MambaConfig
 
-from common.errors import StopRun
+from common.errors import SampleError, StopRun
 from worker.engine.attention import attention_forward, install_attention
+from worker.engine.layer_calls import LayerCalls
 from worker.engine.rotary import can_move_keys
 
 SIZES = {
@@ -65,16 +66,97 @@ def test_a_patched_model_called_as_usual_is_refused(family):
         model(input_ids=torch.tensor([[1, 5, 7]]))
 
 
-@pytest.mark.parametrize("name", ["softcap", "s_aux", "position_bias", "head_mask"])
-def test_scores_changed_by_the_model_are_refused_by_name(name):
-    with pytest.raises(StopRun, match=name):
-        call(Context(), **{name: 50.0})
+CHANGES = ["softcap", "s_aux", "position_bias", "head_mask", "indices", "block_indices", "sinks"]
 
 
-@pytest.mark.parametrize("name", ["softcap", "s_aux", "position_bias", "head_mask"])
-def test_score_changes_that_are_none_are_accepted(name):
-    _, (output, _) = call(Context(), **{name: None})
+@pytest.mark.parametrize("name", [*CHANGES, "an_argument_of_a_later_release"])
+@pytest.mark.parametrize("value", [50.0, 0, True, torch.zeros(3), "text"], ids=str)
+def test_scores_changed_by_the_model_are_refused_by_name(name, value):
+    with pytest.raises(StopRun, match=f"wants {name}"):
+        call(Context(), **{name: value})
+
+
+@pytest.mark.parametrize("name", [*CHANGES, "an_argument_of_a_later_release"])
+@pytest.mark.parametrize("value", [None, False])
+def test_score_changes_that_are_not_set_are_accepted(name, value):
+    _, (output, _) = call(Context(), **{name: value})
     assert output.shape == (1, 5, 6, 4)
+
+
+@pytest.mark.parametrize(
+    "options", [{"position_ids": torch.arange(5)[None]}, {"dropout": 0.0}, {"is_causal": True}]
+)
+def test_what_changes_no_score_is_accepted(options):
+    _, (output, _) = call(Context(), **options)
+    assert output.shape == (1, 5, 6, 4)
+
+
+def test_dropout_in_use_is_refused():
+    with pytest.raises(StopRun, match="wants dropout"):
+        call(Context(), dropout=0.1)
+
+
+def test_attention_to_later_tokens_is_refused():
+    with pytest.raises(StopRun, match="lets tokens see later ones"):
+        call(Context(), is_causal=False)
+
+
+def attend_with(mask=None, key_length=5, layer_module=None):
+    query, value = torch.randn(1, 6, 5, 4), torch.randn(1, 2, key_length, 4)
+    module = layer_module or layer(3)
+    attention_forward(module, query, value, value, mask, scaling=0.7, context=Context())
+
+
+def test_a_mask_of_the_model_is_refused():
+    with pytest.raises(StopRun, match="makes a mask of its own"):
+        attend_with(torch.zeros(1, 1, 5, 5))
+
+
+@pytest.mark.parametrize("key_length", [4, 6, 13])
+def test_keys_that_are_no_token_s_are_refused(key_length):
+    with pytest.raises(StopRun, match=f"{key_length} keys for 5 tokens"):
+        attend_with(key_length=key_length)
+
+
+@pytest.mark.parametrize("number", [None, "3"])
+def test_a_layer_without_number_is_refused(number):
+    with pytest.raises(StopRun, match="layer_idx"):
+        attend_with(layer_module=layer(number))
+
+
+@pytest.mark.parametrize(
+    ("called", "sentence"),
+    [
+        ([0, 1, 1, 2], "layer 1 attends 2 times"),
+        ([0, 2], "layer 1 attends 0 times"),
+        ([], "layer 0 attends 0 times"),
+        ([0, 2, 1], r"in the order \[0, 2, 1\]"),
+        ([0, 1, 2, 3], r"in the order \[0, 1, 2, 3\]"),
+    ],
+)
+def test_layers_that_do_not_attend_once_each_in_their_order_are_refused(called, sentence):
+    calls = LayerCalls(lambda layer, query, key, value, scaling: value)
+    for number in called:
+        calls.attend(number, *torch.zeros(3, 1, 2, 3, 4), 1.0)
+    with pytest.raises(StopRun, match=sentence):
+        calls.check(nn.Identity(), 3)
+
+
+@pytest.mark.parametrize("step", ["prefill", "decoding"])
+def test_a_layer_that_attends_twice_in_some_step_is_refused_there(make_engine, monkeypatch, step):
+    engine = make_engine()
+    attention = engine.model.base_model.layers[1].self_attn
+    original = attention.forward
+
+    def forward(hidden_states, *args, **kwargs):
+        is_decoding = kwargs["context"].max_position > 60
+        if is_decoding == (step == "decoding"):
+            original(hidden_states, *args, **kwargs)
+        return original(hidden_states, *args, **kwargs)
+
+    monkeypatch.setattr(attention, "forward", forward)
+    with pytest.raises(StopRun, match="layer 1 attends 2 times"):
+        engine.answer([LONG if step == "decoding" else SHORT], request_for_one(2))
 
 
 @pytest.mark.parametrize(("config", "wants"), [(Gemma2Config, "softcap"), (GptOssConfig, "s_aux")])
@@ -125,22 +207,26 @@ def test_a_prompt_as_long_as_the_window_equals_the_model_without_window(make_eng
     assert windowed.answer([SHORT, LONG], request) == usual.answer([SHORT, LONG], request)
 
 
-def test_a_prompt_longer_than_the_window_is_refused(make_engine, tokenizers):
+def test_a_prompt_longer_than_the_window_is_an_error_of_its_sample_alone(make_engine, tokenizers):
     window = long_prompt(tokenizers) - 1
     engine = make_engine("mistral", sliding_window=window)
-    with pytest.raises(StopRun, match=f"position {window}, past .* of {window} tokens"):
-        engine.answer([LONG], request_for_one(1))
+    short, long = engine.answer([SHORT, LONG], request_for_one(1))
+    assert isinstance(long["origin"], SampleError)
+    assert f"from position {window} on this model no longer sees all" in str(long["origin"])
+    assert short == make_engine("mistral").answer([SHORT], request_for_one(1))[0]
 
 
-def test_a_finished_long_answer_does_not_push_others_past_the_window(make_engine, tokenizers):
-    """The window is checked for streams that still run: a batch changes no sample's fate."""
-    (answer,) = make_engine("mistral").answer([LONG], request_for_one(1))
-    eos = [EOS, answer["origin"][0].tokens[0]]
+def test_a_prompt_past_the_window_changes_nothing_for_its_neighbours(make_engine, tokenizers):
+    """Told from prompt and answer together, before anything is computed: the last token picked is
+    never fed, so both may take one position more than the window has.
+    """
     window = long_prompt(tokenizers) + 2
-    engine = make_engine("mistral", sliding_window=window, eos_token_id=eos)
-    alone = [tokens_of(engine.answer([one], request_for_one(9)))[0] for one in (SHORT, LONG)]
-    assert [len(tokens) for tokens in alone] == [9, 1]
-    assert tokens_of(engine.answer([SHORT, LONG], request_for_one(9))) == alone
+    engine = make_engine("mistral", sliding_window=window)
+    (alone,) = tokens_of(engine.answer([SHORT], request_for_one(9)))
+    for new_tokens, fits in ((3, True), (4, False), (9, False)):
+        short, long = engine.answer([SHORT, LONG], request_for_one(new_tokens))
+        assert tokens_of([short])[0] == alone[:new_tokens]
+        assert isinstance(long["origin"], SampleError) is not fits
 
 
 def tokens_of(answers):

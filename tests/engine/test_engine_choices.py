@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from families import make_config, make_model
+from other_families import LATENT, build
 
 from common.errors import StopRun
 from worker import choices
@@ -43,6 +44,10 @@ def test_auto_takes_flex_where_it_compiles_and_agrees(model):
 
 def test_both_kernels_agree_on_this_machine(model):
     assert flex_difference(model) < 1e-5
+
+
+def test_both_kernels_agree_where_keys_are_wider_than_values():
+    assert flex_difference(build("deepseek_v3", **LATENT)) < 1e-5
 
 
 def test_auto_falls_back_to_sdpa_and_says_that_flex_cannot_be_compiled(model, flex_fails, caplog):

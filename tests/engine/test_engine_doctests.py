@@ -4,10 +4,12 @@ import doctest
 
 import pytest
 
-from worker.engine import plan, sampling, tokenise
+from worker.engine import canary, geometry, plan, sampling, tokenise
 
 
-@pytest.mark.parametrize("module", [plan, sampling, tokenise], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [canary, geometry, plan, sampling, tokenise], ids=lambda module: module.__name__
+)
 def test_examples_in_docstrings_hold(module):
     results = doctest.testmod(module)
     assert results.attempted > 0

@@ -1,11 +1,13 @@
 """What cannot be answered gets a SampleError in its place; its neighbours are answered."""
 
 import re
+from dataclasses import replace
 
 import pytest
-from families import SAMPLES, known, make_request, packed_prompts
+from families import FEW_SHOT, SAMPLES, known, make_request, packed_prompts
 
 from common.errors import SampleError
+from common.methods import METHODS
 from worker.engine.request import Question
 
 EMPTY = ("who?", " \n\t", "it?")
@@ -21,6 +23,10 @@ def longest_prompt(tokenizer, request):
 def several(**changes):
     """A request for the methods that read every wording."""
     return make_request("per_prompt", "avg", "max", "flex_attention", **changes)
+
+
+def avg(request):
+    return replace(request, methods=(METHODS["avg"],))
 
 
 def failed(outcome):
@@ -119,3 +125,19 @@ def test_an_engine_answers_on_after_bad_samples(make_engine):
     engine, request = make_engine(), make_request()
     engine.answer([TOO_LONG, EMPTY], request)
     assert engine.answer(SAMPLES, request) == make_engine().answer(SAMPLES, request)
+
+
+@pytest.mark.parametrize("layout", ["concat", "shared"])
+@pytest.mark.parametrize("few_shot", [(), FEW_SHOT])
+def test_tokens_that_the_model_does_not_have_are_an_error_of_their_sample(
+    make_engine, tokenizers, layout, few_shot
+):
+    """As with a tokenizer that was given tokens and a model that was not."""
+    request = several(few_shot=few_shot, layout=layout)
+    read = avg(request)
+    prompts = [p for s in SAMPLES for p in packed_prompts(tokenizers[False], known(s), read)]
+    largest = max(max(prompt.tokens) for streams in prompts for prompt in streams)
+    outcomes = make_engine(vocab_size=largest).answer(SAMPLES, request)
+    assert any(failed(outcome) for outcome in outcomes)
+    for outcome in filter(failed, outcomes):
+        assert_error(outcome, f"has token id {largest}, the model takes ids below {largest}")

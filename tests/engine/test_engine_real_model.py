@@ -11,6 +11,8 @@ from families import make_request
 
 from common.methods import METHODS
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, SdpaKernel
+from worker.engine.canary import check_engine
+from worker.engine.cascade_kernel import CascadeKernel
 from worker.engine.engine import Engine
 from worker.engine.request import Counts
 
@@ -80,3 +82,9 @@ def generate(loaded, text, num_tokens):
     with torch.inference_mode():
         output = loaded.model.generate(**encoded, max_new_tokens=num_tokens, do_sample=False)
     return tuple(output[0, encoded["input_ids"].shape[1] :].tolist())
+
+
+def test_the_engine_s_logits_are_those_of_the_model_s_own_attention(smollm2, plain_copy):
+    assert "5 prompts" in check_engine(
+        Engine(plain_copy(smollm2.model), smollm2.tokenizer, CascadeKernel())
+    )

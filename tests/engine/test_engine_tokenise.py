@@ -1,13 +1,60 @@
 """Text to pieces and back, with a tokenizer that adds a BOS and one that does not."""
 
-import pytest
-from families import BOS, EOS, FEW_SHOT, SAMPLES, TEMPLATE, VOCABULARY, make_tokenizer
-from tokenizers import processors
+import copy
 
-from common.layout import pack_plain
+import pytest
+import torch
+from families import (
+    BOS,
+    EOS,
+    FEW_SHOT,
+    MANY,
+    PAD,
+    SAMPLES,
+    TEMPLATE,
+    VOCABULARY,
+    make_config,
+    make_model,
+    make_request,
+    make_tokenizer,
+)
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from common.errors import StopRun
+from common.layout import pack_fused, pack_plain
+from worker.engine.attention import SdpaKernel
 from worker.engine.decode import EOS as EOS_STATE
 from worker.engine.decode import NEWLINE, RUNNING
+from worker.engine.engine import Engine
 from worker.engine.tokenise import PromptTokenizer, common_prefix
+
+
+def make_tokenizer_that_adds(single):
+    """The tiny tokenizer; `single` says what it puts around a text."""
+    tokenizer = make_tokenizer(bos=False)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=single, special_tokens=[("<pad>", PAD), ("<s>", BOS), ("</s>", EOS)]
+    )
+    return tokenizer
+
+
+@pytest.fixture(params=["normalizer", "always", "first"])
+def puts_space_first(request):
+    """BPE over words that begin with `▁`, one of which is put before every text, as Llama 2's."""
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    if request.param == "normalizer":
+        tokenizer.normalizer = normalizers.Sequence(
+            [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+        )
+    else:
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=request.param)
+    special = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256))]
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, limit_alphabet=60, special_tokens=special, show_progress=False
+    )
+    tokenizer.train_from_iterator(TEMPLATE.prompt(SAMPLES[0][0], FEW_SHOT).split(), trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
 
 
 @pytest.fixture
@@ -21,14 +68,61 @@ def test_bos_is_taken_where_the_tokenizer_adds_one(prompts, bos):
 
 @pytest.mark.parametrize(
     ("single", "wanted"),
-    [("<s> $A </s>", (BOS,)), ("$A </s>", ()), ("</s> $A", ()), ("<s> <s> $A", (BOS,))],
+    [("<s> $A </s>", (BOS,)), ("$A </s>", ()), ("</s> $A", (EOS,)), ("<pad> <s> $A", (PAD, BOS))],
 )
-def test_only_a_leading_bos_counts(single, wanted):
-    tokenizer = make_tokenizer(bos=False)
-    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
-        single=single, special_tokens=[("<s>", BOS), ("</s>", EOS)]
-    )
-    assert PromptTokenizer(tokenizer).bos == wanted
+def test_every_token_put_before_a_text_is_kept_and_none_behind(single, wanted):
+    assert PromptTokenizer(make_tokenizer_that_adds(single)).bos == wanted
+
+
+@pytest.mark.parametrize("single", ["<pad> <s> $A", "</s> $A", "<s> $A </s>", "$A </s>"])
+@pytest.mark.parametrize("layout", ["concat", "shared"])
+def test_added_tokens_stand_once_at_the_start_of_a_packed_prompt(single, layout):
+    tokenizer = make_tokenizer_that_adds(single)
+    prompts = PromptTokenizer(tokenizer)
+    packed = pack_fused(prompts.pieces(SAMPLES[0], TEMPLATE, FEW_SHOT), layout, "sequential")
+    assert packed.groups[0][: len(prompts.bos)] == prompts.bos
+    assert {PAD, BOS, EOS}.isdisjoint(packed.tokens[len(prompts.bos) :])
+
+
+def test_answers_follow_all_tokens_put_before_a_text():
+    tokenizer = make_tokenizer_that_adds("<pad> <s> $A </s>")
+    model, request = make_model(make_config("llama")), make_request("per_prompt")
+    twin = copy.deepcopy(model)
+    answers = Engine(model, tokenizer, SdpaKernel()).answer(MANY, request)
+    for wordings, answer in zip(MANY, answers, strict=True):
+        for wording, got in zip(wordings, answer["per_prompt"], strict=True):
+            *ids, end = tokenizer(TEMPLATE.prompt(wording, FEW_SHOT))["input_ids"]
+            assert (ids[:2], end) == ([PAD, BOS], EOS)
+            prompt = {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones(1, len(ids))}
+            wanted = twin.generate(**prompt, max_new_tokens=5, do_sample=False)
+            assert got.tokens == tuple(wanted[0, len(ids) :].tolist())[: len(got.tokens)]
+
+
+def test_a_tokenizer_that_puts_special_tokens_inside_a_text_is_refused():
+    def tokenizer(texts, add_special_tokens=True):
+        inside = [BOS] if add_special_tokens else []
+        return {"input_ids": [[5, *inside, 6] for _ in texts]}
+
+    with pytest.raises(
+        StopRun, match=r"makes \[5, 6\] of 'What is 7\?', and \[5, 1, 6\] with its"
+    ):
+        PromptTokenizer(tokenizer)
+
+
+def test_pieces_of_a_tokenizer_that_puts_a_space_first_join_to_the_plain_prompt(
+    puts_space_first,
+):
+    prompts = PromptTokenizer(puts_space_first)
+    pieces = prompts.pieces(SAMPLES[0], TEMPLATE, FEW_SHOT)
+    for i, prompt in enumerate(pieces.prompts):
+        assert pieces.prefix + pieces.segments[i] + pieces.cue == prompt
+
+
+def test_without_a_prefix_a_segment_starts_the_prompt_and_keeps_its_space(puts_space_first):
+    prompts = PromptTokenizer(puts_space_first)
+    pieces = prompts.pieces(SAMPLES[0], TEMPLATE.model_copy(update={"instruction": ""}), ())
+    for segment, prompt in zip(pieces.segments, pieces.prompts, strict=True):
+        assert segment + pieces.cue == prompt
 
 
 def test_no_piece_but_bos_holds_a_bos(prompts):

@@ -2,6 +2,7 @@
 
 import doctest
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,15 +11,21 @@ import torch
 from common.config import Settings
 from worker import budget
 from worker.budget import GIB, Budget, choose_budget, pack_bytes_per_token, pack_tokens_within
+from worker.engine.geometry import ModelGeometry
 
-CONFIG = SimpleNamespace(
-    hidden_size=36, intermediate_size=53, num_hidden_layers=3, num_attention_heads=6,
-    num_key_value_heads=2, head_dim=7,
+SIZES = ModelGeometry(
+    layers=3, heads=6, kv_heads=2, key_dim=7, value_dim=7, hidden_size=36, inner_size=53,
+    vocabulary=307, num_ids=307, max_positions=499, causal_positions=499, steady_positions=499,
 )  # fmt: skip
 
 
-def fake_model(device="cpu", config=CONFIG):
-    return SimpleNamespace(config=config, device=torch.device(device), dtype=torch.float32)
+def fake_model(device="cpu"):
+    return SimpleNamespace(device=torch.device(device), dtype=torch.float32)
+
+
+@pytest.fixture(autouse=True)
+def _known_sizes(monkeypatch):
+    monkeypatch.setattr(budget, "geometry_of", lambda model: SIZES)
 
 
 @pytest.fixture
@@ -37,15 +44,14 @@ def free(monkeypatch):
 def test_the_bytes_of_a_token_are_those_counted_by_hand():
     """Queries are 6 * 7 = 42 wide, keys 2 * 7 = 14; numbers of 4 bytes, norms in float32."""
     layer = 4 * (3 * 36 + 4 * 42 + 4 * 14 + 4 * 53) + 2 * 4 * 36
-    assert pack_bytes_per_token(CONFIG, 4) == layer + 4 * 2 * 14 * 3 == 2800
+    assert pack_bytes_per_token(SIZES, 4) == layer + 4 * 2 * 14 * 3 == 2800
 
 
-def test_a_model_without_a_head_size_has_its_width_divided():
-    config = SimpleNamespace(
-        hidden_size=36, num_attention_heads=6, num_key_value_heads=2, num_hidden_layers=3
-    )
-    layer = 2 * (3 * 36 + 4 * 36 + 4 * 12 + 4 * 4 * 36) + 2 * 4 * 36
-    assert pack_bytes_per_token(config, 2) == layer + 2 * 2 * 12 * 3
+def test_keys_wider_than_values_are_kept_as_wide_as_they_are():
+    """A layer is counted as if all of its heads were as wide as the widest."""
+    sizes = replace(SIZES, key_dim=12, value_dim=7)
+    layer = 2 * (3 * 36 + 4 * 6 * 12 + 4 * 2 * 12 + 4 * 53) + 2 * 4 * 36
+    assert pack_bytes_per_token(sizes, 2) == layer + 2 * 3 * 2 * (12 + 7)
 
 
 @pytest.mark.parametrize("memory", [1, 9_999, 7 * 10**9])

@@ -12,6 +12,7 @@ from worker import compilation
 from worker.answer import make_request
 from worker.choices import Choice
 from worker.compilation import ASKED_FOR, COMPILE_FROM, TOO_FEW, compile_engine, wants_compiled
+from worker.engine.canary import check_engine
 from worker.engine.compiled import compile_layers
 
 WANTED = Choice("compiled", "for a test")
@@ -105,6 +106,7 @@ def test_a_compiled_engine_answers_a_shard_as_the_code_as_written(process, make_
     request = make_request([run.spec for run in runs])
     before = held.engine.answer(samples, request)
     assert compile_engine(WANTED, held.engine).value == "compiled"
+    check_engine(held.engine)
     after = held.engine.answer(samples, request)
     for old, new in zip(before, after, strict=True):
         for name, answers in old.items():

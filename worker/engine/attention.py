@@ -17,6 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
 from common.errors import StopRun
+from worker.engine.layer_calls import Attend
 from worker.engine.masks import (
     MaskMod,
     ScoreMod,
@@ -30,17 +31,20 @@ NAME = "self_ensemble"
 FLEX_MIN_TOKENS = 256
 """Shorter packs use SDPA: a block is 128 wide, so there is nothing to leave out of them."""
 
-_CHANGES_SCORES = ("softcap", "s_aux", "position_bias", "head_mask")
+_READ_BY_FLASH_ATTENTION = frozenset({"position_ids"})
+"""Arguments that may have a value: transformers' flash kernels find packed prompts by them, and
+its eager attention does not read them. Of a survey of every causal family of transformers 5.17,
+these are all there are that change no score."""
 
 
 class AttentionContext(NamedTuple):
     """What a model call is given to attend with.
 
-    attend: layer, query [1, H, T, D], key and value [1, H_kv, T, D] and scaling -> [1, H, T, D].
+    attend: what a layer's queries, keys and values are handed to.
     One class for prefill and decode, because compiled layers are compiled for its type.
     """
 
-    attend: Callable[[int, Tensor, Tensor, Tensor, float], Tensor]
+    attend: Attend
     max_position: int
 
 
@@ -52,39 +56,76 @@ def attention_forward(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    scaling: float,
+    scaling: float | None,
     context: AttentionContext | None = None,
     sliding_window: int | None = None,
+    is_causal: bool | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """The function transformers calls in every layer; returns [1, T, H, D].
+    """The function transformers calls in every layer; returns [1, T, H, D_v].
 
     Raises StopRun for models whose scores are changed in a way this engine does not compute.
     """
     if context is None:
-        raise StopRun("the model was called without an attention context; use worker.engine")
-    changed = [name for name in _CHANGES_SCORES if kwargs.get(name) is not None]
-    if changed:
-        raise StopRun(f"{type(module).__name__} wants {changed[0]}, which is not supported here")
+        raise StopRun(
+            f"{type(module).__name__} was called without an attention context: its model was "
+            "called outside of worker.engine, or does not pass arguments on to its attention, "
+            "which is not supported"
+        )
+    fault = changed_scores(kwargs) or _changed_mask(attention_mask, is_causal, query, key)
+    if fault:
+        raise StopRun(f"{type(module).__name__} {fault}, which is not supported here")
     if sliding_window is not None and context.max_position >= sliding_window:
         raise StopRun(
             f"a prompt reaches position {context.max_position}, past this model's sliding window "
             f"of {sliding_window} tokens, which is not supported; shorten it"
         )
-    output = context.attend(int(module.layer_idx), query, key, value, scaling)  # type: ignore[arg-type]
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    output = context.attend(_layer_of(module), query, key, value, scaling)
     # The one row is added last: it has the same stride whatever lay before it, and compiled
     # layers are compiled for strides.
     return output[0].transpose(0, 1).contiguous()[None], None
+
+
+def changed_scores(kwargs: Mapping[str, Any]) -> str | None:
+    """What is wanted of the attention beyond its queries, keys and values."""
+    for name, value in kwargs.items():
+        unset = value is None or value is False or (name == "dropout" and value == 0)
+        if not unset and name not in _READ_BY_FLASH_ATTENTION:
+            return f"wants {name}"
+    return None
+
+
+def _changed_mask(
+    attention_mask: Tensor | None, is_causal: bool | None, query: Tensor, key: Tensor
+) -> str | None:
+    """How the model's idea of who sees whom differs from the causal one."""
+    if attention_mask is not None:
+        return "makes a mask of its own"
+    if is_causal is False:
+        return "lets tokens see later ones"
+    if key.shape[2] != query.shape[2]:
+        return f"hands over {key.shape[2]} keys for {query.shape[2]} tokens"
+    return None
+
+
+def _layer_of(module: nn.Module) -> int:
+    layer = getattr(module, "layer_idx", None)
+    if not isinstance(layer, int):
+        raise StopRun(f"{type(module).__name__} does not tell its layer's number (layer_idx)")
+    return layer
 
 
 def install_attention(model: PreTrainedModel) -> None:
     """Make `model` call `attention_forward`; raises StopRun where it cannot."""
     AttentionInterface.register(NAME, attention_forward)
     model.set_attn_implementation(NAME)
-    if getattr(model, "_is_stateful", False) or model.config._attn_implementation != NAME:
+    stateful = getattr(model, "_is_stateful", False)
+    if stateful or model.config._attn_implementation != NAME:
+        alone = " alone, it keeps a recurrent state beside it" if stateful else ""
         raise StopRun(
             f"{type(model).__name__} does not take its attention from transformers' "
-            "AttentionInterface, so it cannot be used here"
+            f"AttentionInterface{alone}, so it cannot be used here"
         )
 
 

@@ -20,8 +20,8 @@ from worker.engine.rotate import rotate
 class Shared(NamedTuple):
     """Keys that all B rows of queries share, seen at V shifts each.
 
-    keys, values: [H_kv, P, D]. bias: float32 [B, V, P]. turn: cos and sin, float32 [B, V, D],
-    that move the query instead of the keys; None where V is 1 and nothing is shifted.
+    keys, values: [H_kv, P, D or D_v]. bias: float32 [B, V, P]. turn: cos and sin, float32
+    [B, V, D], that move the query instead of the keys; None where V is 1 and nothing is shifted.
     """
 
     keys: Tensor
@@ -31,7 +31,10 @@ class Shared(NamedTuple):
 
 
 class Own(NamedTuple):
-    """Keys of each row alone. keys, values: [B, H_kv, L, D]. bias: float32 [B, T or 1, L]."""
+    """Keys of each row alone.
+
+    keys, values: [B, H_kv, L, D or D_v]. bias: float32 [B, T or 1, L].
+    """
 
     keys: Tensor
     values: Tensor
@@ -55,7 +58,7 @@ Attend = Callable[[Tensor, Shared, Own], Tensor]
 
 
 def cascade(query: Tensor, shared: Shared, own: Own) -> Tensor:
-    """B rows of T queries each, [B, H_kv, G, T, D], scaled already -> the same shape.
+    """B rows of T queries each, [B, H_kv, G, T, D], scaled already -> [B, H_kv, G, T, D_v].
 
     Softmax is in float32 and subtracts the highest score; each row must see some key.
     """

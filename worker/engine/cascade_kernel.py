@@ -70,10 +70,10 @@ def attend_rows(
     rows: PieceRows,
     scaling: float,
 ) -> None:
-    """Attend from some pieces' queries and write [T, H, D] of `output`.
+    """Attend from some pieces' queries and write [T, H, D_v] of `output`.
 
-    query [H, T, D], key and value [H_kv, S, D], of all slots. Gathering here lets a compiler
-    read rows where they lie.
+    query [H, T, D], key [H_kv, S, D] and value [H_kv, S, D_v], of all slots. Gathering here lets
+    a compiler read rows where they lie.
     """
     grouped = (query * scaling).unflatten(0, (key.shape[0], -1))
     asked = grouped[:, :, rows.queries].permute(2, 0, 1, 3, 4)
@@ -116,7 +116,7 @@ class CascadeKernel:
         self, query: Tensor, key: Tensor, value: Tensor, mask: list[PieceRows], scaling: float
     ) -> Tensor:
         num_q, resident = query.shape[2], key.shape[2] - query.shape[2]
-        output = query.new_empty(num_q + 1, *query.shape[1::2])
+        output = query.new_empty(num_q + 1, query.shape[1], value.shape[-1])
         for rows in mask:
             shared = shared_keys(key[0, :, :resident], value[0, :, :resident], rows.shared_bias)
             with eager_if_single(min(rows.queries.shape)):

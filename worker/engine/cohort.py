@@ -28,8 +28,8 @@ _MAX_PADDING = 2
 class Cohort:
     """The cache of B streams; slot `filled` of each is written next.
 
-    values: [layers, B, H_kv, slots, D]. keys: the same, but slots lie next to each other in
-    memory, which their scores are computed for side by side.
+    values: [layers, B, H_kv, slots, D_v]. keys: the same, D wide, but slots lie next to each
+    other in memory, which their scores are computed for side by side.
     """
 
     def __init__(
@@ -61,7 +61,8 @@ class Cohort:
         # One more than is filled: compiled code tells a whole cache from a part of one.
         capacity = self.filled + max_new_tokens + 1
         self.keys = keys.new_empty(layers, len(own), heads, dim, capacity).transpose(-1, -2)
-        self.values = keys.new_empty(layers, len(own), heads, capacity, dim)
+        value_dim = self._resident.values.shape[-1]
+        self.values = keys.new_empty(layers, len(own), heads, capacity, value_dim)
         for done, rows in _by_pack(placed):
             for layer in range(layers):
                 keys = _read(done.keys[layer], slots[rows])
@@ -77,7 +78,9 @@ class Cohort:
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
     ) -> Tensor:
-        """query [B, H, D], key and value [B, H_kv, D] of the newest token -> [B, H, D]."""
+        """Of the newest token, query [B, H, D], key [B, H_kv, D], value [B, H_kv, D_v] ->
+        [B, H, D_v].
+        """
         end = self.filled + 1
         keys, values = self.keys[layer], self.values[layer]
         keys[:, :, self.filled] = key

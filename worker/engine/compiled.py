@@ -11,22 +11,20 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from worker.engine.layers import decoder_layers
+
 
 def compile_layers(model: PreTrainedModel) -> None:
     """Have the decoder layers compiled at their next call."""
-    for layer in _layers(model):
+    for layer in decoder_layers(model):
         layer.compile(dynamic=True)
 
 
 def leave_layers(model: PreTrainedModel) -> None:
     """Have the layers run as they are written again."""
-    for layer in _layers(model):
+    for layer in decoder_layers(model):
         # What `Module.compile` sets; it has no counterpart that takes it back.
         layer._compiled_call_impl = None
-
-
-def _layers(model: PreTrainedModel) -> Any:
-    return getattr(model.base_model, "layers", ())
 
 
 def eager_if_single(rows: int) -> AbstractContextManager[Any]:

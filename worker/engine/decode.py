@@ -4,7 +4,7 @@ Knows streams and ensembles; which method wanted them is `engine`'s business.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +12,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from worker.engine.attention import AttentionContext
-from worker.engine.cohort import Cohort
+from worker.engine.cascade import Attend
+from worker.engine.cohort import Cohort, similar_streams
 from worker.engine.compiled import eager_if_single
-from worker.engine.ensembles import FusionGroup
+from worker.engine.ensembles import Ensemble, FusionGroup, fusion_groups
 from worker.engine.fusion import FUSIONS, PickBest, gathered, pick_best
+from worker.engine.kv_cache import Placed, Prefilled
+from worker.engine.layer_calls import LayerCalls
 from worker.engine.plan import Stream
 from worker.engine.sampling import pick as draw
 
@@ -33,6 +36,14 @@ class Generated:
     tokens: tuple[int, ...]
     token_logprobs: tuple[float, ...]
     finish_reason: str
+
+    @property
+    def not_a_number(self) -> int | None:
+        """The first token that was picked from logits which are not numbers; None if all were.
+
+        One NaN (or infinite) logit makes all log-probabilities of its row NaN.
+        """
+        return next((i for i, p in enumerate(self.token_logprobs) if math.isnan(p)), None)
 
     @property
     def logprob(self) -> float:
@@ -71,13 +82,15 @@ class Batch:
 
     def logits(self, model: PreTrainedModel) -> Tensor:
         """Feed one token per row; [B, V]."""
+        calls = LayerCalls(self.attend)
         with eager_if_single(len(self)):
             output = model(
                 input_ids=self.tokens[None],
                 position_ids=self.positions[None],
                 use_cache=False,
-                context=AttentionContext(self.attend, self.max_position),
+                context=AttentionContext(calls.attend, self.max_position),
             )
+        calls.check(model, len(self.cohorts[0].keys))
         for cohort in self.cohorts:
             cohort.filled += 1
         self.positions = self.positions + 1
@@ -126,6 +139,27 @@ class Batch:
             first = last
         self.cohorts = [cohort for cohort in self.cohorts if len(cohort)]
         self.tokens, self.positions = self.tokens[rows], self.positions[rows]
+
+
+def start_batch(
+    model: PreTrainedModel,
+    ensembles: Sequence[Ensemble],
+    placed: Mapping[Stream, Placed],
+    resident: Prefilled,
+    max_new_tokens: int,
+    attend: Attend,
+) -> Batch:
+    """The streams of some ensembles, side by side; those of one shape share a cohort."""
+    streams = list(dict.fromkeys(s for ensemble in ensembles for s in ensemble.streams))
+    grouped = similar_streams([placed[stream] for stream in streams], resident)
+    groups = [[streams[i] for i in members] for members in grouped]
+    cohorts = [
+        Cohort(model, [placed[s] for s in group], resident, max_new_tokens, attend)
+        for group in groups
+    ]
+    rows = [stream for group in groups for stream in group]
+    row_of = {stream: row for row, stream in enumerate(rows)}
+    return Batch(cohorts, rows, fusion_groups(ensembles, row_of, model.device))
 
 
 class Results:
@@ -194,5 +228,7 @@ def _pick(
     # Draws of a prompt begin as one row, whose scores all of them read.
     distinct, rows = group.rows.unique(dim=0, return_inverse=True)
     scores = FUSIONS[group.fusion](gathered(logits, distinct).float(), None)
-    tokens = draw(scores, group.sampling, group.seeds, results.lengths[group.ids], rows)
+    # A row of NaN is drawn from as if all tokens were alike; its log-probability stays NaN.
+    numbers = scores.masked_fill(scores.isnan(), 0.0)
+    tokens = draw(numbers, group.sampling, group.seeds, results.lengths[group.ids], rows)
     return tokens, scores[rows, tokens]

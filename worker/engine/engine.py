@@ -4,6 +4,7 @@ One call prefills what all its methods need once, decodes all their streams in o
 hands each method its answers.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,12 +12,13 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from worker.engine.attention import Kernel, install_attention
-from worker.engine.cohort import Cohort, similar_streams
-from worker.engine.decode import Batch, Generated, Results, decode
-from worker.engine.ensembles import Ensemble, fusion_groups
+from worker.engine.decode import Batch, Generated, Results, decode, start_batch
+from worker.engine.ensembles import Ensemble
+from worker.engine.geometry import dtype_name, geometry_of
 from worker.engine.heads import packs_of, share_heads
 from worker.engine.inner import EAGER, InnerLoops
 from worker.engine.kv_cache import Placed, prefill
+from worker.engine.numbers import refuse_no_numbers
 from worker.engine.packing import cut_where_full
 from worker.engine.plan import Stream, distinct_segments
 from worker.engine.planning import plan_samples
@@ -24,6 +26,8 @@ from worker.engine.request import Asked, Counts, Question, Request
 from worker.engine.resident import Residents
 from worker.engine.sample import Answers, SamplePlan, hand_out
 from worker.engine.tokenise import PromptTokenizer
+
+logger = logging.getLogger(__name__)
 
 _LOGIT_COPIES = 6
 """How many times the float32 logits of a step are held at once: as they are, as log-
@@ -47,6 +51,7 @@ class Engine:
         inner: InnerLoops = EAGER,
     ) -> None:
         install_attention(model)
+        self.geometry = geometry_of(model)
         self.model = model.eval()
         self.tokenizer = PromptTokenizer(tokenizer)
         self.kernel = kernel
@@ -55,8 +60,9 @@ class Engine:
         self.inner = inner
         self._residents = Residents(model, self.tokenizer)
         self._resident = self._residents.none
-        stops = self.tokenizer.stops(model.config.vocab_size, _eos_ids(model, tokenizer))
-        self._stops = stops.to(model.device)
+        vocabulary = self.geometry.vocabulary
+        eos_ids = _eos_ids(model, tokenizer, vocabulary)
+        self._stops = self.tokenizer.stops(vocabulary, eos_ids).to(model.device)
 
     @torch.inference_mode()
     def answer(
@@ -65,14 +71,27 @@ class Engine:
         """For each sample its answers by method name.
 
         Where a method cannot answer a sample there is a SampleError in place of its answers.
+        Raises StopRun where the logits of no sample of several are numbers.
         """
         counts = counts or Counts()
         self._resident = self._residents.of(request, self.kernel)
         questions = [Question.of(sample) for sample in samples]
-        limit = getattr(self.model.config, "max_position_embeddings", None)
-        plans = plan_samples(questions, request, self.tokenizer, self._resident.cutter, limit)
+        plans = plan_samples(
+            questions,
+            request,
+            self.tokenizer,
+            self._resident.cutter,
+            self.geometry.length_fault,
+            self.geometry.num_ids,
+        )
         batches = self._batches(plans, request)
-        return [a for batch in batches for a in self._answer_batch(batch, request, counts)]
+        answers = [a for batch in batches for a in self._answer_batch(batch, request, counts)]
+        return refuse_no_numbers(answers, dtype_name(self.model))
+
+    @property
+    def movable(self) -> bool:
+        """Whether keys may be rotated to another position."""
+        return self._residents.none.cutter.movable
 
     def text(self, generated: Generated) -> str:
         """The decoded text of an answer."""
@@ -89,11 +108,10 @@ class Engine:
     def _decode_bytes(self, streams: Sequence[Stream], request: Request) -> int:
         """Memory that decoding takes: keys and values of the streams' own, and their logits."""
         resident = self._resident.done
-        keys = resident.keys
-        slot = 2 * keys.shape[0] * keys.shape[1] * keys.shape[3] * keys.element_size()
+        slot = self.geometry.slot_numbers * resident.keys.element_size()
         views = (view for s in streams for view in s.views if view.segment not in resident.slots)
         own = sum(len(view.segment.tokens) for view in views)
-        logits = _LOGIT_COPIES * 4 * self.model.config.vocab_size
+        logits = _LOGIT_COPIES * 4 * self.geometry.vocabulary
         return int(slot * own + (slot * request.max_new_tokens + logits) * len(streams))
 
     def _answer_batch(
@@ -136,18 +154,10 @@ class Engine:
         """What each ensemble generates, side by side; streams of one shape share a cohort."""
         started = time.perf_counter()
         resident, max_new_tokens = self._resident.done, request.max_new_tokens
-        device, attend = self.model.device, self.inner.attend
-        streams = list(dict.fromkeys(s for ensemble in ensembles for s in ensemble.streams))
-        grouped = similar_streams([placed[stream] for stream in streams], resident)
-        groups = [[streams[i] for i in members] for members in grouped]
-        cohorts = [
-            Cohort(self.model, [placed[s] for s in group], resident, max_new_tokens, attend)
-            for group in groups
-        ]
-        rows = [stream for group in groups for stream in group]
-        row_of = {stream: row for row, stream in enumerate(rows)}
-        batch = Batch(cohorts, rows, fusion_groups(ensembles, row_of, device))
-        results = Results(len(ensembles), max_new_tokens, device)
+        batch = start_batch(
+            self.model, ensembles, placed, resident, max_new_tokens, self.inner.attend
+        )
+        results = Results(len(ensembles), max_new_tokens, self.model.device)
         counts.decode_tokens += self._run(batch, results)
         counts.decode_seconds += time.perf_counter() - started
         return results.generated()
@@ -157,7 +167,18 @@ class Engine:
         return decode(self.model, batch, results, self._stops, self.inner.pick_best)
 
 
-def _eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def _eos_ids(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, vocabulary: int
+) -> list[int]:
+    """The ids that end an answer; one outside the vocabulary is never picked and left out."""
     configured = model.generation_config.eos_token_id if model.generation_config else None
     ids = configured if isinstance(configured, list) else [configured, tokenizer.eos_token_id]
-    return sorted({int(i) for i in ids if i is not None})
+    found = sorted({int(i) for i in ids if i is not None})
+    outside = [i for i in found if not 0 <= i < vocabulary]
+    if outside:
+        logger.warning(
+            "eos_token_id %s is outside the model's vocabulary of %d and ends no answer",
+            ", ".join(map(str, outside)),
+            vocabulary,
+        )
+    return [i for i in found if i not in outside]

@@ -7,8 +7,16 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.engine.attention import FLEX_MIN_TOKENS, AttentionContext, Kernel, Mods, SdpaKernel
+from worker.engine.attention import (
+    FLEX_MIN_TOKENS,
+    AttentionContext,
+    Kernel,
+    Mods,
+    SdpaKernel,
+)
 from worker.engine.compiled import eager_if_single
+from worker.engine.geometry import geometry_of
+from worker.engine.layer_calls import LayerCalls
 from worker.engine.masks import generate_bias_score_mod, generate_visibility_mask_mod
 from worker.engine.plan import Segment, Stream
 
@@ -20,7 +28,8 @@ _STATIC_GROUPS = 1024
 class Prefilled:
     """Segments that have been computed.
 
-    keys, values: [layers, kv_heads, slots, head_dim]; keys are rotated to their positions.
+    keys: [layers, kv_heads, slots, key_dim], rotated to their positions. values: the same,
+    value_dim wide.
     slots: where each segment lies. The segments of what it was built on come first.
     """
 
@@ -34,12 +43,13 @@ class Prefilled:
 
     @classmethod
     def empty(cls, model: PreTrainedModel) -> "Prefilled":
-        config = model.config
-        head_dim = getattr(config, "head_dim", None)
-        head_dim = head_dim or config.hidden_size // config.num_attention_heads
-        shape = (config.num_hidden_layers, config.num_key_value_heads, 0, head_dim)
-        keys = torch.empty(shape, dtype=model.dtype, device=model.device)
-        return cls(keys, keys.clone(), {})
+        """Nothing computed yet; raises StopRun for a model that the engine cannot compute."""
+        of = geometry_of(model)
+        keys, values = (
+            torch.empty(of.layers, of.kv_heads, 0, dim, dtype=model.dtype, device=model.device)
+            for dim in (of.key_dim, of.value_dim)
+        )
+        return cls(keys, values, {})
 
     def extended(self, segments: Sequence[Segment]) -> "Prefilled":
         """Room for more segments behind the ones there are, their keys not yet computed."""
@@ -83,11 +93,16 @@ class Placed:
 
 
 def prefill(
-    model: PreTrainedModel, kernel: Kernel, segments: Sequence[Segment], resident: Prefilled
+    model: PreTrainedModel,
+    kernel: Kernel,
+    segments: Sequence[Segment],
+    resident: Prefilled,
+    kernel_from: int = FLEX_MIN_TOKENS,
 ) -> Prefilled:
     """Compute the segments that `resident` does not hold yet, in one packed row.
 
-    segments: each after those it sees (`plan.distinct_segments`). Returns resident and new.
+    segments: each after those it sees (`plan.distinct_segments`). kernel_from: tokens of a row
+    below which SDPA takes the place of `kernel`. Returns resident and new.
     """
     new = [segment for segment in segments if segment not in resident.slots]
     if not new:
@@ -95,18 +110,19 @@ def prefill(
     room = resident.extended(new)
     tokens = [token for segment in new for token in segment.tokens]
     positions = [segment.start + i for segment in new for i in range(len(segment.tokens))]
-    kernel = kernel if len(tokens) >= FLEX_MIN_TOKENS else SdpaKernel()
+    kernel = kernel if len(tokens) >= kernel_from else SdpaKernel()
     device = str(model.device)
     mods = segment_mods(room.slots, resident.num_slots, device)
     mask = kernel.create_mask(mods, len(tokens), room.num_slots, device)
-    filling = _Filling(room, resident.num_slots, kernel, mask)
+    calls = LayerCalls(_Filling(room, resident.num_slots, kernel, mask).attend)
     with eager_if_single(len(tokens)):
         model.base_model(
             input_ids=torch.tensor([tokens], device=device),
             position_ids=torch.tensor([positions], device=device),
             use_cache=False,
-            context=AttentionContext(filling.attend, max(positions)),
+            context=AttentionContext(calls.attend, max(positions)),
         )
+    calls.check(model, len(room.keys))
     return room
 
 

@@ -3,10 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from common.errors import SampleError
+from common.layout import Pieces
 from common.methods import Method
 from worker.engine.plan import Cutter
 from worker.engine.request import Question, Request
-from worker.engine.sample import SamplePlan, plan_sample, readable_methods, without_too_long
+from worker.engine.sample import (
+    LengthFault,
+    SamplePlan,
+    plan_sample,
+    readable_methods,
+    without_too_long,
+)
 from worker.engine.tokenise import PromptTokenizer
 
 
@@ -15,11 +23,13 @@ def plan_samples(
     request: Request,
     tokenizer: PromptTokenizer,
     cutter: Cutter,
-    limit: int | None,
+    length_fault: LengthFault,
+    num_ids: int,
 ) -> list[SamplePlan]:
     """The plan of each question. All are tokenised in one call, which uses all cores.
 
-    limit: positions that the model has.
+    length_fault: why a model cannot answer a prompt that long (`ModelGeometry.length_fault`).
+    num_ids: token ids that it takes.
     """
     readable = [readable_methods(question, request) for question in questions]
     wordings = [
@@ -29,9 +39,25 @@ def plan_samples(
     pieces = tokenizer.pieces_of(wordings, request.template, request.few_shot)
     plans = []
     for question, (able, errors), its in zip(questions, readable, pieces, strict=True):
+        if fault := _unknown_token(its, num_ids):
+            unread = {method.name: SampleError(fault) for method in able}
+            plans.append(SamplePlan({}, {**unread, **errors}))
+            continue
         plan = plan_sample(its, replace(request, methods=able), cutter, question)
-        plans.append(without_too_long(plan, errors, request.max_new_tokens, limit))
+        plans.append(without_too_long(plan, errors, request.max_new_tokens, length_fault))
     return plans
+
+
+def _unknown_token(pieces: Pieces, num_ids: int) -> str | None:
+    """Why a model cannot read the tokens of a sample; None where it can."""
+    runs = (pieces.bos, pieces.prefix, *pieces.segments, pieces.cue, *pieces.prompts)
+    largest = max((max(run) for run in runs if run), default=0)
+    if largest < num_ids:
+        return None
+    return (
+        f"its prompt has token id {largest}, the model takes ids below {num_ids}: the tokenizer "
+        "is another model's, or was given tokens that the model was not"
+    )
 
 
 def _wordings_read(

@@ -55,28 +55,40 @@ def reference_logits(
 
     method: decides who sees whom in a packed prompt.
     """
-    tail = len(prompt.groups) - 1
-    groups = [*prompt.group_ids, *[tail] * len(generated)]
     first = prompt.next_position
     positions = [*prompt.positions, *range(first, first + len(generated))]
+    mask = reference_mask(prompt, len(generated), model.dtype, method, num_manual)
+    model.set_attn_implementation("eager")
+    output = model(
+        input_ids=torch.tensor([[*prompt.tokens, *generated]]),
+        position_ids=torch.tensor([positions]),
+        attention_mask=mask,
+        use_cache=False,
+    )
+    logits: Tensor = output.logits[0, -1].float()
+    return logits
+
+
+def reference_mask(
+    prompt: PackedPrompt,
+    num_generated: int,
+    dtype: torch.dtype,
+    method: Method = PLAIN,
+    num_manual: int = 0,
+) -> Tensor:
+    """What is added to the scores of a prompt and of what was generated after it, [1, 1, T, T]."""
+    tail = len(prompt.groups) - 1
+    groups = [*prompt.group_ids, *[tail] * num_generated]
     visible = VISIBILITIES[method.visibility](prompt.num_segments, num_manual)
     mean_log = math.fsum(math.log(len(g)) for g in prompt.groups[1:-1]) / prompt.num_segments
-    mask = torch.full((1, 1, len(groups), len(groups)), torch.finfo(model.dtype).min)
+    mask = torch.full((1, 1, len(groups), len(groups)), torch.finfo(dtype).min)
     for q in range(len(groups)):
         for k in range(q + 1):
             if visible[groups[q], groups[k]]:
                 mask[0, 0, q, k] = 0.0
                 if method.length_corrected and groups[q] == tail and 0 < groups[k] < tail:
                     mask[0, 0, q, k] = mean_log - math.log(len(prompt.groups[groups[k]]))
-    model.set_attn_implementation("eager")
-    output = model(
-        input_ids=torch.tensor([[*prompt.tokens, *generated]]),
-        position_ids=torch.tensor([positions]),
-        attention_mask=mask.to(model.dtype),
-        use_cache=False,
-    )
-    logits: Tensor = output.logits[0, -1].float()
-    return logits
+    return mask.to(dtype)
 
 
 def reference_decode(

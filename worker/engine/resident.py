@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedModel
 
 from worker.engine.attention import Kernel
+from worker.engine.geometry import geometry_of
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.plan import Cutter, Segment
 from worker.engine.request import Request
@@ -50,6 +51,8 @@ class Residents:
     def _compute(self, request: Request, kernel: Kernel) -> Resident:
         cutter = resident_cutter(self._tokenizer, request, self._movable)
         segments = resident_segments(cutter)
+        if any(max(segment.tokens) >= geometry_of(self._model).num_ids for segment in segments):
+            return self.none  # No prompt can be read: each sample's plan says so.
         return Resident(cutter, prefill(self._model, kernel, segments, self.none.done))
 
 

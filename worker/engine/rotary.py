@@ -5,16 +5,19 @@ the key rotated by `shift`, and equally the query rotated by `-shift`. Whether a
 are of this kind is not assumed: `can_move_keys` computes both and compares.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.engine.attention import SdpaKernel
-from worker.engine.kv_cache import Prefilled, prefill
-from worker.engine.plan import Segment
+from worker.engine.geometry import geometry_of
+from worker.engine.probe import PROBE_TOKENS, Handed, differs, probe
 from worker.engine.rotate import rotate
+
+_FAR = 1 << 15
+"""Positions up to which keys are moved and compared; beyond, float32 angles get coarse."""
 
 _FIXED_FREQUENCIES = {"default", "linear", "llama3", "yarn"}
 
@@ -28,29 +31,50 @@ def rotation(model: PreTrainedModel, shifts: Tensor) -> tuple[Tensor, Tensor]:
     return (cos / scale).view(*shifts.shape, -1), (sin / scale).view(*shifts.shape, -1)
 
 
+def _gives_cos_and_sin(model: PreTrainedModel) -> bool:
+    embed: Any = getattr(model.base_model, "rotary_emb", None)
+    if embed is None:
+        return False
+    place = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+    given = embed(torch.zeros(1, device=model.device), position_ids=place)
+    return isinstance(given, tuple) and len(given) == 2
+
+
 @torch.inference_mode()
 def can_move_keys(model: PreTrainedModel) -> bool:
-    """Whether a rotated key equals the key computed elsewhere, in every layer.
+    """Whether a rotated key equals the key computed elsewhere, in every layer, and a query too.
 
-    Every token here sees itself alone, so its hidden states are the same wherever it stands
-    and its keys differ by their rotation only, also in half precision.
+    Tokens of the probe see themselves alone, so their hidden states are the same wherever they
+    stand and their keys differ by their rotation only, also in half precision. A query that is
+    scaled by its position is not the rotated one, and what a moved segment reads would change.
     """
     parameters = getattr(model.config, "rope_parameters", None) or {}
     if parameters.get("rope_type", "default") not in _FIXED_FREQUENCIES:
         return False
     if any(isinstance(value, dict) for value in parameters.values()):
         return False  # one table for each kind of layer
-    if not hasattr(model.base_model, "rotary_emb"):
+    if not _gives_cos_and_sin(model):
         return False
-    shift, tokens = 103, tuple(range(3, 10))
-    alone = [Segment((token,), start) for start in (0, shift) for token in tokens]
-    keys = prefill(model, SdpaKernel(), alone, Prefilled.empty(model)).keys
-    here, computed = keys.split(len(tokens), dim=2)
-    cos, sin = rotation(model, torch.full((len(tokens),), shift))
-    if cos.shape[-1] != keys.shape[-1]:
-        return False
-    moved = rotate(here, cos, sin)
-    error = (moved - computed).float().flatten(1).norm(dim=1)
-    size = computed.float().flatten(1).norm(dim=1)
-    tolerance = 1e-4 if model.dtype == torch.float32 else 0.01
-    return bool((error < tolerance * size).all())
+    sizes, number = geometry_of(model), len(PROBE_TOKENS)
+    last = min(sizes.positions, _FAR) - number
+    shifts = (0, min(103, max(1, last)), max(1, last))
+    places = [shift + i for shift in shifts for i in range(number)]
+    found = probe(model, PROBE_TOKENS * len(shifts), places)
+    return all(_moved(model, call, shifts) for call in found.calls)
+
+
+def _moved(model: PreTrainedModel, call: Handed, shifts: Sequence[int]) -> bool:
+    """Whether queries and keys of one layer are the first ones, rotated by each shift."""
+    number = call.key.shape[1] // len(shifts)
+    for place, shift in enumerate(shifts):
+        cos, sin = rotation(model, torch.full((number,), shift))
+        if cos.shape[-1] != call.key.shape[-1]:
+            return False
+        # float32 places an angle by its size; the first frequency turns by the shift itself.
+        tolerance = (1e-4 if model.dtype == torch.float32 else 0.01) + shift * 2**-23
+        for rows, turned in ((call.query, True), (call.key, True), (call.value, False)):
+            here, computed = rows[:, :number], rows[:, place * number :][:, :number]
+            wanted = rotate(here, cos, sin) if turned else here
+            if differs(computed, wanted, tolerance):
+                return False
+    return True

@@ -3,7 +3,7 @@
 Methods that ask for equal ensembles share one; ensembles that need equal segments share those.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -17,6 +17,9 @@ from worker.engine.ensembles import Ensemble
 from worker.engine.plan import Cutter, Stream, plan_stream
 from worker.engine.request import Question, Request
 from worker.engine.sampling import Draw, seed_of
+
+LengthFault = Callable[[int, int], str | None]
+"""The position of a prompt's last token and the most new tokens -> why that is too long."""
 
 Answers = dict[str, list[Generated] | SampleError]
 """By method name: one Generated, or one for each wording, or why there is none."""
@@ -68,17 +71,18 @@ def _fault(method: Method, question: Question, request: Request) -> str | None:
 
 
 def without_too_long(
-    plan: SamplePlan, errors: Mapping[str, SampleError], max_new_tokens: int, limit: int | None
+    plan: SamplePlan,
+    errors: Mapping[str, SampleError],
+    max_new_tokens: int,
+    length_fault: LengthFault,
 ) -> SamplePlan:
-    """The plan without methods whose streams are longer than the model's `limit` positions."""
+    """The plan without methods whose streams are longer than the model computes."""
     by_method, found = {}, dict(errors)
     for name, ensembles in plan.by_method.items():
         last = max(stream.position for ensemble in ensembles for stream in ensemble.streams)
-        needed = last + 1 + max_new_tokens
-        if limit is not None and needed > limit:
-            found[name] = SampleError(
-                f"its prompt and answer take {needed} positions, the model has {limit}"
-            )
+        fault = length_fault(last, max_new_tokens)
+        if fault:
+            found[name] = SampleError(fault)
         else:
             by_method[name] = ensembles
     return SamplePlan(by_method, found)

@@ -8,27 +8,61 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from common.errors import StopRun
 from common.layout import Pieces, TokenIds
 from common.prompts import Example, Template
 from worker.engine.decode import EOS, NEWLINE
 
+_PROBE = "What is 7?"
+"""A text to ask a tokenizer about: it holds words, a digit and a mark."""
+
 
 class PromptTokenizer:
-    """Tokenises prompt pieces apart; a BOS only where the tokenizer adds one by itself."""
+    """Tokenises prompt pieces apart.
+
+    bos: the tokens that the tokenizer puts before a text by itself, in their order: none, a BOS,
+    or several, such as `[gMASK]<sop>`. They stand once, at the start of a prompt. Tokens that it
+    puts behind a text (an EOS, a separator) are left out: a prompt is continued.
+
+    Raises StopRun where the tokens of a text are others once special tokens are added.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
-        self.bos = self._added_bos()
+        self.bos = self._put_before_a_text()
+        (self._newline,) = self._ids(["\n"])
+        self._puts_space_first = self._inside([_PROBE]) != self._ids([_PROBE])
 
-    def _added_bos(self) -> TokenIds:
-        plain = self._ids(["a"])[0]
-        added = tuple(self._tokenizer(["a"])["input_ids"][0])
-        leading = added[: len(added) - len(plain)] if added[-len(plain) :] == plain else added[:1]
-        return leading[:1] if leading[:1] == (self._tokenizer.bos_token_id,) else ()
+    def _put_before_a_text(self) -> TokenIds:
+        (plain,) = self._ids([_PROBE])
+        added = tuple(self._tokenizer([_PROBE])["input_ids"][0])
+        for start in range(len(added) - len(plain) + 1):
+            if _begins(added[start:], plain):
+                return added[:start]
+        raise StopRun(
+            f"the model's tokenizer makes {list(plain)} of {_PROBE!r}, and {list(added)} with its "
+            "special tokens; these must stand around the others, so it cannot be used here"
+        )
 
     def _ids(self, texts: Sequence[str]) -> list[TokenIds]:
+        if not texts:
+            return []
         encoded = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         return [tuple(ids) for ids in encoded]
+
+    def _inside(self, texts: Sequence[str]) -> list[TokenIds]:
+        """The tokens of texts that follow a newline.
+
+        A SentencePiece tokenizer puts a space before whatever it is given, which does not stand
+        inside a prompt. So each text is given behind a newline, whose tokens are taken off again;
+        where they cannot be told from the text's, it is tokenised alone.
+        """
+        before = self._newline
+        encoded = dict(zip(texts, self._ids([f"\n{text}" for text in texts]), strict=True))
+        melted = [text for text, ids in encoded.items() if not _begins(ids, before)]
+        inside = {text: ids[len(before) :] for text, ids in encoded.items()}
+        inside |= dict(zip(melted, self._ids(melted), strict=True))
+        return [inside[text] for text in texts]
 
     def pieces(
         self, wordings: Sequence[str], template: Template, few_shot: Sequence[Example]
@@ -42,21 +76,23 @@ class PromptTokenizer:
         template: Template,
         few_shot: Sequence[Example],
     ) -> list[Pieces]:
-        """The pieces of samples, each given as its wordings, by one call of the tokenizer."""
-        texts = [template.prefix(few_shot), template.cue]
-        texts += [template.segment(w) for wordings in samples for w in wordings]
-        texts += [template.prompt(w, few_shot) for wordings in samples for w in wordings]
-        prefix, cue, *rest = self._ids(texts)
-        segments, prompts = iter(rest[: len(rest) // 2]), iter(rest[len(rest) // 2 :])
+        """The pieces of samples, each given as its wordings, all tokenised together."""
+        wordings = [wording for sample in samples for wording in sample]
+        before = template.prefix(few_shot)
+        prefix, *prompts = self._ids([before, *(template.prompt(w, few_shot) for w in wordings)])
+        inside = self._inside if self._puts_space_first else self._ids
+        (cue,) = inside([template.cue])
+        segments = (inside if before else self._ids)([template.segment(w) for w in wordings])
+        each_prompt, each_segment = iter(prompts), iter(segments)
         return [
             Pieces(
                 self.bos,
                 prefix,
-                tuple(islice(segments, len(wordings))),
+                tuple(islice(each_segment, len(sample))),
                 cue,
-                tuple(islice(prompts, len(wordings))),
+                tuple(islice(each_prompt, len(sample))),
             )
-            for wordings in samples
+            for sample in samples
         ]
 
     def text(self, tokens: Sequence[int]) -> str:
@@ -86,6 +122,10 @@ class PromptTokenizer:
                 stops[i] = NEWLINE
         stops[list(eos_ids)] = EOS
         return stops
+
+
+def _begins(tokens: TokenIds, start: TokenIds) -> bool:
+    return tokens[: len(start)] == start
 
 
 def _bytes_of(entry: str) -> bytes:

@@ -1,0 +1,1 @@
+"""Which causal families of transformers are answered exactly; start with `survey`."""

@@ -1,0 +1,67 @@
+"""The tables of docs/models.md."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.families.survey import Surveyed
+from benchmarks.families.verdict import Kind
+
+MARK = "<!-- All below is written by `python -m benchmarks.families --write docs/models.md`. -->"
+
+_SECTIONS: dict[Kind, str] = {
+    "exact": "Answered exactly",
+    "refused": "Refused",
+    "not built": "Not built",
+    "error": "Ended in an exception",
+    "wrong": "Answered wrongly",
+}
+
+
+def write_page(path: Path, surveyed: Sequence[Surveyed], versions: str) -> None:
+    """Put the tables behind the mark of a page; all before it is kept.
+
+    Raises OSError where the page holds no mark.
+    """
+    head, mark, _ = path.read_text(encoding="utf-8").partition(MARK)
+    if not mark:
+        raise OSError(f"{path} holds no line {MARK!r}, behind which the tables would go")
+    tables = "\n".join(_tables(surveyed, versions))
+    path.write_text(f"{head}{mark}\n\n{tables}\n", encoding="utf-8")
+
+
+def _tables(surveyed: Sequence[Surveyed], versions: str) -> Iterator[str]:
+    families = [each for each in surveyed if not each.variant]
+    variants = [each for each in surveyed if each.variant]
+    yield f"{versions}: {_counts(families)}."
+    for kind, title in _SECTIONS.items():
+        of_kind = [each for each in families if each.verdict.kind == kind]
+        if of_kind:
+            yield from ("", f"## {title}", "", *_families(kind, of_kind))
+    yield from ("", "## Variants", "")
+    yield from _table(
+        ("variant of", "with", "verdict", "reason"),
+        ((f"{v.family}", v.variant, v.verdict.kind, v.verdict.text) for v in variants),
+    )
+
+
+def _families(kind: Kind, of_kind: Sequence[Surveyed]) -> Iterator[str]:
+    """One row a family, and the reason of a verdict that has one."""
+    if kind == "exact":
+        return _table(("family", "class"), ((f"`{e.family}`", e.class_name) for e in of_kind))
+    return _table(
+        ("family", "class", "reason"),
+        ((f"`{e.family}`", e.class_name, e.verdict.text) for e in of_kind),
+    )
+
+
+def _counts(families: Sequence[Surveyed]) -> str:
+    kinds = [each.verdict.kind for each in families]
+    counts = (f"{kinds.count(kind)} {kind}" for kind in _SECTIONS if kind in kinds)
+    return f"{len(families)} families, {', '.join(counts)}"
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(titles)} |"
+    yield f"|{'---|' * len(titles)}"
+    for row in rows:
+        yield f"| {' | '.join(cell.replace('|', '/') for cell in row)} |"

@@ -1,0 +1,203 @@
+"""A tiny model of a family against transformers' `generate` and the reference: a verdict.
+
+Weights are drawn large, so that attention decides the tokens: prompts end alike, and models whose
+answers do not differ say nothing.
+"""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+
+from benchmarks.families.sizes import EOS, VOCABULARY
+from benchmarks.random_llama import make_tokenizer
+from common.errors import SampleError, StopRun, first_line
+from common.layout import TokenIds, pack_plain
+from common.methods import METHODS
+from common.prompts import Template
+from common.run import Layout, Positions
+from worker.engine.attention import SdpaKernel
+from worker.engine.canary import check_engine
+from worker.engine.engine import Engine
+from worker.engine.reference import reference_decode, reference_prompts
+from worker.engine.request import Request
+from worker.engine.tokenise import PromptTokenizer
+
+SEED = 7
+
+Kind = Literal["exact", "refused", "wrong", "error", "not built"]
+
+_TEMPLATE = Template(instruction="Say one word.")
+_FEW_SHOT = (("who is it?", "Ann"), ("where is it?", "Rome"))
+_SAMPLES = tuple(
+    (f"who is {name}?", f"{name} is the name of", "tell me " * i + name)
+    for i, name in enumerate(["7", "Ann", "the one or not", "it"])
+)
+_NEW_TOKENS = 6
+_LEAST_ANSWERS = 4
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a model is answered as transformers answers it, and what there is to say."""
+
+    kind: Kind
+    text: str = ""
+
+
+class _Different(Exception):
+    """The engine's tokens are not those wanted."""
+
+
+class _NotBuilt(Exception):
+    """There is nothing to compare with."""
+
+
+def judge(config: PreTrainedConfig) -> Verdict:
+    """Build the model, answer with it, compare. Nothing is raised but by Python itself."""
+    try:
+        model = random_model(config)
+    except Exception as error:
+        return Verdict("not built", named(error))
+    try:
+        _compare(model)
+    except (StopRun, SampleError) as error:
+        return Verdict("refused", first_line(error))
+    except _NotBuilt as error:
+        return Verdict("not built", str(error))
+    except _Different as error:
+        return Verdict("wrong", str(error))
+    except Exception as error:
+        return Verdict("error", named(error))
+    return Verdict("exact")
+
+
+def random_model(config: PreTrainedConfig) -> PreTrainedModel:
+    """A seeded model in float32 with large weights, and vectors that are not all alike."""
+    torch.manual_seed(SEED)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    draws = torch.Generator().manual_seed(SEED)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            drawn = torch.randn(weight.shape, generator=draws)
+            if weight.dim() > 1 and "norm" not in name:
+                weight.copy_(0.5 * drawn)
+            else:
+                weight.add_(0.1 * drawn if name.endswith("bias") else 0.3 * drawn)
+    model.eval()
+    return model
+
+
+def _compare(model: PreTrainedModel) -> None:
+    """Raises StopRun where a worker refuses the model, _Different for an answer not wanted."""
+    twin = copy.deepcopy(model)
+    tokenizer = make_tokenizer(_texts(), 300, bos=False)
+    engine = Engine(model, tokenizer, SdpaKernel())
+    check_engine(engine)
+    prompts = PromptTokenizer(tokenizer)
+    _compare_with_generate(engine, twin, prompts)
+    _compare_with_reference(engine, twin, prompts, _request("flex_attention", "concat"))
+    _compare_with_reference(engine, twin, prompts, _request("flex_attention", "shared", "aligned"))
+
+
+def _compare_with_generate(
+    engine: Engine, twin: PreTrainedModel, prompts: PromptTokenizer
+) -> None:
+    """Prompts of several samples packed together, against each of them alone."""
+    answers = _answers(engine, _request("per_prompt", "concat"))
+    alone = list(_plain_prompts(prompts))
+    wanted = [_generate(twin, prompt) for prompt in alone]
+    if len(set(wanted)) < _LEAST_ANSWERS:
+        raise _NotBuilt(f"its {len(wanted)} answers are only {len(set(wanted))} different ones")
+    if not (wrong := _num_different(answers, wanted)):
+        return
+    if not _num_different(answers, [_generate(twin, prompt, use_cache=False) for prompt in alone]):
+        raise _NotBuilt(
+            f"generate contradicts itself: {wrong} of {len(wanted)} answers are others with its "
+            "cache than without, as they are here"
+        )
+    raise _Different(f"{wrong} of {len(wanted)} answers differ from generate")
+
+
+def _num_different(answers: list[TokenIds], wanted: list[TokenIds]) -> int:
+    """Answers that are not the beginning of those wanted: they end where a line does."""
+    return sum(got != full[: len(got)] for got, full in zip(answers, wanted, strict=True))
+
+
+def _compare_with_reference(
+    engine: Engine, twin: PreTrainedModel, prompts: PromptTokenizer, request: Request
+) -> None:
+    """All paraphrases of a sample in one prompt, against the dense 4-D mask."""
+    answers = _answers(engine, request)
+    (method,) = request.methods
+    stops = prompts.stops(VOCABULARY, [EOS])
+    wrong = 0
+    for sample, got in zip(_SAMPLES, answers, strict=True):
+        pieces = prompts.pieces(sample, _TEMPLATE, _FEW_SHOT)
+        (packed,) = reference_prompts(pieces, method, request.layout, request.positions)
+        wrong += got != reference_decode(twin, packed, method, stops, _NEW_TOKENS).tokens
+    if wrong:
+        raise _Different(
+            f"{wrong} of {len(answers)} answers of {request.layout} differ from the reference"
+        )
+
+
+def _request(method: str, layout: Layout, positions: Positions = "sequential") -> Request:
+    return Request(
+        methods=(METHODS[method],),
+        num_wordings=len(_SAMPLES[0]),
+        layout=layout,
+        positions=positions,
+        template=_TEMPLATE,
+        few_shot=_FEW_SHOT,
+        max_new_tokens=_NEW_TOKENS,
+    )
+
+
+def _answers(engine: Engine, request: Request) -> list[TokenIds]:
+    """The tokens of every answer; raises the SampleError of a sample that has none."""
+    (method,) = request.methods
+    found: list[TokenIds] = []
+    for answers in engine.answer(_SAMPLES, request):
+        of_method = answers[method.name]
+        if isinstance(of_method, SampleError):
+            raise of_method
+        found += [generated.tokens for generated in of_method]
+    return found
+
+
+def _plain_prompts(prompts: PromptTokenizer) -> Iterator[TokenIds]:
+    for pieces in prompts.pieces_of(_SAMPLES, _TEMPLATE, _FEW_SHOT):
+        for number in range(len(pieces.prompts)):
+            yield pack_plain(pieces, number).tokens
+
+
+def _generate(model: Any, prompt: TokenIds, use_cache: bool = True) -> TokenIds:
+    """What transformers adds to a prompt, greedily; raises _NotBuilt where it cannot."""
+    ids = torch.tensor([prompt])
+    try:
+        with torch.inference_mode():
+            output = model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=_NEW_TOKENS,
+                do_sample=False,
+                use_cache=use_cache,
+                eos_token_id=EOS,
+                pad_token_id=EOS,
+            )
+    except Exception as error:
+        raise _NotBuilt(f"generate fails with it: {named(error)}") from error
+    return tuple(output[0, len(prompt) :].tolist())
+
+
+def _texts() -> list[str]:
+    return [_TEMPLATE.prompt(wording, _FEW_SHOT) for sample in _SAMPLES for wording in sample]
+
+
+def named(error: Exception) -> str:
+    """An exception's class and what it says, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

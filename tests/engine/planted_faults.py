@@ -1,0 +1,92 @@
+"""Faults planted into the engine, each by patching one function of it, for tests of the canary."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from worker.engine import cascade_kernel, cohort, kv_cache
+from worker.engine.cohort import Cohort
+
+Patch = Callable[[Any, str, Any], None]
+"""`setattr(owner, name, value)`, undone after the test."""
+
+
+def wrong_scale(patch: Patch) -> None:
+    """Scores scaled by a head of half the width."""
+    _change_calls(patch, lambda q, k, v, s: (q, k, v, s * 2**0.5))
+
+
+def key_head_repeated_wrongly(patch: Patch) -> None:
+    """Query heads read the keys of the next key head."""
+    _change_calls(patch, lambda q, k, v, s: (q, k.roll(1, dims=1), v, s))
+
+
+def mask_off_by_one(patch: Patch) -> None:
+    """In prefill a token sees the one after it."""
+    original = cascade_kernel.piece_rows
+
+    def piece_rows(pieces: Any, first_query: int, num_new: int) -> Any:
+        rows = original(pieces, first_query, num_new)
+        for row, piece in enumerate(pieces):
+            count, seen = len(piece.slots), len(piece.own)
+            for i in range(count - 1):
+                rows.own_bias[row, i, seen - count + i + 1] = 0.0
+        return rows
+
+    patch(cascade_kernel, "piece_rows", piece_rows)
+
+
+def another_rope_base(patch: Patch) -> None:
+    """Keys are moved by angles of another base: half the base of the usual 10,000."""
+    original = cohort.rotation
+
+    def rotation(model: Any, shifts: Any) -> Any:
+        rope = model.base_model.rotary_emb
+        kept = rope.inv_freq
+        width = torch.arange(len(kept), device=kept.device) / len(kept)
+        rope.inv_freq = kept * 2**width
+        try:
+            return original(model, shifts)
+        finally:
+            rope.inv_freq = kept
+
+    patch(cohort, "rotation", rotation)
+
+
+def a_neighbour_that_leaks(patch: Patch) -> None:
+    """Every segment sees the token that lies before its own in the row."""
+    original = cascade_kernel.pieces_of
+
+    def pieces_of(mods: Any) -> Any:
+        for piece in original(mods):
+            before = piece.slots.start - 1
+            leaks = before >= mods.first_query
+            yield replace(
+                piece,
+                own=(before, *piece.own) if leaks else piece.own,
+                own_bias=(0.0, *piece.own_bias) if leaks else piece.own_bias,
+            )
+
+    patch(cascade_kernel, "pieces_of", pieces_of)
+
+
+FAULTS = (
+    wrong_scale,
+    key_head_repeated_wrongly,
+    mask_off_by_one,
+    another_rope_base,
+    a_neighbour_that_leaks,
+)
+
+
+def _change_calls(patch: Patch, change: Callable[..., Any]) -> None:
+    """Change what prefill and decoding are handed: query, key, value and scaling."""
+    for owner in (kv_cache._Filling, Cohort):
+        original = owner.attend
+
+        def attend(self: Any, layer: int, *handed: Any, _original: Any = original) -> Any:
+            return _original(self, layer, *change(*handed))
+
+        patch(owner, "attend", attend)

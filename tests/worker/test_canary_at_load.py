@@ -1,0 +1,64 @@
+"""A model is compared with its own attention when it is loaded, and again when compiled."""
+
+import pytest
+
+from common.errors import StopRun
+from worker import runtime
+from worker.choices import Choice
+
+
+@pytest.fixture
+def checked(monkeypatch):
+    """The engines that were compared, and whether the next comparison fails."""
+    engines, faults = [], []
+
+    def check(engine):
+        engines.append(engine)
+        if faults:
+            raise StopRun(faults.pop())
+        return "as it should be"
+
+    monkeypatch.setattr(runtime, "check_engine", check)
+    return engines, faults
+
+
+def test_a_model_is_compared_once_for_as_long_as_it_is_held(process, make_runs, checked, caplog):
+    spec = make_runs().runs[0].spec
+    with caplog.at_level("INFO"):
+        held = process.runtime.engine_for(spec)
+    assert process.runtime.engine_for(spec) is held
+    assert checked[0] == [held.engine]
+    assert "equal to transformers' eager attention: as it should be" in caplog.text
+
+
+def test_a_model_that_differs_is_not_held(process, make_runs, checked):
+    spec = make_runs().runs[0].spec
+    checked[1].append("logits differ")
+    with pytest.raises(StopRun, match="logits differ"):
+        process.runtime.engine_for(spec)
+    assert process.runtime.engine_for(spec).engine is checked[0][1]
+    assert checked[0][0] is not checked[0][1]
+
+
+def test_an_engine_is_compared_again_when_it_was_compiled(
+    process, make_runs, checked, monkeypatch
+):
+    spec = make_runs().runs[0].spec
+    process.runtime.engine_for(spec)
+    wanted = Choice("compiled", "for a test")
+    monkeypatch.setattr(runtime, "wants_compiled", lambda *_: wanted)
+    monkeypatch.setattr(runtime, "compile_engine", lambda wanted, engine: wanted)
+    process.runtime.engine_for(spec)
+    assert len(checked[0]) == 2
+
+
+def test_compiled_code_that_differs_is_not_used(process, make_runs, checked, monkeypatch):
+    spec = make_runs().runs[0].spec
+    first = process.runtime.engine_for(spec)
+    wanted = Choice("compiled", "for a test")
+    monkeypatch.setattr(runtime, "wants_compiled", lambda *_: wanted)
+    monkeypatch.setattr(runtime, "compile_engine", lambda wanted, engine: wanted)
+    checked[1].append("logits differ")
+    with pytest.raises(StopRun, match="logits differ"):
+        process.runtime.engine_for(spec)
+    assert process.runtime.engine_for(spec).engine is not first.engine

@@ -1,0 +1,188 @@
+"""The geometry of a model: every size that the engine goes by, and how far its positions go.
+
+Heads and widths are those of the queries, keys and values that the model's layers hand over,
+because configs name them differently from family to family, nest them, or leave them out.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from common.errors import SelfEnsembleError, StopRun, first_line
+from worker.engine.attention import install_attention
+from worker.engine.independence import row_alone, same_beside_others
+from worker.engine.layer_calls import LayerCalls
+from worker.engine.model_mask import causal_positions
+from worker.engine.probe import PROBE_TOKENS, Probed
+from worker.memory import is_out_of_memory
+
+FAR = 1 << 17
+"""Positions that are looked at of a model that names no largest one."""
+
+
+@dataclass(frozen=True)
+class ModelGeometry:
+    """Sizes of a model.
+
+    key_dim, value_dim: width of a head's keys (and queries) and of its values. vocabulary: width
+    of the logits. num_ids: token ids that may be fed, those below this number. max_positions:
+    that the model has; None for any number. causal_positions: from which on a layer no longer
+    sees all that came before. steady_positions: from which on rotary factors change for all of
+    a row.
+    """
+
+    layers: int
+    heads: int
+    kv_heads: int
+    key_dim: int
+    value_dim: int
+    hidden_size: int
+    inner_size: int
+    vocabulary: int
+    num_ids: int
+    max_positions: int | None
+    causal_positions: int
+    steady_positions: int
+
+    @property
+    def positions(self) -> int:
+        """Positions that are computed here; as many as are looked at where there is no end."""
+        return min(self.max_positions or FAR, self.causal_positions, self.steady_positions)
+
+    @property
+    def slot_numbers(self) -> int:
+        """Numbers that one token's keys and values are, in all layers."""
+        return self.layers * self.kv_heads * (self.key_dim + self.value_dim)
+
+    def length_fault(self, last: int, max_new_tokens: int) -> str | None:
+        """Why a prompt cannot be answered for its length; None where it can.
+
+        last: position of the prompt's last token. A token picked last is never fed, so the
+        model computes one position less than prompt and answer take.
+
+            >>> sizes = ModelGeometry(1, 1, 1, 8, 8, 8, 8, 50, 50, 40, 30, 40)
+            >>> sizes.length_fault(25, 5), sizes.length_fault(26, 5)[:37]
+            (None, 'its prompt and answer take 32 positio')
+        """
+        needed = last + 1 + max_new_tokens
+        takes = f"its prompt and answer take {needed} positions"
+        if self.max_positions is not None and needed > self.max_positions:
+            return f"{takes}, the model has {self.max_positions}"
+        if needed - 1 > self.causal_positions:
+            return (
+                f"{takes}, and from position {self.causal_positions} on this model no longer sees "
+                "all that came before (a sliding window or chunks), which is not supported"
+            )
+        if needed - 1 > self.steady_positions:
+            return (
+                f"{takes}, and from position {self.steady_positions} on this model changes its "
+                "rotary factors, also for what lies beside it, which is not supported"
+            )
+        return None
+
+
+_known: "WeakKeyDictionary[PreTrainedModel, ModelGeometry]" = WeakKeyDictionary()
+
+
+def geometry_of(model: PreTrainedModel) -> ModelGeometry:
+    """The geometry of a model, found by probing it once; the engine's attention is installed.
+
+    Raises StopRun for a model that this engine cannot compute, with the reason.
+    """
+    if model not in _known:
+        _known[model] = _read(model)
+    return _known[model]
+
+
+def _read(model: PreTrainedModel) -> ModelGeometry:
+    model.eval()
+    install_attention(model)
+    try:
+        return _probed(model)
+    except Exception as error:
+        if isinstance(error, SelfEnsembleError) or is_out_of_memory(error):
+            raise
+        raise StopRun(
+            f"{type(model).__name__} cannot be used here: computing a row of "
+            f"{len(PROBE_TOKENS)} tokens fails with {type(error).__name__}: {first_line(error)}"
+        ) from error
+
+
+def _probed(model: PreTrainedModel) -> ModelGeometry:
+    text = model.config.get_text_config(decoder=True)
+    largest = getattr(text, "max_position_embeddings", None)
+    positions = int(largest or FAR)
+    causal = causal_positions(model, positions)
+    found = row_alone(model)
+    steady = same_beside_others(model, found, positions)
+    _check(model, found)
+    _, query, key, value = found.calls[0]
+    embeddings: Any = model.get_input_embeddings()
+    return ModelGeometry(
+        layers=len(found.calls),
+        heads=query.shape[0],
+        kv_heads=key.shape[0],
+        key_dim=key.shape[-1],
+        value_dim=value.shape[-1],
+        hidden_size=int(text.hidden_size),
+        inner_size=_inner_size(text),
+        vocabulary=found.logits.shape[-1],
+        num_ids=len(embeddings.weight),
+        max_positions=largest and int(largest),
+        causal_positions=causal,
+        steady_positions=steady,
+    )
+
+
+def _check(model: PreTrainedModel, found: Probed) -> None:
+    """Raise StopRun unless every layer attends once, all with heads of one shape, to numbers."""
+    name = type(model).__name__
+    if not found.calls:
+        raise StopRun(
+            f"{name} does not take its attention from transformers' AttentionInterface, so it "
+            "cannot be used here"
+        )
+    calls = LayerCalls(lambda layer, query, key, value, scaling: value)
+    for call in found.calls:
+        calls.attend(call.layer, call.query, call.key, call.value, 1.0)
+    calls.check(model, model.config.get_text_config(decoder=True).num_hidden_layers)
+    shapes = [[tuple(x.shape) for x in call[1:]] for call in found.calls]
+    odd = next((i for i, shape in enumerate(shapes) if shape != shapes[0]), None)
+    if odd is not None:
+        raise StopRun(
+            f"{name} cannot be used here: layer {odd} has heads of another number or width than "
+            f"layer 0 ({_heads(found, odd)}, not {_heads(found, 0)}), which is not supported"
+        )
+    _refuse_no_numbers(model, found.logits)
+
+
+def _heads(found: Probed, layer: int) -> str:
+    _, query, key, value = found.calls[layer]
+    return f"{len(query)} x {query.shape[-1]} and {len(key)} x {key.shape[-1]}/{value.shape[-1]}"
+
+
+def _refuse_no_numbers(model: PreTrainedModel, logits: Tensor) -> None:
+    """Raise StopRun if no row of logits [T, V] is free of NaN."""
+    if bool(logits.isnan().any(dim=-1).all()):
+        raise StopRun(
+            f"the logits of {type(model).__name__} in {dtype_name(model)} are not numbers (NaN) "
+            "for any prompt: its weights are damaged, or too large for this dtype; try another "
+            "--dtype"
+        )
+
+
+def dtype_name(model: PreTrainedModel) -> str:
+    """`float32`, `bfloat16` or `float16`."""
+    return str(model.dtype).removeprefix("torch.")
+
+
+def _inner_size(text: Any) -> int:
+    """Width of the MLP's inner layer: the largest, where layers differ."""
+    for name in ("intermediate_size", "ffn_dim", "n_inner"):
+        size = getattr(text, name, None)
+        if size:
+            return int(max(size) if isinstance(size, (list, tuple)) else size)
+    return 4 * int(text.hidden_size)

@@ -1,0 +1,41 @@
+"""How often the layers of a model attend in one step: exactly once each, or it is refused."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from common.errors import StopRun
+
+Attend = Callable[[int, Tensor, Tensor, Tensor, float], Tensor]
+"""Layer, query [1, H, T, D], key and value [1, H_kv, T, D or D_v], scaling -> [1, H, T, D_v]."""
+
+
+class LayerCalls:
+    """Passes calls of layers on to `attend`, and keeps which layers called."""
+
+    def __init__(self, attend: Attend) -> None:
+        self._attend = attend
+        self._called: list[int] = []
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
+    ) -> Tensor:
+        self._called.append(layer)
+        return self._attend(layer, query, key, value, scaling)
+
+    def check(self, model: nn.Module, layers: int) -> None:
+        """Raise StopRun unless each of `layers` layers has called exactly once, in their order."""
+        if self._called == list(range(layers)):
+            return
+        calls = Counter(self._called)
+        odd = next((i for i in range(layers) if calls[i] != 1), None)
+        how = (
+            f"its layers attend in the order {self._called}"
+            if odd is None or set(calls) - set(range(layers))
+            else f"layer {odd} attends {calls[odd]} times"
+        )
+        raise StopRun(
+            f"{type(model).__name__} cannot be used here: {how} in one step of the model, and "
+            "only models whose layers attend exactly once each are supported"
+        )
