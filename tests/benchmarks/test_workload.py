@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import mmap
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -71,7 +72,7 @@ def test_answers_go_on_past_their_end_without_early_stop_alone(small_model):
 def test_a_question_that_is_not_answered_is_not_timed(small_model):
     workload = Workload(model=small_model, examples=0, max_new_tokens=4096)
     engine = workload.held_engine().engine
-    engine.model.config.max_position_embeddings = 100
+    engine.geometry = replace(engine.geometry, max_positions=100)
     with pytest.raises(SampleError):
         answered(engine, workload.questions(1), workload.request("origin"), Patience(repeats=1))
 
