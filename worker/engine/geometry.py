@@ -15,7 +15,7 @@ from common.errors import SelfEnsembleError, StopRun, first_line
 from worker.engine.attention import install_attention
 from worker.engine.independence import row_alone, same_beside_others
 from worker.engine.layer_calls import LayerCalls
-from worker.engine.model_mask import causal_positions
+from worker.engine.model_mask import cached_positions, causal_positions
 from worker.engine.probe import PROBE_TOKENS, Probed
 from worker.memory import is_out_of_memory
 
@@ -115,7 +115,7 @@ def _probed(model: PreTrainedModel) -> ModelGeometry:
     text = model.config.get_text_config(decoder=True)
     largest = getattr(text, "max_position_embeddings", None)
     positions = int(largest or FAR)
-    causal = causal_positions(model, positions)
+    causal = min(causal_positions(model, positions), cached_positions(model, positions))
     found = row_alone(model)
     steady = same_beside_others(model, found, positions)
     _check(model, found)

@@ -10,7 +10,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    DynamicCache,
+    PreTrainedModel,
+)
 from transformers.masking_utils import eager_mask
 
 from common.errors import StopRun
@@ -96,6 +101,17 @@ def causal_positions(model: PreTrainedModel, positions: int) -> int:
     device, looked_at = str(model.device), min(positions, _LOOKED_AT)
     departures = [_departure(rule, looked_at, device) for rule in masks.rules()]
     return min([d for d in departures if d < looked_at], default=positions)
+
+
+def cached_positions(model: PreTrainedModel, positions: int) -> int:
+    """From which position on the cache that `generate` makes for a model drops keys.
+
+    Most families whose cache has a window mask by it, too. Where one does not, its answers
+    depend on whether they are generated with the cache, and neither is the right one.
+    """
+    layers: list[Any] = DynamicCache(config=model.config).layers
+    sliding = [each for each in layers if getattr(each, "is_sliding", False)]
+    return min([positions, *(int(each.sliding_window) for each in sliding)])
 
 
 def _run(model: PreTrainedModel) -> None:
