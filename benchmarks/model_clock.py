@@ -1,4 +1,4 @@
-"""The clock of a model's calls: on the device by events, on the host beside it.
+"""The clock of a model's calls: seconds of the device by events, and seconds of the host.
 
 A GPU is still computing when a call returns, so seconds of the host say how long launching took,
 and seconds between two events of the stream how long the device took. What the host does between
@@ -45,7 +45,7 @@ class ModelClock:
             module.register_forward_hook(self._end, always_call=True)
 
     def take(self) -> ModelSeconds:
-        """Seconds of the calls since the last time; waits until the device has done them."""
+        """Seconds of the calls since the last `take`; waits until the device is done."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         self._outermost = None  # A call that was broken off has not ended.

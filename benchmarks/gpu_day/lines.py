@@ -24,7 +24,7 @@ class LineWriter:
         self._began = time.monotonic()
 
     def write(self, line: Line) -> Line:
-        """Write a line with its time, and return it."""
+        """Write a line, and return the line with its time."""
         timed = {"t": round(time.monotonic() - self._began, 1), **line}
         self._file.write(json.dumps(timed, default=str) + "\n")
         self._file.flush()

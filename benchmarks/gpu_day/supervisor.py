@@ -104,7 +104,7 @@ class Supervisor:
 
 
 def _status(process: "subprocess.Popen[bytes]") -> int:
-    """How a process that has written its last line ends. A compiler's helpers may keep it."""
+    """Exit status of a process that has written its last line; 0 if a compiler's helpers keep it."""
     try:
         return process.wait(_TO_EXIT_SECONDS)
     except subprocess.TimeoutExpired:

@@ -26,7 +26,7 @@ def answer_row(
     warm_up: int,
     layout: Layout = "concat",
 ) -> Figures:
-    """Answer questions; seconds on the device by events, and what the host took beside it.
+    """Answer questions: questions per second, seconds of the device, seconds of the host.
 
     host launching: inside the model's calls, most of it hidden where the device is behind. host
     between: planning, packing, sampling, and waiting. prefill of machine, decode of floor: shares

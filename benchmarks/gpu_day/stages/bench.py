@@ -1,4 +1,4 @@
-"""The bench: device, questions, tokenizer and model of a stage, and how to time work on them."""
+"""The bench: device, questions, tokenizer and model of a stage, and its clock."""
 
 import time
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class Bench:
         return self.device.type == "cuda"
 
     def some_questions(self, count: int) -> int:
-        """That many, or all where there are fewer: a rehearsal has few."""
+        """`count`, or the number of all questions where that is less, as in a rehearsal."""
         return min(count, len(self.questions))
 
     def make_model(self) -> PreTrainedModel:

@@ -56,7 +56,7 @@ class Pack:
 
     @classmethod
     def make(cls, bench: Bench, length: int) -> "Pack":
-        """A prefix, and segments of `length` tokens in all that see nothing but it."""
+        """A prefix, and segments of `length` tokens in all that see the prefix alone."""
         prefix = Segment(tuple(range(_PREFIX)), 0)
         starts = range(0, length // _SEGMENT * _SEGMENT, _SEGMENT)
         segments = [Segment(tuple(range(n, n + _SEGMENT)), _PREFIX, (prefix,)) for n in starts]
@@ -72,7 +72,7 @@ class Pack:
 
 
 def _random(bench: Bench, length: int, heads: int) -> Tensor:
-    """[1, heads, length, D], strided as a projection leaves it."""
+    """Random [1, heads, length, D] with the strides of a projection."""
     shape = 1, length, heads, int(bench.config.head_dim or 0)
     return torch.randn(shape, dtype=torch.bfloat16, device=bench.device).transpose(1, 2)
 

@@ -1,4 +1,4 @@
-"""Rows: each is measured under a soft limit and becomes a line, whatever comes of it."""
+"""Rows: each is measured under a soft limit and becomes a line, failed or not."""
 
 import time
 import traceback

@@ -1,4 +1,4 @@
-"""What the size of a shard is worth, and whether an answer depends on it."""
+"""Shard sizes: questions per second of each, and the share of answers that are equal."""
 
 import time
 

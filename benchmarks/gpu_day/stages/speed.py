@@ -40,7 +40,7 @@ def eager(bench: Bench, rows: Rows) -> None:
 
 
 def flex(bench: Bench, rows: Rows) -> None:
-    """What a worker uses on a GPU: FlexAttention, layers and cascade attention compiled."""
+    """A worker's choice on a GPU: FlexAttention, layers and cascade attention compiled."""
     model = rows.build("model", 30, bench.make_model)
     table = model and Speeds.build(bench, rows, model, "flex", compiled=True)
     if table:
