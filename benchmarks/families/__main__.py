@@ -1,4 +1,4 @@
-"""Which families of transformers' causal models are answered as transformers answers them.
+"""The survey: every causal family of transformers, answered exactly or refused.
 
     python -m benchmarks.families --write docs/models.md
 

@@ -104,7 +104,7 @@ class Supervisor:
 
 
 def _status(process: "subprocess.Popen[bytes]") -> int:
-    """Exit status of a process that has written its last line; 0 if a compiler's helpers keep it."""
+    """Exit status of a process after its last line; 0 where a compiler's helpers keep it."""
     try:
         return process.wait(_TO_EXIT_SECONDS)
     except subprocess.TimeoutExpired:
