@@ -25,7 +25,7 @@ from worker.engine.planning import plan_samples
 from worker.engine.request import Question, Request
 from worker.engine.resident import resident_cutter, resident_segments
 from worker.engine.sample import SamplePlan
-from worker.engine.tokenise import PromptTokenizer
+from worker.engine.tokenize import PromptTokenizer
 from worker.weights import load_tokenizer
 
 PACK_TOKENS = 4096

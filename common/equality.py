@@ -1,13 +1,13 @@
 """When two answers are one: the equality of votes, confidences and consistency.
 
-Scores compare by `common.normalise`, which deletes every mark, so that -5 is 5 and C++ is C. That
+Scores compare by `common.normalize`, which deletes every mark, so that -5 is 5 and C++ is C. That
 is SQuAD's measure against gold answers; between the answers of one model it would merge what
 differs. Here marks that carry a value or a name stay.
 """
 
 import re
 
-from common.normalise import ARTICLES, is_punctuation, unify
+from common.normalize import ARTICLES, is_punctuation, unify
 
 _SYMBOLS = frozenset("#%&@‰‱")
 """Punctuation to Unicode, but C# is not C and 5 % is not 5."""

@@ -14,7 +14,7 @@ TokenIds = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Pieces:
-    """Token ids of one sample, each piece tokenised apart.
+    """Token ids of one sample, each piece tokenized apart.
 
     bos: the tokens that the tokenizer puts before a text, such as a BOS; they stand in no other
     piece. prefix: instruction and few-shot examples. segments: `Q: p\\n` for each

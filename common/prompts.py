@@ -1,6 +1,6 @@
 """Prompt text: the template of a data set, and the pieces it is made of.
 
-Knows text only; tokens are `worker.engine.tokenise`.
+Knows text only; tokens are `worker.engine.tokenize`.
 
     >>> t = Template(instruction="Answer.")
     >>> t.prompt("who?", [("what?", "that")])

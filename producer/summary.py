@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.methods import CONFIDENCE, PARAPHRASES
-from common.normalise import exact_match
+from common.normalize import exact_match
 from common.store import PartInfo, Progress, Run
 from common.store.part_files import read_infos
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from common.normalise import ARTICLES, normalise
+from common.normalize import ARTICLES, normalize
 
 _FUNCTION_WORDS = """
 about after all also am an and any are as at be been before being both but by can could did do
@@ -14,7 +14,7 @@ where which while who whom whose why will with would you your
 aren't can't couldn't didn't doesn't don't he's how's isn't it's she's that's there's wasn't
 weren't what's when's where's who's won't wouldn't
 """
-FUNCTION_WORDS = ARTICLES | frozenset(normalise(_FUNCTION_WORDS).split())
+FUNCTION_WORDS = ARTICLES | frozenset(normalize(_FUNCTION_WORDS).split())
 
 _STEM = 4
 
@@ -30,11 +30,11 @@ def find_problem(text: str, others: Sequence[str]) -> str | None:
         >>> find_problem("what is your name?", ["who wrote hamlet?"])
         'no content word of the question is left'
     """
-    plain = normalise(text)
+    plain = normalize(text)
     if set(plain.split()) <= ARTICLES:
         return "empty"
     for i, other in enumerate(others):
-        if normalise(other) == plain:
+        if normalize(other) == plain:
             return "same as the question" if i == 0 else "same as another wording"
     asked, told = content_stems(others[0]), content_stems(text)
     if asked and not asked & told:
@@ -44,4 +44,4 @@ def find_problem(text: str, others: Sequence[str]) -> str | None:
 
 def content_stems(text: str) -> set[str]:
     """The first letters of every word that is no function word: `writes` meets `writing`."""
-    return {word[:_STEM] for word in normalise(text).split() if word not in FUNCTION_WORDS}
+    return {word[:_STEM] for word in normalize(text).split() if word not in FUNCTION_WORDS}

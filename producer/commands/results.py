@@ -50,7 +50,7 @@ def score(run_names: tuple[str, ...], store: str | None, as_json: bool) -> None:
     type=click.Choice(["exact", "lemma"]),
     default="exact",
     show_default=True,
-    help="When an answer is right: exact match after normalisation, or lemma match.",
+    help="When an answer is right: exact match after normalization, or lemma match.",
 )
 @click.option(
     "--seed",

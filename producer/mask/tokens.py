@@ -31,7 +31,7 @@ def tokenize(
             f"a picture of tokens needs the model's tokenizer, and {' and '.join(missing)} "
             "cannot be imported here; pip install 'self-ensemble[worker]'"
         )
-    from worker.engine.tokenise import PromptTokenizer
+    from worker.engine.tokenize import PromptTokenizer
     from worker.weights import load_tokenizer
 
     tokenizer = PromptTokenizer(load_tokenizer(model))

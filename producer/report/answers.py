@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any, Literal
 
 from common.equality import answer_key
-from common.normalise import exact_match
+from common.normalize import exact_match
 from producer.scoring.f1 import token_f1
 from producer.scoring.lemmas import lemma_match, lemmas
 
@@ -58,7 +58,7 @@ class Question:
 
 
 def get_judge(metric: Metric) -> Judge:
-    """Whether a prediction is right: exact match after normalisation, or lemma match."""
+    """Whether a prediction is right: exact match after normalization, or lemma match."""
     if metric == "exact":
         return exact_match
     known = cache(lemmas)

@@ -3,23 +3,23 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from common.normalise import normalise
+from common.normalize import normalize
 
 
 def token_f1(prediction: str | None, answers: Iterable[str]) -> float:
     """F1 of a prediction's words against the nearest of the answers, in [0, 1]; 0 for None.
 
-    Words are those of the normalised texts, counted as often as both have them: the F1 of SQuAD
+    Words are those of the normalized texts, counted as often as both have them: the F1 of SQuAD
     1.1 (Rajpurkar et al. 2016, and their official script). As there, a text of marks alone, of
-    which normalisation leaves no word, gets 0, even against another one.
+    which normalization leaves no word, gets 0, even against another one.
 
         >>> token_f1("the great Nile river", ["Nile", "The River Nile"])
         0.8
     """
     if prediction is None:
         return 0.0
-    said = normalise(prediction).split()
-    return max((_f1(said, normalise(answer).split()) for answer in answers), default=0.0)
+    said = normalize(prediction).split()
+    return max((_f1(said, normalize(answer).split()) for answer in answers), default=0.0)
 
 
 def _f1(said: Sequence[str], gold: Sequence[str]) -> float:

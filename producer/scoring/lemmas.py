@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from common.errors import UsageError
-from common.normalise import normalise
+from common.normalize import normalize
 
 if TYPE_CHECKING:
     from simplemma import Lemmatizer
@@ -22,14 +22,14 @@ LANGUAGE = "en"
 def lemmas(text: str) -> list[str]:
     """The lemmas of a text's words, in order and in lower case.
 
-    Words are those that exact match and F1 compare: the normalised text, split at spaces. So
+    Words are those that exact match and F1 compare: the normalized text, split at spaces. So
     an exact match of at least one word is a lemma match, whatever simplemma makes of the words.
 
         >>> lemmas("The cities were founded by Mary's wolves!")
         ['city', 'be', 'found', 'by', 'mary', 'wolf']
     """
     lemmatise = _lemmatizer().lemmatize
-    return [lemmatise(word, LANGUAGE).lower() for word in normalise(text).split()]
+    return [lemmatise(word, LANGUAGE).lower() for word in normalize(text).split()]
 
 
 def lemma_match(prediction: Sequence[str], answers: Iterable[Sequence[str]]) -> bool:

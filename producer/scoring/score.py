@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from common.errors import UsageError, first_line
 from common.methods import METHODS
-from common.normalise import exact_match
+from common.normalize import exact_match
 from common.schema import META_CERTIFICATE, META_SCORES, SCORE_FIELDS
 from common.store import Run
 from common.store.certificate import read_certificate
@@ -25,7 +25,7 @@ SCORING_VERSION = 2
 """Raised only when the same row would be scored otherwise than before.
 
 2: articles stay where nothing else is left of a text, a text of marks alone equals itself alone,
-Unicode is normalised and its punctuation removed, and lemmas match side by side, one way.
+Unicode is normalized and its punctuation removed, and lemmas match side by side, one way.
 """
 
 SLICE_ROWS = 1024

@@ -55,7 +55,7 @@ def scores_table(scores: Iterable[Scores]) -> Table:
     """One line per run; figures in per cent."""
     table = Table(
         caption="Means over rows, against the nearest alias; failed rows count as wrong. exact "
-        "and F1: after SQuAD normalisation. lemma: an answer's lemmas side by side in the "
+        "and F1: after SQuAD normalization. lemma: an answer's lemmas side by side in the "
         "prediction."
     )
     table.add_column("run", no_wrap=True)

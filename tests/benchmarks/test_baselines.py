@@ -18,7 +18,7 @@ from common.layout import pack_fused
 from common.methods import METHODS
 from common.models import find_model
 from worker.engine.reference import reference_decode
-from worker.engine.tokenise import PromptTokenizer
+from worker.engine.tokenize import PromptTokenizer
 from worker.weights import load_model
 
 NO_STOPS = torch.zeros(1000, dtype=torch.long)

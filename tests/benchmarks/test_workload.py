@@ -17,7 +17,7 @@ from benchmarks.timing import Patience, repeated
 from benchmarks.workload import MAX_EXAMPLES, MAX_SAMPLES, Workload, early_stop, few_shot
 from common.errors import SampleError, UsageError
 from common.models import find_model
-from worker.engine.tokenise import PromptTokenizer
+from worker.engine.tokenize import PromptTokenizer
 from worker.weights import load_tokenizer
 
 

@@ -26,7 +26,7 @@ LAYERS = {
 
 EXCEPTIONS = {
     # A picture shows the very tokens that the engine would read.
-    "producer.mask.tokens": ["worker.engine.tokenise", "worker.weights"],
+    "producer.mask.tokens": ["worker.engine.tokenize", "worker.weights"],
 }
 
 

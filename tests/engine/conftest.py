@@ -26,7 +26,7 @@ from worker.engine.decode import Batch
 from worker.engine.engine import Engine
 from worker.engine.reference import reference_decode
 from worker.engine.request import Request
-from worker.engine.tokenise import PromptTokenizer
+from worker.engine.tokenize import PromptTokenizer
 from worker.weights import Loaded, load_model
 
 

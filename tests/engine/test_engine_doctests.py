@@ -4,11 +4,11 @@ import doctest
 
 import pytest
 
-from worker.engine import canary, geometry, plan, sampling, tokenise
+from worker.engine import canary, geometry, plan, sampling, tokenize
 
 
 @pytest.mark.parametrize(
-    "module", [canary, geometry, plan, sampling, tokenise], ids=lambda module: module.__name__
+    "module", [canary, geometry, plan, sampling, tokenize], ids=lambda module: module.__name__
 )
 def test_examples_in_docstrings_hold(module):
     results = doctest.testmod(module)

@@ -11,7 +11,7 @@ from common.run import Sampling
 from worker.engine.reference import PLAIN, reference_decode
 from worker.engine.request import Question
 from worker.engine.sampling import Draw, seed_of
-from worker.engine.tokenise import PromptTokenizer
+from worker.engine.tokenize import PromptTokenizer
 
 QUESTIONS = [Question(wordings, seed=f"id-{i}") for i, wordings in enumerate(MANY)]
 WARM = Sampling(temperature=1.5, top_p=0.9, num_samples=3)

@@ -9,7 +9,7 @@ from families import MANY, known, make_request
 from common.layout import pack_plain
 from common.methods import METHODS
 from worker.engine.attention import FlexKernel
-from worker.engine.tokenise import PromptTokenizer
+from worker.engine.tokenize import PromptTokenizer
 
 NEW_TOKENS = 11
 

@@ -29,7 +29,7 @@ def test_own_gives_the_log_probabilities_of_its_stream():
     torch.testing.assert_close(scores.exp(), torch.tensor([[1 / 8, 2 / 8, 5 / 8]]))
 
 
-def test_mean_of_logits_is_the_normalised_geometric_mean():
+def test_mean_of_logits_is_the_normalized_geometric_mean():
     weights = [math.sqrt(6), math.sqrt(6), math.sqrt(15)]
     scores = mean_logits(logits_of(STREAMS))
     wanted = torch.tensor([[w / sum(weights) for w in weights]])

@@ -13,7 +13,7 @@ from worker.engine.cascade_kernel import CascadeKernel
 from worker.engine.engine import Engine
 from worker.engine.geometry import geometry_of
 from worker.engine.rotary import can_move_keys
-from worker.engine.tokenise import PromptTokenizer
+from worker.engine.tokenize import PromptTokenizer
 
 FAMILIES = {
     "gpt2": NO_KV_HEADS,

@@ -13,7 +13,7 @@ from worker.engine.plan import Cutter, Segment, Stream, View, distinct_segments
 from worker.engine.request import Counts, Question
 from worker.engine.resident import resident_cutter
 from worker.engine.sample import plan_sample
-from worker.engine.tokenise import PromptTokenizer
+from worker.engine.tokenize import PromptTokenizer
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
 FUSED = [name for name, method in METHODS.items() if method.streams == "fused"]

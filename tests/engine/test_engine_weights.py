@@ -24,8 +24,8 @@ def fused(weights):
 
 def test_the_weighted_mean_is_the_weighted_geometric_mean():
     """Weights 1 and 3: 1^.25 * 16^.75 = 8, 2, 5^.25 * 1 = 1.495..."""
-    unnormalised = [8.0, 2.0, 5**0.25]
-    wanted = [number / sum(unnormalised) for number in unnormalised]
+    unnormalized = [8.0, 2.0, 5**0.25]
+    wanted = [number / sum(unnormalized) for number in unnormalized]
     assert fused([1.0, 3.0]) == pytest.approx(wanted, abs=1e-6)
 
 

@@ -12,7 +12,7 @@ import pytest
 from common.models import find_model
 from producer.sources import open_source
 from producer.sources.source import bundled_few_shot
-from worker.engine.tokenise import PromptTokenizer
+from worker.engine.tokenize import PromptTokenizer
 from worker.weights import load_tokenizer
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from reportkit import answered, per_wording, with_singles
 
-from common.normalise import normalise
+from common.normalize import normalize
 from common.vote import majority
 from producer.report.answers import Reply
 from producer.report.build import build_document
@@ -103,7 +103,7 @@ def draw_replies(count, wordings, seed, failing=0.1):
         [
             Reply(None, False, -1e6)
             if rng.random() < failing
-            else Reply(text, normalise(text) == "nile", -float(rng.integers(0, 5)) / 4)
+            else Reply(text, normalize(text) == "nile", -float(rng.integers(0, 5)) / 4)
             for text in rng.choice(TEXTS, wordings)
         ]
         for _ in range(count)
@@ -147,7 +147,7 @@ def test_the_curve_is_that_of_all_subsets_one_by_one():
 def test_consistency_is_the_share_of_equal_pairs_one_by_one():
     questions = draw_replies(23, 4, seed=3, failing=0)
     agree = [
-        fmean(normalise(a.prediction) == normalise(b.prediction) for a, b in combinations(q, 2))
+        fmean(normalize(a.prediction) == normalize(b.prediction) for a, b in combinations(q, 2))
         for q in questions
     ]
     report = report_wordings("run", questions, seed=0)

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from common.normalise import exact_match, normalise
+from common.normalize import exact_match, normalize
 from producer.scoring.f1 import token_f1
 
 
@@ -46,7 +46,7 @@ def test_f1_is_that_of_the_worked_example(prediction, answers, expected):
 
 def counted(prediction, answer):
     """Precision and recall as fractions, crossing out shared words one by one."""
-    said, gold = normalise(prediction).split(), normalise(answer).split()
+    said, gold = normalize(prediction).split(), normalize(answer).split()
     left, shared = list(gold), 0
     for word in said:
         if word in left:

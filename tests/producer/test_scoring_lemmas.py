@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UsageError
-from common.normalise import exact_match, normalise
+from common.normalize import exact_match, normalize
 from producer.scoring import lemmas as module
 from producer.scoring.f1 import token_f1
 from producer.scoring.lemmas import lemma_match, lemmas
@@ -133,7 +133,7 @@ def test_every_gold_answer_of_a_real_data_set_is_right_by_every_score():
     assert len(answers) > 2000
     for answer in answers:
         assert exact_match(answer, ["other", answer])
-        assert normalise(answer)
+        assert normalize(answer)
         assert token_f1(answer, ["other", answer]) == 1
         assert matches(answer, "other", answer)
         for said in ("", "the", "..."):

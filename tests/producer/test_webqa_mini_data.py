@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from common.normalise import normalise
+from common.normalize import normalize
 from producer.sources import open_source
 
 SOURCE = open_source("webqa_mini", None)
@@ -13,18 +13,18 @@ EXAMPLES = SOURCE.few_shot(5)
 
 
 def words(text):
-    return normalise(text).split()
+    return normalize(text).split()
 
 
 def test_there_are_at_least_sixty_questions_and_no_two_are_the_same():
     assert len(SAMPLES) >= 60
-    for texts in ([s.uuid for s in SAMPLES], [normalise(s.paraphrases[0]) for s in SAMPLES]):
+    for texts in ([s.uuid for s in SAMPLES], [normalize(s.paraphrases[0]) for s in SAMPLES]):
         assert len(set(texts)) == len(SAMPLES)
 
 
 def test_every_question_has_six_different_wordings():
     for sample in SAMPLES:
-        assert len({normalise(w) for w in sample.paraphrases}) == len(sample.paraphrases) == 6
+        assert len({normalize(w) for w in sample.paraphrases}) == len(sample.paraphrases) == 6
 
 
 def test_no_wording_is_another_one_with_one_word_changed():
@@ -36,19 +36,19 @@ def test_no_wording_is_another_one_with_one_word_changed():
 
 
 def test_no_wording_belongs_to_two_questions():
-    wordings = [normalise(w) for s in SAMPLES for w in s.paraphrases]
+    wordings = [normalize(w) for s in SAMPLES for w in s.paraphrases]
     assert len(set(wordings)) == len(wordings)
 
 
 def test_every_answer_can_be_scored():
-    assert all(s.answers and all(normalise(a) for a in s.answers) for s in SAMPLES)
+    assert all(s.answers and all(normalize(a) for a in s.answers) for s in SAMPLES)
 
 
 def test_no_question_gives_its_own_answer_away():
     for sample in SAMPLES:
         for wording in sample.paraphrases:
-            asked = f" {normalise(wording)} "
-            assert not [a for a in sample.answers if f" {normalise(a)} " in asked], wording
+            asked = f" {normalize(wording)} "
+            assert not [a for a in sample.answers if f" {normalize(a)} " in asked], wording
 
 
 def test_there_are_five_examples():
@@ -58,5 +58,5 @@ def test_there_are_five_examples():
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_shares_neither_question_nor_answer_with_a_sample(example):
     question, answer = example
-    assert normalise(question) not in {normalise(w) for s in SAMPLES for w in s.paraphrases}
-    assert normalise(answer) not in {normalise(a) for s in SAMPLES for a in s.answers}
+    assert normalize(question) not in {normalize(w) for s in SAMPLES for w in s.paraphrases}
+    assert normalize(answer) not in {normalize(a) for s in SAMPLES for a in s.answers}

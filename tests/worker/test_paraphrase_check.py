@@ -82,6 +82,6 @@ def test_a_number_is_a_content_word():
     assert find_problem("the year 2001?", ["what happened in 1999?"]) == LOST
 
 
-def test_function_words_are_normalised_words():
+def test_function_words_are_normalized_words():
     assert {"who", "named", "which"} <= FUNCTION_WORDS
     assert not {"wrote", "year", "", "first", "country"} & FUNCTION_WORDS

@@ -25,7 +25,7 @@ from worker.engine.planning import plan_samples
 from worker.engine.request import Asked, Counts, Question, Request
 from worker.engine.resident import Residents
 from worker.engine.sample import Answers, SamplePlan, hand_out
-from worker.engine.tokenise import PromptTokenizer
+from worker.engine.tokenize import PromptTokenizer
 
 logger = logging.getLogger(__name__)
 

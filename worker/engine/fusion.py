@@ -25,7 +25,7 @@ def mean_logits(logits: Tensor, weights: Tensor | None = None) -> Tensor:
 
 
 def max_probability(logits: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Log of the largest probability any stream gives a token; not normalised."""
+    """Log of the largest probability any stream gives a token; not normalized."""
     return logits.log_softmax(dim=-1).amax(dim=1)
 
 

@@ -15,7 +15,7 @@ from worker.engine.sample import (
     readable_methods,
     without_too_long,
 )
-from worker.engine.tokenise import PromptTokenizer
+from worker.engine.tokenize import PromptTokenizer
 
 
 def plan_samples(
@@ -26,7 +26,7 @@ def plan_samples(
     length_fault: LengthFault,
     num_ids: int,
 ) -> list[SamplePlan]:
-    """The plan of each question. All are tokenised in one call, which uses all cores.
+    """The plan of each question. All are tokenized in one call, which uses all cores.
 
     length_fault: why a model cannot answer a prompt that long (`ModelGeometry.length_fault`).
     num_ids: token ids that it takes.

@@ -13,7 +13,7 @@ from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.plan import Cutter, Segment
 from worker.engine.request import Request
 from worker.engine.rotary import can_move_keys
-from worker.engine.tokenise import PromptTokenizer, common_prefix
+from worker.engine.tokenize import PromptTokenizer, common_prefix
 
 _PROBES = ("what", "1")
 """Two questions that begin differently: what their prompts begin with alike, most do."""
@@ -67,7 +67,7 @@ def resident_segments(cutter: Cutter) -> list[Segment]:
 def resident_cutter(tokenizer: PromptTokenizer, request: Request, movable: bool) -> Cutter:
     """Cuts after the BOS, the prefix, and what follows it in plain and in packed prompts.
 
-    A prefix is tokenised apart where it is packed, and may end in another token than where a
+    A prefix is tokenized apart where it is packed, and may end in another token than where a
     question follows: `\\n\\n` there, `\\n`, `\\n`, `Q`, `:` here. So there are two ends to it.
     """
     pieces = tokenizer.pieces(_PROBES, request.template, request.few_shot)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from producer.report.document import ALPHA, Comparison, Document, Interval
 
 METRICS = {
-    "exact": "exact match with any gold answer, after SQuAD normalisation",
+    "exact": "exact match with any gold answer, after SQuAD normalization",
     "lemma": "lemma match: the lemmas of a gold answer stand side by side, in order, in the "
     "prediction",
 }

@@ -1,4 +1,4 @@
-"""common.normalise: exact match after the normalisation of SQuAD, and its two corrections."""
+"""common.normalize: exact match after the normalization of SQuAD, and its two corrections."""
 
 import random
 import re
@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from common.normalise import exact_match, normalise, unify
+from common.normalize import exact_match, normalize, unify
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ from common.normalise import exact_match, normalise, unify
     ],
 )
 def test_case_punctuation_articles_and_space_do_not_count(text, expected):
-    assert normalise(text) == expected
-    assert normalise(expected) == expected
+    assert normalize(text) == expected
+    assert normalize(expected) == expected
 
 
 @pytest.mark.parametrize(
@@ -96,17 +96,17 @@ def squad(text):
     return " ".join(re.sub(r"\b(?:a|an|the)\b", " ", plain).split())
 
 
-def test_ascii_texts_are_normalised_as_by_squad_unless_nothing_is_left():
+def test_ascii_texts_are_normalized_as_by_squad_unless_nothing_is_left():
     draw = random.Random(7)
     pieces = ["a", "An", "THE", "the", "Nile", "x", "7", *string.punctuation, *"   \t"]
     texts = {"".join(draw.choices(pieces, k=draw.randrange(9))) for _ in range(3000)}
     left = {text: squad(text) for text in texts}
-    assert all(normalise(text) == expected for text, expected in left.items() if expected)
+    assert all(normalize(text) == expected for text, expected in left.items() if expected)
     nothing = [text for text, expected in left.items() if not expected]
     assert len(nothing) > 100
     for text in nothing:
         words = re.sub(f"[{re.escape(string.punctuation)}]", "", text.lower()).split()
-        assert normalise(text) == " ".join(words)
+        assert normalize(text) == " ".join(words)
 
 
 def test_only_a_text_without_a_word_can_be_right_by_its_marks():
@@ -121,11 +121,11 @@ def test_only_a_text_without_a_word_can_be_right_by_its_marks():
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_canonically_equal_texts_are_one_and_normalising_again_changes_nothing(form):
+def test_canonically_equal_texts_are_one_and_normalizing_again_changes_nothing(form):
     every = map(chr, range(sys.maxunicode + 1))
     letters = [letter for letter in every if unicodedata.decomposition(letter)]
     assert len(letters) > 5000
     for text in letters:
-        found = normalise(f"x{text}y Z")
-        assert normalise(unicodedata.normalize(form, f"x{text}y Z")) == found
-        assert normalise(found) == found
+        found = normalize(f"x{text}y Z")
+        assert normalize(unicodedata.normalize(form, f"x{text}y Z")) == found
+        assert normalize(found) == found

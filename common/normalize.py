@@ -1,6 +1,6 @@
-"""How scores compare texts: the normalisation of SQuAD (Rajpurkar et al. 2016), corrected twice.
+"""How scores compare texts: the normalization of SQuAD (Rajpurkar et al. 2016), corrected twice.
 
-Unicode is normalised first, and what it counts among punctuation goes; articles stay where nothing
+Unicode is normalized first, and what it counts among punctuation goes; articles stay where nothing
 else is left. Votes and confidences compare by `common.equality`, which keeps signs and symbols.
 """
 
@@ -46,17 +46,17 @@ def is_punctuation(character: str) -> bool:
     return unicodedata.category(character).startswith("P")
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """Lower case, without punctuation, articles and extra space; articles stay if all else goes.
 
     Punctuation is Unicode's together with ASCII's, in which SQuAD has the symbols $ + < = > ^ ` |
     and ~ too (so does the official script of MLQA, Lewis et al. 2020). Other symbols stay.
 
-        >>> normalise("The  Eiffel Tower!")
+        >>> normalize("The  Eiffel Tower!")
         'eiffel tower'
-        >>> normalise("“A”")
+        >>> normalize("“A”")
         'a'
-        >>> normalise("...")
+        >>> normalize("...")
         ''
     """
     kept = "".join(c for c in unify(text).lower() if not _is_left_out(c))
@@ -65,7 +65,7 @@ def normalise(text: str) -> str:
 
 
 def exact_match(prediction: str | None, answers: Iterable[str]) -> bool:
-    """Whether a prediction equals any of the answers, both normalised; None never does.
+    """Whether a prediction equals any of the answers, both normalized; None never does.
 
     A text of which nothing is left equals itself alone.
 
@@ -76,7 +76,7 @@ def exact_match(prediction: str | None, answers: Iterable[str]) -> bool:
 
 
 def _compared(text: str) -> str:
-    return normalise(text) or " ".join(unify(text).split())
+    return normalize(text) or " ".join(unify(text).split())
 
 
 @cache

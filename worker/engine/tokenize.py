@@ -18,7 +18,7 @@ _PROBE = "What is 7?"
 
 
 class PromptTokenizer:
-    """Tokenises prompt pieces apart.
+    """Tokenizes prompt pieces apart.
 
     bos: the tokens that the tokenizer puts before a text by itself, in their order: none, a BOS,
     or several, such as `[gMASK]<sop>`. They stand once, at the start of a prompt. Tokens that it
@@ -55,7 +55,7 @@ class PromptTokenizer:
 
         A SentencePiece tokenizer puts a space before whatever it is given, which does not stand
         inside a prompt. So each text is given behind a newline, whose tokens are taken off again;
-        where they cannot be told from the text's, it is tokenised alone.
+        where they cannot be told from the text's, it is tokenized alone.
         """
         before = self._newline
         encoded = dict(zip(texts, self._ids([f"\n{text}" for text in texts]), strict=True))
@@ -76,7 +76,7 @@ class PromptTokenizer:
         template: Template,
         few_shot: Sequence[Example],
     ) -> list[Pieces]:
-        """The pieces of samples, each given as its wordings, all tokenised together."""
+        """The pieces of samples, each given as its wordings, all tokenized together."""
         wordings = [wording for sample in samples for wording in sample]
         before = template.prefix(few_shot)
         prefix, *prompts = self._ids([before, *(template.prompt(w, few_shot) for w in wordings)])
