@@ -1,7 +1,7 @@
 """The ledger: hints and flags in Redis. Cheap to ask, safe to lose; the store decides.
 
 se:done:<run>       bitmap, one bit per sample row that some part holds
-se:halt:<run>       why no shard of the run can succeed, until it is enqueued again
+se:stop:<run>       why no shard of the run can succeed, until it is enqueued again
 se:delay:<run>      why a shard of it waits to be tried again; gone after a minute
 se:attempts:<run>   how often each shard was started and not finished; of a worker process, in
                     place of a run, how often it began to load each model
@@ -34,9 +34,9 @@ class Ledger:
         return cls(redis.Redis.from_url(server, socket_timeout=30, socket_connect_timeout=5))
 
     def begin(self, run: str, done: Iterable[int]) -> None:
-        """Start anew from what the store holds, and lift a halt."""
+        """Start anew from what the store holds, and lift a stop."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.delete(_key("done", run), _key("halt", run), _key("attempts", run))
+        pipe.delete(_key("done", run), _key("stop", run), _key("attempts", run))
         for row in done:
             pipe.setbit(_key("done", run), row, 1)
         pipe.expire(_key("done", run), _LIFETIME)
@@ -51,12 +51,12 @@ class Ledger:
         pipe.expire(_key("done", run), _LIFETIME)
         return int(pipe.execute()[-2])
 
-    def halt(self, run: str, reason: str) -> None:
-        self._redis.set(_key("halt", run), reason, ex=_LIFETIME)
+    def stop(self, run: str, reason: str) -> None:
+        self._redis.set(_key("stop", run), reason, ex=_LIFETIME)
 
-    def halted(self, run: str) -> str | None:
-        """The reason a run was halted for, or None."""
-        reason = self._redis.get(_key("halt", run))
+    def stop_reason(self, run: str) -> str | None:
+        """The reason a run is stopped for, or None."""
+        reason = self._redis.get(_key("stop", run))
         return reason.decode() if isinstance(reason, bytes) else None
 
     def delay(self, run: str, reason: str) -> None:

@@ -86,7 +86,7 @@ class Waiter:
     def _ask_ledger(self) -> None:
         """A broker that is away may come back; the store loses nothing meanwhile."""
         try:
-            self._check_halts()
+            self._raise_if_stopped()
             self._say_delays()
             self._send_what_got_lost()
             self._answered = time.monotonic()
@@ -97,9 +97,9 @@ class Waiter:
                     "kept, enqueue again when it is back"
                 ) from None
 
-    def _check_halts(self) -> None:
+    def _raise_if_stopped(self) -> None:
         for run in self._runs:
-            if reason := self._ledger.halted(str(run.key)):
+            if reason := self._ledger.stop_reason(str(run.key)):
                 raise StopRun(reason)
 
     def _say_delays(self) -> None:

@@ -71,7 +71,7 @@ class Process:
         runs = tuple(run for run in shard.runs if not _has_part(run, shard.rows))
         todo = replace(shard, runs=runs)
         first = str(shard.runs[0].key)
-        if runs and not self._halted(runs):
+        if runs and not self._stopped(runs):
             self._refuse_what_kills(runs[0].spec.model)
             attempt = self._hint(lambda: self.ledger.start_attempt(first, shard.name), 1)
             if attempt > self.settings.max_attempts and len(shard.rows) > 1:
@@ -176,7 +176,7 @@ class Process:
             made = follow(run)
         except UsageError as error:
             logger.error("what follows %s cannot be made: %s", run.key, error)
-            self._halt_followers(run, str(error))
+            self._stop_followers(run, str(error))
             return
         for new in made:
             logger.info("run %s follows %s", new.key, run.key)
@@ -185,17 +185,17 @@ class Process:
         for message in messages_for(made):
             self._send(message, models[message.runs[0]])
 
-    def _halt_followers(self, run: Run, reason: str) -> None:
+    def _stop_followers(self, run: Run, reason: str) -> None:
         try:
             plans = planned_followers(run)
         except UsageError:
             return  # A damaged note names no run; the log has said so.
         for plan in plans:
-            self._hint(partial(self.ledger.halt, plan.key, reason), None)
+            self._hint(partial(self.ledger.stop, plan.key, reason), None)
 
-    def _halted(self, runs: Sequence[Run]) -> bool:
+    def _stopped(self, runs: Sequence[Run]) -> bool:
         names = [str(run.key) for run in runs]
-        return self._hint(lambda: any(self.ledger.halted(name) for name in names), False)
+        return self._hint(lambda: any(self.ledger.stop_reason(name) for name in names), False)
 
     def _hint(self, ask: Callable[[], T], otherwise: T) -> T:
         """The ledger only hints: without it the work goes on."""

@@ -84,17 +84,17 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
         raise Reject(str(error), requeue=False) from error
     except (StopRun, UsageError) as error:
         logger.error("run stopped: %s", error)
-        _halt(runs, str(error))
+        _stop(runs, str(error))
     except Exception as error:
         end_process_if_sick(error)
         logger.exception("run stopped by an error that is not foreseen")
-        _halt(runs, f"a worker failed: {_described(error)}; its log has the traceback")
+        _stop(runs, f"a worker failed: {_described(error)}; its log has the traceback")
 
 
 def _try_later(task: Any, runs: Any, error: Exception) -> None:
     """Have the shard come again in a while, or stop its runs after the last try."""
     if task.request.retries >= task.max_retries:
-        _halt(runs, f"given up after {task.max_retries} tries: {first_line(error)}")
+        _stop(runs, f"given up after {task.max_retries} tries: {first_line(error)}")
         return
     logger.warning("tried again in %d s: %s", RETRY_SECONDS, error)
     try:
@@ -105,9 +105,9 @@ def _try_later(task: Any, runs: Any, error: Exception) -> None:
     raise task.retry(exc=error, countdown=RETRY_SECONDS) from error
 
 
-def _halt(runs: Any, reason: str) -> None:
+def _stop(runs: Any, reason: str) -> None:
     for run in runs:
-        ledger().halt(str(run), reason)
+        ledger().stop(str(run), reason)
 
 
 def _described(error: Exception) -> str:

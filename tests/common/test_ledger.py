@@ -27,23 +27,23 @@ def test_to_begin_is_to_know_what_the_store_holds_and_no_more(ledger, held):
     assert ledger.mark_done(RUN, [6]) == len(held) + 1
 
 
-def test_to_begin_lifts_a_halt_and_forgets_attempts_of_this_run_alone(ledger):
+def test_to_begin_lifts_a_stop_and_forgets_attempts_of_this_run_alone(ledger):
     for run in (RUN, OTHER):
-        ledger.halt(run, "other weights")
+        ledger.stop(run, "other weights")
         ledger.start_attempt(run, "0-63")
     ledger.begin(RUN, [])
-    assert ledger.halted(RUN) is None
-    assert ledger.halted(OTHER) == "other weights"
+    assert ledger.stop_reason(RUN) is None
+    assert ledger.stop_reason(OTHER) == "other weights"
     assert ledger.start_attempt(RUN, "0-63") == 1
     assert ledger.start_attempt(OTHER, "0-63") == 2
 
 
-def test_a_halted_run_tells_the_last_reason(ledger):
-    assert ledger.halted(RUN) is None
-    ledger.halt(RUN, "first")
-    ledger.halt(RUN, "Gewichte ≠ gepinnt")
-    assert ledger.halted(RUN) == "Gewichte ≠ gepinnt"
-    assert ledger.halted(OTHER) is None
+def test_a_stopped_run_tells_the_last_reason(ledger):
+    assert ledger.stop_reason(RUN) is None
+    ledger.stop(RUN, "first")
+    ledger.stop(RUN, "Gewichte ≠ gepinnt")
+    assert ledger.stop_reason(RUN) == "Gewichte ≠ gepinnt"
+    assert ledger.stop_reason(OTHER) is None
 
 
 def test_attempts_are_counted_by_shard_until_one_is_finished(ledger):
@@ -68,7 +68,7 @@ def test_waiting_counts_what_is_queued_and_what_is_in_work(ledger):
 def test_everything_that_is_noted_is_forgotten_some_day(ledger):
     ledger.begin(RUN, [])
     ledger.mark_done(RUN, [0])
-    ledger.halt(RUN, "x")
+    ledger.stop(RUN, "x")
     ledger.start_attempt(RUN, "a")
     keys = ledger._redis.keys("*")
     assert len(keys) == 3
@@ -91,10 +91,10 @@ def test_to_connect_sends_nothing():
         lambda ledger: ledger.waiting([]),
         lambda ledger: ledger.begin(RUN, []),
         lambda ledger: ledger.mark_done(RUN, [0]),
-        lambda ledger: ledger.halted(RUN),
+        lambda ledger: ledger.stop_reason(RUN),
         lambda ledger: ledger.start_attempt(RUN, "a"),
     ],
-    ids=["waiting", "begin", "mark_done", "halted", "start_attempt"],
+    ids=["waiting", "begin", "mark_done", "stop_reason", "start_attempt"],
 )
 def test_a_wrong_password_is_an_error_of_redis_and_never_an_answer(broker_url, call, monkeypatch):
     monkeypatch.setattr("redis.retry.sleep", lambda seconds: None)

@@ -100,8 +100,8 @@ def test_bad_messages_are_dropped_and_the_worker_lives_on(settings, options, tmp
         said = worker.log.read_text()
     assert "message refused" in said
     assert "Refusing to deserialize" in said
-    assert Ledger.connect(settings.broker).halted("numbers/tiny-llama/nothing-3")
-    assert Ledger.connect(settings.broker).halted("../../etc/passwd") is None
+    assert Ledger.connect(settings.broker).stop_reason("numbers/tiny-llama/nothing-3")
+    assert Ledger.connect(settings.broker).stop_reason("../../etc/passwd") is None
 
 
 def test_a_run_that_cannot_go_on_says_why_and_exits_non_zero(settings, options, tmp_path):

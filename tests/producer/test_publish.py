@@ -83,10 +83,10 @@ def test_every_key_on_the_server_bears_the_prefix_of_this_project(ask, store, se
 def test_the_ledger_begins_with_what_the_store_holds(ask, store, settings):
     (run,) = prepare(ask(), store).runs
     put_part(run, [0, 1, 5])
-    check_broker(settings).halt(str(run.key), "other weights")
+    check_broker(settings).stop(str(run.key), "other weights")
     ledger = send(settings, prepare(ask(), store))
     assert ledger.mark_done(str(run.key), [1, 2]) == 4
-    assert ledger.halted(str(run.key)) is None
+    assert ledger.stop_reason(str(run.key)) is None
     assert ledger.waiting(["model.other"]) == 2
 
 

@@ -13,7 +13,7 @@ from producer.waiting import MAX_RESENDS, Waiter
 
 
 class Ledger:
-    """What a waiter asks of a ledger: reasons to halt or to wait, and how many messages wait."""
+    """What a waiter asks of a ledger: reasons to stop or to wait, and how many messages wait."""
 
     def __init__(self, waiting=0, reason=None, delay=None):
         self.answer, self.reason, self.delay = waiting, reason, delay
@@ -21,7 +21,7 @@ class Ledger:
     def waiting(self, queues):
         return self.answer
 
-    def halted(self, run):
+    def stop_reason(self, run):
         return self.reason
 
     def delayed(self, run):
@@ -91,7 +91,7 @@ def test_sending_again_for_ever_is_given_up_with_a_reason(store, console):
     assert len(sent) == MAX_RESENDS
 
 
-def test_a_halted_run_ends_the_wait_with_the_workers_reason(store, console):
+def test_a_stopped_run_ends_the_wait_with_the_workers_reason(store, console):
     waiter = Waiter([make_run(store, 7)], Ledger(reason="other weights"), console, never)
     with pytest.raises(StopRun, match="other weights"):
         waiter.wait()
@@ -128,11 +128,11 @@ class Away(Ledger):
         super().__init__(waiting=1)
         self.times = times
 
-    def halted(self, run):
+    def stop_reason(self, run):
         self.times -= 1
         if self.times >= 0:
             raise redis.ConnectionError("connection closed by server")
-        return super().halted(run)
+        return super().stop_reason(run)
 
 
 def test_a_broker_that_is_away_for_a_moment_ends_no_wait(store, console, monkeypatch):

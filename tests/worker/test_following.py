@@ -138,7 +138,7 @@ def test_what_is_done_of_a_follower_is_not_sent_again(process, sent, begin, plan
     assert sent == []
 
 
-def test_a_follower_that_is_there_otherwise_is_halted_and_the_shard_is_done(
+def test_a_follower_that_is_there_otherwise_is_stopped_and_the_shard_is_done(
     process, sent, begin, plan
 ):
     begin(plan("avg", num_paraphrases=1).model_copy(update={"key": f"{FOLDER}/avg-3"}))
@@ -147,8 +147,10 @@ def test_a_follower_that_is_there_otherwise_is_halted_and_the_shard_is_done(
     assert sent == []
     assert not missing_rows(run_named(process, "paraphrases-3")).size
     assert run_named(process, "paraphrases-3").location.exists(f"{FOLDER}/paraphrases-3.feather")
-    assert "num_paraphrases is '1' there and '3' here" in process.ledger.halted(f"{FOLDER}/avg-3")
-    assert "--overwrite" in process.ledger.halted(f"{FOLDER}/max-3"), "all are made, or none"
+    assert "num_paraphrases is '1' there and '3' here" in process.ledger.stop_reason(
+        f"{FOLDER}/avg-3"
+    )
+    assert "--overwrite" in process.ledger.stop_reason(f"{FOLDER}/max-3"), "all are made, or none"
     assert not run_named(process, "max-3").exists()
 
 

@@ -155,18 +155,18 @@ def answer(process, monkeypatch):
             tasks.answer_shard.run([str(run.key) for run in runs], [[0, 3]])
         finally:
             tasks.answer_shard.pop_request()
-        return process.ledger.halted(str(runs[0].key))
+        return process.ledger.stop_reason(str(runs[0].key))
 
     return answer
 
 
-def test_a_damaged_model_halts_the_run_with_the_name_of_its_file(answer, make_runs, own_model):
+def test_a_damaged_model_stops_the_run_with_the_name_of_its_file(answer, make_runs, own_model):
     cut("model.safetensors", 1000)(own_model)
     reason = answer(make_runs(model=str(own_model)).runs)
     assert f"{own_model}/model.safetensors (1,000 bytes) is damaged" in reason
 
 
-def test_an_error_that_nobody_foresaw_halts_the_run_with_its_text(
+def test_an_error_that_nobody_foresaw_stops_the_run_with_its_text(
     answer, process, make_runs, monkeypatch
 ):
     """Celery would drop the message: the queue would be empty, and rows missing."""
@@ -178,7 +178,7 @@ def test_an_error_that_nobody_foresaw_halts_the_run_with_its_text(
     assert "LookupError: not foreseen" in answer(make_runs().runs)
 
 
-def test_a_process_that_cannot_begin_halts_the_run(answer, make_runs, monkeypatch):
+def test_a_process_that_cannot_begin_stops_the_run(answer, make_runs, monkeypatch):
     def cannot():
         raise StopRun("a worker process cannot begin: no temporary folder")
 
@@ -199,7 +199,7 @@ def test_a_store_that_is_away_is_tried_again_and_the_producer_can_see_why(
     with pytest.raises(Retry):
         answer(runs)
     assert process.ledger.delayed(str(runs[0].key)) == "store /data: timed out"
-    assert process.ledger.halted(str(runs[0].key)) is None
+    assert process.ledger.stop_reason(str(runs[0].key)) is None
 
 
 def test_after_the_last_try_the_run_is_stopped(answer, process, make_runs, monkeypatch):
@@ -210,7 +210,7 @@ def test_after_the_last_try_the_run_is_stopped(answer, process, make_runs, monke
     assert "given up after 100 tries: store /data" in answer(make_runs().runs, retries=100)
 
 
-def test_a_bad_message_halts_nothing(answer, process, make_runs, monkeypatch):
+def test_a_bad_message_stops_nothing(answer, process, make_runs, monkeypatch):
     def rejects(_):
         raise RejectShard("rows that do not exist")
 
@@ -218,4 +218,4 @@ def test_a_bad_message_halts_nothing(answer, process, make_runs, monkeypatch):
     monkeypatch.setattr(process, "do", rejects)
     with pytest.raises(Reject):
         answer(runs)
-    assert process.ledger.halted(str(runs[0].key)) is None
+    assert process.ledger.stop_reason(str(runs[0].key)) is None

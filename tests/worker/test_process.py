@@ -126,9 +126,9 @@ def test_a_model_directory_that_is_gone_stops_the_run(process, make_runs, tiny_m
         process.runtime.engine_for(spec)
 
 
-def test_a_halted_run_is_passed_over(process: Process, make_runs):
+def test_a_stopped_run_is_passed_over(process: Process, make_runs):
     runs = make_runs().runs
-    process.ledger.halt(str(runs[0].key), "no weights")
+    process.ledger.stop(str(runs[0].key), "no weights")
     process.do(shard_of(runs, [0, 1]))
     assert list_parts(runs[0]) == []
 
