@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.memory import watched
 from common.broker import all_queues
 from common.errors import UsageError
-from common.ledger import Ledger
+from common.run_counters import RunCounters
 from common.schema import Answer
 from common.store import PartInfo, Run
 from common.store.missing import messages_for
@@ -99,10 +99,10 @@ def _answer(row: int) -> Answer:
     )  # fmt: skip
 
 
-def clock_when(ledger: Ledger, left: int, worker: "subprocess.Popen[bytes]") -> float:
+def clock_when(counters: RunCounters, left: int, worker: "subprocess.Popen[bytes]") -> float:
     """When at most `left` messages are queued or in work, on the clock of perf_counter."""
     deadline = time.perf_counter() + LIMIT_SECONDS
-    while ledger.waiting(all_queues()) > left:
+    while counters.queue_length(all_queues()) > left:
         if time.perf_counter() > deadline:
             raise UsageError(f"more than {left} tasks are left after {LIMIT_SECONDS:.0f} s")
         if worker.poll() is not None:

@@ -19,9 +19,9 @@ from benchmarks.machine import describe
 from benchmarks.memory import largest_child_peak, peak_mib
 from benchmarks.options import Benchmark
 from benchmarks.outcome import Outcome, Row
-from common.ledger import Ledger
 from common.messages import MAX_ROWS
 from common.run import RunKey
+from common.run_counters import RunCounters
 from common.store import Location, Run
 from producer.local import embedded_broker
 
@@ -94,10 +94,10 @@ class Steps:
 
     def _work(self, tasks: int, shard_size: int) -> Iterator[Row]:
         queued = -(-self._rows // shard_size)
-        ledger, early = Ledger.connect(self._url), max(1, tasks // 10)
+        counters, early = RunCounters.connect(self._url), max(1, tasks // 10)
         with pipeline.stub_worker(self._folder, self._environment) as worker:
-            started = pipeline.clock_when(ledger, queued - early, worker)
-            seconds = pipeline.clock_when(ledger, queued - tasks, worker) - started
+            started = pipeline.clock_when(counters, queued - early, worker)
+            seconds = pipeline.clock_when(counters, queued - tasks, worker) - started
             peaks = peak_mib(worker.pid), largest_child_peak(worker.pid)
         done = tasks - early
         rate = {"tasks/s": done / seconds}

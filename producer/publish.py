@@ -10,27 +10,27 @@ from common.broker import ANSWER_SHARD, celery_settings, queue_of
 from common.broker_url import parse_broker_url
 from common.config import Settings
 from common.errors import UsageError
-from common.ledger import Ledger
 from common.messages import ShardMessage
 from common.models import ModelSource
+from common.run_counters import RunCounters
 from common.store import Run
 from common.store.progress import done_rows
 
 BATCH_SIZE = 1000
 
 
-def check_broker(settings: Settings) -> Ledger:
-    """A ledger on a broker that answers; raises UsageError for one that does not, or is none."""
-    ledger = Ledger.connect(settings.broker)
+def check_broker(settings: Settings) -> RunCounters:
+    """The counters of a broker that answers; raises UsageError for another one, or for none."""
+    counters = RunCounters.connect(settings.broker)
     try:
-        ledger.waiting([])
+        counters.queue_length([])
     except redis.RedisError as error:
         raise UsageError(_not_reached(settings, error)) from None
-    return ledger
+    return counters
 
 
 def publish(
-    settings: Settings, ledger: Ledger, model: ModelSource, runs: Sequence[Run],
+    settings: Settings, counters: RunCounters, model: ModelSource, runs: Sequence[Run],
     messages: Sequence[ShardMessage],
 ) -> None:  # fmt: skip
     """Send every message. Safe to repeat: a shard that is done already is passed over."""
@@ -38,7 +38,7 @@ def publish(
     app.conf.update(celery_settings(settings))
     try:
         for run in runs:
-            ledger.begin(str(run.key), done_rows(run))
+            counters.reset(str(run.key), done_rows(run))
         with app.producer_pool.acquire(block=True) as sender, sender.batch(max_size=BATCH_SIZE):
             for message in messages:
                 app.send_task(

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 
 from common.config import Settings
-from common.ledger import Ledger
 from common.messages import ShardMessage
 from common.methods import METHODS
+from common.run_counters import RunCounters
 from common.store import Location, Run
 from common.store.follow import follow
 from common.store.missing import messages_for
@@ -25,7 +25,7 @@ class Session:
         self._settings = settings
         self._console = console
         self._shard_size = request.shard_size
-        self._ledger: Ledger = check_broker(settings)
+        self._counters: RunCounters = check_broker(settings)
         self._prepared: Prepared = prepare(request, Location.open(settings.store))
 
     @property
@@ -59,7 +59,7 @@ class Session:
     def wait(self, alive: Callable[[], None] = lambda: None) -> None:
         """Stay until every run is merged."""
         runs = self._prepared.all_runs
-        Waiter(runs, self._ledger, self._console, self._resend, alive).wait()
+        Waiter(runs, self._counters, self._console, self._resend, alive).wait()
 
     def summarise(self) -> None:
         """Print where the results are and what they look like."""
@@ -81,7 +81,7 @@ class Session:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _send(self, runs: Sequence[Run], messages: Sequence[ShardMessage]) -> None:
-        publish(self._settings, self._ledger, self._prepared.model, runs, messages)
+        publish(self._settings, self._counters, self._prepared.model, runs, messages)
 
     def _resend(self) -> None:
         """Send what is missing of the runs there are, those that should have followed, too."""

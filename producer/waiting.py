@@ -16,7 +16,7 @@ from rich.progress import (
 
 from common.broker import all_queues
 from common.errors import StopRun, UsageError
-from common.ledger import Ledger
+from common.run_counters import RunCounters
 from common.store import PartInfo, Run, merge_run, read_progress, verify_run
 
 POLL_SECONDS = 0.5
@@ -35,13 +35,13 @@ class Waiter:
     def __init__(
         self,
         runs: Sequence[Run],
-        ledger: Ledger,
+        counters: RunCounters,
         console: Console,
         resend: Callable[[], None],
         alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._runs = runs
-        self._ledger = ledger
+        self._counters = counters
         self._console = console
         self._resend = resend
         self._alive = alive
@@ -64,7 +64,7 @@ class Waiter:
             }
             while not self._finished(bars, tasks):
                 self._alive()
-                self._ask_ledger()
+                self._ask_counters()
                 time.sleep(POLL_SECONDS)
         for run in self._runs:
             finish(run)
@@ -83,7 +83,7 @@ class Waiter:
             missing += progress.missing
         return missing == 0
 
-    def _ask_ledger(self) -> None:
+    def _ask_counters(self) -> None:
         """A broker that is away may come back; the store loses nothing meanwhile."""
         try:
             self._raise_if_stopped()
@@ -99,13 +99,13 @@ class Waiter:
 
     def _raise_if_stopped(self) -> None:
         for run in self._runs:
-            if reason := self._ledger.stop_reason(str(run.key)):
+            if reason := self._counters.stop_reason(str(run.key)):
                 raise StopRun(reason)
 
     def _say_delays(self) -> None:
         """A store that does not answer is tried again for a while, which nobody would see."""
         for run in self._runs:
-            reason = self._ledger.delayed(str(run.key))
+            reason = self._counters.delayed(str(run.key))
             if reason and reason not in self._said:
                 self._said.add(reason)
                 text = f"{run.key} waits, and is tried again: {reason}"
@@ -114,7 +114,7 @@ class Waiter:
     def _send_what_got_lost(self) -> None:
         """A message can be lost with its broker; nothing queued and rows missing says so."""
         now = time.monotonic()
-        if self._ledger.waiting(all_queues()):
+        if self._counters.queue_length(all_queues()):
             self._idle_since = now
         if now - self._idle_since < IDLE_SECONDS:
             return

@@ -1,4 +1,4 @@
-"""One worker process: its store, its ledger, its model, and what it does with a shard."""
+"""One worker process: its store, its counters, its model, and what it does with a shard."""
 
 import logging
 import os
@@ -14,9 +14,9 @@ import redis
 
 from common.config import Settings
 from common.errors import RetryShard, StopRun, UsageError
-from common.ledger import Ledger
 from common.messages import ShardMessage
 from common.models import ModelSource, find_model
+from common.run_counters import RunCounters
 from common.schema import Answer
 from common.store import Location, PartInfo, Run, merge_run, missing_rows
 from common.store.follow import follow, planned_followers
@@ -42,10 +42,12 @@ class Process:
     send: puts a message on the queue of a model.
     """
 
-    def __init__(self, settings: Settings, ledger: Ledger, send: Send, slot: int = 0) -> None:
+    def __init__(
+        self, settings: Settings, counters: RunCounters, send: Send, slot: int = 0
+    ) -> None:
         self.settings = settings
         self.location = Location.open(settings.store)
-        self.ledger = ledger
+        self.counters = counters
         self._send = send
         self._slot = slot
 
@@ -73,14 +75,14 @@ class Process:
         first = str(shard.runs[0].key)
         if runs and not self._stopped(runs):
             self._refuse_what_kills(runs[0].spec.model)
-            attempt = self._hint(lambda: self.ledger.start_attempt(first, shard.name), 1)
+            attempt = self._hint(lambda: self.counters.start_attempt(first, shard.name), 1)
             if attempt > self.settings.max_attempts and len(shard.rows) > 1:
                 return todo.halves()
             try:
                 self._answer(todo, killed=attempt > self.settings.max_attempts)
             finally:
                 # Whatever it raised, the process lives: only those that died stay counted.
-                self._hint(lambda: self.ledger.finish_attempt(first, shard.name), None)
+                self._hint(lambda: self.counters.finish_attempt(first, shard.name), None)
         try:
             for run in shard.runs:
                 self._land(run, shard.rows)
@@ -117,21 +119,21 @@ class Process:
     @contextmanager
     def _noted_as_loading(self, model: str) -> Iterator[None]:
         """A note that is still there if the process ends in the block."""
-        self._hint(lambda: self.ledger.start_attempt(self._place, model), 1)
+        self._hint(lambda: self.counters.start_attempt(self._place, model), 1)
         try:
             yield
         finally:
-            self._hint(lambda: self.ledger.finish_attempt(self._place, model), None)
+            self._hint(lambda: self.counters.finish_attempt(self._place, model), None)
 
     def _dies_of(self, model: str) -> bool:
         """Whether this process and those before it ended each time they loaded the model."""
-        died = self._hint(lambda: self.ledger.attempts(self._place, model), 0)
+        died = self._hint(lambda: self.counters.attempts(self._place, model), 0)
         return died >= self.settings.max_attempts
 
     def _refuse_what_kills(self, model: str) -> None:
         """Raise StopRun for such a model, and begin to count anew."""
         if self._dies_of(model):
-            self._hint(lambda: self.ledger.finish_attempt(self._place, model), None)
+            self._hint(lambda: self.counters.finish_attempt(self._place, model), None)
             raise StopRun(
                 f"model {model} was loaded {self.settings.max_attempts} times, and each time the "
                 f"process on {socket.gethostname()} ended. Most often the host has too little "
@@ -164,7 +166,7 @@ class Process:
         """Note what is done; merge when the store confirms that nothing is missing."""
         if not _has_part(run, rows):
             return
-        done = self._hint(lambda: self.ledger.mark_done(str(run.key), rows), 0)
+        done = self._hint(lambda: self.counters.mark_done(str(run.key), rows), 0)
         if done >= run.spec.num_samples and not len(missing_rows(run)):
             certificate = merge_run(run)
             logger.info("run %s merged: %d rows, %s", run.key, certificate.found, run.feather_path)
@@ -180,7 +182,7 @@ class Process:
             return
         for new in made:
             logger.info("run %s follows %s", new.key, run.key)
-            self._hint(partial(self.ledger.begin, str(new.key), done_rows(new)), None)
+            self._hint(partial(self.counters.reset, str(new.key), done_rows(new)), None)
         models = {str(new.key): find_model(new.spec.model) for new in made}
         for message in messages_for(made):
             self._send(message, models[message.runs[0]])
@@ -191,18 +193,18 @@ class Process:
         except UsageError:
             return  # A damaged note names no run; the log has said so.
         for plan in plans:
-            self._hint(partial(self.ledger.stop, plan.key, reason), None)
+            self._hint(partial(self.counters.stop, plan.key, reason), None)
 
     def _stopped(self, runs: Sequence[Run]) -> bool:
         names = [str(run.key) for run in runs]
-        return self._hint(lambda: any(self.ledger.stop_reason(name) for name in names), False)
+        return self._hint(lambda: any(self.counters.stop_reason(name) for name in names), False)
 
     def _hint(self, ask: Callable[[], T], otherwise: T) -> T:
-        """The ledger only hints: without it the work goes on."""
+        """The counters only hints: without it the work goes on."""
         try:
             return ask()
         except redis.RedisError as error:
-            logger.warning("ledger not reached, going on without it: %s", error)
+            logger.warning("counters not reached, going on without it: %s", error)
             return otherwise
 
 

@@ -13,9 +13,9 @@ from kombu.exceptions import OperationalError
 from common.broker import ANSWER_SHARD, queue_of
 from common.config import Settings
 from common.errors import RejectShard, RetryShard, StopRun, UsageError, first_line
-from common.ledger import Ledger
 from common.messages import ShardMessage
 from common.models import ModelSource
+from common.run_counters import RunCounters
 from worker.app import app
 from worker.shard import open_shard
 from worker.sick_device import end_process_if_sick
@@ -30,7 +30,7 @@ RETRY_SECONDS = 10
 
 @cache
 def process() -> "Process":
-    """This process's store, ledger and model; made in the child. Raises StopRun."""
+    """This process's store, counters and model; made in the child. Raises StopRun."""
     # Not above: torch names its compile cache when it is imported, and the main process, whose
     # environment children get, has no use for it.
     from worker.compile_cache import use_own_cache
@@ -40,15 +40,15 @@ def process() -> "Process":
         use_own_cache(slot)
         from worker.process import Process
 
-        return Process(Settings.from_environment(), ledger(), send, slot)
+        return Process(Settings.from_environment(), counters(), send, slot)
     except Exception as error:
         logger.exception("this process cannot begin")
         raise StopRun(f"a worker process cannot begin: {_described(error)}") from error
 
 
 @cache
-def ledger() -> Ledger:
-    return Ledger.connect(Settings.from_environment().broker)
+def counters() -> RunCounters:
+    return RunCounters.connect(Settings.from_environment().broker)
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
@@ -99,7 +99,7 @@ def _try_later(task: Any, runs: Any, error: Exception) -> None:
     logger.warning("tried again in %d s: %s", RETRY_SECONDS, error)
     try:
         for run in runs:
-            ledger().delay(str(run), first_line(error))
+            counters().delay(str(run), first_line(error))
     except redis.RedisError as unreachable:
         logger.warning("the producer cannot be told: %s", unreachable)
     raise task.retry(exc=error, countdown=RETRY_SECONDS) from error
@@ -107,7 +107,7 @@ def _try_later(task: Any, runs: Any, error: Exception) -> None:
 
 def _stop(runs: Any, reason: str) -> None:
     for run in runs:
-        ledger().stop(str(run), reason)
+        counters().stop(str(run), reason)
 
 
 def _described(error: Exception) -> str:

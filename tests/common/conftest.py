@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from storekit import local_store, memory_store
 
-from common.ledger import Ledger
+from common.run_counters import RunCounters
 from common.store import Location, merge, samples
 
 
@@ -28,8 +28,8 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def ledger(broker_url: str) -> Ledger:
-    """An empty ledger, in a database of the server that no other test uses."""
-    ledger = Ledger.connect(f"{broker_url.removesuffix('/0')}/7")
-    ledger._redis.flushdb()
-    return ledger
+def counters(broker_url: str) -> RunCounters:
+    """Empty counters, in a database of the server that no other test uses."""
+    counters = RunCounters.connect(f"{broker_url.removesuffix('/0')}/7")
+    counters._redis.flushdb()
+    return counters

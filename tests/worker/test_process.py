@@ -128,7 +128,7 @@ def test_a_model_directory_that_is_gone_stops_the_run(process, make_runs, tiny_m
 
 def test_a_stopped_run_is_passed_over(process: Process, make_runs):
     runs = make_runs().runs
-    process.ledger.stop(str(runs[0].key), "no weights")
+    process.counters.stop(str(runs[0].key), "no weights")
     process.do(shard_of(runs, [0, 1]))
     assert list_parts(runs[0]) == []
 
@@ -137,11 +137,11 @@ def test_a_shard_that_kills_its_worker_is_cut_down_to_the_row_that_does_it(proce
     runs = make_runs().runs
     shard = shard_of(runs, [1, 2, 3])
     for _ in range(process.settings.max_attempts):
-        process.ledger.start_attempt(str(runs[0].key), shard.name)
+        process.counters.start_attempt(str(runs[0].key), shard.name)
     first, second = process.do(shard)
     assert (first.rows, second.rows) == ((1,), (2, 3))
     for _ in range(process.settings.max_attempts):
-        process.ledger.start_attempt(str(runs[0].key), first.name)
+        process.counters.start_attempt(str(runs[0].key), first.name)
     process.do(first)
     process.do(second)
     process.do(shard_of(runs, [0, 4, 5, 6]))
@@ -154,7 +154,7 @@ def test_a_broker_that_is_away_does_not_stop_the_work(process, make_runs, monkey
     import redis
 
     runs = make_runs().runs
-    process.ledger._redis = redis.Redis(port=1)
+    process.counters._redis = redis.Redis(port=1)
     process.do(shard_of(runs, list(range(7))))
     assert not missing_rows(runs[0]).size
 

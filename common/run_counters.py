@@ -1,4 +1,4 @@
-"""The ledger: hints and flags in Redis. Cheap to ask, safe to lose; the store decides.
+"""Run counters: hints and flags in Redis. Cheap to ask, safe to lose; the store decides.
 
 se:done:<run>       bitmap, one bit per sample row that some part holds
 se:stop:<run>       why no shard of the run can succeed, until it is enqueued again
@@ -18,14 +18,14 @@ _LIFETIME = 14 * 24 * 3600
 _DELAY_LIFETIME = 60
 
 
-class Ledger:
+class RunCounters:
     """The flags and counters of runs on one Redis server."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
 
     @classmethod
-    def connect(cls, url: str) -> "Ledger":
+    def connect(cls, url: str) -> "RunCounters":
         """Make a client; nothing is sent before the first call.
 
         Raises UsageError for a URL that is none of Redis.
@@ -33,7 +33,7 @@ class Ledger:
         server = parse_broker_url(url).for_redis
         return cls(redis.Redis.from_url(server, socket_timeout=30, socket_connect_timeout=5))
 
-    def begin(self, run: str, done: Iterable[int]) -> None:
+    def reset(self, run: str, done: Iterable[int]) -> None:
         """Start anew from what the store holds, and lift a stop."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.delete(_key("done", run), _key("stop", run), _key("attempts", run))
@@ -82,7 +82,7 @@ class Ledger:
     def finish_attempt(self, run: str, shard: str) -> None:
         self._redis.hdel(_key("attempts", run), shard)
 
-    def waiting(self, queues: Sequence[str]) -> int:
+    def queue_length(self, queues: Sequence[str]) -> int:
         """Messages queued or in work."""
         pipe = self._redis.pipeline(transaction=False)
         for queue in queues:
