@@ -18,7 +18,7 @@ SCHEMA_VERSION = 2
 
 META_RUN = b"self_ensemble.run"
 META_PART = b"self_ensemble.part"
-META_CERTIFICATE = b"self_ensemble.certificate"
+META_MANIFEST = b"self_ensemble.manifest"
 META_SCORES = b"self_ensemble.scores"
 
 if TYPE_CHECKING:

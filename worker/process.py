@@ -168,8 +168,8 @@ class Process:
             return
         done = self._hint(lambda: self.counters.mark_done(str(run.key), rows), 0)
         if done >= run.spec.num_samples and not len(missing_rows(run)):
-            certificate = merge_run(run)
-            logger.info("run %s merged: %d rows, %s", run.key, certificate.found, run.feather_path)
+            manifest = merge_run(run)
+            logger.info("run %s merged: %d rows, %s", run.key, manifest.found, run.feather_path)
             self._follow(run)
 
     def _follow(self, run: Run) -> None:

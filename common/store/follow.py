@@ -16,9 +16,9 @@ from common.methods import PARAPHRASES, STEPS
 from common.planned import Planned
 from common.run import RunKey
 from common.schema import Sample
-from common.store.certificate import read_certificate
 from common.store.freeze import freeze
 from common.store.location import Location
+from common.store.manifest import read_manifest
 from common.store.merge import merge_run
 from common.store.progress import missing_rows
 from common.store.runs import Run
@@ -95,7 +95,7 @@ def has_result(run: Run) -> bool:
 
     A partial file is no result to go on from: its samples are not those that follow later.
     """
-    if run.location.exists(run.feather) and not read_certificate(run).partial:
+    if run.location.exists(run.feather) and not read_manifest(run).partial:
         return True
     if len(missing_rows(run)):
         return False

@@ -1,4 +1,4 @@
-"""Merging: parts -> one feather file with a certificate.
+"""Merging: parts -> one feather file with a manifest.
 
 Streams in windows of WINDOW_ROWS samples, so memory does not grow with the run. Rows come out
 in the order of the data set; a row held by two parts comes out once.
@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from common.errors import UsageError
 from common.methods import PARAPHRASES
-from common.schema import META_CERTIFICATE, META_RUN, result_schema
-from common.store.certificate import Certificate, certify
+from common.schema import META_MANIFEST, META_RUN, result_schema
+from common.store.manifest import Manifest, build_manifest
 from common.store.part_files import map_parts, read_part
 from common.store.parts import list_parts, part_range
 from common.store.runs import Run
@@ -28,21 +28,21 @@ WINDOW_ROWS = 8 * INPUT_BATCH_ROWS
 _Integers = np.ndarray[Any, np.dtype[Any]]
 
 
-def merge_run(run: Run, partial: bool = False) -> Certificate:
+def merge_run(run: Run, partial: bool = False) -> Manifest:
     """Write `<run>.feather`, whole or not at all.
 
     Raises UsageError when rows are missing, unless `partial` asks for what there is.
     """
-    certificate = certify(run)
-    if certificate.partial and not partial:
+    manifest = build_manifest(run)
+    if manifest.partial and not partial:
         raise UsageError(
-            f"run {run.key} has {certificate.found} of {certificate.expected} rows; "
+            f"run {run.key} has {manifest.found} of {manifest.expected} rows; "
             "enqueue it again for the rest, or merge with --partial"
         )
     schema = _schema(run).with_metadata(
         {
             META_RUN: run.record.model_dump_json().encode(),
-            META_CERTIFICATE: json.dumps(asdict(certificate)).encode(),
+            META_MANIFEST: json.dumps(asdict(manifest)).encode(),
         }
     )
     options = pa.ipc.IpcWriteOptions(compression="zstd")
@@ -52,7 +52,7 @@ def merge_run(run: Run, partial: bool = False) -> Certificate:
     ):
         for table in merged_windows(run):
             writer.write_table(table)
-    return certificate
+    return manifest
 
 
 def merged_windows(run: Run) -> Iterator[pa.Table]:

@@ -7,14 +7,14 @@ import pyarrow as pa
 
 from common.errors import first_line
 from common.schema import META_RUN
-from common.store.certificate import certify, read_certificate
+from common.store.manifest import build_manifest, read_manifest
 from common.store.merge import merged_windows
 from common.store.runs import Run
 
 
 def verify_run(run: Run) -> list[str]:
-    """Recompute the certificate and every row from the parts; returns what does not hold."""
-    claimed, actual = asdict(read_certificate(run)), asdict(certify(run))
+    """Recompute the manifest and every row from the parts; returns what does not hold."""
+    claimed, actual = asdict(read_manifest(run)), asdict(build_manifest(run))
     problems = [
         f"{name}: the file claims {claimed[name]!r}, the parts give {actual[name]!r}"
         for name in actual

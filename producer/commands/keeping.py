@@ -79,18 +79,18 @@ def merge(run_name: str, store: str | None, partial: bool) -> None:
     from common.store import merge_run
 
     run = open_named(run_name, store)
-    certificate = merge_run(run, partial)
-    note = f", PARTIAL: {certificate.expected} expected" if certificate.partial else ""
-    say(f"{run.feather_path}: {certificate.found} samples, {certificate.failed} failed{note}")
-    if certificate.mixed_choices:
-        say(f"answered with mixed choices: {json.dumps(certificate.choices)}")
+    manifest = merge_run(run, partial)
+    note = f", PARTIAL: {manifest.expected} expected" if manifest.partial else ""
+    say(f"{run.feather_path}: {manifest.found} samples, {manifest.failed} failed{note}")
+    if manifest.mixed_choices:
+        say(f"answered with mixed choices: {json.dumps(manifest.choices)}")
 
 
 @click.command()
 @click.argument("run_name", metavar="RUN")
 @store_option
 def verify(run_name: str, store: str | None) -> None:
-    """Recompute a merged file's certificate and rows from the parts.
+    """Recompute a merged file's manifest and rows from the parts.
 
     \b
     Example:
@@ -103,7 +103,7 @@ def verify(run_name: str, store: str | None) -> None:
         say(problem)
     if problems:
         sys.exit(EXIT_FAILED)
-    say(f"{run_name}: the certificate holds")
+    say(f"{run_name}: the manifest holds")
 
 
 COMMANDS = (runs, status, merge, verify)

@@ -14,7 +14,7 @@ from common.errors import UsageError, first_line
 from common.methods import METHODS, Method
 from common.run import RunSpec
 from common.store import Run
-from common.store.certificate import Certificate, read_certificate
+from common.store.manifest import Manifest, read_manifest
 from common.store.part_files import read_infos
 from producer.report.answers import Metric, Question, columns_of, read_questions
 from producer.report.statistics import Values
@@ -32,7 +32,7 @@ class Loaded:
     key: str
     spec: RunSpec
     method: Method
-    certificate: Certificate
+    manifest: Manifest
     questions: dict[str, Question]
     seconds: float | None
     rate: float | None
@@ -72,7 +72,7 @@ def load_runs(runs: Sequence[Run], metric: Metric) -> list[Loaded]:
 
 
 def _load(run: Run, metric: Metric) -> Loaded:
-    certificate = read_certificate(run)
+    manifest = read_manifest(run)
     questions: dict[str, Question] = {}
     for question in _questions(run, metric):
         most = run.spec.num_paraphrases if run.method.row_per_wording else 1
@@ -87,11 +87,9 @@ def _load(run: Run, metric: Metric) -> Loaded:
             f"run {run.key} was merged without a single row; wait until some are answered "
             f"(`producer status {run.key}`) and merge it again"
         )
-    seconds, rate = read_speed(run, certificate)
+    seconds, rate = read_speed(run, manifest)
     rescored = has_old_scores(run.location.open_arrow(run.feather).schema)
-    return Loaded(
-        str(run.key), run.spec, run.method, certificate, questions, seconds, rate, rescored
-    )
+    return Loaded(str(run.key), run.spec, run.method, manifest, questions, seconds, rate, rescored)
 
 
 def _questions(run: Run, metric: Metric) -> Iterator[Question]:
@@ -114,7 +112,7 @@ def _rows(reader: pa.ipc.RecordBatchFileReader, columns: list[str]) -> Iterator[
         yield from reader.get_batch(number).select(columns).to_pylist()
 
 
-def read_speed(run: Run, certificate: Certificate) -> tuple[float | None, float | None]:
+def read_speed(run: Run, manifest: Manifest) -> tuple[float | None, float | None]:
     """Seconds of the messages a run was answered in, and questions per second.
 
     None where parts are gone: what some of the questions took tells nothing of the rest.
@@ -125,6 +123,6 @@ def read_speed(run: Run, certificate: Certificate) -> tuple[float | None, float 
         info.counts.get("prefill_seconds", 0.0) + info.counts.get("decode_seconds", 0.0)
         for info in infos
     )
-    if len(held) < certificate.found or not seconds:
+    if len(held) < manifest.found or not seconds:
         return None, None
     return seconds, sum(len(info.rows) for info in infos) / seconds

@@ -52,7 +52,7 @@ def _on_cut(matched: Matched) -> Iterator[str]:
 
 
 def _on_run(run: Loaded, name: str) -> Iterator[str]:
-    merged = run.certificate
+    merged = run.manifest
     if merged.partial:
         yield f"{name} is PARTIAL: merged with {merged.found} of {merged.expected} questions."
     if merged.mixed_choices:

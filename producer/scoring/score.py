@@ -14,9 +14,9 @@ import pyarrow as pa
 from common.errors import UsageError, first_line
 from common.methods import METHODS
 from common.normalize import exact_match
-from common.schema import META_CERTIFICATE, META_SCORES, SCORE_FIELDS
+from common.schema import META_MANIFEST, META_SCORES, SCORE_FIELDS
 from common.store import Run
-from common.store.certificate import read_certificate
+from common.store.manifest import read_manifest
 from producer.scoring.f1 import token_f1
 from producer.scoring.lemmas import LANGUAGE, lemma_match, lemmas, lemmatiser_version
 from producer.scoring.summary import Scores, summarise
@@ -54,7 +54,7 @@ def check_scorable(run: Run) -> None:
             f"run {run.key} is not merged, so there is nothing to score yet; wait until it is "
             f"complete (`producer status {run.key}`), or `producer merge {run.key}`"
         )
-    read_certificate(run)
+    read_manifest(run)
     lemmatiser_version()
 
 
@@ -95,15 +95,15 @@ def _write_scores(run: Run, reader: pa.ipc.RecordBatchFileReader) -> None:
             # Batch for batch: `verify` compares the file with the parts in these steps.
             for number in range(reader.num_record_batches):
                 writer.write_batch(_scored(reader.get_batch(number), schema))
-        if _certificate(run.location.open_arrow(run.feather)) != _certificate(reader):
+        if _manifest(run.location.open_arrow(run.feather)) != _manifest(reader):
             raise UsageError(
                 f"run {run.key} was merged again while it was scored, and that file is kept; "
                 "score it again"
             )
 
 
-def _certificate(reader: pa.ipc.RecordBatchFileReader) -> bytes | None:
-    return (reader.schema.metadata or {}).get(META_CERTIFICATE)
+def _manifest(reader: pa.ipc.RecordBatchFileReader) -> bytes | None:
+    return (reader.schema.metadata or {}).get(META_MANIFEST)
 
 
 def _scored_schema(schema: pa.Schema) -> pa.Schema:

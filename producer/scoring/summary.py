@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from rich.table import Table
 
 from common.store import Run
-from common.store.certificate import read_certificate
+from common.store.manifest import read_manifest
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def summarise(run: Run) -> Scores:
         for name in sums:
             sums[name] += pc.sum(batch[name]).as_py() or 0
     exact, f1, lemma = (total / rows if rows else None for total in sums.values())
-    partial = read_certificate(run).partial
+    partial = read_manifest(run).partial
     return Scores(str(run.key), rows, failed, exact, f1, lemma, partial, run.feather_path)
 
 

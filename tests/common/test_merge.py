@@ -36,7 +36,7 @@ def test_the_whole_way_from_samples_to_a_verified_file(any_store, size):
     for rows in reversed(shards(range(29), size)):
         put_part(run, rows)
     assert missing_rows(run).tolist() == []
-    certificate = merge_run(run)
+    manifest = merge_run(run)
     table = read_feather(run)
     assert table["uuid"].to_pylist() == [f"id{i}" for i in range(29)]
     assert table["paraphrases"].to_pylist() == [[f"question {i}.0?"] for i in range(29)]
@@ -48,7 +48,7 @@ def test_the_whole_way_from_samples_to_a_verified_file(any_store, size):
     assert table["logprob"].to_pylist() == pytest.approx([-0.5 * i for i in range(29)])
     assert set(table["finish_reason"].to_pylist()) == {"newline"}
     assert table["error"].null_count == 29
-    assert (certificate.found, certificate.parts) == (29, -(-29 // size))
+    assert (manifest.found, manifest.parts) == (29, -(-29 // size))
     assert verify_run(run) == []
     assert not [path for path in all_files(any_store) if path.endswith(".tmp")]
 
@@ -66,7 +66,7 @@ def test_per_prompt_has_a_row_for_each_wording_with_the_wording_and_its_prompt(a
     run = make_run(any_store, 9, name="per_prompt-3", method="per_prompt", num_paraphrases=3)
     for rows in shards(range(9), 5):
         put_part(run, rows, failed=[6] if 6 in rows else [])
-    certificate = merge_run(run)
+    manifest = merge_run(run)
     table = read_feather(run)
     pairs = [(i, w) for i in range(9) for w in range(3)]
     assert columns(table) == list((SAMPLE | WORDING | OUTCOME | ERROR).items())
@@ -77,7 +77,7 @@ def test_per_prompt_has_a_row_for_each_wording_with_the_wording_and_its_prompt(a
     assert table["prediction"].to_pylist() == [
         None if i == 6 else f"answer {i}.{w}" for i, w in pairs
     ]
-    assert (certificate.expected, certificate.found, certificate.failed) == (9, 9, 1)
+    assert (manifest.expected, manifest.found, manifest.failed) == (9, 9, 1)
     assert verify_run(run) == []
 
 
@@ -95,12 +95,12 @@ def test_pandas_opens_the_file(store):
 def test_a_failed_row_keeps_its_place_and_its_reason(any_store):
     run = make_run(any_store, 5)
     put_part(run, range(5), failed=[1, 3])
-    certificate = merge_run(run)
+    manifest = merge_run(run)
     table = read_feather(run)
     assert table["error"].to_pylist() == [None, "it broke", None, "it broke", None]
     assert table["uuid"].to_pylist() == [f"id{i}" for i in range(5)]
     assert table["prediction"].to_pylist()[1] is None
-    assert certificate.failed == 2
+    assert manifest.failed == 2
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -108,9 +108,9 @@ def test_a_row_held_by_two_parts_comes_out_once_and_is_counted(any_store):
     run = make_run(any_store, 13)
     for rows in (range(13), range(3, 9), [3, 12]):
         put_part(run, rows)
-    certificate = merge_run(run)
+    manifest = merge_run(run)
     assert read_feather(run)["uuid"].to_pylist() == [f"id{i}" for i in range(13)]
-    assert (certificate.found, certificate.duplicates_dropped) == (13, 8)
+    assert (manifest.found, manifest.duplicates_dropped) == (13, 8)
     assert verify_run(run) == []
 
 

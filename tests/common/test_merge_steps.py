@@ -7,7 +7,7 @@ import pytest
 from stepkit import confidence_of, make, plan, put_confidences, put_paraphrases, questions, wording
 from storekit import read_feather
 
-from common.schema import META_CERTIFICATE
+from common.schema import META_MANIFEST
 from common.store import merge_run, verify_run
 
 COUNT = 11
@@ -93,11 +93,11 @@ def test_confidences_have_a_row_for_each_wording(found):
 
 
 @pytest.mark.parametrize("step", ["written", "found"])
-def test_the_certificate_counts_questions_and_holds(any_store, request, step):
+def test_the_manifest_counts_questions_and_holds(any_store, request, step):
     run = request.getfixturevalue(step)
     assert verify_run(run) == []
     metadata = run.location.open_arrow(run.feather).schema.metadata
-    claimed = json.loads(metadata[META_CERTIFICATE])
+    claimed = json.loads(metadata[META_MANIFEST])
     counts = (claimed["expected"], claimed["found"], claimed["failed"], claimed["partial"])
     assert counts == (COUNT, COUNT, 1, False)
 

@@ -113,9 +113,9 @@ def test_it_refuses_a_run_that_is_not_merged_and_says_how_to(store):
         verify_run(run)
 
 
-def test_it_refuses_a_file_without_a_certificate(merged):
+def test_it_refuses_a_file_without_a_manifest(merged):
     rewrite_feather(merged, read_feather(merged).replace_schema_metadata())
-    with pytest.raises(UsageError, match="carries no merge certificate"):
+    with pytest.raises(UsageError, match="carries no manifest"):
         verify_run(merged)
 
 

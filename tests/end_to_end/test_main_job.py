@@ -12,7 +12,7 @@ import pytest
 
 from common.config import Settings
 from common.run import RunKey
-from common.schema import META_CERTIFICATE, META_RUN
+from common.schema import META_MANIFEST, META_RUN
 from common.store import Location, Run, list_parts
 from producer.sources import open_source
 from tests.conftest import assert_rows_alike
@@ -99,15 +99,15 @@ def test_the_real_model_answers_real_questions(job: Job):
     assert all(reason == "newline" for reason in job.table("avg-3")["finish_reason"].to_pylist())
 
 
-def test_the_file_carries_its_run_and_its_certificate(job: Job):
+def test_the_file_carries_its_run_and_its_manifest(job: Job):
     metadata = job.table("max-3").schema.metadata
-    record, certificate = (json.loads(metadata[key]) for key in (META_RUN, META_CERTIFICATE))
+    record, manifest = (json.loads(metadata[key]) for key in (META_RUN, META_MANIFEST))
     assert record["fingerprint"] == job.run("max-3").spec.fingerprint
     assert record["spec"]["few_shot"][0][0].endswith("?")
-    assert (certificate["expected"], certificate["found"], certificate["failed"]) == (11, 11, 0)
-    assert certificate["model_identities"][0].startswith("sha256:")
+    assert (manifest["expected"], manifest["found"], manifest["failed"]) == (11, 11, 0)
+    assert manifest["model_identities"][0].startswith("sha256:")
     chosen = {"device", "dtype", "attention", "layers"}
-    assert set(certificate["choices"][0]) == chosen | {"samples"}
+    assert set(manifest["choices"][0]) == chosen | {"samples"}
 
 
 def test_all_methods_came_from_one_prefill(job: Job):
@@ -138,7 +138,7 @@ def test_a_deleted_part_is_the_only_one_done_again(job: Job):
 
 def test_verify_holds_and_status_says_merged(job: Job):
     name = str(job.run("flex_attention-3").key)
-    assert "the certificate holds" in producer("verify", name, settings=job.settings)
+    assert "the manifest holds" in producer("verify", name, settings=job.settings)
     document = json.loads(producer("status", name, "--json", settings=job.settings))
     assert (document["state"], document["ok"], document["missing"]) == ("merged", 11, 0)
     assert producer("runs", settings=job.settings).count("merged") == 5

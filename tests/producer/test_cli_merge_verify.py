@@ -40,12 +40,12 @@ def test_merge_says_when_choices_were_mixed(command, folder):
     assert '"bfloat16", "samples": 4' in out
 
 
-def test_verify_ends_with_0_when_the_certificate_holds(command, folder):
+def test_verify_ends_with_0_when_the_manifest_holds(command, folder):
     run = make_run(folder, 7)
     put_part(run, range(7))
     merge_run(run)
     done = command("verify", RUN)
-    assert done == (0, f"{RUN}: the certificate holds\n", "")
+    assert done == (0, f"{RUN}: the manifest holds\n", "")
 
 
 def test_verify_ends_with_1_and_names_what_does_not_hold(command, folder):

@@ -148,7 +148,7 @@ def test_steps_are_verified_but_not_scored(command, typed, run_of, name):
     finish_paraphrases(run_of("paraphrases-3"))
     typed("confidence")
     finish_confidences(run_of("confidence-3"))
-    assert command("verify", f"{MODEL}/{name}").out == f"{MODEL}/{name}: the certificate holds\n"
+    assert command("verify", f"{MODEL}/{name}").out == f"{MODEL}/{name}: the manifest holds\n"
     scored = command("score", f"{MODEL}/{name}")
     assert scored.status == 2
     assert f"run {MODEL}/{name} is a step (" in scored.err

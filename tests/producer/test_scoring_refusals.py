@@ -34,8 +34,8 @@ def damaged(store):
     return run
 
 
-def uncertified(store):
-    run = make_run(store, 7, name="uncertified")
+def without_manifest(store):
+    run = make_run(store, 7, name="without_manifest")
     store.write_bytes(run.feather, b"")
     return run
 
@@ -53,7 +53,7 @@ def step(store, method):
         (lambda s: step(s, "paraphrases"), r"paraphrases-5 is a step \(paraphrases\)"),
         (lambda s: step(s, "confidence"), r"confidence-5 is a step \(confidence\)"),
         (damaged, r"damaged\.feather is not a whole Arrow file"),
-        (uncertified, r"uncertified\.feather is not a whole Arrow file"),
+        (without_manifest, r"without_manifest\.feather is not a whole Arrow file"),
     ],
     ids=["not merged", "paraphrases", "confidence", "damaged", "empty"],
 )

@@ -40,13 +40,13 @@ def test_the_summary_ends_with_the_paths_of_the_files(session):
 
 def test_a_note_is_printed_word_for_word(session, monkeypatch):
     def fail(*_, **__):
-        raise HubError("[ssl: certificate] it failed[/x]")
+        raise HubError("[ssl: manifest] it failed[/x]")
 
     monkeypatch.setattr("producer.sources.hub.load_split", fail)
     made, screen = session(dataset="webqa", num_few_shot=None)
     made.enqueue()
     printed = " ".join(screen.getvalue().split())
-    assert "[ssl: certificate] it failed[/x]" in printed
+    assert "[ssl: manifest] it failed[/x]" in printed
 
 
 def test_it_tells_whether_there_was_anything_to_send(session):

@@ -11,8 +11,8 @@ from common.planned import Planned
 from common.run import RunKey, Sampling
 from common.schema import Sample
 from common.store import Run, missing_rows
-from common.store.certificate import read_certificate
 from common.store.follow import make_runs
+from common.store.manifest import read_manifest
 from worker.process import Process
 from worker.shard import open_shard
 
@@ -103,8 +103,8 @@ def test_runs_follow_one_another_to_the_last(process, sent, begin, plan):
     names = ["paraphrases-3", "confidence-3", "flex_attention-3", "weighted_avg-3",
              "weighted_max-3"]  # fmt: skip
     for name in names:
-        certificate = read_certificate(run_named(process, name))
-        assert (certificate.found, certificate.partial) == (5, False)
+        manifest = read_manifest(run_named(process, name))
+        assert (manifest.found, manifest.partial) == (5, False)
     assert len(done) == len(set(map(str, done))) == 9
     confidences = [
         s.confidences for s in run_named(process, "weighted_avg-3").read_samples([0, 4])
@@ -203,7 +203,7 @@ def test_what_follows_waits_for_the_counters_and_is_not_lost_without_it(
 def test_runs_that_nothing_follows_send_nothing(process, sent, begin, plan):
     begin(plan("origin", num_paraphrases=1))
     do_all(process, "origin-1")
-    assert read_certificate(run_named(process, "origin-1")).found == 5
+    assert read_manifest(run_named(process, "origin-1")).found == 5
     assert sent == []
 
 

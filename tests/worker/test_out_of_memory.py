@@ -8,7 +8,7 @@ import torch
 
 from common.errors import StopRun
 from common.store import list_parts
-from common.store.certificate import read_certificate
+from common.store.manifest import read_manifest
 from common.store.part_files import read_info
 from tests.conftest import assert_rows_alike
 from tests.worker.conftest import shard_of
@@ -150,7 +150,7 @@ def test_budgets_that_differ_do_not_make_a_file_mixed(process, make_runs, memory
     process.do(shard_of(runs, [0, 1, 2]))
     memory_for(1024)
     process.do(shard_of(runs, [3, 4, 5, 6]))
-    assert not read_certificate(runs[0]).mixed_choices
+    assert not read_manifest(runs[0]).mixed_choices
     before, after = (read_info(runs[0], part).reasons for part in sorted(list_parts(runs[0])))
     assert before["pack_tokens"] == "4096 (SELF_ENSEMBLE_PACK_TOKENS asks for it)"
     assert "halved" not in before

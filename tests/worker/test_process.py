@@ -10,8 +10,8 @@ import pytest
 from common.errors import RetryShard, StopRun
 from common.planned import Planned
 from common.store import list_parts, missing_rows, read_progress
-from common.store.certificate import read_certificate
 from common.store.freeze import freeze
+from common.store.manifest import read_manifest
 from common.store.part_files import read_info
 from tests.conftest import assert_rows_alike, numbered_questions
 from tests.worker.conftest import shard_of
@@ -182,7 +182,7 @@ def test_a_model_that_another_takes_the_place_of_leaves_memory(process, make_run
 def test_what_the_worker_chose_is_in_the_part_with_its_reason(process, make_runs):
     runs = make_runs().runs
     process.do(shard_of(runs, list(range(7))))
-    (choice,) = read_certificate(runs[0]).choices
+    (choice,) = read_manifest(runs[0]).choices
     chosen = {"device": "cpu", "dtype": "float32", "attention": "sdpa", "layers": "eager"}
     assert choice == chosen | {"samples": 7}
     info = read_info(runs[0], list_parts(runs[0])[0])

@@ -1,4 +1,4 @@
-"""The certificate of a merged file: what its parts held when it was made."""
+"""The manifest of a merged file: what its parts held when it was made."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import UsageError
-from common.schema import META_CERTIFICATE, SCHEMA_VERSION
+from common.schema import META_MANIFEST, SCHEMA_VERSION
 from common.store.part_files import inspect_part, map_parts
 from common.store.parts import list_parts
 from common.store.progress import note_part
@@ -18,7 +18,7 @@ from common.store.runs import Run
 
 
 @dataclass(frozen=True)
-class Certificate:
+class Manifest:
     """What a merged file claims about itself; all counts are samples.
 
     duplicates_dropped: samples found again in a second part. parts_sha256: over the names and
@@ -39,7 +39,7 @@ class Certificate:
     schema_version: int = SCHEMA_VERSION
 
 
-def certify(run: Run) -> Certificate:
+def build_manifest(run: Run) -> Manifest:
     """Read every part once and state what they hold; raises UsageError for mixed weights."""
     digest = hashlib.sha256()
     held = np.zeros(run.spec.num_samples, dtype=bool)
@@ -60,7 +60,7 @@ def certify(run: Run) -> Certificate:
             "delete the parts of one, or enqueue with --overwrite"
         )
     found = int(held.sum())
-    return Certificate(
+    return Manifest(
         expected=run.spec.num_samples,
         found=found,
         failed=int(failed.sum()),
@@ -74,11 +74,11 @@ def certify(run: Run) -> Certificate:
     )
 
 
-def read_certificate(run: Run) -> Certificate:
-    """The certificate inside the merged file; raises UsageError where there is none."""
+def read_manifest(run: Run) -> Manifest:
+    """The manifest inside the merged file; raises UsageError where there is none."""
     if not run.location.exists(run.feather):
         raise UsageError(f"run {run.key} has no merged file yet; `producer merge {run.key}`")
     metadata = run.location.open_arrow(run.feather).schema.metadata or {}
-    if META_CERTIFICATE not in metadata:
-        raise UsageError(f"{run.feather_path} carries no merge certificate; merge it again")
-    return Certificate(**json.loads(metadata[META_CERTIFICATE]))
+    if META_MANIFEST not in metadata:
+        raise UsageError(f"{run.feather_path} carries no manifest; merge it again")
+    return Manifest(**json.loads(metadata[META_MANIFEST]))

@@ -1,4 +1,4 @@
-"""common.store.certificate: what a merged file claims about itself, and what is not merged."""
+"""common.store.manifest: what a merged file claims about itself, and what is not merged."""
 
 import hashlib
 import json
@@ -9,20 +9,20 @@ from storekit import WEIGHTS, make_run, put_part, read_feather
 
 from common.errors import UsageError
 from common.store import merge_run, verify_run
-from common.store.certificate import read_certificate
+from common.store.manifest import read_manifest
 
 CPU, GPU = {"device": "cpu"}, {"device": "cuda:0"}
 
 
-def test_the_file_carries_its_certificate_and_its_run(any_store):
+def test_the_file_carries_its_manifest_and_its_run(any_store):
     run = make_run(any_store, 7)
     paths = [put_part(run, range(4), failed=[2]), put_part(run, range(3, 7))]
-    certificate = merge_run(run)
+    manifest = merge_run(run)
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.rpartition("/")[2].encode())
         digest.update(any_store.read_bytes(path))
-    assert asdict(certificate) == {
+    assert asdict(manifest) == {
         "expected": 7,
         "found": 7,
         "failed": 1,
@@ -36,9 +36,9 @@ def test_the_file_carries_its_certificate_and_its_run(any_store):
         "schema_version": 2,
     }
     metadata = read_feather(run).schema.metadata
-    assert json.loads(metadata[b"self_ensemble.certificate"]) == asdict(certificate)
+    assert json.loads(metadata[b"self_ensemble.manifest"]) == asdict(manifest)
     assert json.loads(metadata[b"self_ensemble.run"]) == run.record.model_dump(mode="json")
-    assert read_certificate(run) == certificate
+    assert read_manifest(run) == manifest
 
 
 def test_a_run_with_rows_missing_is_not_merged_unless_asked(any_store):
@@ -52,9 +52,9 @@ def test_a_run_with_rows_missing_is_not_merged_unless_asked(any_store):
 def test_a_partial_file_says_that_it_is_one(any_store):
     run = make_run(any_store, 7)
     put_part(run, [5, 0, 1])
-    certificate = merge_run(run, partial=True)
-    assert (certificate.partial, certificate.expected, certificate.found) == (True, 7, 3)
-    assert read_certificate(run).partial
+    manifest = merge_run(run, partial=True)
+    assert (manifest.partial, manifest.expected, manifest.found) == (True, 7, 3)
+    assert read_manifest(run).partial
     assert read_feather(run)["uuid"].to_pylist() == ["id0", "id1", "id5"]
     assert verify_run(run) == []
 
@@ -67,8 +67,8 @@ def test_a_complete_run_merged_with_partial_is_not_called_partial(store):
 
 def test_a_partial_file_of_a_run_without_parts_has_the_columns_and_no_rows(store):
     run = make_run(store, 3)
-    certificate = merge_run(run, partial=True)
-    assert (certificate.found, certificate.parts) == (0, 0)
+    manifest = merge_run(run, partial=True)
+    assert (manifest.found, manifest.parts) == (0, 0)
     assert read_feather(run).num_rows == 0
     assert read_feather(run).column_names[:3] == ["uuid", "paraphrases", "answers"]
     assert verify_run(run) == []
@@ -88,9 +88,9 @@ def test_a_merge_of_mixed_choices_says_so_with_the_samples_of_each(any_store):
     run = make_run(any_store, 7)
     put_part(run, range(3), choices=CPU)
     put_part(run, range(3, 7), choices=GPU)
-    certificate = merge_run(run)
-    assert certificate.mixed_choices
-    assert certificate.choices == [{**CPU, "samples": 3}, {**GPU, "samples": 4}]
+    manifest = merge_run(run)
+    assert manifest.mixed_choices
+    assert manifest.choices == [{**CPU, "samples": 3}, {**GPU, "samples": 4}]
 
 
 def test_the_order_in_which_a_worker_lists_its_choices_is_no_other_choice(store):
@@ -124,11 +124,11 @@ def test_a_part_written_without_a_model_mixes_no_weights(store):
     assert merge_run(run).model_identities == [WEIGHTS]
 
 
-def test_the_certificate_counts_the_failed_rows_that_are_in_the_file(any_store):
+def test_the_manifest_counts_the_failed_rows_that_are_in_the_file(any_store):
     """Row 3 is answered in the part that is taken, and failed in the one that is dropped."""
     run = make_run(any_store, 7)
     put_part(run, range(4))
     put_part(run, range(2, 7), failed=[3])
-    certificate = merge_run(run)
+    manifest = merge_run(run)
     errors = read_feather(run)["error"]
-    assert certificate.failed == len(errors) - errors.null_count
+    assert manifest.failed == len(errors) - errors.null_count
