@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+import torch
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from benchmarks.families.sizes import tiny_config
@@ -73,6 +74,8 @@ def verdict(family: str, changes: Mapping[str, Any], seconds: float = SECONDS) -
 
 
 def _judge(family: str, changes: Mapping[str, Any], there: Connection) -> None:
+    # The threads of a parent are not forked with it, and OpenMP would wait for them for ever.
+    torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     try:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from benchmarks.families import survey
@@ -88,6 +89,17 @@ def test_another_scale_is_no_exact_answer(monkeypatch):
         SdpaKernel, "__call__", lambda *given: original(*given[:-1], 1.2 * given[-1])
     )
     assert judge(tiny_config("llama")).kind in ("wrong", "refused")
+
+
+def test_a_verdict_does_not_wait_for_threads_that_only_the_parent_has():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        large = torch.ones(700, 700)
+        assert bool((large @ large).sum() > 0)
+        assert verdict("llama", {}).kind == "exact"
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_a_process_that_hangs_or_dies_is_an_error_of_that_family_alone(monkeypatch):
