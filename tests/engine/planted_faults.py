@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from worker.engine import cascade_kernel, cohort, kv_cache
-from worker.engine.cohort import Cohort
+from worker.engine import cascade_kernel, kv_cache, row_group
+from worker.engine.row_group import RowGroup
 
 Patch = Callable[[Any, str, Any], None]
 """`setattr(owner, name, value)`, undone after the test."""
@@ -40,7 +40,7 @@ def mask_off_by_one(patch: Patch) -> None:
 
 def another_rope_base(patch: Patch) -> None:
     """Keys are moved by angles of another base: half the base of the usual 10,000."""
-    original = cohort.rotation
+    original = row_group.rotation
 
     def rotation(model: Any, shifts: Any) -> Any:
         rope = model.base_model.rotary_emb
@@ -52,7 +52,7 @@ def another_rope_base(patch: Patch) -> None:
         finally:
             rope.inv_freq = kept
 
-    patch(cohort, "rotation", rotation)
+    patch(row_group, "rotation", rotation)
 
 
 def a_neighbour_that_leaks(patch: Patch) -> None:
@@ -83,7 +83,7 @@ FAULTS = (
 
 def _change_calls(patch: Patch, change: Callable[..., Any]) -> None:
     """Change what prefill and decoding are handed: query, key, value and scaling."""
-    for owner in (kv_cache._Filling, Cohort):
+    for owner in (kv_cache._Filling, RowGroup):
         original = owner.attend
 
         def attend(self: Any, layer: int, *handed: Any, _original: Any = original) -> Any:

@@ -4,9 +4,9 @@ import pytest
 from families import FAMILIES, MANY, PLAIN_METHODS, make_request, watch_fed_tokens
 
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel
-from worker.engine.cohort import Cohort
 from worker.engine.packing import cut_where_full
 from worker.engine.request import Counts
+from worker.engine.row_group import RowGroup
 
 LAYOUTS = [("concat", "sequential"), ("concat", "aligned"), ("shared", "aligned")]
 
@@ -126,15 +126,15 @@ def test_the_families_share_keys_among_three_queries():
     assert all(sizes["num_attention_heads"] % 3 == 0 for _, sizes in FAMILIES.values())
 
 
-def test_streams_of_several_packs_share_their_cohorts(make_engine, monkeypatch):
+def test_streams_of_several_packs_share_their_row_groups(make_engine, monkeypatch):
     made = []
 
-    class Noted(Cohort):
+    class Noted(RowGroup):
         def __init__(self, model, placed, *others):
             made.append((len(placed), len({id(each.done) for each in placed})))
             super().__init__(model, placed, *others)
 
-    monkeypatch.setattr("worker.engine.engine.Cohort", Noted)
+    monkeypatch.setattr("worker.engine.decode.RowGroup", Noted)
     request = make_request("flex_attention", max_new_tokens=1)
     for limits in ({}, {"pack_tokens": 1}):
         make_engine(engine=limits).answer(MANY, request)

@@ -75,11 +75,11 @@ def test_every_eos_of_the_generation_config_ends_an_answer(make_engine, tokenize
 def count_fed(talkative, monkeypatch):
     """Answers and decoded tokens, at a share of running rows below which rows are dropped."""
 
-    def run(share, *methods, bos=False, cohort_family="llama", positions="sequential"):
+    def run(share, *methods, bos=False, family_of_group="llama", positions="sequential"):
         monkeypatch.setattr(decode, "_COMPACT_BELOW", share)
         counts = Counts()
         request = make_request(*methods, max_new_tokens=STEPS, positions=positions)
-        answers = talkative(cohort_family, bos).answer(MANY, request, counts)
+        answers = talkative(family_of_group, bos).answer(MANY, request, counts)
         return answers, counts.decode_tokens
 
     return run
@@ -109,8 +109,8 @@ def test_never_dropping_feeds_every_stream_until_the_last_has_stopped(count_fed)
 @pytest.mark.parametrize("share", [0.0, 1.0])
 @pytest.mark.parametrize("positions", ["sequential", "aligned"])
 def test_when_rows_are_dropped_does_not_change_answers(count_fed, family, bos, share, positions):
-    """Aligned streams of one cohort read one or three copies of the prefix."""
-    options = {"bos": bos, "cohort_family": family, "positions": positions}
+    """Aligned streams of one row group read one or three copies of the prefix."""
+    options = {"bos": bos, "family_of_group": family, "positions": positions}
     usual, _ = count_fed(decode._COMPACT_BELOW, **options)
     other, _ = count_fed(share, **options)
     for a, b in zip(generated(usual), generated(other), strict=True):

@@ -29,10 +29,10 @@ def at_first_step(tiny_model, tokenizer, device, look):
 def test_a_step_can_be_done_again_and_leaves_the_batch_as_it_was(device, tiny_model, tokenizer):
     def look(model, batch):
         step, positions = repeatable_step(model, batch), batch.positions.clone()
-        filled = [cohort.filled for cohort in batch.cohorts]
+        filled = [row_group.filled for row_group in batch.row_groups]
         assert torch.equal(step(), step())
         assert torch.equal(batch.positions, positions)
-        assert [cohort.filled for cohort in batch.cohorts] == filled
+        assert [row_group.filled for row_group in batch.row_groups] == filled
         assert torch.equal(step(), batch.logits(model))
 
     at_first_step(tiny_model, tokenizer, device, look)

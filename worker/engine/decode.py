@@ -13,13 +13,13 @@ from transformers import PreTrainedModel
 
 from worker.engine.attention import AttentionContext
 from worker.engine.cascade import Attend
-from worker.engine.cohort import Cohort, similar_streams
 from worker.engine.compiled import eager_if_single
 from worker.engine.ensembles import Ensemble, FusionGroup, fusion_groups
 from worker.engine.fusion import FUSIONS, PickBest, gathered, pick_best
 from worker.engine.kv_cache import Placed, Prefilled
 from worker.engine.layer_calls import LayerCalls
 from worker.engine.plan import Stream
+from worker.engine.row_group import RowGroup, similar_streams
 from worker.engine.sampling import pick as draw
 
 RUNNING, NEWLINE, EOS, LENGTH = range(4)
@@ -55,10 +55,10 @@ class Batch:
     """Streams being decoded: row i of the batch feeds tokens[i] at positions[i]."""
 
     def __init__(
-        self, cohorts: Sequence[Cohort], streams: Sequence[Stream], groups: list[FusionGroup]
+        self, row_groups: Sequence[RowGroup], streams: Sequence[Stream], groups: list[FusionGroup]
     ) -> None:
         device = groups[0].rows.device
-        self.cohorts = list(cohorts)
+        self.row_groups = list(row_groups)
         self.groups = groups
         self.tokens = torch.tensor([s.token for s in streams], device=device)
         self.positions = torch.tensor([s.position for s in streams], device=device)
@@ -71,12 +71,11 @@ class Batch:
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
     ) -> Tensor:
         """The batch is one row of B tokens: query [1, H, B, D] -> [1, H, B, D]."""
-        parts = (
-            x[0].transpose(0, 1).split([len(c) for c in self.cohorts]) for x in (query, key, value)
-        )
+        sizes = [len(row_group) for row_group in self.row_groups]
+        parts = (x[0].transpose(0, 1).split(sizes) for x in (query, key, value))
         outputs = [
-            cohort.attend(layer, q, k, v, scaling)
-            for cohort, q, k, v in zip(self.cohorts, *parts, strict=True)
+            row_group.attend(layer, q, k, v, scaling)
+            for row_group, q, k, v in zip(self.row_groups, *parts, strict=True)
         ]
         return torch.cat(outputs).transpose(0, 1)[None]
 
@@ -90,9 +89,9 @@ class Batch:
                 use_cache=False,
                 context=AttentionContext(calls.attend, self.max_position),
             )
-        calls.check(model, len(self.cohorts[0].keys))
-        for cohort in self.cohorts:
-            cohort.filled += 1
+        calls.check(model, len(self.row_groups[0].keys))
+        for row_group in self.row_groups:
+            row_group.filled += 1
         self.positions = self.positions + 1
         self.max_position += 1
         logits: Tensor = output.logits[0]
@@ -133,11 +132,11 @@ class Batch:
 
     def _keep(self, rows: Tensor) -> None:
         first = 0
-        for cohort in self.cohorts:
-            last = first + len(cohort)
-            cohort.keep(rows[(first <= rows) & (rows < last)] - first)
+        for row_group in self.row_groups:
+            last = first + len(row_group)
+            row_group.keep(rows[(first <= rows) & (rows < last)] - first)
             first = last
-        self.cohorts = [cohort for cohort in self.cohorts if len(cohort)]
+        self.row_groups = [row_group for row_group in self.row_groups if len(row_group)]
         self.tokens, self.positions = self.tokens[rows], self.positions[rows]
 
 
@@ -149,17 +148,17 @@ def start_batch(
     max_new_tokens: int,
     attend: Attend,
 ) -> Batch:
-    """The streams of some ensembles, side by side; those of one shape share a cohort."""
+    """The streams of some ensembles, side by side; those of one shape share a row group."""
     streams = list(dict.fromkeys(s for ensemble in ensembles for s in ensemble.streams))
     grouped = similar_streams([placed[stream] for stream in streams], resident)
     groups = [[streams[i] for i in members] for members in grouped]
-    cohorts = [
-        Cohort(model, [placed[s] for s in group], resident, max_new_tokens, attend)
+    row_groups = [
+        RowGroup(model, [placed[s] for s in group], resident, max_new_tokens, attend)
         for group in groups
     ]
     rows = [stream for group in groups for stream in group]
     row_of = {stream: row for row, stream in enumerate(rows)}
-    return Batch(cohorts, rows, fusion_groups(ensembles, row_of, model.device))
+    return Batch(row_groups, rows, fusion_groups(ensembles, row_of, model.device))
 
 
 class Results:

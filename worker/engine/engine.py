@@ -151,7 +151,7 @@ class Engine:
         request: Request,
         counts: Counts,
     ) -> list[Generated]:
-        """What each ensemble generates, side by side; streams of one shape share a cohort."""
+        """What each ensemble generates, side by side; streams of one shape share a row group."""
         started = time.perf_counter()
         resident, max_new_tokens = self._resident.done, request.max_new_tokens
         batch = start_batch(

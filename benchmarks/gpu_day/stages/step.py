@@ -41,8 +41,8 @@ def repeatable_step(model: PreTrainedModel, batch: Batch) -> Callable[[], Tensor
         positions, max_position = batch.positions, batch.max_position
         logits = batch.logits(model)
         batch.positions, batch.max_position = positions, max_position
-        for cohort in batch.cohorts:
-            cohort.filled -= 1
+        for row_group in batch.row_groups:
+            row_group.filled -= 1
         return logits
 
     return step

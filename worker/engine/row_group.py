@@ -1,8 +1,8 @@
-"""Cohorts: streams of similar shape, decoded side by side.
+"""Row groups: streams of similar shape, decoded side by side.
 
 A stream attends to three things: the resident prefix, which all streams read from one copy
 (one matmul over all queries); its own prompt segments; and what it has generated. The last two
-lie in the cohort's own cache, padded to the longest stream. Copies of the prefix at other
+lie in the row group's own cache, padded to the longest stream. Copies of the prefix at other
 positions are read by rotating the query back, equal copies by adding log(copies) to the scores.
 
 Streams that have fed the same tokens so far are one row. Where they part, the row is forked.
@@ -25,7 +25,7 @@ from worker.engine.rotate import rotate
 _MAX_PADDING = 2
 
 
-class Cohort:
+class RowGroup:
     """The cache of B streams; slot `filled` of each is written next.
 
     values: [layers, B, H_kv, slots, D_v]. keys: the same, D wide, but slots lie next to each
@@ -167,7 +167,7 @@ def _prefix_bias(
 
 
 def similar_streams(placed: Sequence[Placed], resident: Prefilled) -> Iterator[list[int]]:
-    """Indices of streams that may share a cohort: as many views, own keys within a factor.
+    """Indices of streams that may share a row group: as many views, own keys within a factor.
 
     Those of one pack stay neighbours.
     """
@@ -177,10 +177,10 @@ def similar_streams(placed: Sequence[Placed], resident: Prefilled) -> Iterator[l
     ]
     order = sorted(range(len(placed)), key=shapes.__getitem__)
     for _, same_views in groupby(order, key=lambda index: shapes[index][0]):
-        cohort: list[int] = []
+        row_group: list[int] = []
         for index in same_views:
-            if cohort and shapes[index][1] > _MAX_PADDING * max(8, shapes[cohort[0]][1]):
-                yield sorted(cohort)
-                cohort = []
-            cohort.append(index)
-        yield sorted(cohort)
+            if row_group and shapes[index][1] > _MAX_PADDING * max(8, shapes[row_group[0]][1]):
+                yield sorted(row_group)
+                row_group = []
+            row_group.append(index)
+        yield sorted(row_group)
