@@ -23,7 +23,7 @@ from worker.engine.heads import packs_of, share_heads
 from worker.engine.plan import Segment, distinct_segments
 from worker.engine.planning import plan_samples
 from worker.engine.request import Question, Request
-from worker.engine.resident import resident_cutter, resident_segments
+from worker.engine.resident import prefix_segments, prefix_splitter
 from worker.engine.sample import SamplePlan
 from worker.engine.tokenize import PromptTokenizer
 from worker.weights import load_tokenizer
@@ -70,16 +70,16 @@ def _questions(file: str, samples: int, asked: Request) -> tuple[str, list[Quest
 def _row(
     name: str, questions: Sequence[Question], request: Request, tokenizer: PromptTokenizer
 ) -> Row:
-    cutter = resident_cutter(tokenizer, request, movable=True)
-    bos, examples, *_ = cutter.cuts
+    splitter = prefix_splitter(tokenizer, request, movable=True)
+    bos, examples, *_ = splitter.cuts
     pieces = tokenizer.pieces_of(
         [q.wordings for q in questions], request.template, request.few_shot
     )
     lengths = [len(bos) + len(prompt) for each in pieces for prompt in each.prompts]
     # A prompt's last token is fed by decoding.
     after = sum(length - len(bos + examples) - 1 for length in lengths)
-    plans = plan_samples(questions, request, tokenizer, cutter, lambda last, new: None, 1 << 31)
-    resident = resident_segments(cutter)
+    plans = plan_samples(questions, request, tokenizer, splitter, lambda last, new: None, 1 << 31)
+    resident = prefix_segments(splitter)
     computed = sum(_computed(pack, resident) for pack in packs_of(plans, resident, PACK_TOKENS))
     return {
         "data set": name,

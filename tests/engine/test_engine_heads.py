@@ -9,9 +9,9 @@ from families import FEW_SHOT, SAMPLES, TEMPLATE, make_request, watch_fed_tokens
 
 from common.methods import METHODS
 from worker.engine.heads import HeadTree, packs_of, share_heads
-from worker.engine.plan import Cutter, Segment, Stream, View, distinct_segments
+from worker.engine.plan import PrefixSplitter, Segment, Stream, View, distinct_segments
 from worker.engine.request import Counts, Question
-from worker.engine.resident import resident_cutter
+from worker.engine.resident import prefix_splitter
 from worker.engine.sample import plan_sample
 from worker.engine.tokenize import PromptTokenizer
 
@@ -31,10 +31,10 @@ def stream_of(*runs, start=0, sees=()):
 
 def plans_of(tokenizers, bos, samples, request, movable=True):
     tokenizer = PromptTokenizer(tokenizers[bos])
-    cutter = resident_cutter(tokenizer, request, movable)
+    splitter = prefix_splitter(tokenizer, request, movable)
     return [
         plan_sample(
-            tokenizer.pieces(wordings, request.template, request.few_shot), request, cutter,
+            tokenizer.pieces(wordings, request.template, request.few_shot), request, splitter,
             Question(wordings, num_manual=2, confidences=(0.5,) * len(wordings)),
         )
         for wordings in samples
@@ -173,7 +173,7 @@ def test_the_engine_prefills_common_heads_once(make_engine):
 def test_what_leads_in_a_question_is_resident(tokenizers, bos):
     """Prompts of other questions begin with the cuts, and with nothing more."""
     tokenizer, request = PromptTokenizer(tokenizers[bos]), make_request()
-    bos_cut, common, lead_in, rest = resident_cutter(tokenizer, request, True).cuts
+    bos_cut, common, lead_in, rest = prefix_splitter(tokenizer, request, True).cuts
     pieces = tokenizer.pieces([w for s in SAMPLES for w in s], TEMPLATE, FEW_SHOT)
     assert bos_cut == pieces.bos
     assert common + rest == pieces.prefix
@@ -187,6 +187,6 @@ def test_a_template_without_anything_in_front_has_nothing_resident(tokenizers):
         template=TEMPLATE.model_copy(update={"instruction": "", "question": ""})
     )
     bare = request.__class__(**{**vars(request), "few_shot": ()})
-    assert resident_cutter(PromptTokenizer(tokenizers[False]), bare, True) == Cutter(
+    assert prefix_splitter(PromptTokenizer(tokenizers[False]), bare, True) == PrefixSplitter(
         ((), (), (), ()), True
     )

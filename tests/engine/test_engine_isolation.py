@@ -10,7 +10,7 @@ from common.layout import Pieces, pack_fused
 from common.visibility import generate_isolated_visibility
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, SdpaKernel, install_attention
 from worker.engine.kv_cache import Prefilled, prefill
-from worker.engine.plan import Cutter, distinct_segments, plan_stream
+from worker.engine.plan import PrefixSplitter, distinct_segments, plan_stream
 from worker.engine.sample import plan_sample
 
 LENGTHS = (101, 87, 93)
@@ -28,8 +28,8 @@ def edit(pieces, wording):
 
 @torch.inference_mode()
 def compute(model, kernel, pieces, request):
-    cutter = Cutter((pieces.bos, pieces.prefix), True)
-    segments = distinct_segments(plan_sample(pieces, request, cutter).streams)
+    splitter = PrefixSplitter((pieces.bos, pieces.prefix), True)
+    segments = distinct_segments(plan_sample(pieces, request, splitter).streams)
     return prefill(model, kernel, segments, Prefilled.empty(model))
 
 
@@ -75,7 +75,7 @@ def test_a_paraphrase_that_may_see_another_has_other_keys(bos):
     open_table[2, 1] = True
     found = []
     for visible in (generate_isolated_visibility(3), open_table):
-        stream = plan_stream(prompt, visible, Cutter((), True))
+        stream = plan_stream(prompt, visible, PrefixSplitter((), True))
         done = prefill_all(model, stream)
         found.append(keys_and_values(done, stream.views[2].segment))
     isolated, seeing = found

@@ -8,7 +8,7 @@ from families import BOS, make_config, make_model, make_pieces, make_request
 
 from common.layout import pack_fused
 from common.methods import METHODS
-from worker.engine.plan import Cutter
+from worker.engine.plan import PrefixSplitter
 from worker.engine.reference import reference_logits
 from worker.engine.request import Question
 from worker.engine.sample import plan_sample
@@ -20,7 +20,9 @@ LAYOUTS = [("concat", "sequential"), ("concat", "aligned"), ("shared", "aligned"
 
 def stream_of(pieces, layout, positions, name=CORRECTED.name):
     request = make_request(name, layout=layout, positions=positions)
-    (stream,) = plan_sample(pieces, request, Cutter((pieces.bos, pieces.prefix), True)).streams
+    (stream,) = plan_sample(
+        pieces, request, PrefixSplitter((pieces.bos, pieces.prefix), True)
+    ).streams
     return stream
 
 

@@ -17,7 +17,7 @@ from worker.engine.masks import (
     create_visibility_dense_mask,
     generate_visibility_mask_mod,
 )
-from worker.engine.plan import Cutter, Segment, distinct_segments
+from worker.engine.plan import PrefixSplitter, Segment, distinct_segments
 from worker.engine.reference import reference_logits
 from worker.engine.sample import plan_sample
 
@@ -89,7 +89,7 @@ def test_block_mask_leaves_out_exactly_the_empty_blocks():
 def plan_slots(bos, layout, positions):
     pieces = make_pieces((5, 13, 8), bos)
     request = make_request(layout=layout, positions=positions)
-    plan = plan_sample(pieces, request, Cutter((pieces.bos, pieces.prefix), True))
+    plan = plan_sample(pieces, request, PrefixSplitter((pieces.bos, pieces.prefix), True))
     slots, end = {}, 0
     for segment in distinct_segments(plan.streams):
         slots[segment] = range(end, end := end + len(segment.tokens))

@@ -9,7 +9,14 @@ from families import make_pieces, make_request
 
 from common.layout import pack_fused, pack_plain
 from common.visibility import generate_isolated_visibility
-from worker.engine.plan import Cutter, Segment, View, distinct_segments, plan_stream, unshifted
+from worker.engine.plan import (
+    PrefixSplitter,
+    Segment,
+    View,
+    distinct_segments,
+    plan_stream,
+    unshifted,
+)
 from worker.engine.sample import plan_sample
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
@@ -58,8 +65,8 @@ def test_a_stream_sees_what_the_packed_prompt_defines(bos, layout, positions, ta
     pieces = make_pieces((3, 11, 6), bos)
     prompt = pack_fused(pieces, layout, positions)
     visible = make_table(table, prompt.num_segments)
-    cutter = Cutter((pieces.bos, pieces.prefix[:cut]), movable)
-    stream = plan_stream(prompt, visible, cutter)
+    splitter = PrefixSplitter((pieces.bos, pieces.prefix[:cut]), movable)
+    stream = plan_stream(prompt, visible, splitter)
     assert planned(stream) == defined(prompt, visible)
     assert (stream.token, stream.position) == (prompt.tokens[-1], prompt.positions[-1])
 
@@ -81,7 +88,7 @@ def test_unshifting_moves_a_segment_with_all_it_sees():
 
 def plan_of(lengths, bos, request, seed=0):
     pieces = make_pieces(lengths, bos, seed=seed)
-    return plan_sample(pieces, request, Cutter((pieces.bos, pieces.prefix), True))
+    return plan_sample(pieces, request, PrefixSplitter((pieces.bos, pieces.prefix), True))
 
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
@@ -97,7 +104,7 @@ def test_equal_wordings_are_one_ensemble_but_answer_twice(bos):
     twice = pieces.__class__(
         pieces.bos, pieces.prefix, pieces.segments * 2, pieces.cue, pieces.prompts * 2
     )
-    plan = plan_sample(twice, make_request("per_prompt"), Cutter((), True))
+    plan = plan_sample(twice, make_request("per_prompt"), PrefixSplitter((), True))
     assert len(plan.ensembles) == 1
     assert plan.by_method["per_prompt"] == plan.ensembles * 2
 
@@ -105,8 +112,8 @@ def test_equal_wordings_are_one_ensemble_but_answer_twice(bos):
 def test_origin_asks_for_the_first_wording_alone(bos):
     plan = plan_of((4, 9, 2), bos, make_request("origin"))
     pieces = make_pieces((4, 9, 2), bos)
-    cutter = Cutter((pieces.bos, pieces.prefix), True)
-    wanted = plan_stream(pack_plain(pieces, 0), generate_isolated_visibility(1), cutter)
+    splitter = PrefixSplitter((pieces.bos, pieces.prefix), True)
+    wanted = plan_stream(pack_plain(pieces, 0), generate_isolated_visibility(1), splitter)
     assert plan.streams == [wanted]
 
 

@@ -10,7 +10,7 @@ from common.layout import Pieces, pack_fused
 from common.methods import METHODS
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, SdpaKernel, install_attention
 from worker.engine.kv_cache import Prefilled, prefill
-from worker.engine.plan import Cutter, distinct_segments
+from worker.engine.plan import PrefixSplitter, distinct_segments
 from worker.engine.request import Question
 from worker.engine.sample import plan_sample
 from worker.engine.tokenize import PromptTokenizer
@@ -118,8 +118,8 @@ def prefilled(pieces, layout, kernel, visibility_of=CROSS):
     model = make_model(make_config("mistral"))
     install_attention(model)
     request = make_request(visibility_of, layout=layout, num_wordings=4)
-    cutter = Cutter((pieces.bos, pieces.prefix), True)
-    plan = plan_sample(pieces, request, cutter, Question((), num_manual=2))
+    splitter = PrefixSplitter((pieces.bos, pieces.prefix), True)
+    plan = plan_sample(pieces, request, splitter, Question((), num_manual=2))
     done = prefill(model, kernel, distinct_segments(plan.streams), Prefilled.empty(model))
     assert done.num_slots >= FLEX_MIN_TOKENS
     return done

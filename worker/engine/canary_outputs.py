@@ -22,7 +22,7 @@ from worker.engine.fusion import gathered
 from worker.engine.heads import share_heads
 from worker.engine.kv_cache import Placed, Prefilled, prefill
 from worker.engine.layers import decoder_layers
-from worker.engine.plan import Cutter, Segment, distinct_segments, plan_stream
+from worker.engine.plan import PrefixSplitter, Segment, distinct_segments, plan_stream
 from worker.engine.reference import reference_mask
 
 
@@ -44,7 +44,7 @@ def engine_outputs(engine: Engine, cases: Sequence[Case], hidden: bool = False) 
     always = FLEX_MIN_TOKENS if kernel.name == "flex" else 0
     shared = [Segment(case.shared, 0) for case in cases if case.shared]
     resident = prefill(model, kernel, shared, Prefilled.empty(model), always)
-    streams = [plan_stream(c.prompt, _visible(c), _cutter(engine, c)) for c in cases]
+    streams = [plan_stream(c.prompt, _visible(c), _splitter(engine, c)) for c in cases]
     cut = share_heads(streams, resident.slots)
     done = prefill(model, kernel, distinct_segments(list(cut.values())), resident, always)
     placed = {planned: Placed(stream, done) for planned, stream in cut.items()}
@@ -62,12 +62,12 @@ def engine_outputs(engine: Engine, cases: Sequence[Case], hidden: bool = False) 
     ]
 
 
-def _cutter(engine: Engine, case: Case) -> Cutter:
+def _splitter(engine: Engine, case: Case) -> PrefixSplitter:
     """What a prompt repeats is moved where the model's keys may be; a far one is not.
 
     Over 100,000 positions float32 angles are too coarse for a moved key to be the same.
     """
-    return Cutter((case.shared,), engine.movable and bool(case.shared))
+    return PrefixSplitter((case.shared,), engine.movable and bool(case.shared))
 
 
 def _visible(case: Case) -> Any:

@@ -80,7 +80,7 @@ class Engine:
             questions,
             request,
             self.tokenizer,
-            self._resident.cutter,
+            self._resident.splitter,
             self.geometry.length_fault,
             self.geometry.num_ids,
         )
@@ -91,7 +91,7 @@ class Engine:
     @property
     def movable(self) -> bool:
         """Whether keys may be rotated to another position."""
-        return self._residents.none.cutter.movable
+        return self._residents.none.splitter.movable
 
     def text(self, generated: Generated) -> str:
         """The decoded text of an answer."""

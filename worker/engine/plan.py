@@ -65,7 +65,7 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Cutter:
+class PrefixSplitter:
     """Where segments are cut so that equal ones meet.
 
     cuts: token runs that begin many prompts (BOS, instruction and few-shot examples). A run
@@ -122,7 +122,7 @@ def unshifted(view: View) -> View:
 def plan_stream(
     prompt: PackedPrompt,
     visible: Table,
-    cutter: Cutter,
+    splitter: PrefixSplitter,
     bias: Sequence[float] | None = None,
 ) -> Stream:
     """The stream that decodes after `prompt`, under the visibility table `visible` [G, G].
@@ -133,14 +133,14 @@ def plan_stream(
     *groups, tail = prompt.groups
     for g, (tokens, start) in enumerate(zip(groups, prompt.starts, strict=False)):
         sees = [view for k in range(g) if visible[g, k] for view in views[k]]
-        views.append(cutter.views(tokens, start, sees))
+        views.append(splitter.views(tokens, start, sees))
     seen = [
         view if bias is None else replace(view, bias=float(bias[g]))
         for g in range(len(groups))
         if visible[-1, g]
         for view in views[g]
     ]
-    seen += cutter.views(tail[:-1], prompt.starts[-1], seen)
+    seen += splitter.views(tail[:-1], prompt.starts[-1], seen)
     return Stream(tuple(seen), tail[-1], prompt.next_position - 1)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from common.errors import SampleError
 from common.layout import Pieces
 from common.methods import Method
-from worker.engine.plan import Cutter
+from worker.engine.plan import PrefixSplitter
 from worker.engine.request import Question, Request
 from worker.engine.sample import (
     LengthFault,
@@ -22,7 +22,7 @@ def plan_samples(
     questions: Sequence[Question],
     request: Request,
     tokenizer: PromptTokenizer,
-    cutter: Cutter,
+    splitter: PrefixSplitter,
     length_fault: LengthFault,
     num_ids: int,
 ) -> list[SamplePlan]:
@@ -43,7 +43,7 @@ def plan_samples(
             unread = {method.name: SampleError(fault) for method in able}
             plans.append(SamplePlan({}, {**unread, **errors}))
             continue
-        plan = plan_sample(its, replace(request, methods=able), cutter, question)
+        plan = plan_sample(its, replace(request, methods=able), splitter, question)
         plans.append(without_too_long(plan, errors, request.max_new_tokens, length_fault))
     return plans
 

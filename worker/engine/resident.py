@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from worker.engine.attention import Kernel
 from worker.engine.geometry import geometry_of
 from worker.engine.kv_cache import Prefilled, prefill
-from worker.engine.plan import Cutter, Segment
+from worker.engine.plan import PrefixSplitter, Segment
 from worker.engine.request import Request
 from worker.engine.rotary import can_move_keys
 from worker.engine.tokenize import PromptTokenizer, common_prefix
@@ -26,7 +26,7 @@ _KEPT_PREFIXES = 8
 class Resident:
     """A prefix that has been computed, and how prompts are cut so that they meet it."""
 
-    cutter: Cutter
+    splitter: PrefixSplitter
     done: Prefilled
 
 
@@ -36,7 +36,7 @@ class Residents:
     def __init__(self, model: PreTrainedModel, tokenizer: PromptTokenizer) -> None:
         self._model, self._tokenizer = model, tokenizer
         self._movable = can_move_keys(model)
-        self.none = Resident(Cutter((), self._movable), Prefilled.empty(model))
+        self.none = Resident(PrefixSplitter((), self._movable), Prefilled.empty(model))
         self._kept: dict[object, Resident] = {}
 
     def of(self, request: Request, kernel: Kernel) -> Resident:
@@ -49,22 +49,22 @@ class Residents:
         return self._kept[key]
 
     def _compute(self, request: Request, kernel: Kernel) -> Resident:
-        cutter = resident_cutter(self._tokenizer, request, self._movable)
-        segments = resident_segments(cutter)
+        splitter = prefix_splitter(self._tokenizer, request, self._movable)
+        segments = prefix_segments(splitter)
         if any(max(segment.tokens) >= geometry_of(self._model).num_ids for segment in segments):
             return self.none  # No prompt can be read: each sample's plan says so.
-        return Resident(cutter, prefill(self._model, kernel, segments, self.none.done))
+        return Resident(splitter, prefill(self._model, kernel, segments, self.none.done))
 
 
-def resident_segments(cutter: Cutter) -> list[Segment]:
-    """What the cuts of `resident_cutter` leave, each after those it sees."""
-    bos, common, lead_in, rest = cutter.cuts
-    before = cutter.views(bos + common, 0, ())
-    ends = [cutter.views(end, len(bos + common), before) for end in (lead_in, rest)]
+def prefix_segments(splitter: PrefixSplitter) -> list[Segment]:
+    """What the cuts of `prefix_splitter` leave, each after those it sees."""
+    bos, common, lead_in, rest = splitter.cuts
+    before = splitter.views(bos + common, 0, ())
+    ends = [splitter.views(end, len(bos + common), before) for end in (lead_in, rest)]
     return list(dict.fromkeys(view.segment for views in (before, *ends) for view in views))
 
 
-def resident_cutter(tokenizer: PromptTokenizer, request: Request, movable: bool) -> Cutter:
+def prefix_splitter(tokenizer: PromptTokenizer, request: Request, movable: bool) -> PrefixSplitter:
     """Cuts after the BOS, the prefix, and what follows it in plain and in packed prompts.
 
     A prefix is tokenized apart where it is packed, and may end in another token than where a
@@ -74,4 +74,4 @@ def resident_cutter(tokenizer: PromptTokenizer, request: Request, movable: bool)
     plain = common_prefix(*pieces.prompts)
     common = common_prefix(pieces.prefix, plain)
     ends = plain[len(common) :], pieces.prefix[len(common) :]
-    return Cutter((pieces.bos, common, *ends), movable)
+    return PrefixSplitter((pieces.bos, common, *ends), movable)

@@ -41,7 +41,7 @@ class RowGroup:
         attend: Attend,
     ) -> None:
         streams = [each.stream for each in placed]
-        shifts = [resident_shifts(stream, resident) for stream in streams]
+        shifts = [prefix_shifts(stream, resident) for stream in streams]
         bias = _prefix_bias(streams, shifts, resident)
         self._attend = attend
         self._resident = resident
@@ -136,7 +136,7 @@ def _read(cache: Tensor, slots: Tensor) -> Tensor:
     return read.transpose(0, 1)
 
 
-def resident_shifts(stream: Stream, resident: Prefilled) -> list[int]:
+def prefix_shifts(stream: Stream, resident: Prefilled) -> list[int]:
     """The distinct shifts at which a stream reads the resident prefix; [0] for none."""
     shifts = {view.shift for view in stream.views if view.segment in resident.slots}
     return sorted(shifts) or [0]
@@ -172,7 +172,7 @@ def similar_streams(placed: Sequence[Placed], resident: Prefilled) -> Iterator[l
     Those of one pack stay neighbours.
     """
     shapes = [
-        (len(resident_shifts(each.stream, resident)), len(own_slots(each, resident)))
+        (len(prefix_shifts(each.stream, resident)), len(own_slots(each, resident)))
         for each in placed
     ]
     order = sorted(range(len(placed)), key=shapes.__getitem__)

@@ -14,7 +14,7 @@ from common.run import Sampling
 from common.visibility import VISIBILITIES, Table, generate_isolated_visibility, length_bias
 from worker.engine.decode import Generated
 from worker.engine.ensembles import Ensemble
-from worker.engine.plan import Cutter, Stream, plan_stream
+from worker.engine.plan import PrefixSplitter, Stream, plan_stream
 from worker.engine.request import Question, Request
 from worker.engine.sampling import Draw, seed_of
 
@@ -89,14 +89,14 @@ def without_too_long(
 
 
 def plan_sample(
-    pieces: Pieces, request: Request, cutter: Cutter, question: Question | None = None
+    pieces: Pieces, request: Request, splitter: PrefixSplitter, question: Question | None = None
 ) -> SamplePlan:
     """The ensembles of one sample. Methods that ask for equal ensembles share one."""
     question = question or Question(())
     n = len(pieces.prompts)
     single = generate_isolated_visibility(1)
     plain = [
-        plan_stream(pack_plain(pieces, i), single, cutter)
+        plan_stream(pack_plain(pieces, i), single, splitter)
         for i in range(n if any(m.streams != "fused" for m in request.methods) else 0)
     ]
     by_method = {}
@@ -104,7 +104,7 @@ def plan_sample(
         if method.streams == "fused":
             prompt = pack_fused(pieces, request.layout, request.positions)
             visible, bias = fused_tables(prompt, method, question)
-            streams = [plan_stream(prompt, visible, cutter, bias)]
+            streams = [plan_stream(prompt, visible, splitter, bias)]
         else:
             streams = [plain[i] for i in read_wordings(method, n, question)]
         by_method[method.name] = _ensembles(streams, method, request, question)
