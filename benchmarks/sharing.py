@@ -22,8 +22,8 @@ from producer.sources import open_source
 from worker.engine.heads import packs_of, share_heads
 from worker.engine.plan import Segment, distinct_segments
 from worker.engine.planning import plan_samples
+from worker.engine.prefix_cache import prefix_segments, prefix_splitter
 from worker.engine.request import Question, Request
-from worker.engine.resident import prefix_segments, prefix_splitter
 from worker.engine.sample import SamplePlan
 from worker.engine.tokenize import PromptTokenizer
 from worker.weights import load_tokenizer
@@ -79,8 +79,8 @@ def _row(
     # A prompt's last token is fed by decoding.
     after = sum(length - len(bos + examples) - 1 for length in lengths)
     plans = plan_samples(questions, request, tokenizer, splitter, lambda last, new: None, 1 << 31)
-    resident = prefix_segments(splitter)
-    computed = sum(_computed(pack, resident) for pack in packs_of(plans, resident, PACK_TOKENS))
+    cached = prefix_segments(splitter)
+    computed = sum(_computed(pack, cached) for pack in packs_of(plans, cached, PACK_TOKENS))
     return {
         "data set": name,
         "samples": len(questions),
@@ -93,10 +93,10 @@ def _row(
     }
 
 
-def _computed(pack: Sequence[SamplePlan], resident: Sequence[Segment]) -> int:
-    cut = share_heads([stream for plan in pack for stream in plan.streams], resident)
+def _computed(pack: Sequence[SamplePlan], cached: Sequence[Segment]) -> int:
+    cut = share_heads([stream for plan in pack for stream in plan.streams], cached)
     segments = distinct_segments(list(cut.values()))
-    return sum(len(segment.tokens) for segment in segments if segment not in resident)
+    return sum(len(segment.tokens) for segment in segments if segment not in cached)
 
 
 if __name__ == "__main__":

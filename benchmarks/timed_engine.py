@@ -40,11 +40,11 @@ class TimedEngine(Engine):
     def _decode(self, ensembles: Any, placed: Any, request: Any, counts: Counts) -> Any:
         before = counts.decode_tokens
         generated = super()._decode(ensembles, placed, request, counts)
-        resident = self._resident.done
+        cached = self._prefix.done
         streams = {stream for ensemble in ensembles for stream in ensemble.streams}
         read = [view.segment for stream in streams for view in stream.views]
-        own = sum(len(segment.tokens) for segment in read if segment not in resident.slots)
-        shared = sum(len(segment.tokens) for segment in set(read) if segment in resident.slots)
+        own = sum(len(segment.tokens) for segment in read if segment not in cached.slots)
+        shared = sum(len(segment.tokens) for segment in set(read) if segment in cached.slots)
         fed = counts.decode_tokens - before
         decoding = Decoding(request.max_new_tokens, fed, own, shared)
         self._decodings.append((counts, decoding))

@@ -116,8 +116,8 @@ def layer_difference(model: PreTrainedModel, kernel: Kernel, compiled: Kernel) -
 def _prefilled(
     model: PreTrainedModel, kernel: Kernel, prefix: Segment, segments: list[Segment]
 ) -> Tensor:
-    resident = prefill(model, kernel, [prefix], Prefilled.empty(model))
-    return prefill(model, kernel, segments, resident).values
+    cached = prefill(model, kernel, [prefix], Prefilled.empty(model))
+    return prefill(model, kernel, segments, cached).values
 
 
 def _largest(*differences: float) -> float:

@@ -47,8 +47,8 @@ def test_the_work_of_decoding_is_that_of_all_its_steps(engine, questions):
         done = answered(engine, asked, workload.request("flex_attention"), ONCE)
     (decoding,) = engine.decodings(done.counts)
     pieces = pieces_of(engine.tokenizer, asked, workload)
-    # What leads in a question is resident, too, and the three wordings read it from there.
-    *_, lead_in, _ = engine._resident.splitter.cuts
+    # What leads in a question is cached, too, and the three wordings read it from there.
+    *_, lead_in, _ = engine._prefix.splitter.cuts
     assert {s[: len(lead_in)] for each in pieces for s in each.segments} == {lead_in}
     prefix = len(pieces[0].bos + pieces[0].prefix)
     lengths = [len(pack_fused(each, "shared", "sequential").tokens) for each in pieces]

@@ -75,11 +75,11 @@ def test_little_memory_really_cuts_the_batch(make_engine):
         fed = watch_fed_tokens(engine.model)
         engine.answer(MANY, make_request(max_new_tokens=1))
         calls.append(len(fed))
-    resident, pack, step, n, ensembles = 1, 1, 1, len(MANY), 3 + 2 + 3
+    cached, pack, step, n, ensembles = 1, 1, 1, len(MANY), 3 + 2 + 3
     assert calls == [
-        resident + pack + step,
-        resident + n * pack + step,
-        resident + n * (pack + ensembles * step),
+        cached + pack + step,
+        cached + n * pack + step,
+        cached + n * (pack + ensembles * step),
     ]
 
 

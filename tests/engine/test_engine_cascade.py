@@ -1,6 +1,6 @@
 """Cascade attention gives what attention over all keys gives, eagerly and compiled.
 
-Grouped queries 3:1, odd lengths, with and without resident keys.
+Grouped queries 3:1, odd lengths, with and without cached keys.
 """
 
 import pytest
@@ -20,12 +20,12 @@ KERNELS = {"eager": CascadeKernel(), "compiled": CascadeKernel(compiled_attend_r
 ATTEND = {"eager": cascade, "compiled": compiled_cascade()}
 
 
-@pytest.mark.parametrize("resident", [False, True], ids=["fresh", "resident"])
+@pytest.mark.parametrize("cached", [False, True], ids=["fresh", "cached"])
 @pytest.mark.parametrize("name", [*PACKS, "longer_than_a_piece"])
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_prefill_by_cascade_equals_naive_attention(kernel, name, resident):
+def test_prefill_by_cascade_equals_naive_attention(kernel, name, cached):
     lengths, prefix = PACKS.get(name, ((613, 5, 257), 31))
-    assert_naive(KERNELS[kernel], lengths, prefix, resident)
+    assert_naive(KERNELS[kernel], lengths, prefix, cached)
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def test_fifty_samples_of_a_prompt_prefill_no_more_than_one(make_engine, bos):
         *fed[number], step = lengths
         assert step == len(QUESTIONS) * 3, "all draws of a prompt begin as one row"
     assert fed[1] == fed[50]
-    assert len(fed[1]) == 2, "the resident prefix and one pack"
+    assert len(fed[1]) == 2, "the cached prefix and one pack"
 
 
 def test_a_greedy_answer_is_the_same_beside_its_draws(make_engine, family, bos):

@@ -10,8 +10,8 @@ from families import FEW_SHOT, SAMPLES, TEMPLATE, make_request, watch_fed_tokens
 from common.methods import METHODS
 from worker.engine.heads import HeadTree, packs_of, share_heads
 from worker.engine.plan import PrefixSplitter, Segment, Stream, View, distinct_segments
+from worker.engine.prefix_cache import prefix_splitter
 from worker.engine.request import Counts, Question
-from worker.engine.resident import prefix_splitter
 from worker.engine.sample import plan_sample
 from worker.engine.tokenize import PromptTokenizer
 

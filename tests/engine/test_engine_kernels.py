@@ -1,7 +1,7 @@
 """Kernels: flex, sdpa and a naive attention with repeated keys give the same output.
 
 Grouped queries 3:1, odd lengths, packs above and below FLEX_MIN_TOKENS, with and without
-resident keys before the first query. Compiled for one head layout: compiling takes seconds.
+cached keys before the first query. Compiled for one head layout: compiling takes seconds.
 """
 
 import pytest
@@ -70,20 +70,20 @@ PACKS = {
 }
 
 
-@pytest.mark.parametrize("resident", [False, True], ids=["fresh", "resident"])
+@pytest.mark.parametrize("cached", [False, True], ids=["fresh", "cached"])
 @pytest.mark.parametrize("name", PACKS)
-def test_sdpa_equals_naive_attention(name, resident):
-    assert_naive(KERNELS["sdpa"], *PACKS[name], resident)
+def test_sdpa_equals_naive_attention(name, cached):
+    assert_naive(KERNELS["sdpa"], *PACKS[name], cached)
 
 
 @pytest.mark.parametrize("name", ["one_below", "at", "above", "far_above", "long_prefix"])
 def test_flex_attention_equals_naive_attention(name):
-    assert_naive(KERNELS["flex"], *PACKS[name], resident=True)
+    assert_naive(KERNELS["flex"], *PACKS[name], cached=True)
 
 
-def assert_naive(kernel, lengths, prefix, resident):
+def assert_naive(kernel, lengths, prefix, cached):
     slots, end = pack(lengths, prefix)
-    first_query = prefix if resident else 0
+    first_query = prefix if cached else 0
     q, k, v = inputs(end - first_query, end)
     mask_mod = segment_mods(slots, first_query, "cpu").mask
     mask = create_visibility_dense_mask(mask_mod, end - first_query, end, "cpu")
@@ -139,6 +139,6 @@ def test_choosing_a_kernel_compiles_all_that_prefill_uses():
     with torch.inference_mode():
         for lengths, prefix in LENGTHS:
             head, *segments = pack(lengths, prefix)[0]
-            resident = prefill(model, SdpaKernel(), [head], Prefilled.empty(model))
-            prefill(model, KERNELS["flex"], segments, resident)
+            cached = prefill(model, SdpaKernel(), [head], Prefilled.empty(model))
+            prefill(model, KERNELS["flex"], segments, cached)
     assert compiled_graphs() == compiled

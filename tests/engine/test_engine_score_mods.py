@@ -64,7 +64,7 @@ def naive(query, key, value, added, scaling):
 
 @pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("lengths", [(101, 87), (101, 87, 133)], ids=["short", "long"])
-@pytest.mark.parametrize("first_query", [0, PREFIX], ids=["fresh", "resident"])
+@pytest.mark.parametrize("first_query", [0, PREFIX], ids=["fresh", "cached"])
 def test_a_biased_mask_equals_naive_attention(name, lengths, first_query):
     segments = biased_pack(lengths)
     slots, end = slots_of(segments)

@@ -1,7 +1,7 @@
 """Nothing is computed twice: exact numbers of tokens that a plan prefills.
 
 Pieces hold a prefix of 7 tokens, the given segments and a cue of 2. The last token of a
-prompt is fed by decoding, not by prefill. Prefix and BOS are resident: not counted.
+prompt is fed by decoding, not by prefill. Prefix and BOS are cached: not counted.
 """
 
 import pytest
@@ -103,8 +103,8 @@ def test_the_engine_counts_the_tokens_it_prefilled(make_engine, family):
     engine = make_engine(family)
     fed, counts = watch_fed_tokens(engine.model), Counts()
     engine.answer(SAMPLES, make_request(max_new_tokens=1), counts)
-    resident, *packs, _ = fed
-    assert resident > 0
+    cached, *packs, _ = fed
+    assert cached > 0
     assert counts.prefill_tokens == sum(packs) > 0
 
 

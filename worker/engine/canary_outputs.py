@@ -43,13 +43,13 @@ def engine_outputs(engine: Engine, cases: Sequence[Case], hidden: bool = False) 
     model, kernel = engine.model, engine.kernel
     always = FLEX_MIN_TOKENS if kernel.name == "flex" else 0
     shared = [Segment(case.shared, 0) for case in cases if case.shared]
-    resident = prefill(model, kernel, shared, Prefilled.empty(model), always)
+    cached = prefill(model, kernel, shared, Prefilled.empty(model), always)
     streams = [plan_stream(c.prompt, _visible(c), _splitter(engine, c)) for c in cases]
-    cut = share_heads(streams, resident.slots)
-    done = prefill(model, kernel, distinct_segments(list(cut.values())), resident, always)
+    cut = share_heads(streams, cached.slots)
+    done = prefill(model, kernel, distinct_segments(list(cut.values())), cached, always)
     placed = {planned: Placed(stream, done) for planned, stream in cut.items()}
     ensembles = [Ensemble((stream,), "own") for stream in streams]
-    batch = start_batch(model, ensembles, placed, resident, NEW_TOKENS, engine.inner.attend)
+    batch = start_batch(model, ensembles, placed, cached, NEW_TOKENS, engine.inner.attend)
     with _layer_outputs(model if hidden else None) as layers:
         steps = [_step(engine, batch, layers) for _ in range(NEW_TOKENS)]
     return [

@@ -1,6 +1,6 @@
 """The cascade kernel of prefill: segments of similar size side by side, a row of queries each.
 
-Every new segment attends to the resident slots, which all share, and to slots of its own: those
+Every new segment attends to the cached slots, which all share, and to slots of its own: those
 of the new segments it sees, and its own causally. Rows of one table are padded to the longest,
 which costs a little of the attention and nothing of the matrix products around it.
 """
@@ -33,7 +33,7 @@ class Piece:
     """Some tokens of a new segment, one after the other, and the keys they may see.
 
     slots: of the tokens. own: new slots: what the segment sees, and its tokens up to these.
-    own_bias: of what it sees. shared: resident slots it sees, each with its bias.
+    own_bias: of what it sees. shared: cached slots it sees, each with its bias.
     """
 
     slots: range
@@ -51,7 +51,7 @@ class PieceRows(NamedTuple):
 
     queries: their places among the new slots, [B, T]. targets: the same, but one past the last
     where a row is padded. keys: slots, [B, L]. own_bias: float32 [B, T, L]. shared_bias:
-    float32 [B, 1, P], for the resident slots.
+    float32 [B, 1, P], for the cached slots.
     """
 
     queries: Tensor
@@ -115,10 +115,10 @@ class CascadeKernel:
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, mask: list[PieceRows], scaling: float
     ) -> Tensor:
-        num_q, resident = query.shape[2], key.shape[2] - query.shape[2]
+        num_q, cached = query.shape[2], key.shape[2] - query.shape[2]
         output = query.new_empty(num_q + 1, query.shape[1], value.shape[-1])
         for rows in mask:
-            shared = shared_keys(key[0, :, :resident], value[0, :, :resident], rows.shared_bias)
+            shared = shared_keys(key[0, :, :cached], value[0, :, :cached], rows.shared_bias)
             with eager_if_single(min(rows.queries.shape)):
                 self.attend(output, query[0], key[0], value[0], shared, rows, scaling)
         return output[:num_q].transpose(0, 1)[None]

@@ -144,16 +144,16 @@ def start_batch(
     model: PreTrainedModel,
     ensembles: Sequence[Ensemble],
     placed: Mapping[Stream, Placed],
-    resident: Prefilled,
+    cached: Prefilled,
     max_new_tokens: int,
     attend: Attend,
 ) -> Batch:
     """The streams of some ensembles, side by side; those of one shape share a row group."""
     streams = list(dict.fromkeys(s for ensemble in ensembles for s in ensemble.streams))
-    grouped = similar_streams([placed[stream] for stream in streams], resident)
+    grouped = similar_streams([placed[stream] for stream in streams], cached)
     groups = [[streams[i] for i in members] for members in grouped]
     row_groups = [
-        RowGroup(model, [placed[s] for s in group], resident, max_new_tokens, attend)
+        RowGroup(model, [placed[s] for s in group], cached, max_new_tokens, attend)
         for group in groups
     ]
     rows = [stream for group in groups for stream in group]

@@ -22,8 +22,8 @@ from worker.engine.numbers import refuse_no_numbers
 from worker.engine.packing import cut_where_full
 from worker.engine.plan import Stream, distinct_segments
 from worker.engine.planning import plan_samples
+from worker.engine.prefix_cache import PrefixCache
 from worker.engine.request import Asked, Counts, Question, Request
-from worker.engine.resident import Residents
 from worker.engine.sample import Answers, SamplePlan, hand_out
 from worker.engine.tokenize import PromptTokenizer
 
@@ -58,8 +58,8 @@ class Engine:
         self.pack_tokens = pack_tokens
         self.cache_bytes = cache_bytes
         self.inner = inner
-        self._residents = Residents(model, self.tokenizer)
-        self._resident = self._residents.none
+        self._prefix_cache = PrefixCache(model, self.tokenizer)
+        self._prefix = self._prefix_cache.none
         vocabulary = self.geometry.vocabulary
         eos_ids = _eos_ids(model, tokenizer, vocabulary)
         self._stops = self.tokenizer.stops(vocabulary, eos_ids).to(model.device)
@@ -74,13 +74,13 @@ class Engine:
         Raises StopRun where the logits of no sample of several are numbers.
         """
         counts = counts or Counts()
-        self._resident = self._residents.of(request, self.kernel)
+        self._prefix = self._prefix_cache.of(request, self.kernel)
         questions = [Question.of(sample) for sample in samples]
         plans = plan_samples(
             questions,
             request,
             self.tokenizer,
-            self._resident.splitter,
+            self._prefix.splitter,
             self.geometry.length_fault,
             self.geometry.num_ids,
         )
@@ -91,7 +91,7 @@ class Engine:
     @property
     def movable(self) -> bool:
         """Whether keys may be rotated to another position."""
-        return self._residents.none.splitter.movable
+        return self._prefix_cache.none.splitter.movable
 
     def text(self, generated: Generated) -> str:
         """The decoded text of an answer."""
@@ -107,9 +107,9 @@ class Engine:
 
     def _decode_bytes(self, streams: Sequence[Stream], request: Request) -> int:
         """Memory that decoding takes: keys and values of the streams' own, and their logits."""
-        resident = self._resident.done
-        slot = self.geometry.slot_numbers * resident.keys.element_size()
-        views = (view for s in streams for view in s.views if view.segment not in resident.slots)
+        cached = self._prefix.done
+        slot = self.geometry.slot_numbers * cached.keys.element_size()
+        views = (view for s in streams for view in s.views if view.segment not in cached.slots)
         own = sum(len(view.segment.tokens) for view in views)
         logits = _LOGIT_COPIES * 4 * self.geometry.vocabulary
         return int(slot * own + (slot * request.max_new_tokens + logits) * len(streams))
@@ -128,15 +128,13 @@ class Engine:
 
     def _prefill(self, plans: Sequence[SamplePlan], counts: Counts) -> dict[Stream, Placed]:
         """Prefill in packs; returns each stream with where its keys lie."""
-        resident = self._resident.done
+        cached = self._prefix.done
         started = time.perf_counter()
         placed: dict[Stream, Placed] = {}
-        for pack in packs_of(plans, resident.slots, self.pack_tokens):
-            cut = share_heads([s for plan in pack for s in plan.streams], resident.slots)
-            done = prefill(
-                self.model, self.kernel, distinct_segments(list(cut.values())), resident
-            )
-            counts.prefill_tokens += done.num_slots - resident.num_slots
+        for pack in packs_of(plans, cached.slots, self.pack_tokens):
+            cut = share_heads([s for plan in pack for s in plan.streams], cached.slots)
+            done = prefill(self.model, self.kernel, distinct_segments(list(cut.values())), cached)
+            counts.prefill_tokens += done.num_slots - cached.num_slots
             placed |= {planned: Placed(stream, done) for planned, stream in cut.items()}
         if self.model.device.type == "cuda":
             # A GPU is still computing when its calls return: these seconds would be decoding's.
@@ -153,9 +151,9 @@ class Engine:
     ) -> list[Generated]:
         """What each ensemble generates, side by side; streams of one shape share a row group."""
         started = time.perf_counter()
-        resident, max_new_tokens = self._resident.done, request.max_new_tokens
+        cached, max_new_tokens = self._prefix.done, request.max_new_tokens
         batch = start_batch(
-            self.model, ensembles, placed, resident, max_new_tokens, self.inner.attend
+            self.model, ensembles, placed, cached, max_new_tokens, self.inner.attend
         )
         results = Results(len(ensembles), max_new_tokens, self.model.device)
         counts.decode_tokens += self._run(batch, results)

@@ -96,25 +96,25 @@ def prefill(
     model: PreTrainedModel,
     kernel: Kernel,
     segments: Sequence[Segment],
-    resident: Prefilled,
+    cached: Prefilled,
     kernel_from: int = FLEX_MIN_TOKENS,
 ) -> Prefilled:
-    """Compute the segments that `resident` does not hold yet, in one packed row.
+    """Compute the segments that `cached` does not hold yet, in one packed row.
 
     segments: each after those it sees (`plan.distinct_segments`). kernel_from: tokens of a row
-    below which SDPA takes the place of `kernel`. Returns resident and new.
+    below which SDPA takes the place of `kernel`. Returns cached and new.
     """
-    new = [segment for segment in segments if segment not in resident.slots]
+    new = [segment for segment in segments if segment not in cached.slots]
     if not new:
-        return resident
-    room = resident.extended(new)
+        return cached
+    room = cached.extended(new)
     tokens = [token for segment in new for token in segment.tokens]
     positions = [segment.start + i for segment in new for i in range(len(segment.tokens))]
     kernel = kernel if len(tokens) >= kernel_from else SdpaKernel()
     device = str(model.device)
-    mods = segment_mods(room.slots, resident.num_slots, device)
+    mods = segment_mods(room.slots, cached.num_slots, device)
     mask = kernel.create_mask(mods, len(tokens), room.num_slots, device)
-    calls = LayerCalls(_Filling(room, resident.num_slots, kernel, mask).attend)
+    calls = LayerCalls(_Filling(room, cached.num_slots, kernel, mask).attend)
     with eager_if_single(len(tokens)):
         model.base_model(
             input_ids=torch.tensor([tokens], device=device),

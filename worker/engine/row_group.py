@@ -1,6 +1,6 @@
 """Row groups: streams of similar shape, decoded side by side.
 
-A stream attends to three things: the resident prefix, which all streams read from one copy
+A stream attends to three things: the cached prefix, which all streams read from one copy
 (one matmul over all queries); its own prompt segments; and what it has generated. The last two
 lie in the row group's own cache, padded to the longest stream. Copies of the prefix at other
 positions are read by rotating the query back, equal copies by adding log(copies) to the scores.
@@ -36,15 +36,15 @@ class RowGroup:
         self,
         model: PreTrainedModel,
         placed: Sequence[Placed],
-        resident: Prefilled,
+        cached: Prefilled,
         max_new_tokens: int,
         attend: Attend,
     ) -> None:
         streams = [each.stream for each in placed]
-        shifts = [prefix_shifts(stream, resident) for stream in streams]
-        bias = _prefix_bias(streams, shifts, resident)
+        shifts = [prefix_shifts(stream, cached) for stream in streams]
+        bias = _prefix_bias(streams, shifts, cached)
         self._attend = attend
-        self._resident = resident
+        self._cached = cached
         self._prefix_bias = bias.to(model.device)
         self._turn = rotation(model, -torch.tensor(shifts)) if any(map(any, shifts)) else None
         self._fill_own_cache(model, placed, max_new_tokens)
@@ -52,16 +52,16 @@ class RowGroup:
     def _fill_own_cache(
         self, model: PreTrainedModel, placed: Sequence[Placed], max_new_tokens: int
     ) -> None:
-        own = [own_slots(each, self._resident) for each in placed]
+        own = [own_slots(each, self._cached) for each in placed]
         self.filled = max(map(len, own))
         slots, shifts, bias = (part.to(model.device) for part in _table(own, self.filled))
         turn = rotation(model, shifts) if bool(shifts.any()) else None
-        keys = self._resident.keys
+        keys = self._cached.keys
         layers, heads, _, dim = keys.shape
         # One more than is filled: compiled code tells a whole cache from a part of one.
         capacity = self.filled + max_new_tokens + 1
         self.keys = keys.new_empty(layers, len(own), heads, dim, capacity).transpose(-1, -2)
-        value_dim = self._resident.values.shape[-1]
+        value_dim = self._cached.values.shape[-1]
         self.values = keys.new_empty(layers, len(own), heads, capacity, value_dim)
         for done, rows in _by_pack(placed):
             for layer in range(layers):
@@ -87,7 +87,7 @@ class RowGroup:
         values[:, :, self.filled] = value
         own = Own(keys[:, :, :end], values[:, :, :end], self._own_bias[:, None, :end])
         grouped = (query * scaling).unflatten(1, (key.shape[1], -1))[..., None, :]
-        keys, values = self._resident.keys[layer], self._resident.values[layer]
+        keys, values = self._cached.keys[layer], self._cached.values[layer]
         shared = shared_keys(keys, values, self._prefix_bias, self._turn)
         return self._attend(grouped, shared, own).flatten(1, 3)
 
@@ -136,44 +136,43 @@ def _read(cache: Tensor, slots: Tensor) -> Tensor:
     return read.transpose(0, 1)
 
 
-def prefix_shifts(stream: Stream, resident: Prefilled) -> list[int]:
-    """The distinct shifts at which a stream reads the resident prefix; [0] for none."""
-    shifts = {view.shift for view in stream.views if view.segment in resident.slots}
+def prefix_shifts(stream: Stream, cached: Prefilled) -> list[int]:
+    """The distinct shifts at which a stream reads the cached prefix; [0] for none."""
+    shifts = {view.shift for view in stream.views if view.segment in cached.slots}
     return sorted(shifts) or [0]
 
 
-def own_slots(placed: Placed, resident: Prefilled) -> list[tuple[int, int, float]]:
-    """(slot, shift, bias) of every key of a stream that is not resident."""
+def own_slots(placed: Placed, cached: Prefilled) -> list[tuple[int, int, float]]:
+    """(slot, shift, bias) of every key of a stream that is not cached."""
     slots = placed.done.slots
-    own = [view for view in placed.stream.views if view.segment not in resident.slots]
+    own = [view for view in placed.stream.views if view.segment not in cached.slots]
     return [(slot, view.shift, view.bias) for view in own for slot in slots[view.segment]]
 
 
 def _prefix_bias(
-    streams: Sequence[Stream], shifts: Sequence[Sequence[int]], resident: Prefilled
+    streams: Sequence[Stream], shifts: Sequence[Sequence[int]], cached: Prefilled
 ) -> Tensor:
-    """log of the copies of every resident slot at every shift, -inf for unseen.
+    """log of the copies of every cached slot at every shift, -inf for unseen.
 
     Of shape [B, views, slots]. A copy whose keys are biased by b counts e**b times.
     """
-    copies = torch.zeros(len(streams), len(shifts[0]), resident.num_slots)
+    copies = torch.zeros(len(streams), len(shifts[0]), cached.num_slots)
     for row, stream in enumerate(streams):
         for view in stream.views:
-            if span := resident.slots.get(view.segment):
+            if span := cached.slots.get(view.segment):
                 copies[row, shifts[row].index(view.shift), span.start : span.stop] += math.exp(
                     view.bias
                 )
     return copies.log()
 
 
-def similar_streams(placed: Sequence[Placed], resident: Prefilled) -> Iterator[list[int]]:
+def similar_streams(placed: Sequence[Placed], cached: Prefilled) -> Iterator[list[int]]:
     """Indices of streams that may share a row group: as many views, own keys within a factor.
 
     Those of one pack stay neighbours.
     """
     shapes = [
-        (len(prefix_shifts(each.stream, resident)), len(own_slots(each, resident)))
-        for each in placed
+        (len(prefix_shifts(each.stream, cached)), len(own_slots(each, cached))) for each in placed
     ]
     order = sorted(range(len(placed)), key=shapes.__getitem__)
     for _, same_views in groupby(order, key=lambda index: shapes[index][0]):

@@ -1,4 +1,4 @@
-"""The resident prefix: what all prompts of a run begin with, computed once and kept.
+"""The prefix cache: what all prompts of a run begin with, computed once and kept.
 
 Instruction and few-shot examples, and the words that lead in the question itself.
 """
@@ -23,23 +23,23 @@ _KEPT_PREFIXES = 8
 
 
 @dataclass(frozen=True)
-class Resident:
+class CachedPrefix:
     """A prefix that has been computed, and how prompts are cut so that they meet it."""
 
     splitter: PrefixSplitter
     done: Prefilled
 
 
-class Residents:
-    """The prefixes of the last runs."""
+class PrefixCache:
+    """The cached prefixes of the last requests."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PromptTokenizer) -> None:
         self._model, self._tokenizer = model, tokenizer
         self._movable = can_move_keys(model)
-        self.none = Resident(PrefixSplitter((), self._movable), Prefilled.empty(model))
-        self._kept: dict[object, Resident] = {}
+        self.none = CachedPrefix(PrefixSplitter((), self._movable), Prefilled.empty(model))
+        self._kept: dict[object, CachedPrefix] = {}
 
-    def of(self, request: Request, kernel: Kernel) -> Resident:
+    def of(self, request: Request, kernel: Kernel) -> CachedPrefix:
         """The prefix of a request's prompts, computed unless one of the last calls had it."""
         key = (request.template, request.few_shot)
         if key not in self._kept:
@@ -48,12 +48,12 @@ class Residents:
             self._kept[key] = self._compute(request, kernel)
         return self._kept[key]
 
-    def _compute(self, request: Request, kernel: Kernel) -> Resident:
+    def _compute(self, request: Request, kernel: Kernel) -> CachedPrefix:
         splitter = prefix_splitter(self._tokenizer, request, self._movable)
         segments = prefix_segments(splitter)
         if any(max(segment.tokens) >= geometry_of(self._model).num_ids for segment in segments):
             return self.none  # No prompt can be read: each sample's plan says so.
-        return Resident(splitter, prefill(self._model, kernel, segments, self.none.done))
+        return CachedPrefix(splitter, prefill(self._model, kernel, segments, self.none.done))
 
 
 def prefix_segments(splitter: PrefixSplitter) -> list[Segment]:
