@@ -59,7 +59,7 @@ def _questions(file: str, samples: int, asked: Request) -> tuple[str, list[Quest
         raise UsageError(f"--file takes DATASET=FILE, such as webqa=questions.jsonl, not {file!r}")
     source = open_source(name, Path(path))
     wordings = source.default_num_paraphrases
-    examples = tuple(source.stand_ins(source.default_few_shot))
+    examples = tuple(source.fallback_examples(source.default_few_shot))
     questions = [
         Question(sample.paraphrases[:wordings]) for sample in islice(source.samples(), samples)
     ]

@@ -16,12 +16,12 @@ from common.run import RunKey
 from common.schema import Sample
 from common.store import Location, Run, open_run
 from common.store.follow import (
+    delete_runs,
     follow,
     has_result,
     make_runs,
     plan_followers,
     result_samples,
-    throw_away,
 )
 from common.store.freeze import refuse_other_than_frozen, refuse_without_manual
 from common.store.missing import messages_for
@@ -153,7 +153,7 @@ def _made_after(
     overwritten = _overwritten(roots, request)
     _refuse_replaced(roots, overwritten, request, location)
     _refuse_others([plan for root in roots for plan in root.all()], overwritten, location)
-    throw_away(location, roots, overwritten)
+    delete_runs(location, roots, overwritten)
     plan_followers(upstream, roots)
     return follow(upstream)
 

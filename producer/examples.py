@@ -38,7 +38,7 @@ def choose_examples(
             raise
         # Questions come from a file or run: the job can be done, with examples that are said aloud
         # and recorded in the fingerprint, so such a run is never mixed with another.
-        return tuple(source.stand_ins(wanted)), (
+        return tuple(source.fallback_examples(wanted)), (
             f"few-shot examples: {wanted} bundled ones instead of {source.few_shot_origin}, "
             f"because {error}"
         )

@@ -63,12 +63,14 @@ def make_runs(
     """
     runs = freeze(location, planned, samples, provenance, overwrite, where)
     for run, plan in zip(runs, planned, strict=True):
-        throw_away(location, plan.followers, overwrite)
+        delete_runs(location, plan.followers, overwrite)
         plan_followers(run, plan.followers)
     return [*runs, *(made for run in runs for made in follow(run))]
 
 
-def throw_away(location: Location, planned: Iterable[Planned], overwrite: Collection[str]) -> None:
+def delete_runs(
+    location: Location, planned: Iterable[Planned], overwrite: Collection[str]
+) -> None:
     """Remove the runs among `planned`, and what follows them, whose keys are in `overwrite`."""
     for plan in (each for root in planned for each in root.all()):
         if plan.key in overwrite:

@@ -39,7 +39,7 @@ def open_source() -> Source:
         few_shot_origin=f"the train split of {HUB_ID}, seed {SEED}",
         question=_fact,
         example=_example,
-        stand_ins=bundled_masked,
+        fallback_examples=bundled_masked,
         default_selection=Selection(num_manual=5, num_auto=5),
         default_layout="shared",
         default_max_new_tokens=MAX_NEW_TOKENS,

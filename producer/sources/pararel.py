@@ -25,7 +25,7 @@ def open_source() -> Source:
         few_shot_origin="the bundled examples",
         question=_fact,
         example=_example,
-        stand_ins=bundled_masked,
+        fallback_examples=bundled_masked,
         default_layout="shared",
         default_max_new_tokens=MAX_NEW_TOKENS,
     )

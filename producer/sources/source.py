@@ -36,7 +36,7 @@ class Source:
     """A named data set.
 
     questions: called anew for each pass, in the order of the data set. few_shot: takes how
-    many examples, raises HubError where they cannot be fetched; stand_ins are taken then.
+    many examples, raises HubError where they cannot be fetched; fallback_examples are taken then.
     default_few_shot: how many if the person says nothing; few_shot_origin: where they come
     from, in words. question, example: read a row of a file given with --data or --few-shot.
     default_selection: for data sets with manual and automatic wordings; the other defaults are
@@ -51,7 +51,7 @@ class Source:
     few_shot_origin: str
     question: Callable[[Row], Question | Skipped] = question_of
     example: Callable[[Row], Example] = example_of
-    stand_ins: Callable[[int], list[Example]] = bundled_few_shot
+    fallback_examples: Callable[[int], list[Example]] = bundled_few_shot
     default_num_paraphrases: int = 5
     default_selection: Selection | None = None
     default_layout: Layout = "concat"

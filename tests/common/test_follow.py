@@ -20,12 +20,12 @@ from common.errors import UsageError
 from common.planned import Planned
 from common.store import merge_run, read_progress
 from common.store.follow import (
+    delete_runs,
     follow,
     has_result,
     make_runs,
     plan_followers,
     planned_followers,
-    throw_away,
 )
 
 LATER = [plan("avg"), plan("max")]
@@ -211,13 +211,13 @@ def test_followers_are_overwritten_after_all_is_frozen_only(any_store):
     assert [read_progress(made).ok for made in follow(run)] == [0, 7]
 
 
-def test_to_throw_away_reaches_followers_of_followers_and_spares_what_is_not_named(any_store):
+def test_deletion_reaches_followers_of_followers_and_spares_what_is_not_named(any_store):
     (run,) = make(any_store, chain(), samples=questions(3))
     finish_paraphrases(run)
     avg, confidence = follow(run)
     finish_confidences(confidence)
     (weighted,) = follow(confidence)
-    throw_away(any_store, [chain()], {str(weighted.key)})
+    delete_runs(any_store, [chain()], {str(weighted.key)})
     assert [made.exists() for made in (run, avg, confidence, weighted)] == [True] * 3 + [False]
 
 

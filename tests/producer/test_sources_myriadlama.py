@@ -180,7 +180,7 @@ def test_real_items_have_fewer_automatic_wordings_than_fourteen(asked, store):
     assert prepared.notes[0].startswith(f"{sum(n < 15 for n in lengths)} of 200 questions")
 
 
-def test_the_examples_that_stand_in_have_one_mask_each():
-    examples = open_source("myriadlama", None).stand_ins(5)
+def test_the_fallback_examples_have_one_mask_each():
+    examples = open_source("myriadlama", None).fallback_examples(5)
     assert len(examples) == 5
     assert all(text.count("[MASK]") == 1 and len(word.split()) == 1 for text, word in examples)

@@ -24,7 +24,7 @@ from worker.engine.plan import Stream, distinct_segments
 from worker.engine.planning import plan_samples
 from worker.engine.prefix_cache import PrefixCache
 from worker.engine.request import Asked, Counts, Question, Request
-from worker.engine.sample import Answers, SamplePlan, hand_out
+from worker.engine.sample import Answers, SamplePlan, collect
 from worker.engine.tokenize import PromptTokenizer
 
 logger = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class Engine:
             ensembles, lambda e: self._decode_bytes(e.streams, request), self.cache_bytes
         )
         generated = (g for part in parts for g in self._decode(part, placed, request, counts))
-        return [hand_out(plan, generated) for plan in plans]
+        return [collect(plan, generated) for plan in plans]
 
     def _prefill(self, plans: Sequence[SamplePlan], counts: Counts) -> dict[Stream, Placed]:
         """Prefill in packs; returns each stream with where its keys lie."""

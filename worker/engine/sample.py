@@ -158,7 +158,7 @@ def _drawn(stream: Stream, name: str, sampling: Sampling) -> list[Ensemble]:
     ]
 
 
-def hand_out(plan: SamplePlan, generated: Iterator[Generated]) -> Answers:
+def collect(plan: SamplePlan, generated: Iterator[Generated]) -> Answers:
     """Take the plan's ensembles' results, in their order, and give each method its own."""
     of = {ensemble: next(generated) for ensemble in plan.ensembles}
     answers = {name: [of[e] for e in found] for name, found in plan.by_method.items()}
