@@ -76,7 +76,7 @@ class Sampling(BaseModel):
 
     temperature: float = Field(gt=0, le=10)
     top_p: float = Field(gt=0, le=1)
-    num_samples: int = Field(1, ge=1, le=10_000)
+    num_draws: int = Field(1, ge=1, le=10_000)
 
 
 class RunSpec(BaseModel):

@@ -127,8 +127,8 @@ _PARAPHRASES: Decorator = click.option(
     help="Take the questions and wordings that a run of `producer paraphrase` wrote.",
 )
 
-_NUM_SAMPLES: Decorator = click.option(
-    "--num-samples",
+_NUM_DRAWS: Decorator = click.option(
+    "--num-draws",
     type=click.IntRange(1, 10_000),
     help="Answers drawn for each wording to find its confidence.  [default: 100]",
 )
@@ -159,7 +159,7 @@ def _add(options: Sequence[Decorator]) -> Decorator:
 
 
 request_options = _add(
-    [*_DATA, _PARAPHRASES, *_METHOD, *_WORDINGS, _NUM_SAMPLES, _MAX_NEW_TOKENS, *_JOB]
+    [*_DATA, _PARAPHRASES, *_METHOD, *_WORDINGS, _NUM_DRAWS, _MAX_NEW_TOKENS, *_JOB]
 )
 """What to ask of which model."""
 
@@ -167,7 +167,7 @@ paraphrase_options = _add([*_DATA[:2], _DATA[-1], _WORDINGS[0], *_drawing(1.5, 0
 """What to write paraphrases of, and how they are drawn."""
 
 confidence_options = _add(
-    [*_DATA, _PARAPHRASES, *_WORDINGS, _NUM_SAMPLES, *_drawing(1, 1), _MAX_NEW_TOKENS, *_JOB]
+    [*_DATA, _PARAPHRASES, *_WORDINGS, _NUM_DRAWS, *_drawing(1, 1), _MAX_NEW_TOKENS, *_JOB]
 )
 """What to find the confidences of, and how answers are drawn."""
 

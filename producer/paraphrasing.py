@@ -7,7 +7,7 @@ from common.prompts import Template
 from common.run import Sampling
 from producer.sources.source import BUNDLED
 
-SAMPLING = Sampling(temperature=1.5, top_p=0.9, num_samples=1)
+SAMPLING = Sampling(temperature=1.5, top_p=0.9, num_draws=1)
 MAX_NEW_TOKENS = 30
 
 TEMPLATE = Template(

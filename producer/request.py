@@ -38,7 +38,7 @@ class EnqueueRequest:
     positions: Positions | None = None
     max_new_tokens: int | None = None
     max_samples: int | None = None
-    num_samples: int | None = None
+    num_draws: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     shard_size: int = DEFAULT_SHARD_SIZE
@@ -122,7 +122,7 @@ class EnqueueRequest:
     @property
     def confidence_sampling(self) -> Sampling:
         """How the answers are drawn that a confidence is the share of."""
-        default = Sampling(temperature=1, top_p=1, num_samples=self.num_samples or 100)
+        default = Sampling(temperature=1, top_p=1, num_draws=self.num_draws or 100)
         return self._sampling(CONFIDENCE, default)
 
     def _sampling(self, step: Method, default: Sampling) -> Sampling:
@@ -134,7 +134,7 @@ class EnqueueRequest:
     def says_sampling(self, step: Method) -> bool:
         """Whether the person said how a step draws, so that another way is refused."""
         said = (self.temperature, self.top_p) != (None, None) and self.step == step.name
-        return said or (step == CONFIDENCE and self.num_samples is not None)
+        return said or (step == CONFIDENCE and self.num_draws is not None)
 
     def key(
         self, model: ModelSource, method: Method, num_few_shot: int, written_by: str | None

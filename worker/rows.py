@@ -58,7 +58,7 @@ class RowMaker:
 
     def _confidences(self, row: int, sample: Sample, found: Sequence[Generated]) -> list[Answer]:
         """Share of drawn answers that equal the greedy one, as votes compare answers."""
-        num_drawn = self.spec.sampling.num_samples if self.spec.sampling else 0
+        num_drawn = self.spec.sampling.num_draws if self.spec.sampling else 0
         answers = []
         for wording, first in enumerate(range(0, len(found), 1 + num_drawn)):
             answer = self._answer(row, sample, found[first], wording=wording)

@@ -83,7 +83,7 @@ def confidence(**options: Any) -> None:
 
     \b
     Example:
-        producer confidence --dataset webqa_mini --model smollm2_135m_it --num-samples 100 --local
+        producer confidence --dataset webqa_mini --model smollm2_135m_it --num-draws 100 --local
     """
     _ask(**options, step="confidence")
 

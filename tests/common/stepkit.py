@@ -15,8 +15,8 @@ from common.store import Location, Run, merge_run
 from common.store.follow import make_runs
 from common.store.parts import write_part
 
-SAMPLING = Sampling(temperature=1.5, top_p=0.9, num_samples=1)
-DRAWS = Sampling(temperature=1, top_p=1, num_samples=10)
+SAMPLING = Sampling(temperature=1.5, top_p=0.9, num_draws=1)
+DRAWS = Sampling(temperature=1, top_p=1, num_draws=10)
 
 
 def questions(count: int, wordings: int = 1, num_manual: int | None = None) -> list[Sample]:

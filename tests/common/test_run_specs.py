@@ -26,7 +26,7 @@ CHANGES = {
     "max_new_tokens": 21,
     "dtype": "auto",
     "semantics": 3,
-    "sampling": {"temperature": 1.5, "top_p": 0.9, "num_samples": 3},
+    "sampling": {"temperature": 1.5, "top_p": 0.9, "num_draws": 3},
     "exemplars": (("who?", "which one?"),),
 }
 
@@ -53,11 +53,9 @@ def test_the_changes_above_are_of_every_part_of_the_template():
     assert set(Template.model_fields) == {"instruction", "question", "cue", "prediction"}
 
 
-@pytest.mark.parametrize(
-    ("part", "value"), [("temperature", 0.7), ("top_p", 1), ("num_samples", 9)]
-)
+@pytest.mark.parametrize(("part", "value"), [("temperature", 0.7), ("top_p", 1), ("num_draws", 9)])
 def test_the_fingerprint_changes_with_each_part_of_the_sampling(part, value):
-    sampling = Sampling(temperature=1.5, top_p=0.9, num_samples=3)
+    sampling = Sampling(temperature=1.5, top_p=0.9, num_draws=3)
     changed = sampling.model_copy(update={part: value})
     assert make_spec(sampling=changed).fingerprint != make_spec(sampling=sampling).fingerprint
 

@@ -25,7 +25,7 @@ def options(tmp_path: Path, tiny_model: Path) -> list[object]:
     ]
     return [
         "enqueue", "--dataset", "bare", "--data", data, "--model", tiny_model, *methods,
-        "--num-paraphrases", 3, "--num-samples", 3, "--num-few-shot", 0, "--max-new-tokens", 4,
+        "--num-paraphrases", 3, "--num-draws", 3, "--num-few-shot", 0, "--max-new-tokens", 4,
         "--dtype", "float32", "--shard-size", 2, "--wait",
     ]  # fmt: skip
 

@@ -40,7 +40,7 @@ def test_every_method_answers_is_scored_and_reported(name, settings, tmp_path):
     shown = ["--few-shot", DATA / few_shot, "--num-few-shot", 5] if few_shot else []
     producer(
         "run", "--dataset", name, "--data", DATA / file, *shown, "--model", MODEL, *asked,
-        "--max-samples", 3, "--num-samples", 2, settings=settings,
+        "--max-samples", 3, "--num-draws", 2, settings=settings,
     )  # fmt: skip
     runs = {run.key.name: run for run in list_runs(Location.open(settings.store))}
     answering = [str(run.key) for run in runs.values() if run.spec.method in METHODS]

@@ -14,7 +14,7 @@ from worker.engine.sampling import Draw, seed_of
 from worker.engine.tokenize import PromptTokenizer
 
 QUESTIONS = [Question(wordings, seed=f"id-{i}") for i, wordings in enumerate(MANY)]
-WARM = Sampling(temperature=1.5, top_p=0.9, num_samples=3)
+WARM = Sampling(temperature=1.5, top_p=0.9, num_draws=3)
 
 
 def ask(method=CONFIDENCE, sampling=WARM, **changes):
@@ -93,7 +93,7 @@ def test_more_samples_begin_with_the_draws_of_fewer(make_engine):
 
 
 def replace_number(sampling, number):
-    return sampling.model_copy(update={"num_samples": number})
+    return sampling.model_copy(update={"num_draws": number})
 
 
 def test_longer_answers_begin_with_the_draws_of_shorter_ones(make_engine):
@@ -134,7 +134,7 @@ def test_wordings_to_be_written_are_drawn_alone_and_from_the_question_alone(make
 
 
 def test_an_almost_frozen_draw_is_the_best_answer(make_engine):
-    cold = Sampling(temperature=0.001, top_p=1, num_samples=2)
+    cold = Sampling(temperature=0.001, top_p=1, num_draws=2)
     for answer in tokens(make_engine().answer(QUESTIONS, ask(sampling=cold))):
         for first in (0, 3, 6):
             assert answer[first] == answer[first + 1] == answer[first + 2]

@@ -78,7 +78,7 @@ def test_a_later_token_is_named(make_engine, spoil):
 
 def test_a_drawn_answer_is_checked_too(make_engine, spoil):
     spoil(math.nan)
-    sampling = Sampling(num_samples=3, temperature=0.7, top_p=0.9)
+    sampling = Sampling(num_draws=3, temperature=0.7, top_p=0.9)
     request = make_request("origin", sampling=sampling)
     request = replace(request, methods=(CONFIDENCE,))
     (answer,) = make_engine().answer(SAMPLES[:1], request)

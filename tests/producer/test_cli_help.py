@@ -18,12 +18,11 @@ DRAWING = "temperature top-p"
 JOB = "max-samples shard-size dtype overwrite failure-limit store"
 WAITING = "broker wait local"
 OPTIONS = {
-    "enqueue": f"{DATA} paraphrases method {WORDINGS} num-samples layout positions "
+    "enqueue": f"{DATA} paraphrases method {WORDINGS} num-draws layout positions "
     f"max-new-tokens {JOB} {WAITING}",
-    "run": f"{DATA} paraphrases method {WORDINGS} num-samples layout positions "
-    f"max-new-tokens {JOB}",
+    "run": f"{DATA} paraphrases method {WORDINGS} num-draws layout positions max-new-tokens {JOB}",
     "paraphrase": f"dataset data model num-paraphrases {DRAWING} {JOB} {WAITING}",
-    "confidence": f"{DATA} paraphrases {WORDINGS} num-samples {DRAWING} max-new-tokens "
+    "confidence": f"{DATA} paraphrases {WORDINGS} num-draws {DRAWING} max-new-tokens "
     f"{JOB} {WAITING}",
     "runs": "store json",
     "status": "store watch json",

@@ -57,7 +57,7 @@ def test_how_wordings_are_drawn_is_said_to_the_step_that_draws_them():
     assert drawing <= options("paraphrase")
     assert drawing <= options("confidence")
     assert not drawing & options("enqueue")
-    assert "--num-samples" in options("confidence") & options("enqueue") - options("paraphrase")
+    assert "--num-draws" in options("confidence") & options("enqueue") - options("paraphrase")
     assert "--paraphrases" in options("confidence") & options("enqueue") - options("paraphrase")
 
 
@@ -125,7 +125,7 @@ def test_paraphrase_and_confidence_send_their_own_step(typed, server):
     first = typed("paraphrase", "--temperature", "0.7")
     assert first.out == f"{MODEL}/paraphrases-3: 11 rows enqueued, 0 done before\n"
     assert sent(server) == {"paraphrases-3"}
-    second = typed("confidence", "--num-samples", "7")
+    second = typed("confidence", "--num-draws", "7")
     assert f"{MODEL}/confidence-3: follows by itself\n" in second.out
     assert sent(server) == {"paraphrases-3"}
 

@@ -69,11 +69,11 @@ def test_paraphrases_drawn_otherwise_than_said_are_refused(paraphrase, store, sa
 def test_confidences_of_other_draws_are_taken_as_they_are_unless_said_otherwise(
     confidence, ask, store
 ):
-    (made,) = confidence(num_samples=7, temperature=0.5).runs
+    (made,) = confidence(num_draws=7, temperature=0.5).runs
     request = ask(methods=("weighted_avg",))
     assert prepare(request, store).runs[0].record == made.record
     with pytest.raises(UsageError, match=r"confidence-3 exists with another .*: sampling is "):
-        prepare(ask(methods=("weighted_avg",), num_samples=8), store)
+        prepare(ask(methods=("weighted_avg",), num_draws=8), store)
 
 
 def test_weighted_methods_share_messages_with_the_others_once_confidences_are_there(
@@ -137,7 +137,7 @@ def test_a_refused_overwrite_has_thrown_nothing_away(enqueue, confidence, bare, 
     avg = follow(written)[0]
     put_part(avg, range(11))
     before = snapshot(store)
-    changes = {"num_samples": 5}
+    changes = {"num_draws": 5}
     if fault == "a bad row":
         bare.write_text(bare.read_text() + '{"question": "q?"}\n')
         changes = {}

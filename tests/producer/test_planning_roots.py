@@ -107,7 +107,7 @@ def test_paraphrases_are_asked_for_by_their_own_prompt_and_drawn(ask, store, bar
     assert (origin.spec.max_new_tokens, len(origin.spec.few_shot)) == (7, 2)
     assert (written.spec.max_new_tokens, written.spec.few_shot) == (30, ())
     drawn = written.spec.sampling
-    assert (drawn.temperature, drawn.top_p, drawn.num_samples) == (1.5, 0.9, 1)
+    assert (drawn.temperature, drawn.top_p, drawn.num_draws) == (1.5, 0.9, 1)
     assert [len(exemplar) for exemplar in written.spec.exemplars] == [6] * 5
     assert written.spec.template != origin.spec.template
     assert (origin.spec.sampling, origin.spec.exemplars) == (None, None)
@@ -115,9 +115,9 @@ def test_paraphrases_are_asked_for_by_their_own_prompt_and_drawn(ask, store, bar
 
 @pytest.mark.parametrize(("said", "draws"), [(None, 100), (7, 7)])
 def test_confidences_are_of_so_many_draws(ask, store, said, draws):
-    (run,) = prepare(ask(methods=("weighted_avg",), num_samples=said), store).runs
+    (run,) = prepare(ask(methods=("weighted_avg",), num_draws=said), store).runs
     drawn = run.spec.sampling
-    assert (drawn.temperature, drawn.top_p, drawn.num_samples) == (1, 1, draws)
+    assert (drawn.temperature, drawn.top_p, drawn.num_draws) == (1, 1, draws)
 
 
 def test_the_runs_of_a_selection_are_called_by_it_steps_too(ask, store, facts):

@@ -99,9 +99,7 @@ def test_a_hub_that_is_away_is_one_sentence(no_hub, what):
         list(source.samples()) if what == "samples" else source.few_shot(5)
 
 
-def test_without_a_hub_masked_sentences_take_their_place_and_a_note_says_so(
-    ask, store, jsonl, no_hub
-):
+def test_without_a_hub_masked_sentences_are_taken_and_a_note_says_so(ask, store, jsonl, no_hub):
     row = {
         "uuid": "u", "answers": ["x"], "manual_paraphrases": ["a [MASK]."],
         "auto_paraphrases": ["b [MASK]."],

@@ -9,7 +9,7 @@ from common.run import RunSpec, Sampling
 from worker.engine.decode import Generated
 from worker.engine.request import Counts, Question, Request
 
-ONCE = Sampling(temperature=1.5, top_p=0.9, num_samples=1)
+ONCE = Sampling(temperature=1.5, top_p=0.9, num_draws=1)
 EXEMPLARS = (
     ("who made it?", "by whom is it?", "whose work is it?"),
     ("where is it?", "in what place is it?", "what is its place?", "it is where?"),

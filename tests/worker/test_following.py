@@ -17,7 +17,7 @@ from worker.process import Process
 from worker.shard import open_shard
 
 FOLDER = "quiz/tiny-llama"
-FEW = Sampling(temperature=1, top_p=1, num_samples=2)
+FEW = Sampling(temperature=1, top_p=1, num_draws=2)
 
 
 @pytest.fixture

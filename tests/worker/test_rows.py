@@ -117,7 +117,7 @@ def test_a_vote_on_first_words_does_not_see_the_rest():
 
 
 def confidences(drawn, number, **changes):
-    sampling = Sampling(temperature=1, top_p=1, num_samples=number)
+    sampling = Sampling(temperature=1, top_p=1, num_draws=number)
     return rows("confidence", {"confidence": drawn}, sampling=sampling, **changes)
 
 

@@ -154,7 +154,7 @@ def _drawn(stream: Stream, name: str, sampling: Sampling) -> list[Ensemble]:
     """One stream, drawn from anew for each sample: all of them read one prefill."""
     return [
         Ensemble((stream,), "own", draw=Draw(sampling, seed_of(name, number)))
-        for number in range(sampling.num_samples)
+        for number in range(sampling.num_draws)
     ]
 
 
