@@ -132,12 +132,12 @@ def test_a_worker_with_a_broker_that_is_none_ends_with_one_sentence():
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory):
-    """A self-signed manifest for this machine, and its key."""
+def certificate(tmp_path_factory):
+    """A self-signed certificate for this machine, and its key."""
     if shutil.which("openssl") is None:
-        pytest.skip("makes its manifest with openssl")
+        pytest.skip("makes its certificate with openssl")
     folder = tmp_path_factory.mktemp("tls")
-    key, made = folder / "key.pem", folder / "manifest.pem"
+    key, made = folder / "key.pem", folder / "certificate.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
          "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", made],
@@ -147,10 +147,10 @@ def manifest(tmp_path_factory):
 
 
 @pytest.fixture
-def tls_port(manifest, broker_url):
+def tls_port(certificate, broker_url):
     """The port of a TLS entrance to the server of the session."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*manifest)
+    context.load_cert_chain(*certificate)
     server = urlsplit(broker_url)
     with socket.create_server(("127.0.0.1", 0)) as entrance:
         address = (server.hostname, server.port)
@@ -178,9 +178,9 @@ def _copy(source, target):
             target.sendall(data)
 
 
-def test_messages_and_counters_go_through_tls(manifest, tls_port, broker_url):
+def test_messages_and_counters_go_through_tls(certificate, tls_port, broker_url):
     server = urlsplit(broker_url)
-    options = f"?ssl_ca_certs={quote(str(manifest[0]))}"
+    options = f"?ssl_ca_certs={quote(str(certificate[0]))}"
     url = f"rediss://:{server.password}@localhost:{tls_port}/12{options}"
     settings = Settings(broker=url)
     counters = check_broker(settings)
@@ -191,14 +191,14 @@ def test_messages_and_counters_go_through_tls(manifest, tls_port, broker_url):
         assert messages.get(timeout=5).payload == {"a": 1}
 
 
-def test_neither_celery_nor_the_counters_trust_a_manifest_that_nobody_vouches_for(
+def test_neither_celery_nor_the_counters_trust_a_certificate_that_nobody_vouches_for(
     tls_port, broker_url, monkeypatch
 ):
     monkeypatch.setattr("redis.retry.sleep", lambda seconds: None)
     server = urlsplit(broker_url)
     settings = Settings(broker=f"rediss://:{server.password}@localhost:{tls_port}/12")
-    with pytest.raises(UsageError, match="manifest verify failed"):
+    with pytest.raises(UsageError, match="certificate verify failed"):
         check_broker(settings)
-    untrusted = pytest.raises(OperationalError, match="manifest verify failed")
+    untrusted = pytest.raises(OperationalError, match="certificate verify failed")
     with celery_connection(settings) as connection, untrusted:
         connection.ensure_connection(max_retries=1, timeout=1)
