@@ -109,7 +109,7 @@ class Bench:
 
     def drawn(self, name: str) -> list[Row]:
         """Draws, the confidences that are made of them, and paraphrases that are written."""
-        one = replace(self.workload, wordings=1)
+        one = replace(self.workload, paraphrases=1)
         with DRAWS[name]():
             return [
                 *self._rows(name, one, self._confidences),
@@ -142,7 +142,7 @@ class Bench:
             exemplars=paraphrasing.exemplars(),
         )
         drafts = write_paraphrases(self.engine, spec, samples, Counts())
-        return {"written paraphrases": [text for d in drafts for text in d.wordings[1:]]}
+        return {"written paraphrases": [text for d in drafts for text in d.paraphrases[1:]]}
 
     def _spec(self, method: str, **changes: Any) -> RunSpec:
         return self.workload.spec(method).model_copy(update=changes)
@@ -151,7 +151,7 @@ class Bench:
         self, drawn_by: str, workload: Workload, answer: Callable[[Sequence[Sample]], Answered]
     ) -> list[Row]:
         samples = [
-            Sample(f"question {n}", question.wordings, ())
+            Sample(f"question {n}", question.paraphrases, ())
             for n, question in enumerate(workload.questions(self.num_samples))
         ]
         large, small = answer(samples), in_calls(samples, self.call, answer)

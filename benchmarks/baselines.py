@@ -14,10 +14,10 @@ from benchmarks.job import BATCHES, PUBLISHED, WARM_UP_SAMPLES, Job
 from benchmarks.machine import describe_torch
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
 from benchmarks.outcome import Outcome
+from benchmarks.paraphrases import NUM_PARAPHRASES
 from benchmarks.timing import Patience
 from benchmarks.vllm_way import NAME as VLLM
 from benchmarks.way import ratios
-from benchmarks.wordings import NUM_WORDINGS
 from benchmarks.workload import MAX_EXAMPLES, MAX_SAMPLES, MODEL, SEED, Workload
 
 REACH = (
@@ -28,7 +28,7 @@ REACH = (
 
 NOTES = (
     "published algorithm: FlexAttention with a block mask, not compiled; and with a dense mask",
-    "prompts/s: wordings read per second, also where all wordings of a question give one answer",
+    "prompts/s: paraphrases read per second, also where all those of a question give one answer",
     "same tokens: share of the tokens that are those of generate's largest batch; rounding alone "
     "makes two ways differ, and all that follows a token that differs is another text",
 )
@@ -38,10 +38,10 @@ NOTES = (
 @samples_option(128, MAX_SAMPLES - WARM_UP_SAMPLES, "Questions for the engine and for vLLM.")
 @click.option(
     "--prompts",
-    type=click.IntRange(1, NUM_WORDINGS * max(BATCHES)),
+    type=click.IntRange(1, NUM_PARAPHRASES * max(BATCHES)),
     default=64,
     show_default=True,
-    help="Prompts for transformers' ways: one wording of 32 questions after the other.",
+    help="Prompts for transformers' ways: one paraphrase of 32 questions after the other.",
 )
 @click.option(
     "--published",
@@ -73,7 +73,7 @@ def main(
     repeats: int,
     model: str,
 ) -> None:
-    """Questions and prompts per second of each way, in 5 wordings, 20 tokens each."""
+    """Questions and prompts per second of each way, in 5 paraphrases, 20 tokens each."""
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     workload, patience = Workload(model=model, examples=examples), Patience(repeats)
@@ -85,8 +85,8 @@ def main(
         *(job.engine(method) for method in ("per_prompt", "flex_attention")),
     ]
     slowest, right = ways[0], ways[len(PUBLISHED) + len(BATCHES) - 1]
-    rows = [way.row(slowest, right, workload.wordings) for way in ways]
-    claim = f"{model}: 5 wordings, {examples} examples, 20 tokens, early stop off"
+    rows = [way.row(slowest, right, workload.paraphrases) for way in ways]
+    claim = f"{model}: 5 paraphrases, {examples} examples, 20 tokens, early stop off"
     machine = {**describe_torch(), **held.choices}
     Outcome(claim, machine, {"questions": SEED}, rows, ratios(ways, REACH), NOTES).show()
 

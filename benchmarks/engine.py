@@ -63,7 +63,7 @@ def main(samples: tuple[int, ...], sweep_at: int, repeats: int, model: str) -> N
     rows = [bench.row(case) for case in cases(workload, samples, sweep_at)]
     machine = {**describe_torch(), **held.choices, "matmul GFLOP/s": bench.prefill_rate / 1e9}
     claim = (
-        f"{model}: {workload.wordings} wordings, {workload.examples} examples, "
+        f"{model}: {workload.paraphrases} paraphrases, {workload.examples} examples, "
         f"{workload.max_new_tokens} tokens"
     )
     seeds = {"questions": SEED, "matrices": RATES_SEED}

@@ -9,7 +9,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from benchmarks.answering import answered
-from benchmarks.prompts import PlainPrompt, by_wording, pieces_of, plain_prompts
+from benchmarks.prompts import PlainPrompt, by_paraphrase, pieces_of, plain_prompts
 from benchmarks.published import published_decode
 from benchmarks.timing import ONCE, Patience, timed
 from benchmarks.transformers_ways import run_continuous, run_generate
@@ -36,8 +36,8 @@ class Job:
         self._questions = questions[:samples]
         self._pieces = pieces_of(held.engine.tokenizer, questions, workload)
         prompts = plain_prompts(self._pieces)
-        self._prompts = prompts[: samples * workload.wordings]
-        self._warm_up = prompts[samples * workload.wordings :]
+        self._prompts = prompts[: samples * workload.paraphrases]
+        self._warm_up = prompts[samples * workload.paraphrases :]
 
     def others(self, prompts: int, published: int) -> list[Way]:
         """Everything that runs on transformers' own model: the published algorithm first."""
@@ -52,9 +52,9 @@ class Job:
         ]
 
     def _in_batches(self, prompts: int) -> list[PlainPrompt]:
-        """The first prompts, the same wording of as many questions as the largest batch holds."""
+        """The first prompts: one paraphrase of as many questions as the largest batch holds."""
         some = [p for p in self._prompts if p.place[0] < max(BATCHES)]
-        return by_wording(some)[:prompts]
+        return by_paraphrase(some)[:prompts]
 
     def _published(self, model: PreTrainedModel, pieces: Sequence[Pieces], kind: str) -> Way:
         packed = [pack_fused(each, "concat", "sequential") for each in pieces]
@@ -68,10 +68,10 @@ class Job:
         took = timed(work, ONCE)
         minutes = took.seconds * count / len(packed) / 60
         note = f"measured on {len(packed)}; {count} questions: {minutes:.1f} min, extrapolated"
-        return Way(PUBLISHED[kind], len(packed) * self._workload.wordings, took, note=note)
+        return Way(PUBLISHED[kind], len(packed) * self._workload.paraphrases, took, note=note)
 
     def vllm(self, python: Path | None) -> Way:
-        """vLLM: all wordings of all questions, those of a question one after the other."""
+        """vLLM: all paraphrases of all questions, those of a question one after the other."""
         return run_vllm(
             python, self._workload.source, self._held.choices["dtype"], self._prompts,
             self._warm_up, self._workload.max_new_tokens, self._patience,
@@ -86,6 +86,6 @@ class Job:
             )
         given = [t for tokens in done.tokens(method) for t in tokens]
         places = [prompt.place for prompt in self._prompts]
-        # One answer for all wordings of a question is no prompt's.
+        # One answer for all paraphrases of a question is no prompt's.
         tokens = dict(zip(places, given, strict=True)) if len(given) == len(places) else {}
         return Way(f"engine, {method}", len(places), done.time, tokens)

@@ -1,6 +1,6 @@
-"""As many questions as WebQuestions' test split has, invented, in five wordings.
+"""As many questions as WebQuestions' test split has, invented, in five paraphrases.
 
-No two share a wording, for the reason `workload` gives. Those about two persons are some tokens
+No two share a paraphrase, for the reason `workload` gives. Those about two persons are some tokens
 longer than WebQuestions' are.
 """
 
@@ -8,14 +8,14 @@ import random
 from collections.abc import Sequence
 from itertools import combinations
 
-from benchmarks.wordings import NAMES
+from benchmarks.paraphrases import NAMES
 from benchmarks.workload import MAX_SAMPLES, SEED, Workload
 from common.errors import UsageError
 from worker.engine.request import Question
 
 MAX_QUESTIONS = 2032
 
-PAIR_WORDINGS = (
+PAIR_PARAPHRASES = (
     "who was born first, {} or {}?",
     "which of {} and {} was born earlier?",
     "was {} older than {}?",
@@ -33,7 +33,7 @@ def many_questions(count: int) -> list[Question]:
     mixer.shuffle(pairs)
     questions = Workload().questions(MAX_SAMPLES)
     questions += [
-        Question(tuple(wording.format(*pair) for wording in PAIR_WORDINGS))
+        Question(tuple(paraphrase.format(*pair) for paraphrase in PAIR_PARAPHRASES))
         for pair in pairs[: MAX_QUESTIONS - MAX_SAMPLES]
     ]
     mixer.shuffle(questions)
@@ -41,11 +41,11 @@ def many_questions(count: int) -> list[Question]:
 
 
 def texts_of(questions: Sequence[Question]) -> list[str]:
-    """Every wording of every question."""
-    return [wording for question in questions for wording in question.wordings]
+    """Every paraphrase of every question."""
+    return [paraphrase for question in questions for paraphrase in question.paraphrases]
 
 
 def prompts_of(questions: Sequence[Question], workload: Workload) -> list[str]:
-    """Every wording as a plain prompt, examples included: the texts to make a tokenizer for."""
+    """Every paraphrase as a plain prompt, examples included: the texts to make a tokenizer for."""
     asked = workload.request("origin")
     return [asked.template.prompt(text, asked.few_shot) for text in texts_of(questions)]

@@ -38,7 +38,7 @@ def environment(store: Path, broker: str) -> dict[str, str]:
 
 
 def write_questions(path: Path, rows: int) -> None:
-    """A question file of three wordings a row."""
+    """A question file of three paraphrases a row."""
     with path.open("w") as file:
         for i in range(rows):
             question = {

@@ -9,12 +9,12 @@ from worker.engine.request import Question
 from worker.engine.tokenize import PromptTokenizer
 
 Place = tuple[int, int]
-"""Of a prompt: the number of its question, and of its wording."""
+"""Of a prompt: the number of its question, and of its paraphrase."""
 
 
 @dataclass(frozen=True)
 class PlainPrompt:
-    """One wording of one question, with the examples before it."""
+    """One paraphrase of one question, with the examples before it."""
 
     place: Place
     tokens: TokenIds
@@ -25,18 +25,18 @@ def pieces_of(
 ) -> list[Pieces]:
     """What the prompts of each question are made of."""
     asked = workload.request("per_prompt")
-    return tokenizer.pieces_of([q.wordings for q in questions], asked.template, asked.few_shot)
+    return tokenizer.pieces_of([q.paraphrases for q in questions], asked.template, asked.few_shot)
 
 
 def plain_prompts(pieces: Sequence[Pieces]) -> list[PlainPrompt]:
-    """Question by question all its wordings."""
+    """Question by question all its paraphrases."""
     return [
-        PlainPrompt((question, wording), pack_plain(each, wording).tokens)
+        PlainPrompt((question, paraphrase), pack_plain(each, paraphrase).tokens)
         for question, each in enumerate(pieces)
-        for wording in range(len(each.prompts))
+        for paraphrase in range(len(each.prompts))
     ]
 
 
-def by_wording(prompts: Sequence[PlainPrompt]) -> list[PlainPrompt]:
-    """All first wordings, then all second ones: a batch of one wording of many questions."""
+def by_paraphrase(prompts: Sequence[PlainPrompt]) -> list[PlainPrompt]:
+    """All first paraphrases, then all second ones: a batch of one paraphrase of many questions."""
     return sorted(prompts, key=lambda prompt: (prompt.place[1], prompt.place[0]))

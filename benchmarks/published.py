@@ -1,6 +1,6 @@
 """The algorithm as first published, as plainly as it can be written: the mark to beat.
 
-One sample at a time; the packed prompt of all wordings; for every token the mask is built anew
+One sample at a time; the packed prompt of all paraphrases; for every token the mask is built anew
 and the whole sequence computed anew, logits of all positions included; no cache, nothing
 compiled. "block" is FlexAttention with a block mask, as it was published; "dense" is the same with
 SDPA and a dense mask, which a CPU computes faster.
@@ -50,7 +50,7 @@ def published_decode(
 
 
 def block_mask(groups: Groups, num_segments: int, device: torch.device) -> BlockMask:
-    """Who sees whom: of the past, one's own wording and the shared groups."""
+    """Who sees whom: of the past, one's own paraphrase and the shared groups."""
     visible = torch.from_numpy(generate_isolated_visibility(num_segments)).to(device)
     group = torch.tensor(groups, device=device)
 

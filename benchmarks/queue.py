@@ -58,7 +58,7 @@ def main(rows: int, tasks: int, shard_size: int) -> None:
     tasks = min(tasks, -(-rows // shard_size))
     with embedded_broker() as url, TemporaryDirectory(prefix="self-ensemble-queue-") as folder:
         measured = list(Steps(Path(folder), url, rows).measure(tasks, shard_size))
-    claim = f"{rows:,} samples in 3 wordings, {shard_size} to a task"
+    claim = f"{rows:,} samples in 3 paraphrases, {shard_size} to a task"
     Outcome(claim, describe(), {}, measured, notes=NOTES).show()
 
 

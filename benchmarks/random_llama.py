@@ -18,7 +18,7 @@ from transformers import (
 SEED = 0
 
 TOKENIZER_SIZE = 768
-"""With it the invented wordings are as long as with SmolLM2's tokenizer; see the test."""
+"""With it the invented paraphrases are as long as with SmolLM2's tokenizer; see the test."""
 
 _LLAMA_32_3B: dict[str, Any] = {
     "vocab_size": 128256,

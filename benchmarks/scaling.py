@@ -20,7 +20,7 @@ from worker.engine.engine import Engine
 
 METHOD = "flex_attention"
 TIMES_SAMPLES = (1, 2, 4, 8)
-WORDINGS = (1, 2, 3, 5)
+PARAPHRASES = (1, 2, 3, 5)
 EXAMPLES = (0, 5, 10, 20)
 TOKENS = (5, 10, 20, 40)
 
@@ -38,7 +38,7 @@ def main(samples: int, repeats: int, model: str) -> None:
         for title, value, count, workload in cases(base, samples):
             rows.append(_row(held.engine, title, value, count, workload, Patience(repeats)))
     claim = (
-        f"{model}, {METHOD}, early stop off; base: {samples} samples, {base.wordings} "
+        f"{model}, {METHOD}, early stop off; base: {samples} samples, {base.paraphrases} "
         f"paraphrases, {base.examples} few-shot, {base.max_new_tokens} tokens"
     )
     machine = {**describe_torch(), **held.choices}
@@ -49,8 +49,8 @@ def cases(base: Workload, samples: int) -> Iterator[tuple[str, int, int, Workloa
     """What is varied, its value, the samples asked and all the rest."""
     for times in TIMES_SAMPLES:
         yield "samples", times * samples, times * samples, base
-    for wordings in WORDINGS:
-        yield "paraphrases", wordings, samples, replace(base, wordings=wordings)
+    for paraphrases in PARAPHRASES:
+        yield "paraphrases", paraphrases, samples, replace(base, paraphrases=paraphrases)
     for examples in EXAMPLES:
         yield "few-shot", examples, samples, replace(base, examples=examples)
     for tokens in TOKENS:

@@ -3,7 +3,7 @@
     python -m benchmarks.sharing --file graphquestions=graphquestions_test_paraphrases.jsonl
 
 Counts tokens; loads a tokenizer and no model. What the engine prefills is counted by its own
-planning, for a request of `per_prompt` (which computes all wordings, as `avg` and `max` do).
+planning, for a request of `per_prompt` (which computes all paraphrases, as `avg` and `max` do).
 """
 
 from collections.abc import Sequence
@@ -53,17 +53,19 @@ def main(samples: int, model: str, files: tuple[str, ...]) -> None:
 
 
 def _questions(file: str, samples: int, asked: Request) -> tuple[str, list[Question], Request]:
-    """A data set's first questions in its default number of wordings, and its request."""
+    """A data set's first questions in its default number of paraphrases, and its request."""
     name, separator, path = file.partition("=")
     if not separator:
         raise UsageError(f"--file takes DATASET=FILE, such as webqa=questions.jsonl, not {file!r}")
     source = open_source(name, Path(path))
-    wordings = source.default_num_paraphrases
+    paraphrases = source.default_num_paraphrases
     examples = tuple(source.fallback_examples(source.default_few_shot))
     questions = [
-        Question(sample.paraphrases[:wordings]) for sample in islice(source.samples(), samples)
+        Question(sample.paraphrases[:paraphrases]) for sample in islice(source.samples(), samples)
     ]
-    request = replace(asked, num_wordings=wordings, template=source.template, few_shot=examples)
+    request = replace(
+        asked, num_paraphrases=paraphrases, template=source.template, few_shot=examples
+    )
     return name, questions, request
 
 
@@ -73,7 +75,7 @@ def _row(
     splitter = prefix_splitter(tokenizer, request, movable=True)
     bos, examples, *_ = splitter.cuts
     pieces = tokenizer.pieces_of(
-        [q.wordings for q in questions], request.template, request.few_shot
+        [q.paraphrases for q in questions], request.template, request.few_shot
     )
     lengths = [len(bos) + len(prompt) for each in pieces for prompt in each.prompts]
     # A prompt's last token is fed by decoding.
@@ -84,7 +86,7 @@ def _row(
     return {
         "data set": name,
         "samples": len(questions),
-        "wordings": len(lengths),
+        "paraphrases": len(lengths),
         "tokens": sum(lengths),
         "after the examples": after,
         "computed": computed,

@@ -14,17 +14,17 @@ Tokens = dict[Place, TokenIds]
 
 @dataclass(frozen=True)
 class Way:
-    """What one way did. wordings: read in all; time: None where it did not run, and why."""
+    """What one way did. paraphrases: read in all; time: None where it did not run, and why."""
 
     name: str
-    wordings: int = 0
+    paraphrases: int = 0
     time: Timed | None = None
     tokens: Tokens = field(default_factory=dict, repr=False)
     note: str = ""
 
     @property
     def prompts_per_second(self) -> float | None:
-        return self.wordings / self.time.seconds if self.time else None
+        return self.paraphrases / self.time.seconds if self.time else None
 
     def over(self, other: "Way") -> float | None:
         """How many times faster, or None where either did not run."""
@@ -36,7 +36,7 @@ class Way:
         rate = self.prompts_per_second
         return {
             "way": self.name,
-            "questions": self.wordings / per_question,
+            "questions": self.paraphrases / per_question,
             "seconds": self.time.seconds if self.time else None,
             "questions/s": rate / per_question if rate else None,
             "prompts/s": rate,

@@ -1,7 +1,7 @@
 """What the benchmarks ask, and the engine they ask: the very one that a worker would hold.
 
 The questions are the same in every run of every benchmark; the first n of them are a mixture of
-all relations and names. No two share a wording: equal wordings would be computed once, and
+all relations and names. No two share a paraphrase: equal paraphrases would be computed once, and
 flatter the figures.
 """
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, product
 
-from benchmarks.wordings import NAMES, NUM_WORDINGS, RELATIONS
+from benchmarks.paraphrases import NAMES, NUM_PARAPHRASES, RELATIONS
 from common.config import Settings
 from common.errors import UsageError
 from common.methods import get_method
@@ -34,10 +34,10 @@ MAX_EXAMPLES = 5 + 72
 
 @dataclass(frozen=True)
 class Workload:
-    """The main claim: 5 wordings, 5 examples, 20 tokens; or one that differs in some of it."""
+    """The main claim: 5 paraphrases, 5 examples, 20 tokens; or one that differs in some of it."""
 
     model: str = MODEL
-    wordings: int = NUM_WORDINGS
+    paraphrases: int = NUM_PARAPHRASES
     examples: int = 5
     max_new_tokens: int = 20
     layout: Layout = "concat"
@@ -58,7 +58,7 @@ class Workload:
             model=self.model,
             model_source=self.source.location,
             method=method,
-            num_paraphrases=get_method(method).num_wordings(self.wordings),
+            num_paraphrases=get_method(method).num_read(self.paraphrases),
             layout=self.layout if has_layout else None,
             positions=DEFAULT_POSITIONS[self.layout] if has_layout else None,
             template=QUESTION_ANSWERING,
@@ -71,13 +71,13 @@ class Workload:
         return make_request([self.spec(method) for method in methods])
 
     def questions(self, count: int) -> list[Question]:
-        """The first `count` samples, in this workload's number of wordings."""
+        """The first `count` samples, in this workload's number of paraphrases."""
         if count > MAX_SAMPLES:
             raise UsageError(f"there are {MAX_SAMPLES} benchmark questions, not {count}")
         pairs = list(product(RELATIONS, NAMES))
         random.Random(SEED).shuffle(pairs)
         return [
-            Question(tuple(wording.format(name) for wording in relation[: self.wordings]))
+            Question(tuple(paraphrase.format(name) for paraphrase in relation[: self.paraphrases]))
             for relation, name in pairs[:count]
         ]
 

@@ -18,7 +18,7 @@ class Pieces:
 
     bos: the tokens that the tokenizer puts before a text, such as a BOS; they stand in no other
     piece. prefix: instruction and few-shot examples. segments: `Q: p\\n` for each
-    wording. cue: `A:`. prompts: for each wording the whole plain prompt.
+    paraphrase. cue: `A:`. prompts: for each paraphrase the whole plain prompt.
     """
 
     bos: TokenIds
@@ -66,13 +66,13 @@ class PackedPrompt:
         return self.starts[-1] + len(self.groups[-1])
 
 
-def pack_plain(pieces: Pieces, wording: int) -> PackedPrompt:
-    """The prompt of a stream that sees one wording: what a model is normally given."""
-    return pack_concat(pieces.bos, [pieces.prompts[wording]], "sequential")
+def pack_plain(pieces: Pieces, paraphrase: int) -> PackedPrompt:
+    """The prompt of a stream that sees one paraphrase: what a model is normally given."""
+    return pack_concat(pieces.bos, [pieces.prompts[paraphrase]], "sequential")
 
 
 def pack_fused(pieces: Pieces, layout: Layout, positions: Positions) -> PackedPrompt:
-    """The prompt of a stream that sees all wordings. With one wording it is the plain one."""
+    """The prompt of a stream that sees all paraphrases; the plain prompt where there is one."""
     if len(pieces.prompts) == 1:
         return pack_plain(pieces, 0)
     if layout == "concat":

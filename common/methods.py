@@ -19,15 +19,15 @@ Fusion = Literal["own", "mean_logits", "max_probability", "weighted_mean", "vote
 
 @dataclass(frozen=True)
 class Method:
-    """One way to turn a sample's wordings into an answer.
+    """One way to turn a sample's paraphrases into an answer.
 
-    streams: "first" decodes wording 0 alone; "each" decodes every wording in a stream of its
-        own; "surest" decodes the wording of the highest confidence alone; "fused" decodes one
-        stream that sees all wordings.
+    streams: "first" decodes paraphrase 0 alone; "each" decodes every paraphrase in a stream of its
+        own; "surest" decodes the paraphrase of the highest confidence alone; "fused" decodes one
+        stream that sees all paraphrases.
     fusion: how the streams' logits give the next token. "own" keeps streams apart; "vote" too,
         and the answer most of them give is taken.
-    visibility: of a fused stream, which wordings see each other; a name of VISIBILITIES.
-    length_corrected: whether a fused stream weighs wordings alike, however long they are.
+    visibility: of a fused stream, which paraphrases see each other; a name of VISIBILITIES.
+    length_corrected: whether a fused stream weighs paraphrases alike, however long they are.
     draws: whether answers are drawn at random, besides the best one ("also") or "only".
     """
 
@@ -41,21 +41,21 @@ class Method:
 
     @property
     def has_layout(self) -> bool:
-        """Whether wordings are packed into one prompt, so layout and positions matter."""
+        """Whether paraphrases are packed into one prompt, so layout and positions matter."""
         return self.streams == "fused"
 
     @property
-    def row_per_wording(self) -> bool:
-        """Whether a sample gives one row for each wording instead of one in all."""
+    def row_per_paraphrase(self) -> bool:
+        """Whether a sample gives one row for each paraphrase instead of one in all."""
         return self.streams == "each" and self.fusion == "own"
 
     @property
     def reads_confidences(self) -> bool:
-        """Whether it needs the confidence of each wording, from a run made before."""
+        """Whether it needs the confidence of each paraphrase, from a run made before."""
         return self.streams == "surest" or self.fusion == "weighted_mean"
 
-    def num_wordings(self, num_paraphrases: int) -> int:
-        """How many wordings of a sample this method reads."""
+    def num_read(self, num_paraphrases: int) -> int:
+        """How many paraphrases of a sample this method reads."""
         return 1 if self.streams == "first" else num_paraphrases
 
 
@@ -65,16 +65,16 @@ def _table(*rows: Method) -> dict[str, Method]:
 
 METHODS: dict[str, Method] = _table(
     Method("origin", "first", "own", "the question as it stands"),
-    Method("per_prompt", "each", "own", "every wording answered by itself"),
-    Method("majority", "each", "vote", "the answer most wordings give"),
-    Method("avg", "each", "mean_logits", "mean of the wordings' logits at every token"),
-    Method("max", "each", "max_probability", "the most probable token over the wordings"),
+    Method("per_prompt", "each", "own", "every paraphrase answered by itself"),
+    Method("majority", "each", "vote", "the answer most paraphrases give"),
+    Method("avg", "each", "mean_logits", "mean of the paraphrases' logits at every token"),
+    Method("max", "each", "max_probability", "the most probable token over the paraphrases"),
     Method("weighted_avg", "each", "weighted_mean", "mean of logits, weighted by confidence"),
-    Method("weighted_max", "surest", "own", "the wording of the highest confidence"),
-    Method("flex_attention", "fused", "own", "one stream that attends to all wordings"),
+    Method("weighted_max", "surest", "own", "the paraphrase of the highest confidence"),
+    Method("flex_attention", "fused", "own", "one stream that attends to all paraphrases"),
     Method(
         "flex_attention_cross_manual", "fused", "own",
-        "flex_attention whose manual wordings see each other", visibility="cross_manual",
+        "flex_attention whose manual paraphrases see each other", visibility="cross_manual",
     ),
     Method(
         "flex_attention_causal", "fused", "own",
@@ -82,14 +82,16 @@ METHODS: dict[str, Method] = _table(
     ),
     Method(
         "flex_attention_length_corrected", "fused", "own",
-        "flex_attention in which long wordings weigh no more than short ones",
+        "flex_attention in which long paraphrases weigh no more than short ones",
         length_corrected=True,
     ),
 )  # fmt: skip
 
-PARAPHRASES = Method("paraphrases", "first", "own", "wordings written by the model", draws="only")
+PARAPHRASES = Method(
+    "paraphrases", "first", "own", "paraphrases written by the model", draws="only"
+)
 CONFIDENCE = Method(
-    "confidence", "each", "own", "how often a wording's answer comes again", draws="also"
+    "confidence", "each", "own", "how often a paraphrase's answer comes again", draws="also"
 )
 
 STEPS = _table(PARAPHRASES, CONFIDENCE)

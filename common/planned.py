@@ -15,7 +15,7 @@ class Planned(BaseModel):
     """A run before its samples are known.
 
     spec: `dataset_sha256` and `num_samples` mean nothing until the samples are frozen.
-    from_selection: questions may have fewer wordings than `spec.num_paraphrases`.
+    from_selection: questions may have fewer paraphrases than `spec.num_paraphrases`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

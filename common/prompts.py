@@ -35,13 +35,13 @@ class Template(BaseModel):
         entries = [f"{self.segment(q)}{self.cue} {a}" for q, a in few_shot]
         return "".join(f"{block}\n\n" for block in [self.instruction, *entries] if block)
 
-    def segment(self, wording: str) -> str:
-        """One wording inside a packed prompt."""
-        return f"{self.question}{wording}\n"
+    def segment(self, paraphrase: str) -> str:
+        """One paraphrase inside a packed prompt."""
+        return f"{self.question}{paraphrase}\n"
 
-    def prompt(self, wording: str, few_shot: Sequence[Example]) -> str:
-        """The plain prompt: what a model is asked when there is one wording only."""
-        return f"{self.prefix(few_shot)}{self.segment(wording)}{self.cue}"
+    def prompt(self, paraphrase: str, few_shot: Sequence[Example]) -> str:
+        """The plain prompt: what a model is asked when there is one paraphrase only."""
+        return f"{self.prefix(few_shot)}{self.segment(paraphrase)}{self.cue}"
 
     def predict(self, generation: str) -> str:
         """The answer in a generated text.

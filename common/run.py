@@ -82,10 +82,10 @@ class Sampling(BaseModel):
 class RunSpec(BaseModel):
     """Everything that decides a run's rows.
 
-    `layout` and `positions` are None for methods whose streams see one wording each: those
+    `layout` and `positions` are None for methods whose streams see one paraphrase each: those
     are the same whatever the layout. `dtype` is what was asked for; what a worker chose for
     "auto" is recorded in each part. `sampling` is None for greedy runs; `exemplars` are what a
-    run that writes paraphrases shows its model: questions, each followed by its wordings.
+    run that writes paraphrases shows its model: questions, each followed by its paraphrases.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -126,7 +126,7 @@ class RunSpec(BaseModel):
         return {k: (mine[k], theirs[k]) for k in mine if mine[k] != theirs[k]}
 
     def engine_options(self) -> tuple[Any, ...]:
-        """What the runs of one prefill have in common, their wordings and layout apart."""
+        """What the runs of one prefill have in common, their paraphrases and layout apart."""
         return (
             self.model, self.model_source, self.dtype, self.template, self.few_shot,
             self.max_new_tokens, self.num_samples, self.sampling, self.exemplars,
@@ -135,7 +135,7 @@ class RunSpec(BaseModel):
 
 def share_prefill(specs: Sequence[RunSpec]) -> bool:
     """Whether runs can be answered together: equal engine options, and at most one layout and
-    one number of wordings, where these matter.
+    one number of paraphrases, where these matter.
     """
     options = {spec.engine_options() for spec in specs}
     layouts = {(spec.layout, spec.positions) for spec in specs if spec.layout}
@@ -145,14 +145,14 @@ def share_prefill(specs: Sequence[RunSpec]) -> bool:
 
 def run_name(
     method: str,
-    wordings: int | str,
+    paraphrases: int | str,
     layout: Layout | None,
     positions: Positions | None,
     default_layout: Layout = "concat",
 ) -> str:
     """The last part of a run's key; what differs from the default layout is spelt out.
 
-    wordings: how many, or the name of a selection (`m5a5s5`: 5 manual and 5 auto wordings,
+    paraphrases: how many, or the name of a selection (`m5a5s5`: 5 manual and 5 auto paraphrases,
     5 shots).
 
         >>> run_name("flex_attention", 5, "concat", "sequential")
@@ -163,9 +163,9 @@ def run_name(
         'avg-m5a5s5'
     """
     row = get_method(method)
-    if row.name in METHODS and row.streams == "first" and isinstance(wordings, int):
+    if row.name in METHODS and row.streams == "first" and isinstance(paraphrases, int):
         return method
-    parts = [method, str(wordings)]
+    parts = [method, str(paraphrases)]
     if row.has_layout and layout and layout != default_layout:
         parts.append(layout)
     if row.has_layout and layout and positions and positions != DEFAULT_POSITIONS[layout]:

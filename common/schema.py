@@ -2,7 +2,7 @@
 
 A part holds results alone; the final file joins them with the frozen samples. Columns that
 existing notebooks read keep their names: `uuid`, `paraphrases`, `answers`, `prediction`,
-`generation`, and for one row per wording `paraphrase` and `prompt`.
+`generation`, and for one row per paraphrase `paraphrase` and `prompt`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from common.methods import CONFIDENCE, PARAPHRASES, Method
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 1
 
 META_RUN = b"self_ensemble.run"
 META_PART = b"self_ensemble.part"
@@ -54,7 +54,7 @@ _SINGLE = pa.struct(
 )
 
 _SINGLES: _Fields = [pa.field("singles", pa.list_(_SINGLE))]
-_WORDING: _Fields = [pa.field("paraphrase", pa.string()), pa.field("prompt", pa.string())]
+_ASKED: _Fields = [pa.field("paraphrase", pa.string()), pa.field("prompt", pa.string())]
 _CONFIDENCE: _Fields = [
     pa.field("confidence", pa.float64()),
     pa.field("sampled", pa.list_(pa.string())),
@@ -78,12 +78,12 @@ SCORE_FIELDS: _Fields = [
 
 _ID: _Fields = [
     pa.field("row", pa.int64(), nullable=False),
-    pa.field("wording", pa.int32(), nullable=False),
+    pa.field("paraphrase_index", pa.int32(), nullable=False),
     pa.field("uuid", pa.string(), nullable=False),
 ]
 
-PART_SCHEMA = pa.schema([*_ID, *_WORDING, *_OUTCOME, *_SINGLES, *_CONFIDENCE, *_WRITTEN, *_ERROR])
-"""One row per answer. `row` is the sample's id, `wording` the paraphrase answered (else 0)."""
+PART_SCHEMA = pa.schema([*_ID, *_ASKED, *_OUTCOME, *_SINGLES, *_CONFIDENCE, *_WRITTEN, *_ERROR])
+"""One row per answer. `row` is the sample's id, `paraphrase_index` that of the answered one."""
 
 
 def input_schema(sample: Sample) -> pa.Schema:
@@ -96,10 +96,10 @@ def result_schema(method: Method, samples: pa.Schema) -> pa.Schema:
     """The final file's columns; samples: the schema of the frozen samples."""
     if method == PARAPHRASES:
         return pa.schema([_SAMPLE[0], _QUESTION, _WRITTEN[0], _SAMPLE[2], *_WRITTEN[1:], *_ERROR])
-    outcome = [*(_WORDING if method.row_per_wording else []), *_OUTCOME]
+    outcome = [*(_ASKED if method.row_per_paraphrase else []), *_OUTCOME]
     if method == CONFIDENCE:
         outcome += _CONFIDENCE
-    elif method.streams != "first" and not method.row_per_wording:
+    elif method.streams != "first" and not method.row_per_paraphrase:
         outcome += _SINGLES
     return pa.schema([*samples.remove_metadata(), *outcome, *_ERROR])
 
@@ -108,8 +108,8 @@ def result_schema(method: Method, samples: pa.Schema) -> pa.Schema:
 class Sample:
     """One question. `paraphrases[0]` is the question itself.
 
-    num_manual: how many of the wordings, the first ones, were written by hand, where the data
-    set tells. confidences: of each wording, where a run needs them.
+    num_manual: how many of the paraphrases, the first ones, were written by hand, where the data
+    set tells. confidences: of each paraphrase, where a run needs them.
     """
 
     uuid: str
@@ -121,7 +121,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Single:
-    """What one wording alone gave: kept beside the answer of an ensemble, for re-use."""
+    """What one paraphrase alone gave: kept beside the answer of an ensemble, for re-use."""
 
     prediction: str
     tokens: list[int]
@@ -131,18 +131,18 @@ class Single:
 
 @dataclass(frozen=True)
 class Answer:
-    """One row of a part: what came out for one sample, or for one wording of it.
+    """One row of a part: what came out for one sample, or for one paraphrase of it.
 
     tokens: ids generated, the stop token included. token_logprobs: of each (natural log);
     logprob: their sum. finish_reason: "newline", "eos" or "length"; None when `error` is set.
-    singles: the answers of the wordings alone, where they were computed in the same call.
+    singles: the answers of the paraphrases alone, where they were computed in the same call.
     confidence, sampled: share of sampled answers equal to `prediction`, and those answers.
-    paraphrases, problems, draws: a question and the wordings written for it, what stayed wrong
+    paraphrases, problems, draws: a question and the paraphrases written for it, what stayed wrong
     with each (None: nothing), and how often each was drawn.
     """
 
     row: int
-    wording: int
+    paraphrase_index: int
     uuid: str
     paraphrase: str | None = None
     prompt: str | None = None

@@ -1,4 +1,4 @@
-"""The vote of `majority`: the answer that most wordings give.
+"""The vote of `majority`: the answer that most paraphrases give.
 
 One rule for the worker, which votes while it answers, and for reports, which vote again over
 stored answers. Knows texts and numbers only.

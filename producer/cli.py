@@ -13,7 +13,7 @@ from producer.commands.border import EXIT_INTERRUPTED, EXIT_USAGE, never_fail_to
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="self-ensemble")
 def cli() -> None:
-    """Ask language models the same question in several wordings, and combine the answers.
+    """Ask language models the same question in several paraphrases, and combine the answers.
 
     \b
     The smallest real run, on this machine alone:

@@ -66,7 +66,7 @@ def prepare(request: EnqueueRequest, location: Location) -> Prepared:
     else:
         alone = request.step == PARAPHRASES.name
         reading = Reading(request.source, request.selection, request.max_samples, alone)
-        writes = not alone and _has_no_wordings(request)
+        writes = not alone and _has_no_paraphrases(request)
         if writes:
             _refuse_manual(request)
         roots = Planner(request, location, model, examples, writes).roots()
@@ -82,16 +82,16 @@ def prepare(request: EnqueueRequest, location: Location) -> Prepared:
     return Prepared(tuple(runs), all_runs, upstream, model, messages, notes)
 
 
-def _has_no_wordings(request: EnqueueRequest) -> bool:
-    """Whether more wordings are asked for than the question, and the first one has no other."""
-    if request.selection is not None or request.num_wordings == 1:
+def _has_no_paraphrases(request: EnqueueRequest) -> bool:
+    """Whether more paraphrases are asked for than the question, and the first one has no other."""
+    if request.selection is not None or request.chosen_num_paraphrases == 1:
         return False
     first = list(Reading(request.source, None, 1))
     return bool(first) and len(first[0].paraphrases) == 1
 
 
 def _refuse_manual(request: EnqueueRequest) -> None:
-    """Refuse methods that ask which wordings are manual, of wordings that a model writes."""
+    """Refuse methods that ask which paraphrases are manual, of paraphrases that a model writes."""
     for name in request.methods:
         refuse_without_manual(get_method(name))
 
@@ -109,10 +109,10 @@ def _written(request: EnqueueRequest, location: Location) -> Run:
             f"--paraphrases {run.key} is of the data set {run.spec.dataset}, --dataset is "
             f"{request.dataset}"
         )
-    if run.spec.num_paraphrases < request.num_wordings:
+    if run.spec.num_paraphrases < request.chosen_num_paraphrases:
         raise UsageError(
-            f"--paraphrases {run.key} has {run.spec.num_paraphrases} wordings of a question, "
-            f"--num-paraphrases asks for {request.num_wordings}"
+            f"--paraphrases {run.key} has {run.spec.num_paraphrases} paraphrases of a question, "
+            f"--num-paraphrases asks for {request.chosen_num_paraphrases}"
         )
     return run
 

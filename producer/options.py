@@ -55,37 +55,37 @@ _METHOD: list[Decorator] = [
         default=("flex_attention",),
         show_default=True,
         type=click.Choice(list(METHODS)),
-        help="How wordings become an answer; repeat for several from one prefill.",
+        help="How paraphrases become an answer; repeat for several from one prefill.",
     ),
     click.option(
         "--layout",
         type=click.Choice(["concat", "shared"]),
-        help="How wordings are packed into one prompt.  "
+        help="How paraphrases are packed into one prompt.  "
         "[default: concat; shared for sentences with [MASK]]",
     ),
     click.option(
         "--positions",
         type=click.Choice(["sequential", "aligned"]),
-        help="Of packed wordings.  [default: sequential with concat, aligned with shared]",
+        help="Of packed paraphrases.  [default: sequential with concat, aligned with shared]",
     ),
 ]
 
-_WORDINGS: list[Decorator] = [
+_NUM_PARAPHRASES: list[Decorator] = [
     click.option(
         "--num-paraphrases",
         type=click.IntRange(1, 64),
-        help="Wordings per question, the question itself included; not for myriadlama.  "
+        help="Paraphrases per question, the question itself included; not for myriadlama.  "
         "[default: 5]",
     ),
     click.option(
         "--num-manual",
         type=click.IntRange(0, 64),
-        help="Wordings written by hand, for myriadlama.  [default: 5]",
+        help="Paraphrases written by hand, for myriadlama.  [default: 5]",
     ),
     click.option(
         "--num-auto",
         type=click.IntRange(0, 64),
-        help="Wordings written by a model, for myriadlama.  [default: 5]",
+        help="Paraphrases written by a model, for myriadlama.  [default: 5]",
     ),
 ]
 
@@ -121,16 +121,16 @@ _MAX_NEW_TOKENS: Decorator = click.option(
     help="Length of an answer.  [default: 20; 10 for sentences with [MASK]]",
 )
 
-_PARAPHRASES: Decorator = click.option(
+_FROM_RUN: Decorator = click.option(
     "--paraphrases",
     metavar="RUN",
-    help="Take the questions and wordings that a run of `producer paraphrase` wrote.",
+    help="Take the questions and paraphrases that a run of `producer paraphrase` wrote.",
 )
 
 _NUM_DRAWS: Decorator = click.option(
     "--num-draws",
     type=click.IntRange(1, 10_000),
-    help="Answers drawn for each wording to find its confidence.  [default: 100]",
+    help="Answers drawn for each paraphrase to find its confidence.  [default: 100]",
 )
 
 
@@ -159,20 +159,28 @@ def _add(options: Sequence[Decorator]) -> Decorator:
 
 
 request_options = _add(
-    [*_DATA, _PARAPHRASES, *_METHOD, *_WORDINGS, _NUM_DRAWS, _MAX_NEW_TOKENS, *_JOB]
+    [*_DATA, _FROM_RUN, *_METHOD, *_NUM_PARAPHRASES, _NUM_DRAWS, _MAX_NEW_TOKENS, *_JOB]
 )
 """What to ask of which model."""
 
-paraphrase_options = _add([*_DATA[:2], _DATA[-1], _WORDINGS[0], *_drawing(1.5, 0.9), *_JOB])
+paraphrase_options = _add([*_DATA[:2], _DATA[-1], _NUM_PARAPHRASES[0], *_drawing(1.5, 0.9), *_JOB])
 """What to write paraphrases of, and how they are drawn."""
 
 confidence_options = _add(
-    [*_DATA, _PARAPHRASES, *_WORDINGS, _NUM_DRAWS, *_drawing(1, 1), _MAX_NEW_TOKENS, *_JOB]
+    [
+        *_DATA,
+        _FROM_RUN,
+        *_NUM_PARAPHRASES,
+        _NUM_DRAWS,
+        *_drawing(1, 1),
+        _MAX_NEW_TOKENS,
+        *_JOB,
+    ]
 )
 """What to find the confidences of, and how answers are drawn."""
 
-prompt_options = _add([*_DATA[1:3], *_WORDINGS, *_METHOD[1:]])
-"""What prompts are made of, and how wordings are packed into one."""
+prompt_options = _add([*_DATA[1:3], *_NUM_PARAPHRASES, *_METHOD[1:]])
+"""What prompts are made of, and how paraphrases are packed into one."""
 
 
 def store_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -19,7 +19,7 @@ TEMPLATE = Template(
 
 @cache
 def exemplars() -> tuple[tuple[str, ...], ...]:
-    """Questions of our own, each with its wordings: wording i is shown for paraphrase i."""
+    """Questions of our own, each with its paraphrases: paraphrase i is shown for paraphrase i."""
     text = (BUNDLED / "paraphrase_exemplars.jsonl").read_text(encoding="utf-8")
     rows = [json.loads(line) for line in text.splitlines()]
     return tuple((row["question"], *row["paraphrases"]) for row in rows)

@@ -1,6 +1,6 @@
 """Planning: what was asked for -> planned runs, and which of them wait for which.
 
-Methods that read wordings wait for a run that writes them, where the data set has none;
+Methods that read paraphrases wait for a run that writes them, where the data set has none;
 methods that read confidences wait for the run that finds those.
 """
 
@@ -26,7 +26,7 @@ NOT_FROZEN: dict[str, Any] = {"dataset_sha256": "", "num_samples": 1}
 class Planner:
     """Plans the runs of one request.
 
-    writes: whether wordings must be written first. written_by: name of the model that wrote
+    writes: whether paraphrases must be written first. written_by: name of the model that wrote
     them, where it is another.
     """
 
@@ -66,7 +66,7 @@ class Planner:
 
     def _paraphrases(self, followers: Sequence[Planned]) -> Planned:
         changes = {
-            "num_paraphrases": self.request.num_wordings,
+            "num_paraphrases": self.request.chosen_num_paraphrases,
             "template": paraphrasing.TEMPLATE,
             "few_shot": (),
             "max_new_tokens": paraphrasing.MAX_NEW_TOKENS,
@@ -93,7 +93,7 @@ class Planner:
         spec = self._common.model_copy(
             update={
                 "method": method.name,
-                "num_paraphrases": method.num_wordings(request.num_wordings),
+                "num_paraphrases": method.num_read(request.chosen_num_paraphrases),
                 "layout": request.chosen_layout if method.has_layout else None,
                 "positions": request.chosen_positions if method.has_layout else None,
                 **changes,

@@ -19,7 +19,7 @@ class EnqueueRequest:
     """What the person asked for; one run for each method.
 
     None is what was not said. What it comes to then, the data set decides: properties tell.
-    paraphrases: the run that wrote the wordings. step: the name of the one step asked for
+    paraphrases: the run that wrote the paraphrases. step: the name of the one step asked for
     alone; temperature and top_p are of it.
     Raises UsageError for options that the data set has no use for.
     """
@@ -59,18 +59,18 @@ class EnqueueRequest:
             )
         if self.step == PARAPHRASES.name and self.selection is not None:
             raise UsageError(
-                f"--dataset {self.dataset} has manual and automatic wordings of its own; "
+                f"--dataset {self.dataset} has manual and automatic paraphrases of its own; "
                 "paraphrases are written for questions"
             )
         kinds = (self.num_manual, self.num_auto)
         if self.selection is None and kinds != (None, None):
             raise UsageError(
-                f"--dataset {self.dataset} has no manual and automatic wordings to choose from "
+                f"--dataset {self.dataset} has no manual and automatic paraphrases to choose from "
                 "by --num-manual and --num-auto; give --num-paraphrases"
             )
         if self.selection is not None and self.num_paraphrases is not None:
             raise UsageError(
-                f"--num-paraphrases {self.num_paraphrases} does not say which wordings of "
+                f"--num-paraphrases {self.num_paraphrases} does not say which paraphrases of "
                 f"--dataset {self.dataset} to take; give --num-manual and --num-auto"
             )
 
@@ -86,7 +86,7 @@ class EnqueueRequest:
 
     @cached_property
     def selection(self) -> Selection | None:
-        """Which wordings, where the data set has manual and automatic ones."""
+        """Which paraphrases, where the data set has manual and automatic ones."""
         default = self.source.default_selection
         if default is None:
             return None
@@ -94,8 +94,8 @@ class EnqueueRequest:
         return Selection(manual, default.num_auto if self.num_auto is None else self.num_auto)
 
     @property
-    def num_wordings(self) -> int:
-        """How many wordings of a question, itself included; a selection may find fewer."""
+    def chosen_num_paraphrases(self) -> int:
+        """How many paraphrases of a question, itself included; a selection may find fewer."""
         if self.selection is not None:
             return self.selection.total
         return self.num_paraphrases or self.source.default_num_paraphrases
@@ -141,15 +141,15 @@ class EnqueueRequest:
     ) -> RunKey:
         """The run that answers this request by one method, after so many examples.
 
-        written_by: the model that wrote the wordings, where it is another.
+        written_by: the model that wrote the paraphrases, where it is another.
         """
-        wordings: int | str = self.num_wordings
+        paraphrases: int | str = self.chosen_num_paraphrases
         if self.selection:
-            wordings = self.selection.label(num_few_shot)
+            paraphrases = self.selection.label(num_few_shot)
         if written_by and method.streams != "first":
-            wordings = f"{wordings}-by-{written_by}"
+            paraphrases = f"{paraphrases}-by-{written_by}"
         name = run_name(
-            method.name, wordings, self.chosen_layout, self.chosen_positions,
+            method.name, paraphrases, self.chosen_layout, self.chosen_positions,
             self.source.default_layout,
         )  # fmt: skip
         return RunKey(self.dataset, model.slug, name)

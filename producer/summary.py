@@ -92,7 +92,7 @@ def _speeds(parts: Sequence[PartInfo]) -> list[str]:
 
 def answers_table(runs: Sequence[Run], count: int = 5) -> Table:
     """The first questions, their gold answers and what each method said."""
-    shown = [run for run in runs if not run.method.row_per_wording] or list(runs[:1])
+    shown = [run for run in runs if not run.method.row_per_paraphrase] or list(runs[:1])
     names = ["gold", *(run.spec.method for run in shown)]
     many = len(shown) > MOST_COLUMNS
     table = Table(title=f"the first {count} questions", show_lines=many)
@@ -122,7 +122,7 @@ def _head(run: Run, count: int) -> list[dict[str, Any]]:
 
 
 def steps_lines(runs: Sequence[Run]) -> list[str]:
-    """What runs that prepare others came to: wordings written, confidences found."""
+    """What runs that prepare others came to: paraphrases written, confidences found."""
     lines = []
     for run in runs:
         if run.method == PARAPHRASES:
@@ -130,7 +130,7 @@ def steps_lines(runs: Sequence[Run]) -> list[str]:
             written = sum(len(row) - 1 for row in problems if row is not None)
             bad = sum(p is not None for row in problems for p in row or ())
             lines.append(
-                f"{run.key}: {len(problems)} questions, {written} wordings "
+                f"{run.key}: {len(problems)} questions, {written} paraphrases "
                 f"written, {bad} of them not good after all draws (column `problems`)"
             )
         elif run.method == CONFIDENCE:

@@ -20,13 +20,13 @@ def write_questions(path: Path, rows: list[dict[str, object]]) -> Path:
     return path
 
 
-def numbered_questions(count: int, wordings: int = 3) -> list[dict[str, object]]:
-    """Questions whose wordings differ in length from question to question."""
+def numbered_questions(count: int, paraphrases: int = 3) -> list[dict[str, object]]:
+    """Questions whose paraphrases differ in length from question to question."""
     return [
         {
             "uuid": f"id-{n:03d}",
             "question": f"what is {n}{' and so on' * (n % 3)}?",
-            "paraphrases": [f"{'tell me ' * w}number {n} please?" for w in range(1, wordings)],
+            "paraphrases": [f"{'tell me ' * w}number {n} please?" for w in range(1, paraphrases)],
             "answers": [str(n), f"number {n}"],
         }
         for n in range(count)

@@ -20,7 +20,7 @@ def make_request(specs: Sequence[RunSpec]) -> Request:
     fused = next((s for s in specs if s.layout and s.positions), None)
     return Request(
         methods=tuple(get_method(spec.method) for spec in specs),
-        num_wordings=max(get_method(s.method).num_wordings(s.num_paraphrases) for s in specs),
+        num_paraphrases=max(get_method(s.method).num_read(s.num_paraphrases) for s in specs),
         layout=(fused and fused.layout) or "concat",
         positions=(fused and fused.positions) or "sequential",
         template=first.template,

@@ -1,6 +1,6 @@
 """Writing paraphrases: the model draws each, what is no paraphrase is drawn again.
 
-Paraphrase i of a question is drawn after examples that show their own wording i, with a seed
+Paraphrase i of a question is drawn after examples that show their own paraphrase i, with a seed
 of the sample, i and the draw's number: the same whatever the shard or the worker. What a
 paraphrase must be is `worker.paraphrase_check`'s business.
 """
@@ -24,31 +24,31 @@ MAX_DRAWS = 8
 
 @dataclass
 class Draft:
-    """A question and the wordings written so far; None where none is accepted yet."""
+    """A question and the paraphrases written so far; None where none is accepted yet."""
 
     sample: Sample
-    wordings: list[str | None]
+    paraphrases: list[str | None]
     problems: list[str | None]
     draws: list[int]
     error: Exception | None = None
 
     @classmethod
-    def begin(cls, sample: Sample, num_wordings: int) -> "Draft":
-        empty = num_wordings - 1
-        wordings: list[str | None] = [sample.paraphrases[0], *[None] * empty]
-        return cls(sample, wordings, [None, *["not drawn"] * empty], [0] * num_wordings)
+    def begin(cls, sample: Sample, num_paraphrases: int) -> "Draft":
+        empty = num_paraphrases - 1
+        paraphrases: list[str | None] = [sample.paraphrases[0], *[None] * empty]
+        return cls(sample, paraphrases, [None, *["not drawn"] * empty], [0] * num_paraphrases)
 
     @property
     def pending(self) -> list[int]:
-        """The wordings that something is still wrong with."""
+        """The paraphrases that something is still wrong with."""
         return [] if self.error else [i for i, problem in enumerate(self.problems) if problem]
 
     def take(self, i: int, text: str) -> None:
-        """Judge a drawn text for wording i; a bad one stays, unless there is no text at all."""
-        accepted = [w for k, w in enumerate(self.wordings) if w and not self.problems[k]]
+        """Judge a drawn text for paraphrase i; a bad one stays, unless there is no text at all."""
+        accepted = [w for k, w in enumerate(self.paraphrases) if w and not self.problems[k]]
         self.draws[i] += 1
-        if text or not self.wordings[i]:
-            self.wordings[i], self.problems[i] = text, find_problem(text, accepted)
+        if text or not self.paraphrases[i]:
+            self.paraphrases[i], self.problems[i] = text, find_problem(text, accepted)
 
     def row(self, row: int, spec: RunSpec) -> Answer:
         if self.error:
@@ -57,7 +57,7 @@ class Draft:
             row,
             0,
             self.sample.uuid,
-            paraphrases=[wording or "" for wording in self.wordings],
+            paraphrases=[paraphrase or "" for paraphrase in self.paraphrases],
             problems=self.problems,
             draws=self.draws,
         )
@@ -66,7 +66,7 @@ class Draft:
 def write_paraphrases(
     engine: Engine, spec: RunSpec, samples: Sequence[Sample], counts: Counts
 ) -> list[Draft]:
-    """Draw the wordings of every sample, again where one is bad, MAX_DRAWS times at most."""
+    """Draw the paraphrases of every sample, again where one is bad, MAX_DRAWS times at most."""
     drafts = [Draft.begin(sample, spec.num_paraphrases) for sample in samples]
     for number in range(MAX_DRAWS):
         drawn = {
@@ -82,7 +82,7 @@ def write_paraphrases(
 def _draw(
     engine: Engine, spec: RunSpec, drafts: Sequence[Draft], i: int, number: int, counts: Counts
 ) -> dict[str, str]:
-    """A text for wording i of each draft, by uuid; a draft that fails notes its error."""
+    """A text for paraphrase i of each draft, by uuid; a draft that fails notes its error."""
     if not drafts:
         return {}
     questions = [
@@ -100,7 +100,7 @@ def _draw(
 
 
 def paraphrase_request(spec: RunSpec, i: int) -> Request:
-    """What to ask of the engine for wording i."""
+    """What to ask of the engine for paraphrase i."""
     if spec.sampling is None or not spec.exemplars:
         raise StopRun(
             f"the run's spec has no {'exemplars' if spec.sampling else 'sampling'}, so no "
@@ -108,7 +108,7 @@ def paraphrase_request(spec: RunSpec, i: int) -> Request:
         )
     return Request(
         methods=(PARAPHRASES,),
-        num_wordings=1,
+        num_paraphrases=1,
         layout="concat",
         positions="sequential",
         template=spec.template,
@@ -119,10 +119,10 @@ def paraphrase_request(spec: RunSpec, i: int) -> Request:
 
 
 def exemplar_pair(exemplar: Sequence[str], i: int) -> Example:
-    """A question and its wording i (from 1), beginning anew after the last one.
+    """A question and its paraphrase i (from 1), beginning anew after the last one.
 
     >>> exemplar_pair(("q", "w1", "w2"), 2), exemplar_pair(("q", "w1", "w2"), 3)
     (('q', 'w2'), ('q', 'w1'))
     """
-    question, *wordings = exemplar
-    return question, wordings[(i - 1) % len(wordings)]
+    question, *paraphrases = exemplar
+    return question, paraphrases[(i - 1) % len(paraphrases)]

@@ -20,9 +20,9 @@ _STEM = 4
 
 
 def find_problem(text: str, others: Sequence[str]) -> str | None:
-    """Why `text` is no new wording of others[0], or None.
+    """Why `text` is no new paraphrase of others[0], or None.
 
-    others: the question and the wordings accepted before it.
+    others: the question and the paraphrases accepted before it.
 
         >>> find_problem("who is the author of hamlet?", ["who wrote hamlet?"])
         >>> find_problem("Who wrote Hamlet", ["who wrote hamlet?"])
@@ -35,7 +35,7 @@ def find_problem(text: str, others: Sequence[str]) -> str | None:
         return "empty"
     for i, other in enumerate(others):
         if normalize(other) == plain:
-            return "same as the question" if i == 0 else "same as another wording"
+            return "same as the question" if i == 0 else "same as another paraphrase"
     asked, told = content_stems(others[0]), content_stems(text)
     if asked and not asked & told:
         return "no content word of the question is left"

@@ -34,8 +34,8 @@ class RowMaker:
         method = get_method(self.spec.method)
         if method == CONFIDENCE:
             return self._confidences(row, sample, found)
-        if method.row_per_wording:
-            return [self._answer(row, sample, g, wording=i) for i, g in enumerate(found)]
+        if method.row_per_paraphrase:
+            return [self._answer(row, sample, g, index=i) for i, g in enumerate(found)]
         singles = None if isinstance(outcome, Exception) else self._singles(method, outcome)
         best = self._elected(found) if method.fusion == "vote" else found[0]
         return [self._answer(row, sample, best, singles=singles)]
@@ -45,7 +45,7 @@ class RowMaker:
         return found[majority([self._predict(g) for g in found], means)]
 
     def _singles(self, method: Method, outcome: Answers) -> list[Single] | None:
-        """The answers of the wordings alone, if they were asked for in the same call."""
+        """The answers of the paraphrases alone, if they were asked for in the same call."""
         if method.streams == "first":
             return None
         found = outcome.get("majority", outcome.get("per_prompt"))
@@ -60,8 +60,8 @@ class RowMaker:
         """Share of drawn answers that equal the greedy one, as votes compare answers."""
         num_drawn = self.spec.sampling.num_draws if self.spec.sampling else 0
         answers = []
-        for wording, first in enumerate(range(0, len(found), 1 + num_drawn)):
-            answer = self._answer(row, sample, found[first], wording=wording)
+        for index, first in enumerate(range(0, len(found), 1 + num_drawn)):
+            answer = self._answer(row, sample, found[first], index=index)
             drawn = [self._predict(g) for g in found[first + 1 : first + 1 + num_drawn]]
             greedy = answer_key(answer.prediction or "")
             share = sum(answer_key(text) == greedy for text in drawn) / num_drawn
@@ -73,15 +73,15 @@ class RowMaker:
         row: int,
         sample: Sample,
         generated: Generated,
-        wording: int = 0,
+        index: int = 0,
         singles: list[Single] | None = None,
     ) -> Answer:
         text, spec = self.to_text(generated), self.spec
-        per_wording = get_method(spec.method).row_per_wording
-        asked = sample.paraphrases[wording] if per_wording else None
+        per_paraphrase = get_method(spec.method).row_per_paraphrase
+        asked = sample.paraphrases[index] if per_paraphrase else None
         return Answer(
             row=row,
-            wording=wording,
+            paraphrase_index=index,
             uuid=sample.uuid,
             paraphrase=asked,
             prompt=None if asked is None else spec.template.prompt(asked, spec.few_shot),
@@ -103,12 +103,12 @@ def failed_answers(spec: RunSpec, row: int, sample: Sample, error: str) -> list[
     method = get_method(spec.method)
     if method == PARAPHRASES:
         return [Answer(row, 0, sample.uuid, paraphrases=list(sample.paraphrases), error=error)]
-    if not method.row_per_wording:
+    if not method.row_per_paraphrase:
         return [Answer(row, 0, sample.uuid, error=error)]
-    wordings = sample.paraphrases[: spec.num_paraphrases]
+    paraphrases = sample.paraphrases[: spec.num_paraphrases]
     return [
-        Answer(row, i, sample.uuid, paraphrase=wording, error=error)
-        for i, wording in enumerate(wordings)
+        Answer(row, i, sample.uuid, paraphrase=paraphrase, error=error)
+        for i, paraphrase in enumerate(paraphrases)
     ]
 
 

@@ -21,7 +21,7 @@ from common.store import Location, Run
 class Shard:
     """Runs that are answered together, and the rows of this shard.
 
-    samples: with the wordings of the run that has the most, of which the others read the first,
+    samples: with the paraphrases of the run that has the most, of which the others read the first,
     and with the confidences of the runs that have them.
     """
 

@@ -35,7 +35,7 @@ def answer_invented_questions(engine: Engine) -> None:
     """Prefill a long row and decode two tokens, by methods with one and with many streams."""
     request = Request(
         methods=(get_method("avg"), get_method("flex_attention")),
-        num_wordings=3,
+        num_paraphrases=3,
         layout="concat",
         positions="sequential",
         template=Template(instruction="Answer the question."),
@@ -44,7 +44,7 @@ def answer_invented_questions(engine: Engine) -> None:
     )
     words = len(_WORDS.split())
     questions = [
-        Question(tuple(f"{number} {wording}: {_WORDS}?" for wording in range(3)))
+        Question(tuple(f"{number} {paraphrase}: {_WORDS}?" for paraphrase in range(3)))
         for number in range(FLEX_MIN_TOKENS // (3 * words) + 1)
     ]
     with compiling():

@@ -142,7 +142,7 @@ def _compare_with_reference(
 def _request(method: str, layout: Layout, positions: Positions = "sequential") -> Request:
     return Request(
         methods=(METHODS[method],),
-        num_wordings=len(_SAMPLES[0]),
+        num_paraphrases=len(_SAMPLES[0]),
         layout=layout,
         positions=positions,
         template=_TEMPLATE,
@@ -188,7 +188,9 @@ def _generate(model: Any, prompt: TokenIds) -> TokenIds:
 
 
 def _texts() -> list[str]:
-    return [_TEMPLATE.prompt(wording, _FEW_SHOT) for sample in _SAMPLES for wording in sample]
+    return [
+        _TEMPLATE.prompt(paraphrase, _FEW_SHOT) for sample in _SAMPLES for paraphrase in sample
+    ]
 
 
 def named(error: Exception) -> str:

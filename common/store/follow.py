@@ -119,7 +119,7 @@ def awaited_runs(runs: Sequence[Run]) -> dict[str, str]:
 def result_samples(run: Run) -> Iterator[Sample]:
     """The samples that a merged run of paraphrases or confidences gives.
 
-    A question it failed on keeps what it has, and an empty wording or no confidence stands for
+    A question it failed on keeps what it has, and an empty paraphrase or no confidence stands for
     what it lacks: the runs that need it give an error in that row.
     """
     if run.spec.method == PARAPHRASES.name:

@@ -79,16 +79,16 @@ def _complete(spec: RunSpec, writer: InputWriter) -> RunSpec:
 def narrowed(sample: Sample, plan: Planned) -> Sample:
     """What of a sample the planned run reads; raises UsageError where it has too little."""
     method, has = get_method(plan.spec.method), len(sample.paraphrases)
-    wanted = method.num_wordings(plan.spec.num_paraphrases)
+    wanted = method.num_read(plan.spec.num_paraphrases)
     if has < wanted and not plan.from_selection:
         raise UsageError(
-            f"{method.name} was asked for {wanted} wordings "
+            f"{method.name} was asked for {wanted} paraphrases "
             f"(--num-paraphrases), the question has {has} in all; give a data set with "
             "paraphrases, or ask for fewer"
         )
     if method == PARAPHRASES and has > 1:
         raise UsageError(
-            f"the question has {has} wordings already, and they are written only for data that "
+            f"the question has {has} paraphrases already, and they are written only for data that "
             "have none; give every question its paraphrases, or none"
         )
     _refuse_unknown(method, sample)
@@ -111,10 +111,10 @@ def _refuse_unknown(method: Method, sample: Sample) -> None:
 
 
 def refuse_without_manual(method: Method) -> None:
-    """Raise UsageError for a method that asks which wordings are manual, where none is known."""
+    """Raise UsageError for a method that asks which paraphrases are manual, if none is known."""
     if method.visibility == "cross_manual":
         raise UsageError(
-            f"{method.name} needs a data set that tells manual wordings from "
+            f"{method.name} needs a data set that tells manual paraphrases from "
             "automatic ones, such as myriadlama"
         )
 

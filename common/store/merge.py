@@ -75,20 +75,22 @@ def _schema(run: Run) -> pa.Schema:
 
 def _answers(run: Run, paths: list[str], low: int, high: int) -> pa.Table:
     table = pa.concat_tables(map_parts(partial(read_part, run.location), paths))
-    return table.take(_in_order(table["row"].to_numpy(), table["wording"].to_numpy(), low, high))
+    return table.take(
+        _in_order(table["row"].to_numpy(), table["paraphrase_index"].to_numpy(), low, high)
+    )
 
 
-def _in_order(row: _Integers, wording: _Integers, low: int, high: int) -> _Integers:
-    """Indices of the rows in [low, high), sorted, each (row, wording) once.
+def _in_order(row: _Integers, index: _Integers, low: int, high: int) -> _Integers:
+    """Indices of the rows in [low, high), sorted, each (row, paraphrase index) once.
 
     >>> _in_order(np.array([4, 3, 4]), np.array([0, 0, 0]), 3, 9)
     array([1, 0])
     """
-    order = np.lexsort((wording, row))
+    order = np.lexsort((index, row))
     order = order[(row[order] >= low) & (row[order] < high)]
-    row, wording = row[order], wording[order]
+    row, index = row[order], index[order]
     first = np.ones(len(row), dtype=bool)
-    first[1:] = (row[1:] != row[:-1]) | (wording[1:] != wording[:-1])
+    first[1:] = (row[1:] != row[:-1]) | (index[1:] != index[:-1])
     return order[first]
 
 

@@ -69,15 +69,12 @@ def inspect_part(run: Run, path: str) -> Inspected:
 
 
 def read_part(location: Location, path: str) -> pa.Table:
-    """A part's rows; raises UsageError for a file that is no whole part.
-
-    Columns that an earlier version did not write are there, and empty.
-    """
+    """A part's rows; raises UsageError for a file that is no whole part."""
     with _complaining(location, path):
         table = _open(location.read_bytes(path)).read_all().replace_schema_metadata()
-        if table.schema == PART_SCHEMA:
-            return table
-        return pa.concat_tables([PART_SCHEMA.empty_table(), table], promote_options="default")
+        if table.schema != PART_SCHEMA:
+            raise UsageError("its columns are others")
+        return table
 
 
 def _open(content: bytes, columns: list[int] | None = None) -> pa.ipc.RecordBatchFileReader:

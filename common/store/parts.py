@@ -70,7 +70,7 @@ def write_part(run: Run, info: PartInfo, answers: Iterable[Answer]) -> str:
     """Write a part whole, or not at all; returns its path inside the store."""
     path = part_path(run, info.rows)
     schema = PART_SCHEMA.with_metadata({META_PART: info.model_dump_json().encode()})
-    ordered = sorted(answers, key=lambda answer: (answer.row, answer.wording))
+    ordered = sorted(answers, key=lambda answer: (answer.row, answer.paraphrase_index))
     batch = pa.RecordBatch.from_pylist([asdict(a) for a in ordered], schema=schema)
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with (

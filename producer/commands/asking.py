@@ -76,10 +76,10 @@ def paraphrase(**options: Any) -> None:
 @store_option
 @waiting_options
 def confidence(**options: Any) -> None:
-    """Find how sure the model is of each wording, for the weighted methods.
+    """Find how sure the model is of each paraphrase, for the weighted methods.
 
-    The confidence of a wording is the share of drawn answers that equal the greedy one, as votes
-    compare answers. `enqueue` does this by itself for the methods that need it.
+    The confidence of a paraphrase is the share of drawn answers that equal the greedy one, as
+    votes compare answers. `enqueue` does this by itself for the methods that need it.
 
     \b
     Example:

@@ -61,7 +61,7 @@ def score(run_names: tuple[str, ...], store: str | None, as_json: bool) -> None:
 )
 @store_option
 def report(run_names: tuple[str, ...], store: str | None, **options: Any) -> None:
-    """Compare merged runs: accuracies, differences with intervals and tests, wordings.
+    """Compare merged runs: accuracies, differences with intervals and tests, paraphrases.
 
     \b
     Example:

@@ -23,7 +23,7 @@ class Grid:
     def cells(self, span: Span) -> list[range]:
         """The tokens of each cell of a span.
 
-        >>> Grid(None, 3).cells(Span(1, "wording 0", 4, 9))
+        >>> Grid(None, 3).cells(Span(1, "paraphrase 0", 4, 9))
         [range(4, 7), range(7, 9)]
         """
         starts = range(span.first, span.stop, self.scale)

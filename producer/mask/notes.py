@@ -9,9 +9,9 @@ from producer.request import EnqueueRequest
 
 _PLAIN = {
     "first": "reads the question alone, in a plain prompt",
-    "each": "gives every wording a plain prompt of its own; this is the first of {}",
-    "surest": "reads the surest wording in a plain prompt; this is the first of {}",
-    "fused": "makes of one wording the plain prompt",
+    "each": "gives every paraphrase a plain prompt of its own; this is the first of {}",
+    "surest": "reads the surest paraphrase in a plain prompt; this is the first of {}",
+    "fused": "makes of one paraphrase the plain prompt",
 }
 
 
@@ -21,17 +21,17 @@ def sample_notes(
     """Sentences on the sample, without a full stop."""
     if uuid is None:
         yield "no --uuid is given: this is the first sample"
-    wanted, found = method.num_wordings(request.num_wordings), len(sample.paraphrases)
+    wanted, found = method.num_read(request.chosen_num_paraphrases), len(sample.paraphrases)
     if found < wanted:
-        yield f"{wanted} wordings are asked for, the sample has {found}"
+        yield f"{wanted} paraphrases are asked for, the sample has {found}"
 
 
 def packing_notes(
-    request: EnqueueRequest, method: Method, packed: Packed, num_wordings: int
+    request: EnqueueRequest, method: Method, packed: Packed, num_paraphrases: int
 ) -> Iterator[str]:
     """Sentences on the prompt and its mask, without a full stop."""
     if packed.layout is None:
-        yield f"{method.name} {_PLAIN[method.streams].format(num_wordings)}"
+        yield f"{method.name} {_PLAIN[method.streams].format(num_paraphrases)}"
         if request.layout or request.positions:
             yield "--layout and --positions change nothing in a plain prompt"
     if not packed.prompt.groups[0]:

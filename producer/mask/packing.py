@@ -25,8 +25,8 @@ class Packed:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the groups. With `shared` the tail is the answer cue as a piece of its own."""
-        wordings = (f"wording {n}" for n in range(self.prompt.num_segments))
-        return ("prefix", *wordings, "answer cue" if self.layout == "shared" else "tail")
+        paraphrases = (f"paraphrase {n}" for n in range(self.prompt.num_segments))
+        return ("prefix", *paraphrases, "answer cue" if self.layout == "shared" else "tail")
 
 
 def pack(
@@ -34,13 +34,13 @@ def pack(
 ) -> Packed:
     """The prompt of the method's fused stream, or the plain one of its first stream.
 
-    num_manual: how many of the wordings, the first ones, were written by hand.
+    num_manual: how many of the paraphrases, the first ones, were written by hand.
 
         >>> from common.methods import METHODS
         >>> pieces = Pieces((), (1,), ((2,), (3,)), (9,), ((1, 2, 9), (1, 3, 9)))
         >>> packed = pack(pieces, METHODS["flex_attention"], "shared", "aligned")
         >>> packed.prompt.tokens, packed.names
-        ((1, 2, 3, 9), ('prefix', 'wording 0', 'wording 1', 'answer cue'))
+        ((1, 2, 3, 9), ('prefix', 'paraphrase 0', 'paraphrase 1', 'answer cue'))
         >>> pack(pieces, METHODS["avg"], "shared", "aligned").prompt.tokens
         (1, 2, 9)
     """

@@ -58,7 +58,7 @@ class MaskPicture:
     def spans(self) -> tuple[Span, ...]:
         """Where each group lies, [first, stop); groups without tokens are left out.
 
-        Groups of 0, 2 and 1 tokens: (1, "wording 0", 0, 2), (2, "tail", 2, 3).
+        Groups of 0, 2 and 1 tokens: (1, "paraphrase 0", 0, 2), (2, "tail", 2, 3).
         """
         groups = self.packed.prompt.groups
         stops = accumulate(len(tokens) for tokens in groups)

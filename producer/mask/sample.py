@@ -12,17 +12,17 @@ from producer.sources.reading import Reading
 
 
 def choose_sample(request: EnqueueRequest, method: Method, uuid: str | None) -> Sample:
-    """The sample asked for, with the wordings the method reads; raises UsageError for none."""
+    """The sample asked for, with the paraphrases the method reads; raises UsageError for none."""
     sample = _find(request, uuid)
-    needed, has = method.num_wordings(request.num_wordings), len(sample.paraphrases)
+    needed, has = method.num_read(request.chosen_num_paraphrases), len(sample.paraphrases)
     if has < needed and request.selection is None:
         raise UsageError(
-            f"sample {sample.uuid!r} of {request.dataset!r} has {has} wordings in all, "
+            f"sample {sample.uuid!r} of {request.dataset!r} has {has} paraphrases in all, "
             f"{needed} are asked for; ask for fewer with --num-paraphrases"
         )
     if method.visibility == "cross_manual" and sample.num_manual is None:
         raise UsageError(
-            f"--method {method.name} lets manual wordings see each other, and data set "
+            f"--method {method.name} lets manual paraphrases see each other, and data set "
             f"{request.dataset!r} does not tell which are manual; take another method or a data "
             "set that tells"
         )

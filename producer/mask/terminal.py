@@ -91,8 +91,8 @@ def _header(grid: Grid, colours: list[str]) -> Text:
 def _fitted(name: str, width: int) -> str:
     """A group's name, its number or its initial, in so many cells; blank where none fits.
 
-    >>> _fitted("wording 12", 11), _fitted("wording 12", 4), _fitted("wording 12", 1)
-    ('wording 12 ', '12  ', ' ')
+    >>> _fitted("paraphrase 12", 14), _fitted("paraphrase 12", 4), _fitted("paraphrase 12", 1)
+    ('paraphrase 12 ', '12  ', ' ')
     """
     short = name.split()[-1] if name[-1].isdigit() else name[0]
     shown = next((text for text in (name, short) if len(text) <= width), "")

@@ -16,7 +16,7 @@ TextOf = Callable[[int], str]
 
 
 def tokenize(
-    model: ModelSource, wordings: Sequence[str], template: Template, few_shot: Sequence[Example]
+    model: ModelSource, paraphrases: Sequence[str], template: Template, few_shot: Sequence[Example]
 ) -> tuple[Pieces, TextOf]:
     """The pieces of one sample, and what gives the literal text of a token id.
 
@@ -35,4 +35,4 @@ def tokenize(
     from worker.weights import load_tokenizer
 
     tokenizer = PromptTokenizer(load_tokenizer(model))
-    return tokenizer.pieces(wordings, template, few_shot), tokenizer.literal
+    return tokenizer.pieces(paraphrases, template, few_shot), tokenizer.literal

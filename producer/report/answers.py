@@ -43,8 +43,8 @@ class Reply:
 class Question:
     """One question and what a run answered.
 
-    replies: one, or one for each wording in a run that has a row for each. f1: of each reply.
-    error: of the first reply that failed. singles: the answers of the wordings alone.
+    replies: one, or one for each paraphrase in a run that has a row for each. f1: of each reply.
+    error: of the first reply that failed. singles: the answers of the paraphrases alone.
     """
 
     uuid: str

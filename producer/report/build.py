@@ -10,10 +10,10 @@ from producer.report.document import Document, RunReport
 from producer.report.load import Loaded, load_runs
 from producer.report.matching import Matched, match_questions
 from producer.report.notes import all_notes
+from producer.report.paraphrases import report_paraphrases
 from producer.report.samples import sample_rows
 from producer.report.statistics import mean_interval, share_interval
 from producer.report.stored import find_sources
-from producer.report.wordings import report_wordings
 
 
 def build_document(
@@ -34,8 +34,8 @@ def build_document(
         common_of=matched.common_of,
         runs=tuple(_run_report(run, seed) for run in loaded),
         comparisons=compare_runs(loaded, seed),
-        wordings=tuple(
-            report_wordings(key, answers, seed) for key, answers in sources.by_run.items()
+        paraphrases=tuple(
+            report_paraphrases(key, answers, seed) for key, answers in sources.by_run.items()
         ),
         samples=tuple(sample_rows(loaded, sources)),
         notes=tuple(all_notes(matched, sources, seed)),
@@ -64,7 +64,7 @@ def _run_report(run: Loaded, seed: int) -> RunReport:
     return RunReport(
         run=run.key,
         method=run.method.name,
-        num_wordings=run.method.num_wordings(spec.num_paraphrases),
+        num_paraphrases=run.method.num_read(spec.num_paraphrases),
         layout=spec.layout,
         positions=spec.positions,
         questions=len(questions),

@@ -36,7 +36,7 @@ class Outcome:
 
 def parties(runs: Sequence[Loaded]) -> list[Loaded]:
     """The runs with one answer to each question: only those can win or lose it."""
-    return [run for run in runs if not run.method.row_per_wording]
+    return [run for run in runs if not run.method.row_per_paraphrase]
 
 
 def compare_runs(runs: Sequence[Loaded], seed: int) -> tuple[Comparison, ...]:

@@ -24,13 +24,13 @@ class Interval(_Data):
 class RunReport(_Data):
     """One run by itself. Failed rows count as wrong.
 
-    accuracy, f1: over questions; of a run with a row for each wording, the mean over wordings.
+    accuracy, f1: over questions; of a run with a row for each paraphrase, the mean over them.
     tokens: generated. seconds: of the shards it was answered in, which other runs may share.
     """
 
     run: str
     method: str
-    num_wordings: int
+    num_paraphrases: int
     layout: str | None
     positions: str | None
     questions: int
@@ -64,24 +64,24 @@ class Comparison(_Data):
 
 
 class CountPoint(_Data):
-    """What K wordings give, over subsets of K of the stored single answers."""
+    """What K paraphrases give, over subsets of K of the stored single answers."""
 
-    wordings: int
+    paraphrases: int
     mean_single: float
     majority: Interval
     oracle: Interval
 
 
-class WordingReport(_Data):
-    """What the single answers of wordings tell, from a run that keeps them.
+class ParaphraseReport(_Data):
+    """What the single answers of paraphrases tell, from a run that keeps them.
 
-    by_wording: accuracy of wording 0, 1, ... over all questions that have it. best, mean,
-    worst: over wordings. oracle: some wording is right. consistency: share of pairs of wordings
-    that give equal answers, as votes compare them; mean over questions.
+    by_paraphrase: accuracy of paraphrase 0, 1, ... over all questions that have it. best, mean,
+    worst: over paraphrases. oracle: some paraphrase is right. consistency: share of pairs of
+    paraphrases that give equal answers, as votes compare them; mean over questions.
     """
 
     run: str
-    by_wording: tuple[Interval, ...]
+    by_paraphrase: tuple[Interval, ...]
     best: float
     mean: float
     worst: float
@@ -123,6 +123,6 @@ class Document(_Data):
     common_of: int | None
     runs: tuple[RunReport, ...]
     comparisons: tuple[Comparison, ...]
-    wordings: tuple[WordingReport, ...]
+    paraphrases: tuple[ParaphraseReport, ...]
     samples: tuple[SampleRow, ...]
     notes: tuple[str, ...]

@@ -75,7 +75,7 @@ def _load(run: Run, metric: Metric) -> Loaded:
     manifest = read_manifest(run)
     questions: dict[str, Question] = {}
     for question in _questions(run, metric):
-        most = run.spec.num_paraphrases if run.method.row_per_wording else 1
+        most = run.spec.num_paraphrases if run.method.row_per_paraphrase else 1
         if question.uuid in questions or len(question.replies) > most:
             raise UsageError(
                 f"run {run.key} holds the uuid {question.uuid!r} more than once, so its questions "

@@ -1,6 +1,6 @@
 """Whether runs answered the same questions, and the cut to those they have in common.
 
-A question is its uuid and its gold answers; wordings may differ, they are what is compared.
+A question is its uuid and its gold answers; paraphrases may differ, they are what is compared.
 """
 
 from collections.abc import Sequence

@@ -9,9 +9,9 @@ from producer.report.compare import parties
 from producer.report.figures import short_names
 from producer.report.load import Loaded
 from producer.report.matching import Matched
+from producer.report.paraphrases import MAX_SUBSETS
 from producer.report.statistics import RESAMPLES
-from producer.report.stored import WordingSources
-from producer.report.wordings import MAX_SUBSETS
+from producer.report.stored import SingleSources
 
 Names = Mapping[str, str]
 
@@ -25,8 +25,8 @@ _FEWEST = 6
 """Of n questions that all flip one way the exact p-value is 2 / 2**n: under 5 % from here."""
 
 
-def all_notes(matched: Matched, sources: WordingSources, seed: int) -> Iterator[str]:
-    """Every note that applies: of the figures, of the runs, of the wordings."""
+def all_notes(matched: Matched, sources: SingleSources, seed: int) -> Iterator[str]:
+    """Every note that applies: of the figures, of the runs, of the paraphrases."""
     runs, names = matched.runs, short_names([run.key for run in matched.runs])
     yield (
         "Intervals are 95 %: Wilson's where every question counts 0 or 1, else percentile "
@@ -72,12 +72,12 @@ def _on_differences(runs: Sequence[Loaded], names: Names) -> Iterator[str]:
         fields = sorted(first.spec.differences(run.spec).keys() - _COMPARED)
         if fields:
             yield f"{both} also differ in {', '.join(fields)}."
-        other = sum(map(_other_wordings, first.questions.values(), run.questions.values()))
+        other = sum(map(_other_paraphrases, first.questions.values(), run.questions.values()))
         if other:
-            yield f"{both} read other wordings of {other} questions."
+            yield f"{both} read other paraphrases of {other} questions."
 
 
-def _other_wordings(one: Question, other: Question) -> bool:
+def _other_paraphrases(one: Question, other: Question) -> bool:
     return any(a != b for a, b in zip(one.paraphrases, other.paraphrases, strict=False))
 
 
@@ -94,8 +94,8 @@ def _on_pairs(runs: Sequence[Loaded], names: Names) -> Iterator[str]:
     for run in runs:
         if run not in compared:
             yield (
-                f"{names[run.key]} has an answer for each wording, so it wins or loses no "
-                "question: its accuracy is the mean over wordings, and it is in no comparison."
+                f"{names[run.key]} has an answer for each paraphrase, so it wins or loses no "
+                "question: its accuracy is the mean over paraphrases, and it is in no comparison."
             )
     if len(compared) < 2:
         return
@@ -107,7 +107,7 @@ def _on_pairs(runs: Sequence[Loaded], names: Names) -> Iterator[str]:
         yield f"With fewer than {_FEWEST} questions no difference can be significant."
 
 
-def _on_sources(sources: WordingSources, names: Names) -> Iterator[str]:
+def _on_sources(sources: SingleSources, names: Names) -> Iterator[str]:
     for same in dict.fromkeys(sources.same_as.values()):
         keepers = [names[key] for key, of in sources.same_as.items() if of == same]
         keep = "keeps" if len(keepers) == 1 else "keep"
@@ -118,17 +118,17 @@ def _on_sources(sources: WordingSources, names: Names) -> Iterator[str]:
     for key, kept in sources.incomplete.items():
         yield f"{names[key]} keeps single answers of {kept} questions only: not analysed."
     for key in sources.lone:
-        yield f"{names[key]} has one wording to each question: nothing to say of wordings."
+        yield f"{names[key]} has one paraphrase to each question: nothing to say of paraphrases."
     for key, answers in sources.by_run.items():
         counts = [len(replies) for replies in answers]
         fewest, most = min(counts), max(counts)
         if fewest < most:
             yield (
-                f"{names[key]}: questions have {fewest} to {most} wordings; accuracy by their "
+                f"{names[key]}: questions have {fewest} to {most} paraphrases; accuracy by their "
                 f"number is of the first {fewest} of each."
             )
         if any(comb(fewest, count) > MAX_SUBSETS for count in range(fewest)):
             yield (
-                f"{names[key]}: of K wordings all subsets are taken, or {MAX_SUBSETS} of them, "
+                f"{names[key]}: of K paraphrases all subsets are taken, or {MAX_SUBSETS} of them, "
                 "drawn, where there are more."
             )

@@ -7,12 +7,12 @@ from producer.report.answers import Reply
 from producer.report.compare import parties
 from producer.report.document import SampleRow
 from producer.report.load import Loaded
-from producer.report.stored import WordingSources
+from producer.report.stored import SingleSources
 
 T = TypeVar("T")
 
 
-def sample_rows(runs: Sequence[Loaded], sources: WordingSources) -> Iterator[SampleRow]:
+def sample_rows(runs: Sequence[Loaded], sources: SingleSources) -> Iterator[SampleRow]:
     """One row per question, in the order of the data set.
 
     Predictions are those of runs with one answer to each question. Where there are several runs
@@ -27,7 +27,7 @@ def sample_rows(runs: Sequence[Loaded], sources: WordingSources) -> Iterator[Sam
         errors = {run.key: run.questions[uuid].error for run in runs}
         yield SampleRow(
             uuid=uuid,
-            paraphrases=_wordings(uuid, runs, source),
+            paraphrases=_paraphrases(uuid, runs, source),
             answers=asked.answers,
             predictions={key: reply.prediction for key, reply in given.items()},
             correct=correct,
@@ -38,7 +38,7 @@ def sample_rows(runs: Sequence[Loaded], sources: WordingSources) -> Iterator[Sam
         )
 
 
-def _wordings(uuid: str, runs: Sequence[Loaded], source: str | None) -> tuple[str, ...]:
+def _paraphrases(uuid: str, runs: Sequence[Loaded], source: str | None) -> tuple[str, ...]:
     """Those the single answers belong to, or else of the run that read the most."""
     found = [run.questions[uuid].paraphrases for run in runs if source in (None, run.key)]
     return max(found, key=len)

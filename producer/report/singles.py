@@ -1,6 +1,6 @@
-"""The single answers of a run as arrays, and votes over many choices of wordings at once.
+"""The single answers of a run as arrays, and votes over many choices of paraphrases at once.
 
-Arrays are (questions, wordings), as wide as the question with the most wordings. `vote` is
+Arrays are (questions, paraphrases), as wide as the question with the most paraphrases. `vote` is
 `common.vote.majority` for all questions and choices together; a test holds the one to the other.
 """
 
@@ -21,9 +21,9 @@ _BLOCK = 256
 
 @dataclass(frozen=True)
 class Singles:
-    """What each wording alone gave.
+    """What each paraphrase alone gave.
 
-    present: whether the question has this wording. said: whether its answer is more than
+    present: whether the question has this paraphrase. said: whether its answer is more than
     punctuation. codes: equal where a question's answers are, as votes compare them. logprobs: mean
     per token.
     """
@@ -37,13 +37,13 @@ class Singles:
 
     @property
     def counts(self) -> Integers:
-        """How many wordings each question has."""
+        """How many paraphrases each question has."""
         counts: Integers = self.present.sum(axis=1)
         return counts
 
-    def first(self, wordings: int) -> "Singles":
-        """The same questions with their first wordings only."""
-        return Singles(**{name: array[:, :wordings] for name, array in vars(self).items()})
+    def first(self, paraphrases: int) -> "Singles":
+        """The same questions with their first paraphrases only."""
+        return Singles(**{name: array[:, :paraphrases] for name, array in vars(self).items()})
 
 
 def stack(questions: Sequence[Sequence[Reply]]) -> Singles:
@@ -65,9 +65,9 @@ def stack(questions: Sequence[Sequence[Reply]]) -> Singles:
 
 
 def vote(singles: Singles, chosen: Flags) -> Flags:
-    """Whether the majority is right, (questions, choices), for each choice of wordings.
+    """Whether the majority is right, (questions, choices), for each choice of paraphrases.
 
-    chosen: (choices, wordings). Every question must have a wording in every choice.
+    chosen: (choices, paraphrases). Every question must have a paraphrase in every choice.
     """
     blocks = range(0, len(singles.present), _BLOCK)
     return np.concatenate([_vote_block(_rows(singles, low), chosen) for low in blocks])
@@ -78,7 +78,7 @@ def _rows(singles: Singles, low: int) -> Singles:
 
 
 def _vote_block(singles: Singles, chosen: Flags) -> Flags:
-    """Arrays here are (questions, choices, wordings); groups are numbered by their codes."""
+    """Arrays here are (questions, choices, paraphrases); groups are numbered by their codes."""
     codes, logprobs = singles.codes[:, None, :], singles.logprobs[:, None, :]
     asked = chosen & singles.present[:, None, :]
     voters = asked & singles.said[:, None, :]

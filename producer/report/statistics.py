@@ -30,7 +30,8 @@ def share_interval(values: Values | Flags, seed: int) -> Interval:
 
     Where every question counts 0 or 1 the interval is Wilson's (1927). The percentile bootstrap
     is too narrow there: of 1 right answer in 60 it makes [0, 5.0 %], and 0 of 60 goes up to 6 %.
-    Shares of a question (a mean over its wordings) have the bootstrap interval of `mean_interval`.
+    Shares of a question (means over its paraphrases) have the bootstrap interval of
+    `mean_interval`.
 
         >>> found = share_interval(np.array([1.0] + [0.0] * 59), seed=0)
         >>> f"{found.low:.4f} to {found.high:.4f}"

@@ -1,4 +1,4 @@
-"""Which runs keep the single answers of their wordings, and those answers.
+"""Which runs keep the single answers of their paraphrases, and those answers.
 
 Runs answered together keep the same ones: those count once.
 """
@@ -10,15 +10,15 @@ from producer.report.answers import NO_LOGPROB, Question, Reply
 from producer.report.load import Loaded
 
 SingleAnswers = list[tuple[Reply, ...]]
-"""Of each question the answers of its wordings, in their order."""
+"""Of each question the answers of its paraphrases, in their order."""
 
 
 @dataclass(frozen=True)
-class WordingSources:
+class SingleSources:
     """by_run: single answers worth a report of their own. The rest says why a run is not there.
 
     same_as: the earlier run that keeps the same answers. incomplete: how many questions have
-    single answers, where not all have. lone: runs with one wording to each question.
+    single answers, where not all have. lone: runs with one paraphrase to each question.
     """
 
     by_run: dict[str, SingleAnswers] = field(default_factory=dict)
@@ -27,10 +27,10 @@ class WordingSources:
     lone: list[str] = field(default_factory=list)
 
 
-def find_sources(runs: Sequence[Loaded]) -> WordingSources:
-    """Look through the runs; those with a row for each wording come first."""
-    sources = WordingSources()
-    for run in sorted(runs, key=lambda run: not run.method.row_per_wording):
+def find_sources(runs: Sequence[Loaded]) -> SingleSources:
+    """Look through the runs; those with a row for each paraphrase come first."""
+    sources = SingleSources()
+    for run in sorted(runs, key=lambda run: not run.method.row_per_paraphrase):
         kept = _count_kept(run)
         if not kept:
             continue
@@ -48,22 +48,22 @@ def find_sources(runs: Sequence[Loaded]) -> WordingSources:
 
 
 def _count_kept(run: Loaded) -> int:
-    if run.method.row_per_wording:
+    if run.method.row_per_paraphrase:
         return len(run.questions)
     return sum(question.singles is not None for question in run.questions.values())
 
 
 def _of_question(run: Loaded, question: Question) -> tuple[Reply, ...] | None:
-    """Those of a question that failed are wordings that failed; None where none were kept."""
-    if run.method.row_per_wording:
+    """Those of a question that failed are paraphrases that failed; None where none were kept."""
+    if run.method.row_per_paraphrase:
         return question.replies
     if question.error is not None:
-        wordings = question.paraphrases[: run.spec.num_paraphrases]
-        return tuple(Reply(None, False, NO_LOGPROB) for _ in wordings)
+        paraphrases = question.paraphrases[: run.spec.num_paraphrases]
+        return tuple(Reply(None, False, NO_LOGPROB) for _ in paraphrases)
     return question.singles
 
 
-def _same(found: SingleAnswers, sources: WordingSources) -> str | None:
+def _same(found: SingleAnswers, sources: SingleSources) -> str | None:
     said = [[reply.prediction for reply in replies] for replies in found]
     for key, answers in sources.by_run.items():
         if said == [[reply.prediction for reply in replies] for replies in answers]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from producer.report.document import Comparison, Document, RunReport, WordingReport
+from producer.report.document import Comparison, Document, ParaphraseReport, RunReport
 from producer.report.figures import p_value, per_cent, points, share, short_names
 from producer.report.words import failures, verdicts
 
@@ -38,10 +38,10 @@ def _tables(document: Document, names: Names) -> Iterator[Table]:
     yield _runs(document, names)
     if document.comparisons:
         yield _comparisons(document.comparisons, names)
-    for wording in document.wordings:
-        yield _wordings(wording, names)
-        if len(wording.by_count) > 1:
-            yield _counts(wording, names)
+    for paraphrase in document.paraphrases:
+        yield _paraphrases(paraphrase, names)
+        if len(paraphrase.by_count) > 1:
+            yield _counts(paraphrase, names)
 
 
 def _table(title: str, *headings: str) -> Table:
@@ -84,26 +84,26 @@ def _comparisons(comparisons: Sequence[Comparison], names: Names) -> Table:
     return table
 
 
-def _wordings(report: WordingReport, names: Names) -> Table:
-    table = _table(f"Single wordings, stored by {names[report.run]}", "answers", "accuracy")
-    for number, accuracy in enumerate(report.by_wording):
-        table.add_row(f"wording {number}", Text(share(accuracy)))
+def _paraphrases(report: ParaphraseReport, names: Names) -> Table:
+    table = _table(f"Single paraphrases, stored by {names[report.run]}", "answers", "accuracy")
+    for number, accuracy in enumerate(report.by_paraphrase):
+        table.add_row(f"paraphrase {number}", Text(share(accuracy)))
     table.add_section()
     for name, figure in (("best", report.best), ("mean", report.mean), ("worst", report.worst)):
         table.add_row(name, per_cent(figure))
     for name, interval in (
         ("majority vote", report.majority),
-        ("oracle: some wording is right", report.oracle),
+        ("oracle: some paraphrase is right", report.oracle),
         ("consistency: pairs that agree", report.consistency),
     ):
         table.add_row(name, Text(share(interval)))
     return table
 
 
-def _counts(report: WordingReport, names: Names) -> Table:
-    title = f"By number of wordings, stored by {names[report.run]}"
+def _counts(report: ParaphraseReport, names: Names) -> Table:
+    title = f"By number of paraphrases, stored by {names[report.run]}"
     table = _table(title, "K", "single", "majority vote", "oracle")
     for point in report.by_count:
         figures = per_cent(point.mean_single), share(point.majority), share(point.oracle)
-        table.add_row(str(point.wordings), *map(Text, figures))
+        table.add_row(str(point.paraphrases), *map(Text, figures))
     return table

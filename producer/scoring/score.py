@@ -29,7 +29,7 @@ Unicode is normalized and its punctuation removed, and lemmas match side by side
 """
 
 SLICE_ROWS = 1024
-"""Rows that are Python objects at a time; a batch of a run with many wordings has far more."""
+"""Rows that are Python objects at a time; a batch of a run with many paraphrases has far more."""
 
 _Row = dict[str, Any]
 _SCORES = pa.schema(SCORE_FIELDS)

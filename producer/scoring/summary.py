@@ -15,7 +15,7 @@ from common.store.manifest import read_manifest
 class Scores:
     """A scored run in figures.
 
-    rows: one for each question, or for each wording of it where the method keeps them apart.
+    rows: one for each question, or for each paraphrase of it where the method keeps them apart.
     failed: of them; they count as wrong. exact, f1, lemma: means over all rows, in [0, 1]; None
     where there are none. partial: merged while questions were missing. feather: the file.
     """

@@ -21,9 +21,9 @@ _ONE_IN_EACH = "; write one text in each such column, or the list in a column 'p
 
 @dataclass(frozen=True)
 class Question:
-    """A question and its other wordings.
+    """A question and its other paraphrases.
 
-    num_manual: where a data set has wordings of two kinds, `paraphrases` are all of them, the
+    num_manual: where a data set has paraphrases of two kinds, `paraphrases` are all of them, the
     question among them, and the first num_manual were written by hand. where: its file and
     row, for complaints.
     """

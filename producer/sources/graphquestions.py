@@ -2,7 +2,7 @@
 
 A row of a file is a group of questions with the same meaning and answers: `id`, `answers`,
 `function`, `n_question_level`, `paraphrases` (a list of `qid` and `text`). Only what a model
-can answer without the graph is taken, the closed-book subset; wordings that differ in the
+can answer without the graph is taken, the closed-book subset; paraphrases that differ in the
 spelling of an entity alone share `int(qid) // 100`, and the first of them is taken.
 """
 
@@ -16,12 +16,12 @@ from producer.sources.rows import Row
 from producer.sources.source import DEFAULT_FEW_SHOT, Source, bundled_few_shot
 
 MOST_ANSWERS = 3
-FEWEST_WORDINGS = 5
+FEWEST_PARAPHRASES = 5
 
 _SPELLINGS = 100
 _NOT_CLOSED_BOOK = Skipped(
     f"not closed-book (function none, at most {MOST_ANSWERS} answers, at least "
-    f"{FEWEST_WORDINGS} question-level wordings)"
+    f"{FEWEST_PARAPHRASES} question-level paraphrases)"
 )
 
 
@@ -47,20 +47,20 @@ def _questions() -> Iterator[Question]:
 
 
 def _group(row: Row) -> Question | Skipped:
-    function, wordings = row.text("function"), _wordings(row)
+    function, paraphrases = row.text("function"), _paraphrases(row)
     level = row.cell("n_question_level")
     if not isinstance(level, int):
         row.refuse("n_question_level", "a whole number", level)
-    if function != "none" or level < FEWEST_WORDINGS:
+    if function != "none" or level < FEWEST_PARAPHRASES:
         return _NOT_CLOSED_BOOK
     answers = row.answers()
     if len(answers) > MOST_ANSWERS:
         return _NOT_CLOSED_BOOK
-    return Question(wordings[0], answers, row.text("id"), wordings, where=row.where)
+    return Question(paraphrases[0], answers, row.text("id"), paraphrases, where=row.where)
 
 
-def _wordings(row: Row) -> tuple[str, ...]:
-    """The first text of each question-level wording, in the order of the file."""
+def _paraphrases(row: Row) -> tuple[str, ...]:
+    """The first text of each question-level paraphrase, in the order of the file."""
     group = row.cell("paraphrases")
     if not isinstance(group, list) or not group:
         row.refuse("paraphrases", "a list of qid and text with at least one", group)

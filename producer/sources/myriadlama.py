@@ -1,6 +1,6 @@
-"""MyriadLAMA (Zhao et al. 2024): facts as sentences with one `[MASK]`, in many wordings.
+"""MyriadLAMA (Zhao et al. 2024): facts as sentences with one `[MASK]`, in many paraphrases.
 
-From the hub, where a row is one wording of one fact: the facts, ordered by uuid, are shuffled
+From the hub, where a row is one paraphrase of one fact: the facts, ordered by uuid, are shuffled
 with seed 42 and the first 2,000 are the test split, as in published results. Files have one
 row for each fact: `uuid`, `answers`, `manual_paraphrases`, `auto_paraphrases`.
 """
@@ -49,12 +49,12 @@ def open_source() -> Source:
 def _fact(row: Row) -> Question:
     manual = sentences(row, "manual_paraphrases", may_be_empty=True)
     auto = sentences(row, "auto_paraphrases", may_be_empty=True)
-    wordings = (*manual, *auto)
-    if not wordings:
+    paraphrases = (*manual, *auto)
+    if not paraphrases:
         rule = "a list of texts with at least one, here or in 'auto_paraphrases'"
         row.refuse("manual_paraphrases", rule, [])
     uuid = row.text("uuid")
-    return Question(wordings[0], row.answers(), uuid, wordings, len(manual), row.where)
+    return Question(paraphrases[0], row.answers(), uuid, paraphrases, len(manual), row.where)
 
 
 def _example(row: Row) -> Example:
@@ -80,7 +80,7 @@ def _few_shot(count: int) -> list[Example]:
 
 
 def _load() -> Any:
-    """All wordings of all facts, an Arrow table on disk; the hub knows one split, "train"."""
+    """All paraphrases of all facts, an Arrow table on disk; the hub knows one split, "train"."""
     return hub.load_split(HUB_ID, "train", streaming=False).data.table
 
 

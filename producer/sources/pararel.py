@@ -1,7 +1,7 @@
-"""ParaRel-style files: facts as sentences with one `[MASK]`, in wordings written by hand.
+"""ParaRel-style files: facts as sentences with one `[MASK]`, in paraphrases written by hand.
 
 A row of a file: `answers`, `paraphrases` (5 to 20 in ParaRel itself, Elazar et al. 2021, over
-T-REx), optional `uuid`. The first wording is the question.
+T-REx), optional `uuid`. The first paraphrase is the question.
 """
 
 from collections.abc import Iterator

@@ -15,8 +15,8 @@ from producer.sources.source import Source, to_sample
 class Reading:
     """One pass over a source's first questions.
 
-    Iterating gives samples with the wordings chosen, or all, or the question `alone`; at the end
-    it raises UsageError where two have the same uuid. `where` tells meanwhile which row the
+    Iterating gives samples with the paraphrases chosen, or all, or the question `alone`; at the
+    end it raises UsageError where two have the same uuid. `where` tells meanwhile which row the
     sample comes from, `notes` afterwards what was skipped or left out, and where there was less
     than was asked for.
     """
@@ -61,13 +61,13 @@ class Reading:
         notes = [f"{n} of {rows} rows skipped: {why}" for why, n in self._skipped.items()]
         if self._selection and self._short:
             notes.append(
-                f"{self._short} of {self._read} questions have fewer wordings than "
+                f"{self._short} of {self._read} questions have fewer paraphrases than "
                 f"--num-manual {self._selection.num_manual} and --num-auto "
                 f"{self._selection.num_auto} ask for; their rows hold what there is"
             )
         if self._left_out:
             notes.append(
-                f"{self._left_out} of {self._read} questions have wordings of their own, which "
+                f"{self._left_out} of {self._read} questions have paraphrases of their own, which "
                 "are left out: new ones are written"
             )
         return (*notes, *self._source.notes())
@@ -92,7 +92,7 @@ class Reading:
     def _check(self, sample: Sample, asked: Selection) -> None:
         if not sample.paraphrases:
             raise UsageError(
-                f"{self.where}: there is no wording for --num-manual {asked.num_manual} and "
-                f"--num-auto {asked.num_auto}; ask for wordings of the other kind too"
+                f"{self.where}: there is no paraphrase for --num-manual {asked.num_manual} and "
+                f"--num-auto {asked.num_auto}; ask for paraphrases of the other kind too"
             )
         self._short += len(sample.paraphrases) < asked.total

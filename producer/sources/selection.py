@@ -1,6 +1,6 @@
-"""Which wordings of a question are taken, where a data set has manual and automatic ones.
+"""Which paraphrases of a question are taken, where a data set has manual and automatic ones.
 
-Manual ones are the first in the order of the data set, as in published results, so wording 0 is
+Manual ones are the first in the order of the data set, as in published results, so paraphrase 0 is
 the same question in every run. Automatic ones, of which there are more, are drawn.
 """
 
@@ -16,7 +16,7 @@ MOST = 64
 
 @dataclass(frozen=True)
 class Selection:
-    """So many manual and so many automatic wordings; raises UsageError for none or too many."""
+    """So many manual and so many automatic paraphrases; raises UsageError for none or too many."""
 
     num_manual: int
     num_auto: int
@@ -25,7 +25,7 @@ class Selection:
         if min(self.num_manual, self.num_auto) < 0 or not 1 <= self.total <= MOST:
             raise UsageError(
                 f"--num-manual {self.num_manual} and --num-auto {self.num_auto} make "
-                f"{self.total} wordings; each must be at least 0, both together 1 to {MOST}"
+                f"{self.total} paraphrases; each must be at least 0, both together 1 to {MOST}"
             )
 
     @property
@@ -33,7 +33,7 @@ class Selection:
         return self.num_manual + self.num_auto
 
     def label(self, num_few_shot: int) -> str:
-        """The selection as run names spell it: manual and automatic wordings, shots.
+        """The selection as run names spell it: manual and automatic paraphrases, shots.
 
         >>> Selection(5, 2).label(num_few_shot=3)
         'm5a2s3'
@@ -43,7 +43,7 @@ class Selection:
     def choose(
         self, uuid: str, manual: Sequence[str], auto: Sequence[str]
     ) -> tuple[tuple[str, ...], int]:
-        """The wordings chosen, manual ones first, and how many of them are manual.
+        """The paraphrases chosen, manual ones first, and how many of them are manual.
 
         The first manual ones as they stand, and the first automatic ones of an order that `uuid`
         alone decides; all where there are fewer. So what is chosen for 2 is the beginning of what

@@ -39,7 +39,7 @@ class Source:
     many examples, raises HubError where they cannot be fetched; fallback_examples are taken then.
     default_few_shot: how many if the person says nothing; few_shot_origin: where they come
     from, in words. question, example: read a row of a file given with --data or --few-shot.
-    default_selection: for data sets with manual and automatic wordings; the other defaults are
+    default_selection: for data sets with manual and automatic paraphrases; the other defaults are
     those of the options of the same name. notes: what is to be said once questions were read.
     """
 
@@ -59,7 +59,7 @@ class Source:
     notes: Callable[[], tuple[str, ...]] = field(default=tuple, compare=False)
 
     def samples(self) -> Iterator[Sample]:
-        """Samples with all their wordings, the question first."""
+        """Samples with all their paraphrases, the question first."""
         return (to_sample(q) for q in self.questions() if isinstance(q, Question))
 
     def over(self, path: Path) -> "Source":
@@ -73,7 +73,7 @@ class Source:
 
 
 def to_sample(question: Question, selection: Selection | None = None) -> Sample:
-    """A question and its wordings, those chosen or all.
+    """A question and its paraphrases, those chosen or all.
 
     >>> to_sample(Question("who?", ("x",), None, ("who?", "which one?"))).paraphrases
     ('who?', 'which one?')
@@ -82,10 +82,12 @@ def to_sample(question: Question, selection: Selection | None = None) -> Sample:
     if num_manual is None:
         others = (p for p in question.paraphrases if p != question.question)
         return Sample(uuid, (question.question, *others), question.answers)
-    wordings = question.paraphrases
+    paraphrases = question.paraphrases
     if selection is not None:
-        wordings, num_manual = selection.choose(uuid, wordings[:num_manual], wordings[num_manual:])
-    return Sample(uuid, wordings, question.answers, num_manual)
+        paraphrases, num_manual = selection.choose(
+            uuid, paraphrases[:num_manual], paraphrases[num_manual:]
+        )
+    return Sample(uuid, paraphrases, question.answers, num_manual)
 
 
 def uuid_of(question: Question) -> str:

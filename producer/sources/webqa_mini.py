@@ -1,6 +1,6 @@
-"""webqa_mini: a small bundled data set with human wordings, for demos and tests.
+"""webqa_mini: a small bundled data set with human paraphrases, for demos and tests.
 
-72 factual questions of our own writing, each with five more wordings of another structure.
+72 factual questions of our own writing, each with five more paraphrases of another structure.
 """
 
 from collections.abc import Iterator

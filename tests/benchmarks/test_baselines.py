@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import baselines
 from benchmarks.job import BATCHES, PUBLISHED, Job
-from benchmarks.prompts import by_wording, pieces_of, plain_prompts
+from benchmarks.prompts import by_paraphrase, pieces_of, plain_prompts
 from benchmarks.published import published_decode
 from benchmarks.timing import Patience
 from benchmarks.vllm_way import ask, run_vllm
@@ -67,15 +67,15 @@ def test_every_way_of_plain_prompts_gives_the_same_tokens_in_float32(job):
     assert [same_share(way.tokens, plain[0].tokens) for way in plain] == [1.0] * 4
 
 
-def test_the_engine_reads_all_wordings_of_a_question_for_one_answer(job):
+def test_the_engine_reads_all_paraphrases_of_a_question_for_one_answer(job):
     way = job.engine("flex_attention")
-    assert (way.wordings, way.tokens) == (15, {})
+    assert (way.paraphrases, way.tokens) == (15, {})
 
 
-def test_batches_hold_one_wording_of_many_questions(loaded, workload):
+def test_batches_hold_one_paraphrase_of_many_questions(loaded, workload):
     tokenizer = PromptTokenizer(loaded.tokenizer)
     prompts = plain_prompts(pieces_of(tokenizer, workload.questions(3), workload))
-    places = [prompt.place for prompt in by_wording(prompts)]
+    places = [prompt.place for prompt in by_paraphrase(prompts)]
     assert places[:4] == [(0, 0), (1, 0), (2, 0), (0, 1)]
     assert len(places) == 15
 

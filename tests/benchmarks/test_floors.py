@@ -21,7 +21,7 @@ from common.layout import pack_fused
 from worker.engine.request import Question
 
 CPU = torch.device("cpu")
-SMALL = Workload(wordings=3, examples=1, max_new_tokens=5)
+SMALL = Workload(paraphrases=3, examples=1, max_new_tokens=5)
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +42,12 @@ def engine(model, questions):
 
 def test_the_work_of_decoding_is_that_of_all_its_steps(engine, questions):
     workload = replace(SMALL, layout="shared")
-    asked = [Question(question.wordings[:3]) for question in questions[:4]]
+    asked = [Question(question.paraphrases[:3]) for question in questions[:4]]
     with early_stop(engine, on=False):
         done = answered(engine, asked, workload.request("flex_attention"), ONCE)
     (decoding,) = engine.decodings(done.counts)
     pieces = pieces_of(engine.tokenizer, asked, workload)
-    # What leads in a question is cached, too, and the three wordings read it from there.
+    # What leads in a question is cached, too, and the three paraphrases read it from there.
     *_, lead_in, _ = engine._prefix.splitter.cuts
     assert {s[: len(lead_in)] for each in pieces for s in each.segments} == {lead_in}
     prefix = len(pieces[0].bos + pieces[0].prefix)

@@ -10,7 +10,7 @@ from common.models import find_model
 from worker.weights import load_tokenizer
 
 
-def test_there_are_as_many_questions_as_in_webquestions_and_no_two_share_a_wording():
+def test_there_are_as_many_questions_as_in_webquestions_and_no_two_share_a_paraphrase():
     texts = texts_of(many_questions(MAX_QUESTIONS))
     assert len(set(texts)) == len(texts) == 2032 * 5
     with pytest.raises(UsageError, match="there are 2032 benchmark questions, not 2033"):
@@ -18,7 +18,7 @@ def test_there_are_as_many_questions_as_in_webquestions_and_no_two_share_a_wordi
 
 
 @pytest.mark.model
-def test_wordings_are_as_long_as_with_a_real_tokenizer():
+def test_paraphrases_are_as_long_as_with_a_real_tokenizer():
     questions = many_questions(MAX_QUESTIONS)
     made = make_tokenizer(prompts_of(questions, Workload()), TOKENIZER_SIZE, bos=False)
     real = load_tokenizer(find_model("smollm2_135m_it"))

@@ -25,7 +25,7 @@ def test_it_counts_what_the_engine_prefills(document, small_model):
     engine, counts = workload.held_engine().engine, Counts()
     engine.answer(workload.questions(7), workload.request("per_prompt"), counts)
     assert row["computed"] == counts.prefill_tokens < row["after the examples"] < row["tokens"]
-    assert (row["samples"], row["wordings"]) == (7, 35)
+    assert (row["samples"], row["paraphrases"]) == (7, 35)
     assert row["of those after"] == pytest.approx(row["computed"] / row["after the examples"])
 
 
@@ -33,7 +33,7 @@ def test_files_are_read_as_the_producer_reads_them(document, small_model, file):
     rows = document(main, "--samples", 2, "--model", small_model, "--file", f"webqa={file}")[
         "rows"
     ]
-    assert [(row["data set"], row["samples"], row["wordings"]) for row in rows] == [
+    assert [(row["data set"], row["samples"], row["paraphrases"]) for row in rows] == [
         ("the benchmarks' own", 2, 10), ("webqa", 2, 2),
     ]  # fmt: skip
 

@@ -21,9 +21,9 @@ from worker.engine.tokenize import PromptTokenizer
 from worker.weights import load_tokenizer
 
 
-def test_no_two_questions_share_a_wording():
-    wordings = [w for q in Workload().questions(MAX_SAMPLES) for w in q.wordings]
-    assert len(set(wordings)) == len(wordings) == 512 * 5
+def test_no_two_questions_share_a_paraphrase():
+    paraphrases = [w for q in Workload().questions(MAX_SAMPLES) for w in q.paraphrases]
+    assert len(set(paraphrases)) == len(paraphrases) == 512 * 5
 
 
 def test_fewer_questions_are_the_first_of_more():
@@ -34,14 +34,14 @@ def test_fewer_questions_are_the_first_of_more():
 
 
 @pytest.mark.model
-def test_wordings_are_as_long_as_a_persons_questions():
+def test_paraphrases_are_as_long_as_a_persons_questions():
     tokenizer = PromptTokenizer(load_tokenizer(find_model("smollm2_135m_it")))
     workload = Workload()
     asked = workload.request("origin")
     lengths = [
         len(segment)
         for question in workload.questions(MAX_SAMPLES)
-        for segment in tokenizer.pieces(question.wordings, asked.template, ()).segments
+        for segment in tokenizer.pieces(question.paraphrases, asked.template, ()).segments
     ]
     marks = len(tokenizer.pieces(("",), asked.template, ()).segments[0])
     assert 8 <= sum(lengths) / len(lengths) - marks <= 12

@@ -19,16 +19,21 @@ SAMPLING = Sampling(temperature=1.5, top_p=0.9, num_draws=1)
 DRAWS = Sampling(temperature=1, top_p=1, num_draws=10)
 
 
-def questions(count: int, wordings: int = 1, num_manual: int | None = None) -> list[Sample]:
+def questions(count: int, paraphrases: int = 1, num_manual: int | None = None) -> list[Sample]:
     """Samples whose questions and answers tell their number."""
     return [
-        Sample(f"id{i}", tuple(wording(i, w) for w in range(wordings)), (f"gold {i}",), num_manual)
+        Sample(
+            f"id{i}",
+            tuple(paraphrase(i, w) for w in range(paraphrases)),
+            (f"gold {i}",),
+            num_manual,
+        )
         for i in range(count)
     ]
 
 
-def wording(row: int, number: int) -> str:
-    """The text of a wording, 0 being the question."""
+def paraphrase(row: int, number: int) -> str:
+    """The text of a paraphrase, 0 being the question."""
     return f"what is {row}?" if number == 0 else f"{row} is what, {number}?"
 
 
@@ -55,7 +60,7 @@ def make(location: Location, *planned: Planned, samples: Iterable[Sample]) -> li
 def put_paraphrases(
     run: Run, rows: Iterable[int], failed: Iterable[int] = (), bad: Mapping[int, str] | None = None
 ) -> None:
-    """A part of a run of paraphrases. bad: rows whose last wording stayed wrong, and its text."""
+    """A part of a run of paraphrases. bad: rows whose last one stayed wrong, and its text."""
     rows, failed, bad = sorted(rows), sorted(failed), bad or {}
     width = run.spec.num_paraphrases
     answers = []
@@ -65,7 +70,7 @@ def put_paraphrases(
                 Answer(row, 0, sample.uuid, paraphrases=[*sample.paraphrases], error="too long")
             )
             continue
-        texts = [wording(row, w) for w in range(width)]
+        texts = [paraphrase(row, w) for w in range(width)]
         problems: list[str | None] = [None] * width
         if row in bad:
             texts[-1], problems[-1] = bad[row], "empty"
@@ -77,7 +82,7 @@ def put_paraphrases(
 
 
 def put_confidences(run: Run, rows: Iterable[int], failed: Iterable[int] = ()) -> None:
-    """A part of a run of confidences; wording w of row r is `confidence_of(r, w)` sure."""
+    """A part of a run of confidences; paraphrase w of row r is `confidence_of(r, w)` sure."""
     rows, failed = sorted(rows), sorted(failed)
     answers = [
         _confidence(row, w, sample, failed=row in failed)

@@ -41,18 +41,20 @@ def make_spec(**changes: Any) -> RunSpec:
     return RunSpec.model_validate(fields | changes)
 
 
-def make_samples(count: int, wordings: int = 1) -> list[Sample]:
+def make_samples(count: int, paraphrases: int = 1) -> list[Sample]:
     return [
-        Sample(f"id{i}", tuple(f"question {i}.{w}?" for w in range(wordings)), (f"gold {i}", "x"))
+        Sample(
+            f"id{i}", tuple(f"question {i}.{w}?" for w in range(paraphrases)), (f"gold {i}", "x")
+        )
         for i in range(count)
     ]
 
 
 def make_run(location: Location, count: int = 7, name: str = "origin", **changes: Any) -> Run:
     """A run that exists, with `count` frozen samples and no part yet."""
-    wordings = changes.get("num_paraphrases", 1)
+    paraphrases = changes.get("num_paraphrases", 1)
     with InputWriter(location, ".staging/input.arrow") as writer:
-        for sample in make_samples(count, wordings):
+        for sample in make_samples(count, paraphrases):
             writer.add(sample)
     spec = make_spec(num_samples=count, dataset_sha256=writer.sha256, **changes)
     run = Run(location, RunKey(spec.dataset, "owner--model", name))
@@ -76,19 +78,19 @@ def make_info(run: Run, rows: Iterable[int], **changes: Any) -> PartInfo:
     return PartInfo.model_validate(fields | changes)
 
 
-def make_answer(run: Run, row: int, wording: int = 0, error: str | None = None) -> Answer:
-    """What a worker would write for a row; the prediction tells the row and wording."""
+def make_answer(run: Run, row: int, paraphrase: int = 0, error: str | None = None) -> Answer:
+    """What a worker would write for a row; the prediction tells the row and paraphrase."""
     sample = run.read_samples([row])[0]
     asked: dict[str, Any] = {}
-    if run.method.row_per_wording:
-        text = sample.paraphrases[wording]
+    if run.method.row_per_paraphrase:
+        text = sample.paraphrases[paraphrase]
         asked = {"paraphrase": text, "prompt": f"Q: {text}\nA:"}
     if error is not None:
-        return Answer(row, wording, sample.uuid, error=error, **asked)
-    said = f"answer {row}.{wording}"
+        return Answer(row, paraphrase, sample.uuid, error=error, **asked)
+    said = f"answer {row}.{paraphrase}"
     return Answer(
-        row, wording, sample.uuid, prediction=said, generation=f" {said}\n",
-        tokens=[row, wording], token_logprobs=[-0.5 * row, 0.0], logprob=-0.5 * row,
+        row, paraphrase, sample.uuid, prediction=said, generation=f" {said}\n",
+        tokens=[row, paraphrase], token_logprobs=[-0.5 * row, 0.0], logprob=-0.5 * row,
         finish_reason="newline", **asked,
     )  # fmt: skip
 
@@ -96,11 +98,11 @@ def make_answer(run: Run, row: int, wording: int = 0, error: str | None = None) 
 def put_part(run: Run, rows: Iterable[int], failed: Iterable[int] = (), **changes: Any) -> str:
     """Write a part as a worker does; returns its path inside the store."""
     rows, failed = sorted(rows), sorted(failed)
-    wordings = range(run.spec.num_paraphrases if run.method.row_per_wording else 1)
+    paraphrases = range(run.spec.num_paraphrases if run.method.row_per_paraphrase else 1)
     answers = [
         make_answer(run, row, w, "it broke" if row in failed else None)
         for row in rows
-        for w in wordings
+        for w in paraphrases
     ]
     return write_part(run, make_info(run, rows, failed=tuple(failed), **changes), answers)
 

@@ -7,12 +7,12 @@ from stepkit import (
     finish_paraphrases,
     make,
     names,
+    paraphrase,
     plan,
     put_confidences,
     put_paraphrases,
     questions,
     snapshot,
-    wording,
 )
 from storekit import all_files, put_part
 
@@ -52,7 +52,7 @@ def test_a_merged_run_is_followed_by_the_runs_planned_after_it(written):
     assert names(made) == ["avg-3", "max-3"]
     assert [run.spec.num_samples for run in made] == [7, 7]
     sample = made[0].read_samples([5])[0]
-    assert sample.paraphrases == (wording(5, 0), wording(5, 1), wording(5, 2))
+    assert sample.paraphrases == (paraphrase(5, 0), paraphrase(5, 1), paraphrase(5, 2))
     assert (sample.uuid, sample.answers) == ("id5", ("gold 5",))
 
 
@@ -149,7 +149,7 @@ def test_a_note_cannot_name_a_place_outside_the_store(written, any_store):
 
 
 def test_a_follower_that_exists_with_another_spec_is_refused_and_none_is_made(any_store):
-    make(any_store, plan("max", max_new_tokens=9), samples=questions(7, wordings=3))
+    make(any_store, plan("max", max_new_tokens=9), samples=questions(7, paraphrases=3))
     (run,) = make(any_store, plan("paraphrases", LATER), samples=questions(7))
     finish_paraphrases(run)
     with pytest.raises(UsageError, match=r"max-3 exists with another .*max_new_tokens is '9'"):
@@ -174,7 +174,7 @@ def test_followers_have_followers_of_their_own(any_store):
     (weighted,) = follow(second)
     assert weighted.key.name == "weighted_avg-3"
     sample = weighted.read_samples([6])[0]
-    assert sample.paraphrases == tuple(wording(6, w) for w in range(3))
+    assert sample.paraphrases == tuple(paraphrase(6, w) for w in range(3))
     assert sample.confidences == tuple(confidence_of(6, w) for w in range(3))
     assert weighted.record.provenance["follows"].startswith("quiz/owner--model/confidence-3@")
 
@@ -188,7 +188,7 @@ def test_following_the_first_of_a_chain_goes_on_to_its_end(any_store):
 
 
 def test_runs_that_answer_have_no_followers(any_store):
-    run, _ = make(any_store, plan("avg"), plan("max"), samples=questions(7, wordings=3))
+    run, _ = make(any_store, plan("avg"), plan("max"), samples=questions(7, paraphrases=3))
     plan_followers(run, [plan("weighted_avg")])
     put_part(run, range(7))
     merge_run(run)
@@ -202,9 +202,9 @@ def test_followers_are_overwritten_after_all_is_frozen_only(any_store):
     for made in (avg, most):
         put_part(made, range(7))
     before = snapshot(any_store)
-    bad = [*questions(6), questions(1, wordings=2)[0]]
+    bad = [*questions(6), questions(1, paraphrases=2)[0]]
     asked, named = [plan("paraphrases", LATER)], [str(avg.key)]
-    with pytest.raises(UsageError, match="2 wordings already"):
+    with pytest.raises(UsageError, match="2 paraphrases already"):
         make_runs(any_store, asked, bad, {}, named)
     assert snapshot(any_store) == before
     make_runs(any_store, asked, questions(7), {}, named)

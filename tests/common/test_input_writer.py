@@ -7,7 +7,7 @@ from common.schema import Sample, input_schema
 from common.store import samples
 from common.store.samples import INPUT_BATCH_ROWS, InputWriter
 
-SAMPLES = make_samples(7, wordings=3)
+SAMPLES = make_samples(7, paraphrases=3)
 
 
 def freeze(location, samples, path="frozen.arrow"):
@@ -51,7 +51,7 @@ def test_the_hash_does_not_depend_on_batches(store, monkeypatch, size):
         [Sample("id0", SAMPLES[0].paraphrases[:2], SAMPLES[0].answers), *SAMPLES[1:]],
         [Sample("id0", SAMPLES[0].paraphrases, ("x", "gold 0")), *SAMPLES[1:]],
     ],
-    ids=["order", "fewer", "more", "uuid", "wordings", "order of answers"],
+    ids=["order", "fewer", "more", "uuid", "paraphrases", "order of answers"],
 )
 def test_the_hash_changes_with_content_and_order(store, other):
     assert freeze(store, other).sha256 != freeze(store, SAMPLES).sha256
@@ -59,7 +59,7 @@ def test_the_hash_changes_with_content_and_order(store, other):
 
 def test_the_hash_tells_where_one_text_ends_and_the_next_begins(store):
     pairs = [("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ('a","b', "c")]
-    hashes = {freeze(store, [Sample("u", wordings, ("x",))]).sha256 for wordings in pairs}
+    hashes = {freeze(store, [Sample("u", paraphrases, ("x",))]).sha256 for paraphrases in pairs}
     assert len(hashes) == len(pairs)
 
 

@@ -22,7 +22,7 @@ ERROR = {"error": pa.string()}
 SAMPLE = {
     "uuid": pa.string(), "paraphrases": pa.list_(pa.string()), "answers": pa.list_(pa.string())
 }  # fmt: skip
-WORDING = {"paraphrase": pa.string(), "prompt": pa.string()}
+PARAPHRASE = {"paraphrase": pa.string(), "prompt": pa.string()}
 
 
 def columns(table):
@@ -62,18 +62,18 @@ def test_columns_are_these_in_this_order_with_these_types(store, method, more):
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_per_prompt_has_a_row_for_each_wording_with_the_wording_and_its_prompt(any_store):
+def test_per_prompt_has_a_row_for_each_paraphrase_with_the_paraphrase_and_its_prompt(any_store):
     run = make_run(any_store, 9, name="per_prompt-3", method="per_prompt", num_paraphrases=3)
     for rows in shards(range(9), 5):
         put_part(run, rows, failed=[6] if 6 in rows else [])
     manifest = merge_run(run)
     table = read_feather(run)
     pairs = [(i, w) for i in range(9) for w in range(3)]
-    assert columns(table) == list((SAMPLE | WORDING | OUTCOME | ERROR).items())
+    assert columns(table) == list((SAMPLE | PARAPHRASE | OUTCOME | ERROR).items())
     assert table["uuid"].to_pylist() == [f"id{i}" for i, _ in pairs]
-    wordings = [f"question {i}.{w}?" for i, w in pairs]
-    assert table["paraphrase"].to_pylist() == wordings
-    assert table["prompt"].to_pylist() == [f"Q: {wording}\nA:" for wording in wordings]
+    paraphrases = [f"question {i}.{w}?" for i, w in pairs]
+    assert table["paraphrase"].to_pylist() == paraphrases
+    assert table["prompt"].to_pylist() == [f"Q: {paraphrase}\nA:" for paraphrase in paraphrases]
     assert table["prediction"].to_pylist() == [
         None if i == 6 else f"answer {i}.{w}" for i, w in pairs
     ]

@@ -33,7 +33,7 @@ def test_the_file_carries_its_manifest_and_its_run(any_store):
         "model_identities": [WEIGHTS],
         "choices": [{**CPU, "samples": 8}],
         "mixed_choices": False,
-        "schema_version": 2,
+        "schema_version": 1,
     }
     metadata = read_feather(run).schema.metadata
     assert json.loads(metadata[b"self_ensemble.manifest"]) == asdict(manifest)

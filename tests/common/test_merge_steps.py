@@ -4,7 +4,15 @@ import json
 
 import pyarrow as pa
 import pytest
-from stepkit import confidence_of, make, plan, put_confidences, put_paraphrases, questions, wording
+from stepkit import (
+    confidence_of,
+    make,
+    paraphrase,
+    plan,
+    put_confidences,
+    put_paraphrases,
+    questions,
+)
 from storekit import read_feather
 
 from common.schema import META_MANIFEST
@@ -15,7 +23,7 @@ COUNT = 11
 
 @pytest.fixture
 def written(any_store, small_batches):
-    """Paraphrases in three parts; row 3 failed, the last wording of row 9 is empty."""
+    """Paraphrases in three parts; row 3 failed, the last paraphrase of row 9 is empty."""
     (run,) = make(any_store, plan("paraphrases"), samples=questions(COUNT))
     put_paraphrases(run, [8, 9, 10], bad={9: ""})
     put_paraphrases(run, [0, 2, 4, 6])
@@ -26,8 +34,8 @@ def written(any_store, small_batches):
 
 @pytest.fixture
 def found(any_store, small_batches):
-    """Confidences of questions with three wordings, two of them manual; row 4 failed."""
-    samples = questions(COUNT, wordings=3, num_manual=2)
+    """Confidences of questions with three paraphrases, two of them manual; row 4 failed."""
+    samples = questions(COUNT, paraphrases=3, num_manual=2)
     (run,) = make(any_store, plan("confidence"), samples=samples)
     put_confidences(run, range(5, COUNT))
     put_confidences(run, range(5), failed=[4])
@@ -54,7 +62,7 @@ def test_a_row_of_paraphrases_is_a_question_with_what_was_written_for_it(written
     assert rows[7] == {
         "uuid": "id7",
         "question": "what is 7?",
-        "paraphrases": [wording(7, w) for w in range(3)],
+        "paraphrases": [paraphrase(7, w) for w in range(3)],
         "answers": ["gold 7"],
         "problems": [None, None, None],
         "draws": [0, 1, 1],
@@ -80,12 +88,12 @@ def test_columns_of_confidences_are_those_of_answers_and_two_more(found):
     ]  # fmt: skip
 
 
-def test_confidences_have_a_row_for_each_wording(found):
+def test_confidences_have_a_row_for_each_paraphrase(found):
     rows = read_feather(found).to_pylist()
     assert len(rows) == 3 * COUNT
     for number, row in enumerate(rows):
         sample, w = divmod(number, 3)
-        assert (row["uuid"], row["paraphrase"]) == (f"id{sample}", wording(sample, w))
+        assert (row["uuid"], row["paraphrase"]) == (f"id{sample}", paraphrase(sample, w))
         failed = sample == 4
         assert row["confidence"] == (None if failed else confidence_of(sample, w))
         assert row["error"] == ("empty" if failed else None)

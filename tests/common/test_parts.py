@@ -39,12 +39,15 @@ def test_a_part_says_what_it_holds(any_store):
     assert table["error"].to_pylist() == [None, "it broke"]
 
 
-def test_rows_inside_a_part_are_ordered_by_row_and_wording_however_they_come(store):
+def test_rows_inside_a_part_are_ordered_by_row_and_paraphrase_however_they_come(store):
     run = make_run(store, 5, name="per_prompt-3", method="per_prompt", num_paraphrases=3)
     pairs = [(0, 0), (0, 1), (0, 2), (3, 0), (3, 1), (3, 2)]
-    answers = [make_answer(run, row, wording) for row, wording in pairs[::-1]]
+    answers = [make_answer(run, row, paraphrase) for row, paraphrase in pairs[::-1]]
     table = read_part(store, write_part(run, make_info(run, [0, 3]), answers))
-    assert list(zip(table["row"].to_pylist(), table["wording"].to_pylist(), strict=True)) == pairs
+    assert (
+        list(zip(table["row"].to_pylist(), table["paraphrase_index"].to_pylist(), strict=True))
+        == pairs
+    )
 
 
 def test_doing_a_shard_twice_leaves_one_file(any_store):

@@ -35,7 +35,7 @@ def test_a_row_held_by_two_parts_counts_once(any_store):
     assert (progress.ok, progress.failed, progress.missing) == (4, 1, 2)
 
 
-def test_a_row_of_a_method_with_many_wordings_counts_as_one_sample(store):
+def test_a_row_of_a_method_with_many_paraphrases_counts_as_one_sample(store):
     run = make_run(store, 5, name="per_prompt-3", method="per_prompt", num_paraphrases=3)
     put_part(run, [0, 1], failed=[1])
     progress = read_progress(run)

@@ -41,8 +41,8 @@ def test_prefix_segment_and_cue_are_the_prompt(count):
 
 
 def test_a_question_that_looks_like_a_template_is_left_as_it_is():
-    wording = "what is {question} 100% \\n [SEP]?"
-    assert QUESTION_ANSWERING.prompt(wording, []).endswith(f"Q: {wording}\nA:")
+    paraphrase = "what is {question} 100% \\n [SEP]?"
+    assert QUESTION_ANSWERING.prompt(paraphrase, []).endswith(f"Q: {paraphrase}\nA:")
 
 
 def test_other_words_for_question_and_cue_are_used_in_the_examples_too():

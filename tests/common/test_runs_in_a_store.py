@@ -57,7 +57,7 @@ def test_a_record_with_a_field_of_another_version_is_refused(store):
 @pytest.mark.parametrize("rows", [[0], [3, 4], [10, 0, 7], [4, 4], list(range(11)), []])
 def test_samples_are_read_in_the_order_asked_across_batches(any_store, small_batches, rows):
     run = make_run(any_store, 11, num_paraphrases=3)
-    samples = make_samples(11, wordings=3)
+    samples = make_samples(11, paraphrases=3)
     assert run.read_samples(rows) == [samples[row] for row in rows]
 
 

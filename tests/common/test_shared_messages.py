@@ -21,7 +21,7 @@ def fused(layout, **changes):
 
 
 @pytest.mark.parametrize("layout", [CONCAT, SHARED], ids=["concat", "shared"])
-def test_methods_on_the_same_wordings_share_and_origin_joins_any(layout):
+def test_methods_on_the_same_paraphrases_share_and_origin_joins_any(layout):
     assert together(plan("origin"), plan("avg"), fused(layout), plan("majority"))
 
 
@@ -32,8 +32,8 @@ def test_two_layouts_or_two_positions_of_one_data_set_do_not_share():
     assert together(fused(CONCAT), plan("avg"))
 
 
-def test_other_numbers_of_wordings_do_not_share():
-    """The engine reads one number of wordings in a call: avg-3 would be answered from five."""
+def test_other_numbers_of_paraphrases_do_not_share():
+    """The engine reads one number of paraphrases in a call: avg-3 would be answered from five."""
     assert not together(plan("avg"), plan("max", num_paraphrases=5))
     assert not together(plan("avg"), fused(CONCAT, num_paraphrases=5))
     assert together(plan("origin"), plan("avg", num_paraphrases=5))
@@ -63,7 +63,7 @@ def test_whatever_else_the_engine_is_told_keeps_runs_apart(changes):
 def runs(any_store):
     """Runs of two layouts and a step, of the same eleven questions."""
     plans = [plan("origin"), fused(CONCAT), plan("avg"), fused(SHARED), plan("confidence")]
-    return make(any_store, *plans, samples=questions(11, wordings=3))
+    return make(any_store, *plans, samples=questions(11, paraphrases=3))
 
 
 def test_each_run_is_in_one_group(runs):
@@ -113,7 +113,7 @@ def test_nothing_missing_gives_no_message(runs):
 def test_more_runs_than_a_message_names_go_into_several(store):
     """So many may follow one run of paraphrases, planned by several producers."""
     plans = [plan("avg", name=f"avg-{number}") for number in range(2 * MAX_RUNS + 3)]
-    runs = make(store, *plans, samples=questions(5, wordings=3))
+    runs = make(store, *plans, samples=questions(5, paraphrases=3))
     messages = list(messages_for(runs))
     assert [len(message.runs) for message in messages] == [
         MAX_RUNS,

@@ -34,12 +34,12 @@ def test_a_table_is_its_definition(name, num_segments, num_manual):
 
 
 @pytest.mark.parametrize("num_manual", [0, 1])
-def test_fewer_than_two_manual_wordings_have_nobody_to_see(num_manual):
+def test_fewer_than_two_manual_paraphrases_have_nobody_to_see(num_manual):
     cross = VISIBILITIES["cross_manual"](5, num_manual)
     assert np.array_equal(cross, VISIBILITIES["isolated"](5, num_manual))
 
 
-def test_two_manual_wordings_see_each_other_both_ways():
+def test_two_manual_paraphrases_see_each_other_both_ways():
     """That earlier tokens alone are seen is the mask's business."""
     extra = VISIBILITIES["cross_manual"](4, 2) ^ VISIBILITIES["isolated"](4, 2)
     assert np.argwhere(extra).tolist() == [[1, 2], [2, 1]]
@@ -58,7 +58,7 @@ def test_every_visibility_a_method_names_has_a_table():
         ([4, 1, 3, 9, 1], [0, math.log(3), 0, -math.log(3), 0]),
         ([9, 5, 5, 5, 3], [0, 0, 0, 0, 0]),
         ([9, 5, 3], [0, 0, 0]),
-        # An empty wording counts as one token.
+        # An empty paraphrase counts as one token.
         ([1, 0, 1, 1], [0, 0, 0, 0]),
     ],
 )
@@ -66,8 +66,8 @@ def test_the_length_bias_is_what_it_is_by_hand(lengths, expected):
     assert length_bias(lengths).tolist() == pytest.approx(expected, abs=1e-6)
 
 
-def test_corrected_wordings_weigh_alike_whatever_their_length():
-    """With equal scores a wording's share of the softmax is its length times exp(bias)."""
+def test_corrected_paraphrases_weigh_alike_whatever_their_length():
+    """With equal scores a paraphrase's share of the softmax is its length times exp(bias)."""
     lengths = [7, 3, 13, 5, 2]
     weights = [n * math.exp(b) for n, b in zip(lengths, length_bias(lengths), strict=True)]
     assert weights[1:-1] == pytest.approx([weights[1]] * 3, rel=1e-6)

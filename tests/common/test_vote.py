@@ -1,4 +1,4 @@
-"""common.vote: the one rule by which wordings vote."""
+"""common.vote: the one rule by which paraphrases vote."""
 
 from itertools import permutations
 
@@ -46,7 +46,7 @@ def test_what_differs_in_a_sign_a_point_or_a_symbol_votes_apart(one, other):
     assert majority([one, other, other], [-0.01, -3.0, -2.0]) == 2
 
 
-def test_the_order_of_the_wordings_does_not_matter():
+def test_the_order_of_the_paraphrases_does_not_matter():
     ballot = [("Lima", -0.5), ("Nile", -0.75), ("lima", -2.5), ("nile", -1.0), ("", 0.0)]
     winners = {
         order[majority([text for text, _ in order], [logprob for _, logprob in order])]

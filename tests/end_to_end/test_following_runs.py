@@ -19,7 +19,7 @@ COUNT = 5
 
 @pytest.fixture
 def options(tmp_path: Path, tiny_model: Path) -> list[object]:
-    data = write_questions(tmp_path / "bare.jsonl", numbered_questions(COUNT, wordings=1))
+    data = write_questions(tmp_path / "bare.jsonl", numbered_questions(COUNT, paraphrases=1))
     methods = [
         part for m in ("origin", "flex_attention", "weighted_avg") for part in ("--method", m)
     ]

@@ -88,7 +88,7 @@ def test_the_columns_notebooks_read_are_there(job: Job):
     assert row["prompt"].endswith(f"\n\nQ: {row['paraphrase']}\nA:")
 
 
-def test_the_first_wordings_answer_is_the_origins(job: Job):
+def test_the_first_paraphrases_answer_is_the_origins(job: Job):
     first = job.table("per_prompt-3")["generation"].to_pylist()[::3]
     assert first == job.table("origin")["generation"].to_pylist()
 

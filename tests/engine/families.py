@@ -101,10 +101,10 @@ def make_tokenizer(bos: bool) -> PreTrainedTokenizerFast:
 
 
 def make_request(*methods: str, **changes: Any) -> Request:
-    """A request for some methods, all that read nothing but wordings if none is named."""
+    """A request for some methods, all that read nothing but paraphrases if none is named."""
     options: dict[str, Any] = {
         "methods": tuple(METHODS[name] for name in methods or PLAIN_METHODS),
-        "num_wordings": 3,
+        "num_paraphrases": 3,
         "layout": "concat",
         "positions": "sequential",
         "template": TEMPLATE,
@@ -126,14 +126,16 @@ def watch_fed_tokens(model: PreTrainedModel) -> list[int]:
 
 
 def known(sample: Any) -> Question:
-    """A question of which everything is known: two manual wordings, the second one the surest.
+    """A question of which everything is known: two manual paraphrases, the second one the surest.
 
     A Question is taken as it is.
     """
     if isinstance(sample, Question):
         return sample
-    wordings = Question.of(sample).wordings
-    return Question(wordings, 2, tuple(0.25 + 0.5 * (i == 1) for i in range(len(wordings))), "id")
+    paraphrases = Question.of(sample).paraphrases
+    return Question(
+        paraphrases, 2, tuple(0.25 + 0.5 * (i == 1) for i in range(len(paraphrases))), "id"
+    )
 
 
 def packed_prompts(
@@ -141,14 +143,14 @@ def packed_prompts(
 ) -> list[list[PackedPrompt]]:
     """By the reference: the streams' prompts of every answer of a one-method request."""
     pieces = PromptTokenizer(tokenizer).pieces(
-        question.wordings, request.template, request.few_shot
+        question.paraphrases, request.template, request.few_shot
     )
     (method,) = request.methods
     return reference_prompts(pieces, method, request.layout, request.positions, question)
 
 
 def make_pieces(lengths: tuple[int, ...], bos: bool, prefix: int = 7, seed: int = 0) -> Pieces:
-    """Random pieces: a wording's segment for each length, prompts = prefix + segment + cue."""
+    """Random pieces: a paraphrase's segment for each length, prompts = prefix + segment + cue."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(length: int) -> tuple[int, ...]:

@@ -191,7 +191,7 @@ LONG, SHORT = ("who " * 121,), ("is it?",)
 
 
 def request_for_one(max_new_tokens):
-    return make_request("origin", num_wordings=1, max_new_tokens=max_new_tokens)
+    return make_request("origin", num_paraphrases=1, max_new_tokens=max_new_tokens)
 
 
 def long_prompt(tokenizers):

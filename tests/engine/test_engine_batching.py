@@ -67,7 +67,7 @@ def test_little_memory_really_cuts_the_batch(make_engine):
     """A call per pack and per decoding step: more of both when there is less room.
 
     Without room for one sample its ensembles are decoded one by one, after one prefill: three
-    wordings, `avg`, `max`, and three ways to fuse.
+    paraphrases, `avg`, `max`, and three ways to fuse.
     """
     calls = []
     for limits in ({}, {"pack_tokens": 1}, {"cache_bytes": 1}):
@@ -83,7 +83,7 @@ def test_little_memory_really_cuts_the_batch(make_engine):
     ]
 
 
-def test_repeated_samples_and_wordings_answer_alike(make_engine, bos):
+def test_repeated_samples_and_paraphrases_answer_alike(make_engine, bos):
     engine, request = make_engine(bos=bos), make_request()
     twice = [MANY[0], (MANY[1][0],) * 3, MANY[0]]
     first, same, again = engine.answer(twice, request)
@@ -101,9 +101,9 @@ def test_both_kernels_answer_alike(make_engine, bos):
     assert_alike(answers, make_engine("mistral", bos).answer(MANY, request))
 
 
-def test_only_as_many_wordings_as_asked_for_are_read(make_engine):
+def test_only_as_many_paraphrases_as_asked_for_are_read(make_engine):
     engine = make_engine()
-    request = make_request(num_wordings=2)
+    request = make_request(num_paraphrases=2)
     assert engine.answer(MANY, request) == engine.answer([s[:2] for s in MANY], request)
     assert all(len(a["per_prompt"]) == 2 for a in engine.answer(MANY, request))
 

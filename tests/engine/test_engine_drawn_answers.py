@@ -13,7 +13,7 @@ from worker.engine.request import Question
 from worker.engine.sampling import Draw, seed_of
 from worker.engine.tokenize import PromptTokenizer
 
-QUESTIONS = [Question(wordings, seed=f"id-{i}") for i, wordings in enumerate(MANY)]
+QUESTIONS = [Question(paraphrases, seed=f"id-{i}") for i, paraphrases in enumerate(MANY)]
 WARM = Sampling(temperature=1.5, top_p=0.9, num_draws=3)
 
 
@@ -27,12 +27,12 @@ def tokens(answers, method=CONFIDENCE):
 
 
 def test_drawn_answers_equal_the_reference(make_engine, tokenizers, family, bos):
-    """Per wording the greedy answer, then its draws, each with the seed of its number."""
-    engine, request = make_engine(family, bos), ask(num_wordings=2)
+    """Per paraphrase the greedy answer, then its draws, each with the seed of its number."""
+    engine, request = make_engine(family, bos), ask(num_paraphrases=2)
     model = copy.deepcopy(engine.model)
     stops = PromptTokenizer(tokenizers[bos]).stops(model.config.vocab_size, [EOS])
     for question, answer in zip(QUESTIONS[:3], engine.answer(QUESTIONS[:3], request), strict=True):
-        narrow = replace(question, wordings=question.wordings[:2])
+        narrow = replace(question, paraphrases=question.paraphrases[:2])
         wanted = []
         for i, packed in enumerate(packed_prompts(tokenizers[bos], narrow, request)):
             name = f"{question.seed}/{i}"
@@ -68,8 +68,8 @@ def test_little_memory_draws_the_same_tokens(make_engine, bos, limits):
 
 
 def test_a_question_named_otherwise_is_drawn_otherwise(make_engine):
-    engine, wordings = make_engine(), MANY[0]
-    named = [Question(wordings, seed=name) for name in ("id-0", "id-1", "id-0")]
+    engine, paraphrases = make_engine(), MANY[0]
+    named = [Question(paraphrases, seed=name) for name in ("id-0", "id-1", "id-0")]
     first, other, again = tokens(engine.answer(named, ask()))
     assert first == again
     assert first[::4] == other[::4], "the best answers have no seed"
@@ -77,7 +77,7 @@ def test_a_question_named_otherwise_is_drawn_otherwise(make_engine):
     assert sum(a != b for a, b in drawn) > 5
 
 
-def test_equal_wordings_of_a_question_have_draws_of_their_own(make_engine):
+def test_equal_paraphrases_of_a_question_have_draws_of_their_own(make_engine):
     (answer,) = tokens(make_engine().answer([Question((MANY[0][0],) * 2, seed="id")], ask()))
     assert answer[0] == answer[4]
     assert answer[1:4] != answer[5:]
@@ -88,8 +88,8 @@ def test_more_samples_begin_with_the_draws_of_fewer(make_engine):
     few = tokens(engine.answer(QUESTIONS, ask()))
     many = tokens(engine.answer(QUESTIONS, ask(sampling=replace_number(WARM, 6))))
     for a, b in zip(few, many, strict=True):
-        for wording in range(3):
-            assert a[4 * wording : 4 * wording + 4] == b[7 * wording : 7 * wording + 4]
+        for paraphrase in range(3):
+            assert a[4 * paraphrase : 4 * paraphrase + 4] == b[7 * paraphrase : 7 * paraphrase + 4]
 
 
 def replace_number(sampling, number):
@@ -125,12 +125,12 @@ def test_a_greedy_answer_is_the_same_beside_its_draws(make_engine, family, bos):
         assert with_draws[::4] == alone
 
 
-def test_wordings_to_be_written_are_drawn_alone_and_from_the_question_alone(make_engine):
+def test_paraphrases_to_be_written_are_drawn_alone_and_from_the_question_alone(make_engine):
     engine, once = make_engine(), replace_number(WARM, 1)
     answers = engine.answer(QUESTIONS, ask(PARAPHRASES, once))
     assert [len(answer["paraphrases"]) for answer in answers] == [1] * 7
-    bare = [replace(question, wordings=question.wordings[:1]) for question in QUESTIONS]
-    assert engine.answer(bare, ask(PARAPHRASES, once, num_wordings=1)) == answers
+    bare = [replace(question, paraphrases=question.paraphrases[:1]) for question in QUESTIONS]
+    assert engine.answer(bare, ask(PARAPHRASES, once, num_paraphrases=1)) == answers
 
 
 def test_an_almost_frozen_draw_is_the_best_answer(make_engine):

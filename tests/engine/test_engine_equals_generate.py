@@ -1,4 +1,4 @@
-"""With one wording the engine gives what transformers' own greedy `generate` gives."""
+"""With one paraphrase the engine gives what transformers' own greedy `generate` gives."""
 
 from dataclasses import replace
 from itertools import product
@@ -14,9 +14,9 @@ from worker.engine.tokenize import PromptTokenizer
 NEW_TOKENS = 11
 
 
-def generate(model, tokenizer, wording, request):
+def generate(model, tokenizer, paraphrase, request):
     """What `generate` adds to the plain prompt."""
-    pieces = PromptTokenizer(tokenizer).pieces([wording], request.template, request.few_shot)
+    pieces = PromptTokenizer(tokenizer).pieces([paraphrase], request.template, request.few_shot)
     ids = torch.tensor([pack_plain(pieces, 0).tokens])
     with torch.inference_mode():
         output = model.generate(
@@ -28,12 +28,12 @@ def generate(model, tokenizer, wording, request):
     return tuple(output[0, ids.shape[1] :].tolist())
 
 
-def test_every_method_over_one_wording_equals_generate(
+def test_every_method_over_one_paraphrase_equals_generate(
     make_engine, tokenizers, plain_copy, family, bos
 ):
     engine = make_engine(family, bos)
     model = plain_copy(engine.model)
-    request = make_request(*METHODS, num_wordings=1, max_new_tokens=NEW_TOKENS)
+    request = make_request(*METHODS, num_paraphrases=1, max_new_tokens=NEW_TOKENS)
     questions = [known(sample) for sample in MANY]
     wanted = [generate(model, tokenizers[bos], sample[0], request) for sample in MANY]
     for layout, positions in product(["concat", "shared"], ["sequential", "aligned"]):
@@ -49,9 +49,9 @@ def test_each_stream_of_per_prompt_equals_generate(make_engine, tokenizers, plai
     request = make_request("per_prompt", max_new_tokens=NEW_TOKENS)
     engine = make_engine("mistral", bos, engine={"kernel": FlexKernel()})
     model = plain_copy(engine.model)
-    for wordings, answer in zip(MANY, engine.answer(MANY, request), strict=True):
-        for wording, got in zip(wordings, answer["per_prompt"], strict=True):
-            wanted = generate(model, tokenizers[bos], wording, request)
+    for paraphrases, answer in zip(MANY, engine.answer(MANY, request), strict=True):
+        for paraphrase, got in zip(paraphrases, answer["per_prompt"], strict=True):
+            wanted = generate(model, tokenizers[bos], paraphrase, request)
             assert got.tokens == wanted[: len(got.tokens)]
 
 

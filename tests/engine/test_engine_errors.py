@@ -21,7 +21,7 @@ def longest_prompt(tokenizer, request):
 
 
 def several(**changes):
-    """A request for the methods that read every wording."""
+    """A request for the methods that read every paraphrase."""
     return make_request("per_prompt", "avg", "max", "flex_attention", **changes)
 
 
@@ -38,36 +38,36 @@ def assert_error(outcome, message):
     assert all(re.search(message, str(error)) for error in outcome.values())
 
 
-@pytest.mark.parametrize("wordings", [EMPTY, ("who?", "", "it?"), ("who?", "", "")])
-def test_an_empty_wording_is_an_error_that_names_it(make_engine, wordings):
-    (outcome,) = make_engine().answer([wordings], several())
-    assert_error(outcome, "wording 1 is empty")
+@pytest.mark.parametrize("paraphrases", [EMPTY, ("who?", "", "it?"), ("who?", "", "")])
+def test_an_empty_paraphrase_is_an_error_that_names_it(make_engine, paraphrases):
+    (outcome,) = make_engine().answer([paraphrases], several())
+    assert_error(outcome, "paraphrase 1 is empty")
 
 
 @pytest.mark.parametrize("given", [1, 2])
-def test_fewer_wordings_than_asked_for_are_answered_as_if_no_more_were_asked_for(
+def test_fewer_paraphrases_than_asked_for_are_answered_as_if_no_more_were_asked_for(
     make_engine, given
 ):
-    wordings, engine = SAMPLES[0][:given], make_engine()
-    (outcome,) = engine.answer([wordings], several())
+    paraphrases, engine = SAMPLES[0][:given], make_engine()
+    (outcome,) = engine.answer([paraphrases], several())
     assert not any(isinstance(answers, SampleError) for answers in outcome.values())
-    assert [outcome] == engine.answer([wordings], several(num_wordings=given))
+    assert [outcome] == engine.answer([paraphrases], several(num_paraphrases=given))
     assert len(outcome["per_prompt"]) == given
 
 
-def test_no_wording_at_all_is_an_error(make_engine):
+def test_no_paraphrase_at_all_is_an_error(make_engine):
     (outcome,) = make_engine().answer([NONE], make_request())
-    assert_error(outcome, "it has no wording")
+    assert_error(outcome, "it has no paraphrase")
 
 
 @pytest.mark.parametrize(
     ("bad", "method", "message"),
     [
-        (EMPTY, "avg", "wording 1 is empty"),
+        (EMPTY, "avg", "paraphrase 1 is empty"),
         (("who?", "long " * 501, "it?"), "avg", "positions"),
         (SAMPLES[0], "weighted_avg", "it has 0 confidences, not 3"),
         (Question(SAMPLES[0], confidences=(0.5, 0.25)), "weighted_max", "2 confidences, not 3"),
-        (SAMPLES[0], "flex_attention_cross_manual", "which wordings are manual"),
+        (SAMPLES[0], "flex_attention_cross_manual", "which paraphrases are manual"),
     ],
 )
 def test_a_method_that_reads_less_is_answered_whatever_it_is_asked_with(
@@ -80,8 +80,8 @@ def test_a_method_that_reads_less_is_answered_whatever_it_is_asked_with(
     assert_error({method: together[method]}, message)
 
 
-def test_an_empty_wording_that_is_not_asked_for_does_not_matter(make_engine):
-    request = make_request("origin", num_wordings=1)
+def test_an_empty_paraphrase_that_is_not_asked_for_does_not_matter(make_engine):
+    request = make_request("origin", num_paraphrases=1)
     engine = make_engine()
     (answer,) = engine.answer([(SAMPLES[0][0], "")], request)
     assert [answer] == engine.answer(SAMPLES[:1], request)
@@ -107,13 +107,13 @@ def test_neighbours_of_a_bad_sample_are_answered_as_without_it(make_engine, layo
     request = several(layout=layout)
     samples = [*SAMPLES[:place], bad, *SAMPLES[place:]]
     outcomes = make_engine().answer(samples, request)
-    assert_error(outcomes.pop(place), "no wording|empty|positions")
+    assert_error(outcomes.pop(place), "no paraphrase|empty|positions")
     assert outcomes == make_engine().answer(SAMPLES, request)
 
 
 def test_bad_samples_alone_are_errors_one_by_one(make_engine):
     outcomes = make_engine().answer([TOO_LONG, EMPTY, NONE], several())
-    for outcome, message in zip(outcomes, ["positions", "empty", "no wording"], strict=True):
+    for outcome, message in zip(outcomes, ["positions", "empty", "no paraphrase"], strict=True):
         assert_error(outcome, message)
 
 

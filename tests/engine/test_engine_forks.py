@@ -24,10 +24,10 @@ def fed_rows(monkeypatch):
     return rows
 
 
-def test_the_first_step_feeds_each_wording_once_for_all_methods(make_engine, bos, fed_rows):
+def test_the_first_step_feeds_each_paraphrase_once_for_all_methods(make_engine, bos, fed_rows):
     make_engine(bos=bos).answer(MANY, make_request(*ALL))
-    wordings, fused = 3 * len(MANY), len(MANY)
-    assert fed_rows[0] == wordings + fused
+    paraphrases, fused = 3 * len(MANY), len(MANY)
+    assert fed_rows[0] == paraphrases + fused
     assert max(fed_rows) > fed_rows[0], "some streams part"
 
 

@@ -38,10 +38,10 @@ def test_answers_equal_generate(plain_copy, name, bos, kernel):
     request = make_request("per_prompt", max_new_tokens=9)
     answers = Engine(model, tokenizer, kernel()).answer(MANY, request)
     different = set()
-    for wordings, answer in zip(MANY, answers, strict=True):
-        for wording, got in zip(wordings, answer["per_prompt"], strict=True):
+    for paraphrases, answer in zip(MANY, answers, strict=True):
+        for paraphrase, got in zip(paraphrases, answer["per_prompt"], strict=True):
             pieces = PromptTokenizer(tokenizer).pieces(
-                [wording], request.template, request.few_shot
+                [paraphrase], request.template, request.few_shot
             )
             wanted = generate(twin, pack_plain(pieces, 0).tokens, 9)
             assert got.tokens == wanted[: len(got.tokens)]

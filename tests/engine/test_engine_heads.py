@@ -21,7 +21,7 @@ ALIKE = (
     ("who wrote the one", "who wrote the one by it?", "who is it?", "who wrote"),
     ("who wrote the two?", "the one who wrote it", "the one", "the one who wrote it"),
 )
-"""Wordings that begin alike, one that another begins with, and one that comes twice."""
+"""Paraphrases that begin alike, one that another begins with, and one that comes twice."""
 
 
 def stream_of(*runs, start=0, sees=()):
@@ -34,10 +34,10 @@ def plans_of(tokenizers, bos, samples, request, movable=True):
     splitter = prefix_splitter(tokenizer, request, movable)
     return [
         plan_sample(
-            tokenizer.pieces(wordings, request.template, request.few_shot), request, splitter,
-            Question(wordings, num_manual=2, confidences=(0.5,) * len(wordings)),
+            tokenizer.pieces(paraphrases, request.template, request.few_shot), request, splitter,
+            Question(paraphrases, num_manual=2, confidences=(0.5,) * len(paraphrases)),
         )
-        for wordings in samples
+        for paraphrases in samples
     ]  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def places(segment, shift):
 def test_a_cut_stream_sees_what_the_planned_one_sees(
     tokenizers, bos, layout, positions, method, movable
 ):
-    options = {"layout": layout, "positions": positions, "num_wordings": 4}
+    options = {"layout": layout, "positions": positions, "num_paraphrases": 4}
     request = make_request(method, **options)
     plans = plans_of(tokenizers, bos, [*ALIKE, *SAMPLES], request, movable)
     cut = share_heads([stream for plan in plans for stream in plan.streams], ())
@@ -126,7 +126,7 @@ def test_what_is_computed_already_is_not_cut():
     assert cut == {streams[0]: streams[0]}
 
 
-def test_a_head_seen_through_two_wordings_counts_twice():
+def test_a_head_seen_through_two_paraphrases_counts_twice():
     one, two = Segment((4, 5), 0), Segment((4, 6), 0)
     stream = Stream((View(Segment((7,), 2, (one, two)), 0),), 9, 99)
     (view,) = share_heads([stream], ())[stream].views
@@ -153,10 +153,10 @@ def size_of(plans):
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
 @pytest.mark.parametrize("method", [*FUSED, "max", "weighted_avg"])
-def test_wordings_that_begin_alike_equal_the_reference(
+def test_paraphrases_that_begin_alike_equal_the_reference(
     make_engine, tokenizers, compare, bos, layout, positions, method
 ):
-    request = make_request(method, layout=layout, positions=positions, num_wordings=4)
+    request = make_request(method, layout=layout, positions=positions, num_paraphrases=4)
     compare(make_engine("qwen3", bos), tokenizers[bos], ALIKE, request)
 
 

@@ -107,7 +107,7 @@ def test_factors_that_never_change_are_no_limit(rope_type):
 def test_a_prompt_past_changing_factors_is_an_error_and_changes_no_neighbour():
     tokenizer, request = make_tokenizer(False), make_request("origin", max_new_tokens=4)
     engine = Engine(longrope(), tokenizer, SdpaKernel())
-    samples = [wordings[2:] for wordings in MANY]
+    samples = [paraphrases[2:] for paraphrases in MANY]
     alone = [engine.answer([sample], request)[0]["origin"] for sample in samples]
     together = [answer["origin"] for answer in engine.answer(samples, request)]
     failed = [isinstance(answer, SampleError) for answer in alone]

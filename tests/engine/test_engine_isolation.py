@@ -18,11 +18,11 @@ LAYOUTS = ["concat", "shared"]
 POSITIONS = ["sequential", "aligned"]
 
 
-def edit(pieces, wording):
-    """The same pieces, the tokens of one wording changed, as many as before."""
-    segment = tuple((token + 1) % VOCABULARY for token in pieces.segments[wording])
+def edit(pieces, paraphrase):
+    """The same pieces, the tokens of one paraphrase changed, as many as before."""
+    segment = tuple((token + 1) % VOCABULARY for token in pieces.segments[paraphrase])
     segments, prompts = list(pieces.segments), list(pieces.prompts)
-    segments[wording], prompts[wording] = segment, pieces.prefix + segment + pieces.cue
+    segments[paraphrase], prompts[paraphrase] = segment, pieces.prefix + segment + pieces.cue
     return Pieces(pieces.bos, pieces.prefix, tuple(segments), pieces.cue, tuple(prompts))
 
 
@@ -91,7 +91,7 @@ def prefill_all(model, stream):
 
 @pytest.fixture
 def fused(make_engine, recorded):
-    """Tokens and logits of the fused stream for wordings in several orders."""
+    """Tokens and logits of the fused stream for paraphrases in several orders."""
 
     def run(orders, family, bos, **options):
         request = make_request("flex_attention", **options)

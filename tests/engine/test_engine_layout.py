@@ -93,7 +93,7 @@ def test_without_bos_the_prompt_starts_with_the_instruction(layout, positions):
 @pytest.mark.parametrize("layout", ["concat", "shared"])
 @pytest.mark.parametrize("positions", ["sequential", "aligned"])
 @pytest.mark.parametrize("bos", [False, True])
-def test_one_wording_gives_the_plain_prompt_in_every_layout(layout, positions, bos):
+def test_one_paraphrase_gives_the_plain_prompt_in_every_layout(layout, positions, bos):
     pieces = make_pieces((5,), bos)
     assert pack_fused(pieces, layout, positions) == pack_plain(pieces, 0)
 

@@ -1,4 +1,4 @@
-"""Length correction: every wording weighs alike, as much as one of their mean log-length."""
+"""Length correction: every paraphrase weighs alike, as much as one of their mean log-length."""
 
 import math
 
@@ -27,7 +27,7 @@ def stream_of(pieces, layout, positions, name=CORRECTED.name):
 
 
 def lengths_of(pieces, layout):
-    """Tokens of what the tail reads of each wording: a prompt's last token is the tail itself."""
+    """Tokens that the tail reads of each paraphrase: a prompt's last token is the tail itself."""
     if layout == "shared":
         return [len(segment) for segment in pieces.segments]
     *before, last = pieces.prompts
@@ -35,8 +35,8 @@ def lengths_of(pieces, layout):
 
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
-def test_every_wording_weighs_the_geometric_mean_of_their_lengths(bos, layout, positions):
-    """And every other key one: wordings of 4, 11 and 1 tokens weigh 44^(1/3) each."""
+def test_every_paraphrase_weighs_the_geometric_mean_of_their_lengths(bos, layout, positions):
+    """And every other key one: paraphrases of 4, 11 and 1 tokens weigh 44^(1/3) each."""
     pieces = make_pieces((4, 11, 1), bos)
     lengths = lengths_of(pieces, layout)
     views = stream_of(pieces, layout, positions).views
@@ -54,14 +54,14 @@ def test_without_correction_every_key_weighs_one():
 
 @pytest.mark.parametrize("positions", ["sequential", "aligned"])
 @pytest.mark.parametrize("length", [1, 9])
-def test_wordings_of_equal_length_are_corrected_by_nothing(bos, positions, length):
-    """In the shared layout; a concatenated prompt's last wording is one token shorter."""
+def test_paraphrases_of_equal_length_are_corrected_by_nothing(bos, positions, length):
+    """In the shared layout; a concatenated prompt's last paraphrase is one token shorter."""
     pieces = make_pieces((length,) * 3, bos)
     views = stream_of(pieces, "shared", positions).views
     assert [view.bias for view in views] == pytest.approx([0.0] * len(views), abs=1e-6)
 
 
-def test_one_wording_is_not_corrected(bos):
+def test_one_paraphrase_is_not_corrected(bos):
     """Against itself alone it has no weight to lose: the prompt stays the plain one."""
     pieces = make_pieces((9,), bos)
     for layout, positions in LAYOUTS:
@@ -89,8 +89,10 @@ def biased_logits(model, prompt, bias_of):
 
 
 @pytest.mark.parametrize("positions", ["sequential", "aligned"])
-def test_a_wording_is_corrected_by_minus_the_log_of_its_length_before_all_others(bos, positions):
-    """A softmax knows differences only: wordings by -log(length), the rest by the mean of that."""
+def test_a_paraphrase_is_corrected_by_minus_the_log_of_its_length_before_all_others(
+    bos, positions
+):
+    """A softmax knows differences only: paraphrases by -log(length), others by the mean of it."""
     model = make_model(make_config("llama"))
     lengths = (5, 17, 2)
     prompt = pack_fused(make_pieces(lengths, bos), "shared", positions)
@@ -105,7 +107,7 @@ def test_a_wording_is_corrected_by_minus_the_log_of_its_length_before_all_others
     assert (corrected - plain).abs().max() > 0.01
 
 
-WORDINGS = ("who wrote it?", "it", "tell me who the one is who wrote it, or who did not")
+PARAPHRASES = ("who wrote it?", "it", "tell me who the one is who wrote it, or who did not")
 
 
 @pytest.fixture
@@ -122,7 +124,7 @@ def attended(make_engine):
         request = make_request(
             CORRECTED.name, layout=layout, positions=positions, max_new_tokens=1
         )
-        engine.answer([Question(WORDINGS)], request)
+        engine.answer([Question(PARAPHRASES)], request)
         return engine.model, seen[-1][0, -1], request
 
     return run
@@ -140,20 +142,22 @@ def values(model, tokens):
 
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
-def test_where_all_scores_are_equal_each_wording_is_read_as_its_mean(
+def test_where_all_scores_are_equal_each_paraphrase_is_read_as_its_mean(
     attended, tokenizers, bos, layout, positions
 ):
-    """By hand: a wording's mean weighs the geometric mean of the lengths, other tokens one."""
+    """By hand: a paraphrase's mean weighs the geometric mean of the lengths, other tokens one."""
     model, read, request = attended(bos, layout, positions)
-    pieces = PromptTokenizer(tokenizers[bos]).pieces(WORDINGS, request.template, request.few_shot)
+    pieces = PromptTokenizer(tokenizers[bos]).pieces(
+        PARAPHRASES, request.template, request.few_shot
+    )
     *before, last = pieces.prompts
-    wordings, others = [*before, last[:-1]], [*pieces.bos, last[-1]]
+    paraphrases, others = [*before, last[:-1]], [*pieces.bos, last[-1]]
     if layout == "shared":
-        wordings, others = pieces.segments, [*pieces.bos, *pieces.prefix, *pieces.cue]
+        paraphrases, others = pieces.segments, [*pieces.bos, *pieces.prefix, *pieces.cue]
     assert pieces.bos == ((BOS,) if bos else ())
-    assert len({len(wording) for wording in wordings}) == 3
-    means = torch.stack([values(model, wording).mean(dim=0) for wording in wordings])
-    weight = math.prod(len(wording) for wording in wordings) ** (1 / 3)
+    assert len({len(paraphrase) for paraphrase in paraphrases}) == 3
+    means = torch.stack([values(model, paraphrase).mean(dim=0) for paraphrase in paraphrases])
+    weight = math.prod(len(paraphrase) for paraphrase in paraphrases) ** (1 / 3)
     wanted = (values(model, others).sum(dim=0) + weight * means.sum(dim=0)) / (
         len(others) + 3 * weight
     )

@@ -103,7 +103,7 @@ def test_weights_that_are_no_numbers_stop_the_run_when_the_engine_is_built(make_
 def test_errors_that_were_there_before_are_kept_and_counted_for_nothing():
     good = Generated((5,), (-0.5,), "length")
     bad = Generated((0,), (math.nan,), "length")
-    early = SampleError("it has no wording")
+    early = SampleError("it has no paraphrase")
     answers = [{"origin": [good]}, {"origin": early}, {"origin": [good, bad]}]
     first, second, third = refuse_no_numbers(answers, "float16")
     assert (first, second) == (answers[0], answers[1])

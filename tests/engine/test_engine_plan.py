@@ -92,14 +92,14 @@ def plan_of(lengths, bos, request, seed=0):
 
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
-def test_methods_that_decode_each_wording_share_their_streams(bos, layout, positions):
+def test_methods_that_decode_each_paraphrase_share_their_streams(bos, layout, positions):
     options = {"layout": layout, "positions": positions}
     alone = plan_of((4, 9, 2), bos, make_request("per_prompt", **options))
     together = plan_of((4, 9, 2), bos, make_request("per_prompt", "avg", "max", **options))
     assert set(together.streams) == set(alone.streams)
 
 
-def test_equal_wordings_are_one_ensemble_but_answer_twice(bos):
+def test_equal_paraphrases_are_one_ensemble_but_answer_twice(bos):
     pieces = make_pieces((5,), bos)
     twice = pieces.__class__(
         pieces.bos, pieces.prefix, pieces.segments * 2, pieces.cue, pieces.prompts * 2
@@ -109,7 +109,7 @@ def test_equal_wordings_are_one_ensemble_but_answer_twice(bos):
     assert plan.by_method["per_prompt"] == plan.ensembles * 2
 
 
-def test_origin_asks_for_the_first_wording_alone(bos):
+def test_origin_asks_for_the_first_paraphrase_alone(bos):
     plan = plan_of((4, 9, 2), bos, make_request("origin"))
     pieces = make_pieces((4, 9, 2), bos)
     splitter = PrefixSplitter((pieces.bos, pieces.prefix), True)

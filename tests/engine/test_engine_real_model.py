@@ -1,6 +1,6 @@
 """SmolLM2-135M-Instruct in float32: the engine equals the reference and transformers.
 
-Few wordings, samples and tokens: the reference recomputes everything for every token.
+Few paraphrases, samples and tokens: the reference recomputes everything for every token.
 """
 
 from itertools import product
@@ -53,7 +53,7 @@ def test_plain_methods_on_smollm2_equal_the_reference(engine, smollm2, compare, 
 
 
 def test_smollm2_answers_alike_with_both_kernels(engine, smollm2, plain_copy):
-    samples = [[wording.replace("France", c) for wording in SAMPLES[0]] for c in COUNTRIES]
+    samples = [[paraphrase.replace("France", c) for paraphrase in SAMPLES[0]] for c in COUNTRIES]
     other = Engine(plain_copy(smollm2.model), smollm2.tokenizer, FlexKernel())
     counts = Counts()
     request = request_for("per_prompt", "flex_attention", max_new_tokens=3)
@@ -67,12 +67,12 @@ def tokens_of(answers):
 
 
 @pytest.mark.parametrize("method", ["origin", "flex_attention"])
-def test_one_wording_on_smollm2_equals_transformers_generate(engine, smollm2, method):
-    request = request_for(method, num_wordings=1, max_new_tokens=9)
-    for wordings in SAMPLES:
-        (answer,) = engine.answer([wordings[:1]], request)
+def test_one_paraphrase_on_smollm2_equals_transformers_generate(engine, smollm2, method):
+    request = request_for(method, num_paraphrases=1, max_new_tokens=9)
+    for paraphrases in SAMPLES:
+        (answer,) = engine.answer([paraphrases[:1]], request)
         (got,) = answer[method]
-        text = request.template.prompt(wordings[0], request.few_shot)
+        text = request.template.prompt(paraphrases[0], request.few_shot)
         wanted = generate(smollm2, text, 9)
         assert got.tokens == wanted[: len(got.tokens)]
 

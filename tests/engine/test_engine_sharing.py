@@ -73,7 +73,7 @@ def test_samples_share_copies_of_the_prefix_that_stand_at_equal_positions(second
 
 
 def with_prefix_of(first, lengths):
-    """Another sample with the same prefix and other wordings."""
+    """Another sample with the same prefix and other paraphrases."""
     pieces = make_pieces((*first, *lengths), bos=True)
     n = len(first)
     segments, prompts = pieces.segments[n:], pieces.prompts[n:]

@@ -89,9 +89,9 @@ def test_answers_follow_all_tokens_put_before_a_text():
     model, request = make_model(make_config("llama")), make_request("per_prompt")
     twin = copy.deepcopy(model)
     answers = Engine(model, tokenizer, SdpaKernel()).answer(MANY, request)
-    for wordings, answer in zip(MANY, answers, strict=True):
-        for wording, got in zip(wordings, answer["per_prompt"], strict=True):
-            *ids, end = tokenizer(TEMPLATE.prompt(wording, FEW_SHOT))["input_ids"]
+    for paraphrases, answer in zip(MANY, answers, strict=True):
+        for paraphrase, got in zip(paraphrases, answer["per_prompt"], strict=True):
+            *ids, end = tokenizer(TEMPLATE.prompt(paraphrase, FEW_SHOT))["input_ids"]
             assert (ids[:2], end) == ([PAD, BOS], EOS)
             prompt = {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones(1, len(ids))}
             wanted = twin.generate(**prompt, max_new_tokens=5, do_sample=False)
@@ -135,15 +135,17 @@ def test_pieces_are_the_templates_texts(prompts):
     pieces = prompts.pieces(SAMPLES[0], TEMPLATE, FEW_SHOT)
     assert prompts.text(pieces.prefix) == TEMPLATE.prefix(FEW_SHOT)
     assert prompts.text(pieces.cue) == "A:"
-    for wording, segment, prompt in zip(SAMPLES[0], pieces.segments, pieces.prompts, strict=True):
-        assert prompts.text(segment) == TEMPLATE.segment(wording)
-        assert prompts.text(prompt) == TEMPLATE.prompt(wording, FEW_SHOT)
+    for paraphrase, segment, prompt in zip(
+        SAMPLES[0], pieces.segments, pieces.prompts, strict=True
+    ):
+        assert prompts.text(segment) == TEMPLATE.segment(paraphrase)
+        assert prompts.text(prompt) == TEMPLATE.prompt(paraphrase, FEW_SHOT)
 
 
 def test_a_plain_prompt_is_what_the_tokenizer_makes_of_the_text(prompts, tokenizers, bos):
     pieces = prompts.pieces(SAMPLES[0], TEMPLATE, FEW_SHOT)
-    for i, wording in enumerate(SAMPLES[0]):
-        ids = tokenizers[bos](TEMPLATE.prompt(wording, FEW_SHOT))["input_ids"]
+    for i, paraphrase in enumerate(SAMPLES[0]):
+        ids = tokenizers[bos](TEMPLATE.prompt(paraphrase, FEW_SHOT))["input_ids"]
         assert list(pack_plain(pieces, i).tokens) == ids
 
 

@@ -1,4 +1,4 @@
-"""Who sees whom, beyond isolation: plain text for `causal`, manual wordings for `cross_manual`."""
+"""Who sees whom, beyond isolation: plain text for `causal`, manual ones for `cross_manual`."""
 
 from itertools import product
 
@@ -34,15 +34,15 @@ def generate(model, ids, max_new_tokens):
 
 
 @pytest.mark.parametrize("layout", ["concat", "shared"])
-def test_causal_is_generate_on_the_wordings_as_one_text(
+def test_causal_is_generate_on_the_paraphrases_as_one_text(
     make_engine, tokenizers, plain_copy, family, bos, layout
 ):
     engine = make_engine(family, bos)
     model = plain_copy(engine.model)
     request = make_request("flex_attention_causal", layout=layout, max_new_tokens=NEW_TOKENS)
-    for wordings, answer in zip(MANY, engine.answer(MANY, request), strict=True):
+    for paraphrases, answer in zip(MANY, engine.answer(MANY, request), strict=True):
         pieces = PromptTokenizer(tokenizers[bos]).pieces(
-            wordings, request.template, request.few_shot
+            paraphrases, request.template, request.few_shot
         )
         ids = [*pieces.bos, *(token for prompt in pieces.prompts for token in prompt)]
         if layout == "shared":
@@ -57,12 +57,12 @@ def sum_of(runs):
 
 
 def manual(number):
-    return [Question(wordings, num_manual=number) for wordings in SAMPLES]
+    return [Question(paraphrases, num_manual=number) for paraphrases in SAMPLES]
 
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
 @pytest.mark.parametrize("number", [0, 1])
-def test_with_less_than_two_manual_wordings_they_are_all_isolated(
+def test_with_less_than_two_manual_paraphrases_they_are_all_isolated(
     make_engine, bos, layout, positions, number
 ):
     request = make_request("flex_attention", CROSS, layout=layout, positions=positions)
@@ -72,7 +72,7 @@ def test_with_less_than_two_manual_wordings_they_are_all_isolated(
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
 @pytest.mark.parametrize("number", [2, 3, 5])
-def test_manual_wordings_that_see_each_other_answer_otherwise(
+def test_manual_paraphrases_that_see_each_other_answer_otherwise(
     make_engine, recorded, bos, layout, positions, number
 ):
     """The control; that they answer as defined is held against the reference."""
@@ -83,10 +83,10 @@ def test_manual_wordings_that_see_each_other_answer_otherwise(
 
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
-def test_with_all_manual_wordings_the_last_one_answers_as_causal_text(
+def test_with_all_manual_paraphrases_the_last_one_answers_as_causal_text(
     make_engine, bos, layout, positions
 ):
-    """Earlier tokens alone are seen, so wordings that may all see each other are plain text."""
+    """Earlier tokens alone are seen, so paraphrases that may all see each other are plain text."""
     names = ("flex_attention_causal", CROSS)
     request = make_request(*names, layout=layout, positions=positions)
     for answer in make_engine("qwen3", bos).answer(manual(3), request):
@@ -97,27 +97,27 @@ def test_with_all_manual_wordings_the_last_one_answers_as_causal_text(
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
 @pytest.mark.parametrize("number", [0, 1, 2, 3])
-def test_any_number_of_manual_wordings_equals_the_reference(
+def test_any_number_of_manual_paraphrases_equals_the_reference(
     make_engine, tokenizers, compare, layout, positions, number
 ):
     request = make_request(CROSS, layout=layout, positions=positions)
     compare(make_engine("mistral"), tokenizers[False], manual(number), request)
 
 
-def edited(pieces, wording):
-    """The same pieces, one wording's tokens changed, as many as before."""
-    segment = tuple(3 + (token + 1) % 300 for token in pieces.segments[wording])
+def edited(pieces, paraphrase):
+    """The same pieces, one paraphrase's tokens changed, as many as before."""
+    segment = tuple(3 + (token + 1) % 300 for token in pieces.segments[paraphrase])
     segments, prompts = list(pieces.segments), list(pieces.prompts)
-    segments[wording], prompts[wording] = segment, pieces.prefix + segment + pieces.cue
+    segments[paraphrase], prompts[paraphrase] = segment, pieces.prefix + segment + pieces.cue
     return Pieces(pieces.bos, pieces.prefix, tuple(segments), pieces.cue, tuple(prompts))
 
 
 @torch.inference_mode()
 def prefilled(pieces, layout, kernel, visibility_of=CROSS):
-    """All that a fused stream with two manual wordings of four needs, computed."""
+    """All that a fused stream with two manual paraphrases of four needs, computed."""
     model = make_model(make_config("mistral"))
     install_attention(model)
-    request = make_request(visibility_of, layout=layout, num_wordings=4)
+    request = make_request(visibility_of, layout=layout, num_paraphrases=4)
     splitter = PrefixSplitter((pieces.bos, pieces.prefix), True)
     plan = plan_sample(pieces, request, splitter, Question((), num_manual=2))
     done = prefill(model, kernel, distinct_segments(plan.streams), Prefilled.empty(model))
@@ -135,7 +135,7 @@ def changed_tokens(before, after):
 
 @pytest.mark.parametrize("kernel", [SdpaKernel(), FlexKernel()], ids=["sdpa", "flex"])
 @pytest.mark.parametrize("layout", ["concat", "shared"])
-def test_editing_an_automatic_wording_changes_its_own_keys_alone(bos, layout, kernel):
+def test_editing_an_automatic_paraphrase_changes_its_own_keys_alone(bos, layout, kernel):
     """Beyond them only what reads it: in the shared layout the cue's first token."""
     lengths = (83, 71, 90, 67)
     pieces = make_pieces(lengths, bos)
@@ -146,7 +146,7 @@ def test_editing_an_automatic_wording_changes_its_own_keys_alone(bos, layout, ke
 
 
 @pytest.mark.parametrize("layout", ["concat", "shared"])
-def test_editing_a_manual_wording_changes_the_next_manual_ones_keys(bos, layout):
+def test_editing_a_manual_paraphrase_changes_the_next_manual_ones_keys(bos, layout):
     pieces = make_pieces((83, 71, 90, 67), bos)
     before = prefilled(pieces, layout, SdpaKernel())
     after = prefilled(edited(pieces, 0), layout, SdpaKernel())

@@ -1,4 +1,4 @@
-"""Weighted ensembles: the mean by hand, its limits, and the wording of the highest confidence."""
+"""Weighted ensembles: the mean by hand, its limits, the paraphrase of the highest confidence."""
 
 import math
 from dataclasses import replace
@@ -57,7 +57,7 @@ def test_a_weighted_mean_without_weights_is_refused():
 
 
 def weighed(*confidences, samples=MANY):
-    return [Question(wordings, confidences=confidences) for wordings in samples]
+    return [Question(paraphrases, confidences=confidences) for paraphrases in samples]
 
 
 def tokens(answers, method):
@@ -74,7 +74,9 @@ def test_equal_confidences_give_what_avg_gives(make_engine, family, bos, confide
 
 
 @pytest.mark.parametrize("surest", [0, 1, 2])
-def test_one_confident_wording_among_doubtful_ones_is_that_wording_alone(make_engine, bos, surest):
+def test_one_confident_paraphrase_among_doubtful_ones_is_that_paraphrase_alone(
+    make_engine, bos, surest
+):
     confidences = [0.75 * (i == surest) for i in range(3)]
     request = make_request("weighted_avg", "weighted_max", "per_prompt")
     answers = make_engine("qwen3", bos).answer(weighed(*confidences), request)
@@ -84,7 +86,7 @@ def test_one_confident_wording_among_doubtful_ones_is_that_wording_alone(make_en
 
 
 def test_confidences_decide_what_the_weighted_mean_answers(make_engine):
-    """The control: the same wordings, other confidences, other answers."""
+    """The control: the same paraphrases, other confidences, other answers."""
     request = make_request("weighted_avg")
     engine = make_engine()
     found = [
@@ -98,14 +100,14 @@ def test_confidences_decide_what_the_weighted_mean_answers(make_engine):
     ("confidences", "taken"),
     [((0.2, 0.9, 0.9), 1), ((0.5, 0.5, 0.5), 0), ((0.0, 0.0, 0.01), 2), ((0, 0, 0), 0)],
 )
-def test_the_surest_wording_answers_and_of_equals_the_first(make_engine, confidences, taken):
+def test_the_surest_paraphrase_answers_and_of_equals_the_first(make_engine, confidences, taken):
     engine = make_engine()
     answers = engine.answer(weighed(*confidences), make_request("weighted_max"))
     singles = engine.answer(MANY, make_request("per_prompt"))
     assert tokens(answers, "weighted_max") == [[s[taken]] for s in tokens(singles, "per_prompt")]
 
 
-def test_the_surest_wording_costs_no_stream_beside_all_wordings(make_engine, bos):
+def test_the_surest_paraphrase_costs_no_stream_beside_all_paraphrases(make_engine, bos):
     fed = []
     for methods in (("per_prompt",), ("per_prompt", "weighted_max", "majority")):
         engine, counts = make_engine(bos=bos), Counts()
@@ -115,14 +117,17 @@ def test_the_surest_wording_costs_no_stream_beside_all_wordings(make_engine, bos
     assert fed[0] == fed[1]
 
 
-def test_confidences_past_the_wordings_that_are_read_are_not_looked_at(make_engine):
-    engine, request = make_engine(), make_request("weighted_avg", "weighted_max", num_wordings=2)
+def test_confidences_past_the_paraphrases_that_are_read_are_not_looked_at(make_engine):
+    engine, request = (
+        make_engine(),
+        make_request("weighted_avg", "weighted_max", num_paraphrases=2),
+    )
     more = weighed(0.2, 0.6, 0.9)
-    fewer = [replace(q, wordings=q.wordings[:2], confidences=(0.2, 0.6)) for q in more]
+    fewer = [replace(q, paraphrases=q.paraphrases[:2], confidences=(0.2, 0.6)) for q in more]
     assert engine.answer(more, request) == engine.answer(fewer, request)
 
 
-def test_samples_of_different_numbers_of_wordings_share_a_batch(make_engine):
+def test_samples_of_different_numbers_of_paraphrases_share_a_batch(make_engine):
     engine, request = make_engine(), make_request("weighted_avg", "avg", "weighted_max")
     questions = [
         Question(SAMPLES[0], confidences=(0.1, 0.2, 0.6)),

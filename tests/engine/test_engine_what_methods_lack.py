@@ -30,45 +30,45 @@ def test_too_few_confidences_are_an_error_of_the_weighted_methods_alone(make_eng
         assert f"it has {len(confidences or ())} confidences, not 3" in str(outcome[name])
 
 
-def test_unknown_manual_wordings_are_an_error_of_cross_manual_alone(make_engine):
+def test_unknown_manual_paraphrases_are_an_error_of_cross_manual_alone(make_engine):
     question = Question(SAMPLES[0], confidences=(0.5,) * 3)
     (outcome,) = make_engine().answer([question], make_request(*METHODS))
     assert set(METHODS) - answered(outcome) == {CROSS}
-    assert "does not tell which wordings are manual" in str(outcome[CROSS])
+    assert "does not tell which paraphrases are manual" in str(outcome[CROSS])
 
 
-def test_no_manual_wording_is_something_known(make_engine):
+def test_no_manual_paraphrase_is_something_known(make_engine):
     (outcome,) = make_engine().answer([Question(SAMPLES[0], num_manual=0)], make_request(CROSS))
     assert answered(outcome) == {CROSS}
 
 
-def test_confidences_of_the_wordings_that_are_read_are_enough(make_engine):
+def test_confidences_of_the_paraphrases_that_are_read_are_enough(make_engine):
     question = Question(SAMPLES[0], confidences=(0.5, 0.25))
-    request = make_request(*WEIGHTED, num_wordings=2)
+    request = make_request(*WEIGHTED, num_paraphrases=2)
     (outcome,) = make_engine().answer([question], request)
     assert answered(outcome) == set(WEIGHTED)
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_fewer_wordings_than_asked_for_are_answered(make_engine, number):
+def test_fewer_paraphrases_than_asked_for_are_answered(make_engine, number):
     """A selection takes what is there; every method answers as if that were asked for."""
     engine = make_engine()
     few = Question(SAMPLES[0][:number], num_manual=1, confidences=(0.5,) * number)
     (outcome,) = engine.answer([few], make_request(*METHODS))
-    assert [outcome] == engine.answer([few], make_request(*METHODS, num_wordings=number))
+    assert [outcome] == engine.answer([few], make_request(*METHODS, num_paraphrases=number))
     assert answered(outcome) == set(METHODS)
     assert len(outcome["per_prompt"]) == len(outcome["majority"]) == number
 
 
-def test_a_question_without_any_wording_is_an_error_of_every_method(make_engine):
+def test_a_question_without_any_paraphrase_is_an_error_of_every_method(make_engine):
     (outcome,) = make_engine().answer([()], make_request(*METHODS))
     assert answered(outcome) == set()
-    assert {str(error) for error in outcome.values()} == {"it has no wording"}
+    assert {str(error) for error in outcome.values()} == {"it has no paraphrase"}
 
 
 def test_what_one_sample_lacks_its_neighbours_do_not(make_engine):
     engine, request = make_engine(), make_request("weighted_avg", CROSS, "origin")
-    poor = [Question(wordings) for wordings in MANY[:2]]
+    poor = [Question(paraphrases) for paraphrases in MANY[:2]]
     outcomes = engine.answer([poor[0], EVERYTHING, poor[1]], request)
     assert [answered(outcome) for outcome in outcomes] == [
         {"origin"},

@@ -50,7 +50,7 @@ def jsonl(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def quiz(jsonl: Callable[..., Path]) -> Path:
-    """Eleven questions with three wordings each, the question included."""
+    """Eleven questions with three paraphrases each, the question included."""
     rows = [
         {
             "question": f"question {i}?",

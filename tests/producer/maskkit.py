@@ -11,7 +11,7 @@ BOS = 1
 
 
 def make_pieces(lengths: tuple[int, ...], bos: bool = False, prefix: int = 7) -> Pieces:
-    """Pieces whose wordings have these lengths; every prompt is prefix, segment and cue."""
+    """Pieces whose paraphrases have these lengths; every prompt is prefix, segment and cue."""
     draw = random.Random(sum(lengths))
 
     def ids(length: int) -> tuple[int, ...]:
@@ -29,5 +29,5 @@ def make_picture(packed: Packed, labels: tuple[str, ...] = (), method: str = "m"
 
 
 def shared_picture(lengths: tuple[int, ...] = (5, 3)) -> MaskPicture:
-    """A `shared` prompt of 7 prefix tokens, the wordings, and a cue of 2."""
+    """A `shared` prompt of 7 prefix tokens, the paraphrases, and a cue of 2."""
     return make_picture(pack(make_pieces(lengths), METHODS["flex_attention"], "shared", "aligned"))

@@ -9,9 +9,9 @@ from producer.report.document import (
     CountPoint,
     Document,
     Interval,
+    ParaphraseReport,
     RunReport,
     SampleRow,
-    WordingReport,
 )
 
 FOLDER = "webqa/smollm2_135m_it/"
@@ -24,10 +24,10 @@ SKILLS = {
     ),
     "per_prompt-5": ("per_prompt", 5, None, None, 0.28),
 }  # fmt: skip
-"""By name: method, wordings, layout, positions, how often it is right."""
+"""By name: method, paraphrases, layout, positions, how often it is right."""
 
 CITIES = ("Paris", "Lima", "Oslo", "Quito", "Cairo", "Hanoi", "Accra")
-WORDINGS = (
+PARAPHRASES = (
     "what is the capital of country {n}?",
     "which city is country {n}'s capital?",
     "country {n} is governed from which city?",
@@ -38,7 +38,7 @@ FAILED = "SampleError: the prompt has 2,113 tokens, the model reads 2,048"
 
 
 def make_document(questions: int = 60, **changes: Any) -> Document:
-    """Five runs, one of them with a row for each wording, one with a failed row."""
+    """Five runs, one of them with a row for each paraphrase, one with a failed row."""
     draw = random.Random(5)
     runs = [FOLDER + name for name in SKILLS]
     samples = tuple(make_sample(number, draw) for number in range(questions))
@@ -54,7 +54,7 @@ def make_document(questions: int = 60, **changes: Any) -> Document:
         "comparisons": tuple(
             _comparison(a, b, samples) for i, a in enumerate(runs) for b in runs[i + 1 :]
         ),
-        "wordings": (_wording_report(runs[4], samples),),
+        "paraphrases": (_paraphrase_report(runs[4], samples),),
         "samples": samples,
         "notes": ("1 of 60 rows of flex_attention-5 failed and counts as wrong.",),
     }
@@ -66,11 +66,11 @@ def make_sample(number: int, draw: random.Random, **changes: Any) -> SampleRow:
     skills = {FOLDER + name: row[4] for name, row in SKILLS.items()}
     hard = draw.uniform(-0.3, 0.3)
     said = {run: _answer(gold, draw.random() < s + hard, draw) for run, s in skills.items()}
-    singles = tuple(_answer(gold, draw.random() < 0.28 + hard, draw) for _ in WORDINGS)
+    singles = tuple(_answer(gold, draw.random() < 0.28 + hard, draw) for _ in PARAPHRASES)
     correct = {run: answer == gold for run, answer in said.items()}
     fields = {
         "uuid": f"{number:04d}c0ffee{number:06d}",
-        "paraphrases": tuple(text.format(n=number) for text in WORDINGS),
+        "paraphrases": tuple(text.format(n=number) for text in PARAPHRASES),
         "answers": (gold, f"{gold} City"),
         "predictions": said,
         "correct": correct,
@@ -106,11 +106,11 @@ def _share(flags: Sequence[bool]) -> Interval:
 
 
 def _run_report(run: str, samples: Sequence[SampleRow]) -> RunReport:
-    method, wordings, layout, positions, skill = SKILLS[run.removeprefix(FOLDER)]
+    method, paraphrases, layout, positions, skill = SKILLS[run.removeprefix(FOLDER)]
     accuracy = _share([sample.correct[run] for sample in samples])
     timed = method != "origin"
     return RunReport(
-        run=run, method=method, num_wordings=wordings, layout=layout, positions=positions,
+        run=run, method=method, num_paraphrases=paraphrases, layout=layout, positions=positions,
         questions=len(samples), failed=sum(run in sample.errors for sample in samples),
         accuracy=accuracy, f1=accuracy, tokens=len(samples) * 21,
         seconds=len(samples) * skill if timed else None,
@@ -133,21 +133,21 @@ def _comparison(run: str, other: str, samples: Sequence[SampleRow]) -> Compariso
     )  # fmt: skip
 
 
-def _wording_report(run: str, samples: Sequence[SampleRow]) -> WordingReport:
+def _paraphrase_report(run: str, samples: Sequence[SampleRow]) -> ParaphraseReport:
     right = [sample.singles_correct or () for sample in samples]
-    by_wording = tuple(_share([row[w] for row in right]) for w in range(len(WORDINGS)))
-    shares = [interval.value for interval in by_wording]
+    by_paraphrase = tuple(_share([row[w] for row in right]) for w in range(len(PARAPHRASES)))
+    shares = [interval.value for interval in by_paraphrase]
     mean = sum(shares) / len(shares)
     points = tuple(
         CountPoint(
-            wordings=k, mean_single=mean,
+            paraphrases=k, mean_single=mean,
             majority=_share([sum(row[:k]) * 2 > k for row in right]),
             oracle=_share([any(row[:k]) for row in right]),
         )
-        for k in range(1, len(WORDINGS) + 1)
+        for k in range(1, len(PARAPHRASES) + 1)
     )  # fmt: skip
-    return WordingReport(
-        run=run, by_wording=by_wording, best=max(shares), mean=mean, worst=min(shares),
+    return ParaphraseReport(
+        run=run, by_paraphrase=by_paraphrase, best=max(shares), mean=mean, worst=min(shares),
         majority=points[-1].majority, oracle=points[-1].oracle,
         consistency=Interval(value=0.41, low=0.37, high=0.46), by_count=points,
     )  # fmt: skip

@@ -52,20 +52,20 @@ def an_answer(run: Run, row: int, right: Collection[int], failed: Collection[int
     return replace(make_answer(run, row), prediction=text)
 
 
-def per_wording(store: Location, said: Sequence[Sequence[Said | None]]) -> Run:
-    """A run with a row for each wording; None is a wording that failed."""
+def per_paraphrase(store: Location, said: Sequence[Sequence[Said | None]]) -> Run:
+    """A run with a row for each paraphrase; None is a paraphrase that failed."""
     run = begin(store, "per_prompt-3", len(said))
     return finish(
         run,
         (
-            make_answer(run, row, wording, error="it broke")
+            make_answer(run, row, paraphrase, error="it broke")
             if one is None
             else replace(
-                make_answer(run, row, wording),
+                make_answer(run, row, paraphrase),
                 prediction=one[0], tokens=[7, 8], logprob=2 * one[1],
             )
-            for row, wordings in enumerate(said)
-            for wording, one in enumerate(wordings)
+            for row, paraphrases in enumerate(said)
+            for paraphrase, one in enumerate(paraphrases)
         ),
     )  # fmt: skip
 

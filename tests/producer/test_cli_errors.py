@@ -52,7 +52,7 @@ def test_a_bad_setting_is_named(command, here, monkeypatch, arguments):
         (["--model", "no such model"], ["no such model", "registered are", "qwen3_4b"]),
         (["--model", "~no-such-user/model"], ["~no-such-user/model"]),
         (["--dataset", "unknown"], ["'unknown'", "webqa_mini", "--data"]),
-        (["--num-paraphrases", "7"], ["row 1", "7 wordings", "has 6 in all"]),
+        (["--num-paraphrases", "7"], ["row 1", "7 paraphrases", "has 6 in all"]),
         (["--store", "nonsense://x"], ["nonsense://x"]),
         (["--store", "~no-such-user/x"], ["~no-such-user/x"]),
         (["--store", "/dev/null/x"], ["/dev/null/x cannot be written", "--store"]),

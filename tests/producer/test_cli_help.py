@@ -13,16 +13,16 @@ import pytest
 from producer.cli import cli
 
 DATA = "dataset data few-shot num-few-shot model"
-WORDINGS = "num-paraphrases num-manual num-auto"
+COUNTS = "num-paraphrases num-manual num-auto"
 DRAWING = "temperature top-p"
 JOB = "max-samples shard-size dtype overwrite failure-limit store"
 WAITING = "broker wait local"
 OPTIONS = {
-    "enqueue": f"{DATA} paraphrases method {WORDINGS} num-draws layout positions "
+    "enqueue": f"{DATA} paraphrases method {COUNTS} num-draws layout positions "
     f"max-new-tokens {JOB} {WAITING}",
-    "run": f"{DATA} paraphrases method {WORDINGS} num-draws layout positions max-new-tokens {JOB}",
+    "run": f"{DATA} paraphrases method {COUNTS} num-draws layout positions max-new-tokens {JOB}",
     "paraphrase": f"dataset data model num-paraphrases {DRAWING} {JOB} {WAITING}",
-    "confidence": f"{DATA} paraphrases {WORDINGS} num-draws {DRAWING} max-new-tokens "
+    "confidence": f"{DATA} paraphrases {COUNTS} num-draws {DRAWING} max-new-tokens "
     f"{JOB} {WAITING}",
     "runs": "store json",
     "status": "store watch json",
@@ -30,7 +30,7 @@ OPTIONS = {
     "verify": "store",
     "score": "store json",
     "report": "store html json common metric seed",
-    "mask": f"{DATA} uuid method {WORDINGS} layout positions png json",
+    "mask": f"{DATA} uuid method {COUNTS} layout positions png json",
 }
 COMMANDS = list(OPTIONS)
 

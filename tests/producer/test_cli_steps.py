@@ -52,7 +52,7 @@ def options(name):
     return {o for p in cli.commands[name].params for o in p.opts if o.startswith("--")}
 
 
-def test_how_wordings_are_drawn_is_said_to_the_step_that_draws_them():
+def test_how_paraphrases_are_drawn_is_said_to_the_step_that_draws_them():
     drawing = {"--temperature", "--top-p"}
     assert drawing <= options("paraphrase")
     assert drawing <= options("confidence")
@@ -177,12 +177,12 @@ def test_paraphrases_of_questions_that_have_some_are_written_and_said(command, s
     data = jsonl(rows, "own.jsonl")
     done = command("paraphrase", "--dataset", "quiz", "--data", data, "--model", "smollm2_135m_it")
     assert done.status == 0
-    assert "2 of 5 questions have wordings of their own, which are left out" in done.out
+    assert "2 of 5 questions have paraphrases of their own, which are left out" in done.out
     assert sent(server) == {"paraphrases-5"}
 
 
 def test_sentences_with_a_mask_are_not_paraphrased(command, server, tmp_path):
     done = command("paraphrase", "--dataset", "myriadlama", "--model", "smollm2_135m_it")
     assert (done.status, done.out) == (2, "")
-    assert "has manual and automatic wordings of its own" in done.err
+    assert "has manual and automatic paraphrases of its own" in done.err
     assert not (tmp_path / "runs").exists()

@@ -97,8 +97,11 @@ def test_examples_taken_in_place_of_the_hubs_are_said(command, tiny_model, quiz,
     ("method", "said"),
     [
         ("origin", "origin reads the question alone, in a plain prompt"),
-        ("avg", "avg gives every wording a plain prompt of its own; this is the first of 3"),
-        ("weighted_max", "weighted_max reads the surest wording in a plain prompt; this is the"),
+        ("avg", "avg gives every paraphrase a plain prompt of its own; this is the first of 3"),
+        (
+            "weighted_max",
+            "weighted_max reads the surest paraphrase in a plain prompt; this is the",
+        ),
     ],
 )
 def test_methods_without_a_packed_prompt_say_so(mask, method, said):
@@ -108,13 +111,13 @@ def test_methods_without_a_packed_prompt_say_so(mask, method, said):
     assert "--layout and --positions change nothing in a plain prompt" in out
 
 
-def test_one_wording_is_said_to_be_plain(mask):
+def test_one_paraphrase_is_said_to_be_plain(mask):
     out = mask("--num-paraphrases", 1).out
-    assert "flex_attention makes of one wording the plain prompt" in out
+    assert "flex_attention makes of one paraphrase the plain prompt" in out
     assert "--layout and --positions" not in out
 
 
-def test_the_bias_of_the_length_corrected_method_is_said_for_each_wording(mask):
+def test_the_bias_of_the_length_corrected_method_is_said_for_each_paraphrase(mask):
     outcome = mask("--method", "flex_attention_length_corrected", "--json", "--layout", "shared")
     found = document(outcome)
     lengths = [found["group_ids"].count(g) for g in range(5)]
@@ -123,7 +126,7 @@ def test_the_bias_of_the_length_corrected_method_is_said_for_each_wording(mask):
     assert len(set(lengths[1:4])) > 1
     assert found["bias"] == pytest.approx([0, *biases, 0])
     (note,) = [note for note in found["notes"] if "adds to its scores" in note]
-    assert re.findall(r"wording (\d) ([+-][\d.]+) \((\d+) tokens\)", note) == [
+    assert re.findall(r"paraphrase (\d) ([+-][\d.]+) \((\d+) tokens\)", note) == [
         (str(i), f"{biases[i]:+.2f}", str(lengths[i + 1])) for i in range(3)
     ]
 
@@ -137,12 +140,12 @@ def test_cross_manual_is_refused_where_nobody_says_what_is_manual(mask):
 
 @pytest.fixture
 def facts(command, tiny_model, jsonl):
-    """The command over one fact with three manual wordings and two automatic ones."""
-    wordings = {
+    """The command over one fact with three manual paraphrases and two automatic ones."""
+    paraphrases = {
         "manual_paraphrases": [f"{name} is in [MASK]." for name in ("Oslo", "Rome", "Lima")],
         "auto_paraphrases": ["[MASK] has it.", "It is in [MASK]."],
     }
-    path = jsonl([{"uuid": "f-1", "answers": ["Norway"], **wordings}], "facts.jsonl")
+    path = jsonl([{"uuid": "f-1", "answers": ["Norway"], **paraphrases}], "facts.jsonl")
     given = ("--dataset", "myriadlama", "--data", path, "--model", tiny_model, "--json")
 
     def run(*arguments):
@@ -151,7 +154,7 @@ def facts(command, tiny_model, jsonl):
     return run
 
 
-def test_cross_manual_lets_the_manual_wordings_of_the_selection_see_each_other(facts):
+def test_cross_manual_lets_the_manual_paraphrases_of_the_selection_see_each_other(facts):
     found = facts("--method", "flex_attention_cross_manual", "--num-manual", 2, "--num-auto", 1)
     assert (found["layout"], found["positions_mode"]) == ("shared", "aligned")
     assert np.array(found["table"]).astype(int).tolist() == [
@@ -163,10 +166,10 @@ def test_cross_manual_lets_the_manual_wordings_of_the_selection_see_each_other(f
     ]
 
 
-def test_a_selection_that_finds_fewer_wordings_says_so(facts):
+def test_a_selection_that_finds_fewer_paraphrases_says_so(facts):
     found = facts("--num-manual", 2, "--num-auto", 3)
-    assert "5 wordings are asked for, the sample has 4" in found["notes"]
-    assert found["groups"] == ["prefix", *(f"wording {n}" for n in range(4)), "answer cue"]
+    assert "5 paraphrases are asked for, the sample has 4" in found["notes"]
+    assert found["groups"] == ["prefix", *(f"paraphrase {n}" for n in range(4)), "answer cue"]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +178,7 @@ def test_a_selection_that_finds_fewer_wordings_says_so(facts):
         (["--uuid", "no-such"], "error: --uuid 'no-such' is no sample of data set 'quiz'"),
         (
             ["--num-paraphrases", "4"],
-            "has 3 wordings in all, 4 are asked for; ask for fewer",
+            "has 3 paraphrases in all, 4 are asked for; ask for fewer",
         ),
         (["--model", "nobody"], "error: model 'nobody' is no directory here"),
         (["--png", "picture.gif"], "error: --png picture.gif: the name must end in .png"),

@@ -50,13 +50,13 @@ def test_the_mask_of_any_other_method_is_that_of_the_first_plain_prompt(method, 
 
 
 @pytest.mark.parametrize("method", FUSED)
-def test_one_wording_makes_every_method_plain(method):
+def test_one_paraphrase_makes_every_method_plain(method):
     packed = pack(make_pieces((5,)), METHODS[method], "shared", "aligned", num_manual=5)
     assert (packed.layout, packed.bias) == (None, None)
     assert np.array_equal(make_picture(packed).mask, np.tri(14, dtype=bool))
 
 
-def test_more_manual_wordings_than_are_drawn_change_nothing():
+def test_more_manual_paraphrases_than_are_drawn_change_nothing():
     method = METHODS["flex_attention_cross_manual"]
     two, nine = (pack(make_pieces((5, 3)), method, "shared", "aligned", n) for n in (2, 9))
     assert np.array_equal(two.table, nine.table)
@@ -74,13 +74,13 @@ def test_spans_are_the_groups_with_tokens_and_their_boundaries():
     spans = [(s.group, s.name, s.first, s.stop) for s in shared_picture((5, 3)).spans]
     assert spans == [
         (0, "prefix", 0, 7),
-        (1, "wording 0", 7, 12),
-        (2, "wording 1", 12, 15),
+        (1, "paraphrase 0", 7, 12),
+        (2, "paraphrase 1", 12, 15),
         (3, "answer cue", 15, 17),
     ]
 
 
-@pytest.mark.parametrize(("bos", "first"), [(True, "prefix"), (False, "wording 0")])
+@pytest.mark.parametrize(("bos", "first"), [(True, "prefix"), (False, "paraphrase 0")])
 def test_without_a_bos_concat_has_no_prefix_to_show(bos, first):
     packed = pack(make_pieces((5, 3), bos), METHODS["flex_attention"], "concat", "sequential")
     spans = make_picture(packed).spans
@@ -94,8 +94,8 @@ def test_what_a_group_sees_leaves_out_what_comes_later():
     seen = {span.name: [s.name for s in picture.seen_by(span)] for span in picture.spans}
     assert seen == {
         "prefix": ["prefix"],
-        "wording 0": ["prefix", "wording 0"],
-        "wording 1": ["prefix", "wording 0", "wording 1"],
-        "wording 2": ["prefix", "wording 2"],
-        "answer cue": ["prefix", "wording 0", "wording 1", "wording 2", "answer cue"],
+        "paraphrase 0": ["prefix", "paraphrase 0"],
+        "paraphrase 1": ["prefix", "paraphrase 0", "paraphrase 1"],
+        "paraphrase 2": ["prefix", "paraphrase 2"],
+        "answer cue": ["prefix", "paraphrase 0", "paraphrase 1", "paraphrase 2", "answer cue"],
     }

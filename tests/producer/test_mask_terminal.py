@@ -55,8 +55,8 @@ def test_without_colour_names_and_boundaries_are_there():
     text = printed(shared_picture((5, 13)))
     assert "\x1b" not in text
     header = next(line for line in text.splitlines() if line.strip().startswith("prefix │"))
-    assert header[24:].split("│") == ["prefix ", "0    ", "wording 1    ", "a"]
-    for name in ("prefix", "wording 0", "wording 1", "answer cue"):
+    assert header[24:].split("│") == ["prefix ", "0    ", "paraphrase 1 ", "a"]
+    for name in ("prefix", "paraphrase 0", "paraphrase 1", "answer cue"):
         rule = next(line for line in text.splitlines() if line.startswith(f"── {name} "))
         assert [len(part) for part in rule[24:].split("┼")] == [7, 5, 13, 2]
 
@@ -77,9 +77,9 @@ def test_what_is_earlier_but_not_seen_is_marked():
 
 def test_the_table_says_where_groups_stand_and_what_they_see():
     lines = printed(shared_picture((5, 3))).splitlines()
-    (row,) = [line for line in lines if line.startswith("│ wording 1 ")]
+    (row,) = [line for line in lines if line.startswith("│ paraphrase 1 ")]
     assert [cell.strip() for cell in row.split("│")[1:-1]] == [
-        "wording 1", "3", "12-14", "7-9", "prefix, wording 1",
+        "paraphrase 1", "3", "12-14", "7-9", "prefix, paraphrase 1",
     ]  # fmt: skip
     assert any(re.search(r"│ answer cue .*│ all before +│", line) for line in lines)
 
@@ -135,4 +135,4 @@ def test_no_color_is_obeyed(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     text = printed(shared_picture((5, 3)), force_terminal=True)
     assert "38;" not in text
-    assert "wording 1" in text
+    assert "paraphrase 1" in text

@@ -92,9 +92,13 @@ def test_a_label_holds_nothing_that_moves_the_cursor(text, shown):
 
 
 def test_the_pieces_are_those_the_engine_reads(tiny_model, tiny):
-    template, shots, wordings = Template(instruction="Say."), [("a?", "b")], ("who?", "what is?")
-    pieces, text_of = tokenize(find_model(str(tiny_model)), wordings, template, shots)
-    assert pieces == PromptTokenizer(tiny).pieces(wordings, template, shots)
+    template, shots, paraphrases = (
+        Template(instruction="Say."),
+        [("a?", "b")],
+        ("who?", "what is?"),
+    )
+    pieces, text_of = tokenize(find_model(str(tiny_model)), paraphrases, template, shots)
+    assert pieces == PromptTokenizer(tiny).pieces(paraphrases, template, shots)
     assert "".join(map(text_of, pieces.prompts[1])) == template.prompt("what is?", shots)
 
 

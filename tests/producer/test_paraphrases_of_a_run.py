@@ -1,13 +1,13 @@
-"""--paraphrases RUN: one model's wordings for another model, before and after they are merged."""
+"""--paraphrases RUN: one model's paraphrases for another, before and after they are merged."""
 
 import pytest
 from stepkit import (
     finish_confidences,
     finish_paraphrases,
     names,
+    paraphrase,
     put_paraphrases,
     snapshot,
-    wording,
 )
 from storekit import put_part
 
@@ -46,7 +46,7 @@ def borrow(ask, store):
     return run
 
 
-def test_runs_of_another_models_wordings_say_so_in_their_names(written, borrow):
+def test_runs_of_another_models_paraphrases_say_so_in_their_names(written, borrow):
     finish_paraphrases(written)
     prepared = borrow(methods=("origin", "avg", "weighted_max", "flex_attention"))
     assert names(prepared.all_runs) == [
@@ -66,7 +66,7 @@ def test_the_writers_own_runs_are_called_as_always(written, borrow):
 def test_merged_paraphrases_are_frozen_at_once_in_the_number_asked_for(written, borrow):
     finish_paraphrases(written, failed=[6])
     origin, avg = borrow(methods=("origin", "avg")).runs
-    assert avg.read_samples([5])[0].paraphrases == tuple(wording(5, w) for w in range(3))
+    assert avg.read_samples([5])[0].paraphrases == tuple(paraphrase(5, w) for w in range(3))
     assert avg.read_samples([6])[0].paraphrases == ("what is 6?", "", "")
     assert origin.read_samples([6])[0].paraphrases == ("what is 6?",)
     assert avg.spec.num_samples == 11
@@ -118,7 +118,7 @@ def test_each_model_has_messages_for_its_own_runs_alone(written, borrow):
     assert asked == {"quiz/owner--writer/max-3"}
 
 
-def test_numbers_of_wordings_asked_for_by_several_are_answered_apart(written, borrow):
+def test_numbers_of_paraphrases_asked_for_by_several_are_answered_apart(written, borrow):
     for width in (2, 4, 3):
         borrow(num_paraphrases=width)
     finish_paraphrases(written)
@@ -156,11 +156,11 @@ REFUSED = {
     "no run name": ({"paraphrases": "paraphrases-4"}, "is not of the form dataset/model/name"),
     "out of the store": ({"paraphrases": "../../x"}, "may hold letters, digits"),
     "another data set": ({"dataset": "webqa_mini"}, "is of the data set quiz, --dataset is webqa"),
-    "too few": ({"num_paraphrases": 5}, "has 4 wordings of a question, --num-paraphrases asks"),
-    "too few by default": ({"num_paraphrases": None}, "has 4 wordings"),
+    "too few": ({"num_paraphrases": 5}, "has 4 paraphrases of a question, --num-paraphrases asks"),
+    "too few by default": ({"num_paraphrases": None}, "has 4 paraphrases"),
     "part of what is not merged": ({"max_samples": 3}, "--max-samples needs the result of"),
-    "no manual wordings": (
-        {"methods": ("origin", "flex_attention_cross_manual")}, "tells manual wordings",
+    "no manual paraphrases": (
+        {"methods": ("origin", "flex_attention_cross_manual")}, "tells manual paraphrases",
     ),
 }  # fmt: skip
 
@@ -212,7 +212,7 @@ def test_the_merged_file_is_a_question_file_too(written, ask, store, tmp_path):
     assert (questions[7].question, questions[7].answers) == ("what is 7?", ("gold 7",))
     assert questions[7].uuid == written.read_samples([7])[0].uuid
     samples = list(open_source("quiz", path).samples())
-    assert samples[10].paraphrases == tuple(wording(10, w) for w in range(4))
+    assert samples[10].paraphrases == tuple(paraphrase(10, w) for w in range(4))
     (avg,) = prepare(ask(data=path, num_paraphrases=4), store).runs
     assert avg.read_samples(range(11)) == samples
 

@@ -26,7 +26,7 @@ def bare(jsonl):
 
 @pytest.fixture
 def facts(jsonl):
-    """Seven facts with three manual and four automatic wordings."""
+    """Seven facts with three manual and four automatic paraphrases."""
     rows = [
         {
             "uuid": f"f{i}",
@@ -49,24 +49,26 @@ def _below(plans):
 
 
 @pytest.mark.parametrize("method", PLAIN)
-def test_with_wordings_a_method_begins_at_once(ask, store, method):
+def test_with_paraphrases_a_method_begins_at_once(ask, store, method):
     assert tree(prepare(ask(methods=(method,)), store).runs) == {f"{method}-3": {}}
 
 
 @pytest.mark.parametrize("method", sorted(WEIGHTED))
-def test_with_wordings_a_weighted_method_waits_for_confidences(ask, store, method):
+def test_with_paraphrases_a_weighted_method_waits_for_confidences(ask, store, method):
     prepared = prepare(ask(methods=("avg", method)), store)
     assert tree(prepared.runs) == {"avg-3": {}, "confidence-3": {f"{method}-3": {}}}
     assert names(prepared.all_runs) == ["avg-3", "confidence-3", f"{method}-3"]
 
 
 @pytest.mark.parametrize("method", PLAIN)
-def test_without_wordings_a_method_waits_for_paraphrases(ask, store, bare, method):
+def test_without_paraphrases_a_method_waits_for_paraphrases(ask, store, bare, method):
     runs = prepare(ask(data=bare, methods=(method,)), store).runs
     assert tree(runs) == {"paraphrases-3": {f"{method}-3": {}}}
 
 
-def test_without_wordings_a_weighted_method_waits_for_both_one_after_the_other(ask, store, bare):
+def test_without_paraphrases_a_weighted_method_waits_for_both_one_after_the_other(
+    ask, store, bare
+):
     runs = prepare(ask(data=bare, methods=("weighted_max", "max", "weighted_avg")), store).runs
     later = {"max-3": {}, "confidence-3": {"weighted_max-3": {}, "weighted_avg-3": {}}}
     assert tree(runs) == {"paraphrases-3": later}
@@ -86,15 +88,15 @@ def test_nothing_is_written_where_nothing_reads_it(ask, store, bare, changes):
 
 
 @pytest.mark.parametrize(
-    ("step", "wordings", "expected"),
+    ("step", "paraphrases", "expected"),
     [
         ("paraphrases", False, {"paraphrases-5": {}}),
         ("confidence", False, {"paraphrases-5": {"confidence-5": {}}}),
         ("confidence", True, {"confidence-3": {}}),
     ],
 )
-def test_a_step_can_be_asked_for_alone(ask, store, bare, quiz, step, wordings, expected):
-    data, width = (quiz, 3) if wordings else (bare, None)
+def test_a_step_can_be_asked_for_alone(ask, store, bare, quiz, step, paraphrases, expected):
+    data, width = (quiz, 3) if paraphrases else (bare, None)
     request = ask(data=data, num_paraphrases=width, methods=(), step=step)
     assert tree(prepare(request, store).runs) == expected
 
@@ -132,7 +134,7 @@ def test_the_runs_of_a_selection_are_called_by_it_steps_too(ask, store, facts):
     }
 
 
-def test_what_follows_a_selection_may_have_fewer_wordings_too(ask, store, facts):
+def test_what_follows_a_selection_may_have_fewer_paraphrases_too(ask, store, facts):
     request = ask(
         dataset="myriadlama", data=facts, num_paraphrases=None, layout=None,
         methods=("weighted_avg",),
@@ -159,12 +161,12 @@ def test_every_method_is_planned_once_and_can_be_followed_to_the_end(ask, store,
     assert packed == PACKED - {"flex_attention_cross_manual"}
 
 
-@pytest.mark.parametrize("wordings", [True, False])
-def test_cross_manual_needs_manual_wordings_and_nothing_is_written(
-    ask, store, bare, quiz, wordings
+@pytest.mark.parametrize("paraphrases", [True, False])
+def test_cross_manual_needs_manual_paraphrases_and_nothing_is_written(
+    ask, store, bare, quiz, paraphrases
 ):
     request = ask(
-        data=quiz if wordings else bare, methods=("origin", "flex_attention_cross_manual")
+        data=quiz if paraphrases else bare, methods=("origin", "flex_attention_cross_manual")
     )
     with pytest.raises(
         UsageError, match="flex_attention_cross_manual needs a data set that tells"
@@ -177,7 +179,7 @@ def test_some_questions_with_paraphrases_are_refused_with_the_row(ask, store, js
     rows = [{"question": f"q{i}?", "answers": ["a"]} for i in range(9)]
     rows[6]["paraphrases"] = ["p?", "r?"]
     data = jsonl(rows, "mixed.jsonl")
-    with pytest.raises(UsageError, match=r"mixed.jsonl, row 7: the question has 3 wordings"):
+    with pytest.raises(UsageError, match=r"mixed.jsonl, row 7: the question has 3 paraphrases"):
         prepare(ask(data=data, methods=("origin", "avg")), store)
     assert all_files(store) == []
 
@@ -188,7 +190,7 @@ def test_some_questions_without_paraphrases_are_refused_with_the_row(ask, store,
     ]
     del rows[6]["paraphrases"]
     data = jsonl(rows, "mixed.jsonl")
-    with pytest.raises(UsageError, match=r"mixed.jsonl, row 7: avg was asked for 3 wordings"):
+    with pytest.raises(UsageError, match=r"mixed.jsonl, row 7: avg was asked for 3 paraphrases"):
         prepare(ask(data=data, methods=("avg",)), store)
     assert all_files(store) == []
 

@@ -14,19 +14,19 @@ from producer.sources.source import Source
 
 
 @pytest.mark.parametrize(("wanted", "method"), [(4, "avg"), (64, "flex_attention")])
-def test_too_few_wordings_are_refused_with_the_count_there_is(ask, store, wanted, method):
+def test_too_few_paraphrases_are_refused_with_the_count_there_is(ask, store, wanted, method):
     with pytest.raises(UsageError) as refused:
         prepare(ask(methods=("origin", method), num_paraphrases=wanted), store)
     message = str(refused.value)
-    assert f"quiz.jsonl, row 1: {method} was asked for {wanted} wordings" in message
+    assert f"quiz.jsonl, row 1: {method} was asked for {wanted} paraphrases" in message
     assert "the question has 3 in all" in message
     assert all_files(store) == []
 
 
-def test_the_first_question_with_too_few_wordings_is_named(ask, store, jsonl):
+def test_the_first_question_with_too_few_paraphrases_is_named(ask, store, jsonl):
     rows = [{"question": f"q{i}?", "answers": ["a"], "paraphrases": ["p?"]} for i in range(5)]
     rows[3]["paraphrases"] = ["q3?"]
-    with pytest.raises(UsageError, match=r"row 4: .* 2 wordings .* has 1 in all"):
+    with pytest.raises(UsageError, match=r"row 4: .* 2 paraphrases .* has 1 in all"):
         prepare(ask(data=jsonl(rows), num_paraphrases=2), store)
     assert all_files(store) == []
 

@@ -17,7 +17,7 @@ PLAIN = tuple(
     for name, method in METHODS.items()
     if not method.reads_confidences and method.visibility != "cross_manual"
 )
-"""Methods that need nothing but wordings."""
+"""Methods that need nothing but paraphrases."""
 
 
 def keys(prepared):
@@ -93,7 +93,7 @@ def test_a_local_model_is_recorded_where_it_lies(ask, store, tmp_path, monkeypat
     assert run.spec.model == run.spec.model_source == str(tmp_path / "my model")
 
 
-def test_a_method_freezes_the_wordings_it_reads(ask, store):
+def test_a_method_freezes_the_paraphrases_it_reads(ask, store):
     origin, avg = prepare(ask(methods=("origin", "avg"), num_paraphrases=2), store).runs
     assert origin.spec.num_paraphrases == 1
     assert origin.read_samples([3])[0].paraphrases == ("question 3?",)

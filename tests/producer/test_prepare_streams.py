@@ -9,14 +9,14 @@ from producer.sources.files import Question
 from producer.sources.source import Source
 
 FEW, MANY = 2_000, 20_000
-TEXT = "and so on and on " * 30  # about 500 bytes in each of three wordings
+TEXT = "and so on and on " * 30  # about 500 bytes in each of three paraphrases
 
 
 def generated(count):
     def questions():
         for i in range(count):
-            wordings = tuple(f"{TEXT}{i} wording {w}?" for w in range(2))
-            yield Question(f"{TEXT}{i}?", (f"gold {i}",), None, wordings)
+            paraphrases = tuple(f"{TEXT}{i} paraphrase {w}?" for w in range(2))
+            yield Question(f"{TEXT}{i}?", (f"gold {i}",), None, paraphrases)
 
     return Source("endless", QUESTION_ANSWERING, questions, lambda _: [], 0, "")
 

@@ -1,4 +1,4 @@
-"""producer.sources.files: three formats, the same questions; wordings in their order."""
+"""producer.sources.files: three formats, the same questions; paraphrases in their order."""
 
 import json
 import tracemalloc
@@ -39,11 +39,11 @@ def test_every_format_gives_the_same_questions(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".feather"])
-def test_numbered_columns_are_wordings_in_the_order_of_their_numbers(tmp_path, suffix):
+def test_numbered_columns_are_paraphrases_in_the_order_of_their_numbers(tmp_path, suffix):
     row = {"question": "q?", "answers": ["a"]}
-    row |= {f"paraphrase{n}": f"wording {n}" for n in (10, 2, 0)} | {"paraphrase3": None}
+    row |= {f"paraphrase{n}": f"paraphrase {n}" for n in (10, 2, 0)} | {"paraphrase3": None}
     (question,) = read_questions(write(tmp_path / f"q{suffix}", [row]))
-    assert question.paraphrases == ("wording 0", "wording 2", "wording 10")
+    assert question.paraphrases == ("paraphrase 0", "paraphrase 2", "paraphrase 10")
 
 
 def test_a_list_of_paraphrases_goes_before_numbered_columns(jsonl):
@@ -100,7 +100,7 @@ def test_a_long_file_is_never_in_memory_as_a_whole(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    ("paraphrases", "wordings"),
+    ("others", "all_of_them"),
     [
         ((), ("q?",)),
         (("a?", "b?"), ("q?", "a?", "b?")),
@@ -109,13 +109,13 @@ def test_a_long_file_is_never_in_memory_as_a_whole(tmp_path, suffix):
         (("Q?", "q? "), ("q?", "Q?", "q? ")),
     ],
 )
-def test_wordings_are_the_question_first_and_it_is_not_repeated(paraphrases, wordings):
-    assert to_sample(Question("q?", ("x",), None, paraphrases)).paraphrases == wordings
+def test_paraphrases_are_the_question_first_and_it_is_not_repeated(others, all_of_them):
+    assert to_sample(Question("q?", ("x",), None, others)).paraphrases == all_of_them
 
 
 def test_a_missing_uuid_is_the_md5_of_the_question():
     """Checked with: printf 'who is Zoë?' | md5sum"""
-    sample = to_sample(Question("who is Zoë?", ("x",), None, ("another wording?",)))
+    sample = to_sample(Question("who is Zoë?", ("x",), None, ("another paraphrase?",)))
     assert sample.uuid == "3b96fc6d7b262e10cd5132fabc019d15"
 
 

@@ -5,7 +5,7 @@ import sys
 from types import ModuleType
 
 import pytest
-from reportkit import answered, begin, finish, per_wording
+from reportkit import answered, begin, finish, per_paraphrase
 from storekit import make_answer
 
 from common.store import Location
@@ -22,7 +22,7 @@ def runs(tmp_path, monkeypatch):
     store = Location.open(str(tmp_path / "runs"))
     answered(store, "origin", 9, {0, 1, 2})
     answered(store, "avg-3", 9, {0, 1, 2, 3, 4}, failed={7})
-    per_wording(store, SAID)
+    per_paraphrase(store, SAID)
     return [f"{MODEL}/{name}" for name in ("origin", "avg-3", "per_prompt-3")]
 
 
@@ -39,14 +39,14 @@ def line(text, start):
     return " ".join(found.split())
 
 
-def test_the_terminal_shows_runs_comparisons_and_wordings(command, runs):
+def test_the_terminal_shows_runs_comparisons_and_paraphrases(command, runs):
     done = command("report", *runs)
     assert (done.status, done.err) == (0, "")
     assert done.out.startswith("quiz, owner--model: 3 runs on 9 questions\n")
     assert line(done.out, "origin  ").startswith("origin 9 0 33.3 % [12.1,64.6] 33.3 % 18 - -")
     assert line(done.out, "avg-3  ").startswith("avg-3 9 1 55.6 % [26.7,81.1] 55.6 % 16 - -")
     assert "-22.2 [-55.6,+0.0] 0/2/7 0.500 0.500" in line(done.out, "origin - avg-3")
-    assert line(done.out, "oracle").startswith("oracle: some wording is right 11.1 %")
+    assert line(done.out, "oracle").startswith("oracle: some paraphrase is right 11.1 %")
     assert line(done.out, "3  ").startswith("3 3.7 % 11.1 %")
 
 

@@ -1,7 +1,7 @@
 """Comparisons of a report: who wins which question, the family of tests, the verdicts."""
 
 import pytest
-from reportkit import answered, per_wording
+from reportkit import answered, per_paraphrase
 from scipy import stats
 
 from producer.report.build import build_document
@@ -81,9 +81,9 @@ def test_a_run_alone_is_compared_with_nothing(three):
     assert not any("Detectable" in note for note in document.notes)
 
 
-def test_a_run_with_a_row_for_each_wording_is_no_party_and_the_report_says_so(store, three):
+def test_a_run_with_a_row_for_each_paraphrase_is_no_party_and_the_report_says_so(store, three):
     said = [[("x", -1.0)] * 3] * 13
-    document = build_document([*three, per_wording(store, said)])
+    document = build_document([*three, per_paraphrase(store, said)])
     assert len(document.comparisons) == 3
     assert any(note.startswith("per_prompt-3 has an answer for each") for note in document.notes)
 

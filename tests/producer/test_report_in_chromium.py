@@ -55,12 +55,12 @@ def open_page(browser, path):
 
 
 def shown(page):
-    """The first wording of every visible row."""
+    """The first paraphrase of every visible row."""
     rows = page.locator("#sample-rows tr:visible")
-    return rows.locator(".wordings li:first-child .wording").all_inner_texts()
+    return rows.locator(".paraphrases li:first-child .paraphrase").all_inner_texts()
 
 
-def first_wordings(samples):
+def first_paraphrases(samples):
     return [sample.paraphrases[0] for sample in samples]
 
 
@@ -81,7 +81,7 @@ def test_typing_in_the_search_box_leaves_the_rows_that_have_every_word(open_page
     page = open_page()
     page.locator("#sample-search").press_sequentially("Country 17 CAPITAL")
     wait_for_count(page, f"1 of {QUESTIONS} questions")
-    assert shown(page) == first_wordings([document.samples[17]])
+    assert shown(page) == first_paraphrases([document.samples[17]])
     page.locator("#sample-search").fill("no such words")
     wait_for_count(page, f"0 of {QUESTIONS} questions")
     assert shown(page) == []
@@ -93,7 +93,7 @@ def test_flips_only_shows_the_questions_on_which_runs_disagree(open_page, docume
     flips = [sample for sample in document.samples if sample.flips]
     assert 0 < len(flips) < PAGE_SIZE
     wait_for_count(page, f"{len(flips)} of {QUESTIONS} questions")
-    assert shown(page) == first_wordings(flips)
+    assert shown(page) == first_paraphrases(flips)
     assert page.locator("#sample-rows .flip:visible").count() == len(flips)
 
 
@@ -101,7 +101,7 @@ def test_failed_only_shows_the_error_where_the_answer_would_be(open_page, docume
     page = open_page()
     page.locator("#sample-filter").select_option("failed only")
     wait_for_count(page, f"1 of {QUESTIONS} questions")
-    assert shown(page) == first_wordings([document.samples[2]])
+    assert shown(page) == first_paraphrases([document.samples[2]])
     assert page.locator("#sample-rows .error").all_inner_texts() == [
         f"failed: {document.samples[2].errors[FOLDER + 'flex_attention-5']}"
     ]
@@ -119,7 +119,7 @@ def test_wrong_by_a_run_and_a_search_go_together(open_page, document):
     ]
     assert 0 < len(wrong) < PAGE_SIZE
     wait_for_count(page, f"{len(wrong)} of {QUESTIONS} questions")
-    assert shown(page) == first_wordings(wrong)
+    assert shown(page) == first_paraphrases(wrong)
 
 
 def test_the_flips_of_a_comparison_are_one_click_away(open_page, document):
@@ -135,15 +135,15 @@ def test_more_rows_come_when_asked_for(open_page, document):
     assert len(shown(page)) == PAGE_SIZE
     page.get_by_role("button", name="Show 10 more").click()
     wait_for_count(page, f"{QUESTIONS} of {QUESTIONS} questions")
-    assert shown(page) == first_wordings(document.samples)
+    assert shown(page) == first_paraphrases(document.samples)
     assert page.locator("#sample-more").is_hidden()
 
 
-def test_a_row_shows_every_wording_answer_and_mark(open_page, document):
+def test_a_row_shows_every_paraphrase_answer_and_mark(open_page, document):
     row = open_page().locator("#sample-rows tr").first
     sample = document.samples[0]
     marks = ["right" if right else "wrong" for right in sample.singles_correct or ()]
-    assert row.locator(".wording").all_inner_texts() == list(sample.paraphrases)
+    assert row.locator(".paraphrase").all_inner_texts() == list(sample.paraphrases)
     assert row.locator(".single .said").all_inner_texts() == list(sample.singles or ())
     assert labels(row.locator(".single [role=img]")) == marks
     assert row.locator(".gold li").all_inner_texts() == list(sample.answers)

@@ -8,7 +8,7 @@ from reportkit import (
     answered_samples,
     begin,
     finish,
-    per_wording,
+    per_paraphrase,
 )
 from storekit import make_run, put_part
 
@@ -30,19 +30,19 @@ def test_the_figures_of_a_run_by_hand(store):
     answers = [an_answer(run, row, {0, 4, 7}, failed={2}) for row in range(11)]
     (found,) = build_document([finish(run, answers, counts=COUNTS)]).runs
     assert (found.run, found.method) == ("quiz/owner--model/flex_attention-3", "flex_attention")
-    assert (found.num_wordings, found.layout, found.positions) == (3, "concat", "sequential")
+    assert (found.num_paraphrases, found.layout, found.positions) == (3, "concat", "sequential")
     assert (found.questions, found.failed, found.tokens) == (11, 1, 20)
     assert found.accuracy.value == pytest.approx(3 / 11)
     assert found.f1.value == pytest.approx(3 / 11)
     assert (found.seconds, found.questions_per_second) == pytest.approx((4.0, 11 / 4))
 
 
-def test_a_run_with_a_row_for_each_wording_has_the_mean_over_its_wordings(store):
+def test_a_run_with_a_row_for_each_paraphrase_has_the_mean_over_its_paraphrases(store):
     said = [
         [("gold 0", -1.0), ("x", -1.0), None],
         [("no", -1.0), ("gold or 1", -1.0), ("gold 1", -1.0)],
     ]
-    (found,) = build_document([per_wording(store, said)]).runs
+    (found,) = build_document([per_paraphrase(store, said)]).runs
     assert (found.questions, found.failed, found.tokens) == (2, 1, 10)
     # "x" is an alias of every question; "gold or 1" has F1 0.8 against "gold 1".
     assert found.accuracy.value == pytest.approx((2 / 3 + 1 / 3) / 2)
@@ -239,11 +239,11 @@ def test_aliases_in_another_order_are_the_same_answers(store):
     assert build_document([one, other]).questions == 1
 
 
-def test_other_wordings_of_the_same_questions_may_be_compared_and_are_pointed_out(store):
+def test_other_paraphrases_of_the_same_questions_may_be_compared_and_are_pointed_out(store):
     one = answered_samples(store, "one", [a_sample("a", "1")], ["1"])
     other = answered_samples(store, "other", [Sample("a", ("how so?",), ("1",))], ["1"])
     notes = build_document([one, other]).notes
-    assert "one and other read other wordings of 1 questions." in notes
+    assert "one and other read other paraphrases of 1 questions." in notes
 
 
 def test_other_prompts_may_be_compared_and_are_pointed_out(store):

@@ -156,7 +156,7 @@ def test_text_of_the_data_is_never_taken_for_html(document):
 
 def test_a_run_whose_name_is_markup_is_escaped_in_tables_and_plots(document):
     runs = (document.runs[0].model_copy(update={"run": "a/b/<i>$x_1$&"}),)
-    changes = {"runs": runs, "comparisons": (), "wordings": ()}
+    changes = {"runs": runs, "comparisons": (), "paraphrases": ()}
     page = render_page(document.model_copy(update=changes))
     assert "<i>$x" not in page
     assert without_breaks(page).count("&lt;i&gt;$x_1$&amp;") >= 4
@@ -178,7 +178,9 @@ def test_plots_say_their_figures_in_words(html, document):
         assert f"{name} {figures}" in accuracy
     assert "origin not measured" in rates
     assert "avg-5 2.78/s" in rates
-    assert counts.count("oracle") == counts.count("majority") == len(document.wordings[0].by_count)
+    assert (
+        counts.count("oracle") == counts.count("majority") == len(document.paraphrases[0].by_count)
+    )
 
 
 def test_plots_follow_the_colour_of_the_text(html):
@@ -189,9 +191,9 @@ def test_plots_follow_the_colour_of_the_text(html):
 
 def test_a_report_of_one_run_says_what_it_cannot_show():
     run = make_document(1).runs[0]
-    html = render_page(make_document(1, runs=(run,), comparisons=(), wordings=()))
+    html = render_page(make_document(1, runs=(run,), comparisons=(), paraphrases=()))
     assert "There is one run only" in html
-    assert "None of these runs keeps the answer of each wording" in html
+    assert "None of these runs keeps the answer of each paraphrase" in html
     assert "Questions answered per second" not in html
     assert Reader(html).count("svg") == 1 + 3 + 1  # accuracy, the key, the mask
 

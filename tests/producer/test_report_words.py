@@ -70,11 +70,11 @@ def test_runs_of_different_models_keep_the_name_of_the_model():
     }  # fmt: skip
 
 
-def test_isolated_wordings_see_the_prefix_and_themselves():
+def test_isolated_paraphrases_see_the_prefix_and_themselves():
     assert drawn("isolated", 3, 0) == ["\\....", "#\\...", "#.\\..", "#..\\.", "####\\"]
 
 
-def test_manual_wordings_see_the_manual_ones_before_them():
+def test_manual_paraphrases_see_the_manual_ones_before_them():
     assert drawn("cross_manual", 3, 2) == ["\\....", "#\\...", "##\\..", "#..\\.", "####\\"]
 
 
@@ -93,12 +93,12 @@ def test_runs_with_the_same_mask_share_a_picture(document):
 
 def test_a_picture_says_in_words_who_sees_whom(document):
     words = mask_pictures(document.runs)[2].words
-    assert "; wording 1 sees prefix, wording 0 and itself; " in words
-    assert "; wording 2 sees prefix and itself; " in words
+    assert "; paraphrase 1 sees prefix, paraphrase 0 and itself; " in words
+    assert "; paraphrase 2 sees prefix and itself; " in words
 
 
 def run_of(document, method, name, **changes):
-    fields = {"method": method, "run": FOLDER + name, "num_wordings": 5, "layout": "concat"}
+    fields = {"method": method, "run": FOLDER + name, "num_paraphrases": 5, "layout": "concat"}
     return document.runs[0].model_copy(update=fields | {"positions": "sequential"} | changes)
 
 
@@ -110,26 +110,26 @@ def test_every_method_has_a_picture(document, method):
     assert len(picture.cells) == len(picture.labels) ** 2
 
 
-def test_one_wording_alone_is_the_plain_prompt(document):
-    (picture,) = mask_pictures([run_of(document, "flex_attention", "x", num_wordings=1)])
+def test_one_paraphrase_alone_is_the_plain_prompt(document):
+    (picture,) = mask_pictures([run_of(document, "flex_attention", "x", num_paraphrases=1)])
     assert picture.title == "plain prompt"
 
 
-def test_how_many_manual_wordings_are_drawn_is_said(document):
+def test_how_many_manual_paraphrases_are_drawn_is_said(document):
     method = "flex_attention_cross_manual"
     (named,) = mask_pictures([run_of(document, method, f"{method}-m3a2s5")])
-    assert "Drawn for 3 manual wordings" in named.caption
+    assert "Drawn for 3 manual paraphrases" in named.caption
     (unnamed,) = mask_pictures([run_of(document, method, f"{method}-5")])
-    assert "as an example in which the first 2 wordings are manual" in unnamed.caption
+    assert "as an example in which the first 2 paraphrases are manual" in unnamed.caption
 
 
 def test_the_length_correction_is_said(document):
     (picture,) = mask_pictures([run_of(document, "flex_attention_length_corrected", "x")])
-    assert "weighs wordings alike" in picture.caption
+    assert "weighs paraphrases alike" in picture.caption
     assert picture.title.endswith("length-corrected")
 
 
 def test_many_groups_fit_into_the_same_space_with_fewer_labels(document):
-    (picture,) = mask_pictures([run_of(document, "flex_attention", "x", num_wordings=64)])
+    (picture,) = mask_pictures([run_of(document, "flex_attention", "x", num_paraphrases=64)])
     assert picture.cell * len(picture.labels) == pytest.approx(240)
     assert len(picture.labels) / picture.label_step <= 12

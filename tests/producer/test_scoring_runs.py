@@ -43,18 +43,18 @@ def small_batches(monkeypatch):
 def answered(store, count=7, failed=(1,), said=SAID, **changes):
     """A merged run whose answer to question i is said[i], where there is one."""
     run = make_run(store, count, **changes)
-    wordings = range(run.spec.num_paraphrases if run.method.row_per_wording else 1)
+    paraphrases = range(run.spec.num_paraphrases if run.method.row_per_paraphrase else 1)
     for rows in shards(range(count), 5):
-        put_answers(run, rows, wordings, failed, said)
+        put_answers(run, rows, paraphrases, failed, said)
     merge_run(run)
     return run
 
 
-def put_answers(run, rows, wordings, failed, said):
+def put_answers(run, rows, paraphrases, failed, said):
     answers = [
         make_answer(run, row, w, "it broke" if row in failed else None)
         for row in rows
-        for w in wordings
+        for w in paraphrases
     ]
     texts = [said.get(a.row, a.prediction) if a.error is None else None for a in answers]
     answers = [replace(a, prediction=text) for a, text in zip(answers, texts, strict=True)]
@@ -119,7 +119,7 @@ def test_any_number_of_rows_on_any_file_system_is_scored_and_verified(count):
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_a_row_per_wording_is_scored_by_itself(store):
+def test_a_row_per_paraphrase_is_scored_by_itself(store):
     options = {"name": "per_prompt-3", "method": "per_prompt", "num_paraphrases": 3}
     run = answered(store, 9, **options)
     scores = score_run(run)

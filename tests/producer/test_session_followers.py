@@ -161,7 +161,7 @@ def test_a_summary_has_a_line_for_each_step_and_a_table_of_answers_alone(done, m
     made.summarise()
     assert asked == ["origin", "weighted_avg-3"]
     lines = screen.getvalue().splitlines()
-    steps = [line for line in lines if " 22 wordings written, 1 of them" in line]
+    steps = [line for line in lines if " 22 paraphrases written, 1 of them" in line]
     assert steps[0].startswith("quiz/owner--model/paraphrases-3: 11 questions")
     assert any("confidence-3: mean confidence 0." in line for line in lines)
     assert lines[-4:] == [run.feather_path for run in made.finished_runs()]

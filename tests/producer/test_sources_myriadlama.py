@@ -85,7 +85,7 @@ def test_what_is_said_goes_before_the_defaults(asked, store):
     assert run.spec.max_new_tokens == 3
 
 
-def test_rows_hold_the_chosen_wordings_manual_ones_first(asked, store):
+def test_rows_hold_the_chosen_paraphrases_manual_ones_first(asked, store):
     request = asked(methods=("avg", "origin"), num_manual=2, num_auto=3)
     avg, origin = prepare(request, store).runs
     expected, _ = Selection(2, 3).choose(
@@ -100,12 +100,12 @@ def test_rows_hold_the_chosen_wordings_manual_ones_first(asked, store):
     assert origin.spec.num_paraphrases == 1
 
 
-def test_without_manual_wordings_none_are_counted(asked, store):
+def test_without_manual_paraphrases_none_are_counted(asked, store):
     runs = prepare(asked(methods=("avg", "origin"), num_manual=0, num_auto=3), store).runs
     assert [run.read_samples([0])[0].num_manual for run in runs] == [0, 0]
 
 
-def test_fewer_wordings_than_asked_for_are_taken_and_counted_aloud(asked, store, jsonl):
+def test_fewer_paraphrases_than_asked_for_are_taken_and_counted_aloud(asked, store, jsonl):
     data = jsonl([fact(0), fact(1, auto=4), fact(2, manual=1), fact(3, auto=5)])
     prepared = prepare(asked(data=data, methods=("avg", "origin")), store)
     samples = prepared.runs[0].read_samples(range(4))
@@ -113,14 +113,14 @@ def test_fewer_wordings_than_asked_for_are_taken_and_counted_aloud(asked, store,
         (10, 5), (9, 5), (6, 1), (10, 5),
     ]  # fmt: skip
     (note,) = prepared.notes
-    assert note.startswith("2 of 4 questions have fewer wordings than --num-manual 5 and")
+    assert note.startswith("2 of 4 questions have fewer paraphrases than --num-manual 5 and")
     one = asked(data=data, methods=("avg",), max_samples=1, overwrite=True)
     assert prepare(one, store).notes == ()
 
 
-def test_a_question_without_wordings_of_the_chosen_kind_is_refused(asked, store, jsonl):
+def test_a_question_without_paraphrases_of_the_chosen_kind_is_refused(asked, store, jsonl):
     data = jsonl([fact(0), fact(1, auto=0), fact(2)])
-    with pytest.raises(UsageError, match=r"row 2: there is no wording for --num-manual 0 and"):
+    with pytest.raises(UsageError, match=r"row 2: there is no paraphrase for --num-manual 0 and"):
         prepare(asked(data=data, num_manual=0, num_auto=4), store)
     assert all_files(store) == []
 
@@ -129,7 +129,7 @@ def test_a_question_without_wordings_of_the_chosen_kind_is_refused(asked, store,
     ("changes", "reason"),
     [
         ({"num_paraphrases": 5}, "--num-paraphrases 5 .* give --num-manual and --num-auto"),
-        ({"num_manual": 0, "num_auto": 0}, "make 0 wordings"),
+        ({"num_manual": 0, "num_auto": 0}, "make 0 paraphrases"),
         ({"dataset": "quiz", "num_manual": 5}, "quiz has no manual .* give --num-paraphrases"),
         ({"dataset": "webqa_mini", "num_auto": 0}, "webqa_mini has no manual and automatic"),
     ],
@@ -174,7 +174,7 @@ def test_the_real_items_and_examples_are_frozen_whole(asked, store):
 
 
 @real
-def test_real_items_have_fewer_automatic_wordings_than_fourteen(asked, store):
+def test_real_items_have_fewer_automatic_paraphrases_than_fourteen(asked, store):
     prepared = prepare(asked(data=REAL, num_auto=10), store)
     lengths = [len(s.paraphrases) for s in prepared.runs[0].read_samples(range(200))]
     assert prepared.notes[0].startswith(f"{sum(n < 15 for n in lengths)} of 200 questions")

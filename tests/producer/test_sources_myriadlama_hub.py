@@ -1,4 +1,4 @@
-"""`myriadlama` from the hub: one row for each wording there, one question for each fact here."""
+"""`myriadlama` from the hub: a row for each paraphrase there, a question for each fact here."""
 
 import random
 
@@ -13,7 +13,7 @@ FACTS = [f"fact-{i:02d}" for i in range(23)]
 
 
 def hub_rows():
-    """Three wordings of each fact, two by hand, the facts in no order."""
+    """Three paraphrases of each fact, two by hand, the facts in no order."""
     kinds = (("[X] is a [Y].", True), ("[Y]: [X].", False), ("A [Y] is [X].", True))
     rows = [
         {
@@ -57,7 +57,7 @@ def test_the_test_split_is_the_librarys_over_facts_ordered_by_uuid(asked_of_hub)
     assert [s.uuid for s in samples] == library_split()["test"]["uuid"][:]
 
 
-def test_a_fact_has_all_its_wordings_filled_in_manual_ones_first(asked_of_hub):
+def test_a_fact_has_all_its_paraphrases_filled_in_manual_ones_first(asked_of_hub):
     sample = next(open_source("myriadlama", None).samples())
     subject = f"the {sample.uuid}"
     assert sample.answers == (f"gold {sample.uuid}", "alias")

@@ -27,16 +27,16 @@ def unsaid(ask):
     return make
 
 
-def fact(number, wordings=6):
+def fact(number, paraphrases=6):
     return {
         "uuid": f"fact-{number}",
         "answers": [f"gold {number}"],
-        "paraphrases": [f"{number} put so {i} is [MASK]." for i in range(wordings)],
+        "paraphrases": [f"{number} put so {i} is [MASK]." for i in range(paraphrases)],
     }
 
 
 def group(number, **changes):
-    """Six wordings, each in two spellings."""
+    """Six paraphrases, each in two spellings."""
     texts = [
         {"qid": f"{number}000{level}0{spelling}", "text": f"{number} asked so {level} {spelling}"}
         for level in range(6)
@@ -70,11 +70,11 @@ def test_sentences_with_a_mask_are_predicted_in_one_word(unsaid, store, jsonl):
     assert (sample.uuid, sample.num_manual) == ("fact-1", None)
 
 
-def test_the_number_of_wordings_is_asked_for_as_elsewhere(unsaid, store, jsonl):
+def test_the_number_of_paraphrases_is_asked_for_as_elsewhere(unsaid, store, jsonl):
     request = unsaid(dataset="pararel", data=jsonl([fact(0)]), num_paraphrases=3)
     (run,) = prepare(request, store).runs
     assert run.key.name == "avg-3"
-    with pytest.raises(UsageError, match="pararel has no manual and automatic wordings"):
+    with pytest.raises(UsageError, match="pararel has no manual and automatic paraphrases"):
         unsaid(dataset="pararel", num_manual=3)
 
 
@@ -102,7 +102,7 @@ def test_a_bad_fact_is_named(unsaid, store, jsonl, change, reason):
     assert all_files(store) == []
 
 
-def test_a_group_gives_one_text_for_each_wording(unsaid, store, jsonl):
+def test_a_group_gives_one_text_for_each_paraphrase(unsaid, store, jsonl):
     request = unsaid(dataset="graphquestions", data=jsonl([group(12)]), num_paraphrases=6)
     (run,) = prepare(request, store).runs
     sample = run.read_samples([0])[0]
@@ -133,7 +133,7 @@ def test_groups_that_are_not_closed_book_are_skipped_and_counted(unsaid, store, 
     assert [sample.uuid for sample in samples] == ["gq1", "gq5"]
     assert prepared.notes == (
         "3 of 5 rows skipped: not closed-book (function none, at most 3 answers, at least 5 "
-        "question-level wordings)",
+        "question-level paraphrases)",
     )
 
 
@@ -163,7 +163,7 @@ def test_a_bad_group_is_named(unsaid, store, jsonl, change, reason):
 
 
 @real
-def test_the_closed_book_subset_has_99_groups_of_at_least_five_wordings(unsaid, store):
+def test_the_closed_book_subset_has_99_groups_of_at_least_five_paraphrases(unsaid, store):
     prepared = prepare(unsaid(dataset="graphquestions", data=GRAPH), store)
     (run,) = prepared.runs
     assert run.spec.num_samples == 99
@@ -172,6 +172,6 @@ def test_the_closed_book_subset_has_99_groups_of_at_least_five_wordings(unsaid, 
 
 
 @real
-def test_all_500_facts_have_five_wordings(unsaid, store):
+def test_all_500_facts_have_five_paraphrases(unsaid, store):
     (run,) = prepare(unsaid(dataset="pararel", data=PARAREL), store).runs
     assert run.spec.num_samples == 500

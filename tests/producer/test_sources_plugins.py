@@ -62,7 +62,7 @@ def capitals(distribution):
     distribution(project["name"], project["entry-points"][GROUP], "my_capitals", block("python"))
 
 
-def wordings(source):
+def paraphrases(source):
     return [sample.paraphrases for sample in source.samples()]
 
 
@@ -71,7 +71,7 @@ def test_the_example_of_the_docs_is_found_as_a_file_by_its_name(site, monkeypatc
     monkeypatch.setattr(producer.sources, "__path__", [*producer.sources.__path__, str(site)])
     assert "capitals" in known_sources()
     source = open_source("capitals", None)
-    assert wordings(source)[1] == (
+    assert paraphrases(source)[1] == (
         "what is the capital of Japan?", "which city is Japan's capital?",
         "Japan: name its capital.",
     )  # fmt: skip
@@ -80,7 +80,7 @@ def test_the_example_of_the_docs_is_found_as_a_file_by_its_name(site, monkeypatc
 
 def test_the_example_of_the_docs_is_found_as_an_entry_point(capitals):
     assert "capitals" in known_sources()
-    assert len(wordings(open_source("capitals", None))) == 3
+    assert len(paraphrases(open_source("capitals", None))) == 3
 
 
 def test_runs_of_such_a_data_set_are_made_with_its_defaults(capitals, ask, store):

@@ -72,7 +72,7 @@ def test_a_partial_run_without_rows_can_be_shown(store):
     assert "question" in shown(answers_table([run]))
 
 
-def test_a_row_per_wording_is_scored_by_itself(store):
+def test_a_row_per_paraphrase_is_scored_by_itself(store):
     run = make_run(store, 5, name="per_prompt-3", method="per_prompt", num_paraphrases=3)
     put_part(run, range(5), failed=[4])
     merge_run(run)
@@ -105,7 +105,7 @@ def test_what_a_model_says_is_shown_as_it_is(store, said):
     assert line(shown(answers_table([run])), "question 0.0?")[2] == said
 
 
-def test_runs_of_one_wording_go_before_those_with_a_row_for_each(merged, store):
+def test_runs_of_one_paraphrase_go_before_those_with_a_row_for_each(merged, store):
     other = make_run(store, 5, name="per_prompt-3", method="per_prompt", num_paraphrases=3)
     put_part(other, range(5))
     merge_run(other)

@@ -22,12 +22,12 @@ def test_there_are_at_least_sixty_questions_and_no_two_are_the_same():
         assert len(set(texts)) == len(SAMPLES)
 
 
-def test_every_question_has_six_different_wordings():
+def test_every_question_has_six_different_paraphrases():
     for sample in SAMPLES:
         assert len({normalize(w) for w in sample.paraphrases}) == len(sample.paraphrases) == 6
 
 
-def test_no_wording_is_another_one_with_one_word_changed():
+def test_no_paraphrase_is_another_one_with_one_word_changed():
     for sample in SAMPLES:
         for one, other in combinations(map(words, sample.paraphrases), 2):
             if len(one) == len(other):
@@ -35,9 +35,9 @@ def test_no_wording_is_another_one_with_one_word_changed():
             assert set(one) ^ set(other), (one, other)
 
 
-def test_no_wording_belongs_to_two_questions():
-    wordings = [normalize(w) for s in SAMPLES for w in s.paraphrases]
-    assert len(set(wordings)) == len(wordings)
+def test_no_paraphrase_belongs_to_two_questions():
+    paraphrases = [normalize(w) for s in SAMPLES for w in s.paraphrases]
+    assert len(set(paraphrases)) == len(paraphrases)
 
 
 def test_every_answer_can_be_scored():
@@ -46,9 +46,9 @@ def test_every_answer_can_be_scored():
 
 def test_no_question_gives_its_own_answer_away():
     for sample in SAMPLES:
-        for wording in sample.paraphrases:
-            asked = f" {normalize(wording)} "
-            assert not [a for a in sample.answers if f" {normalize(a)} " in asked], wording
+        for paraphrase in sample.paraphrases:
+            asked = f" {normalize(paraphrase)} "
+            assert not [a for a in sample.answers if f" {normalize(a)} " in asked], paraphrase
 
 
 def test_there_are_five_examples():

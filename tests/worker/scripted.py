@@ -40,7 +40,7 @@ def make_spec(method: str, **changes: Any) -> RunSpec:
 
 
 class ScriptedEngine:
-    """Draws what `script(uuid, wording, number)` returns, or raises what it returns.
+    """Draws what `script(uuid, paraphrase, number)` returns, or raises what it returns.
 
     asked: every draw in order, with the examples it was shown.
     """
@@ -60,8 +60,8 @@ class ScriptedEngine:
         return [{PARAPHRASES.name: [spoken(said)]} for said in drawn]
 
     def _draw(self, question: Question, request: Request) -> Any:
-        uuid, wording, number = question.seed.rsplit("/", 2)
-        place = uuid, int(wording), int(number)
+        uuid, paraphrase, number = question.seed.rsplit("/", 2)
+        place = uuid, int(paraphrase), int(number)
         self.asked.append(place)
         self.shown[place[1]] = request.few_shot
         return self._script(*place)

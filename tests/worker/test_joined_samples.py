@@ -11,7 +11,7 @@ from common.store.freeze import freeze
 from tests.worker.conftest import shard_of
 from worker.answer import as_question
 
-WORDINGS = ("who?", "which one?", "tell me who")
+PARAPHRASES = ("who?", "which one?", "tell me who")
 
 
 @pytest.fixture
@@ -31,10 +31,10 @@ def frozen(tmp_path):
     return make
 
 
-def samples(*confidences, wordings=WORDINGS, **known):
+def samples(*confidences, paraphrases=PARAPHRASES, **known):
     """A sample for each given tuple of confidences, None for none."""
     return [
-        Sample(f"id{i}", wordings, ("Ann",), confidences=given, **known)
+        Sample(f"id{i}", paraphrases, ("Ann",), confidences=given, **known)
         for i, given in enumerate(confidences)
     ]
 
@@ -46,7 +46,7 @@ def test_runs_with_and_without_confidences_share_a_message(frozen):
     runs = frozen(avg=samples(*[None] * 3), weighted_avg=samples(*SURE))
     shard = shard_of(runs, [0, 1, 2])
     assert [sample.confidences for sample in shard.samples] == list(SURE)
-    assert [sample.paraphrases for sample in shard.samples] == [WORDINGS] * 3
+    assert [sample.paraphrases for sample in shard.samples] == [PARAPHRASES] * 3
     assert shard_of(runs[::-1], [0, 1, 2]).samples == shard.samples
 
 
@@ -65,21 +65,21 @@ def test_runs_with_different_confidences_are_rejected(frozen, others):
     assert shard_of(runs, [1]).samples[0].confidences == SURE[1]
 
 
-def test_the_first_wording_alone_joins_runs_with_confidences(frozen):
-    origin = samples(*[None] * 3, wordings=WORDINGS[:1])
+def test_the_first_paraphrase_alone_joins_runs_with_confidences(frozen):
+    origin = samples(*[None] * 3, paraphrases=PARAPHRASES[:1])
     runs = frozen(origin=origin, weighted_max=samples(*SURE))
     (joined,) = shard_of(runs, [0]).samples
-    assert (joined.paraphrases, joined.confidences) == (WORDINGS, SURE[0])
+    assert (joined.paraphrases, joined.confidences) == (PARAPHRASES, SURE[0])
 
 
 def test_what_is_known_of_a_sample_reaches_the_engine(frozen):
     runs = frozen(weighted_avg=samples(*SURE, num_manual=2))
     question = as_question(shard_of(runs, [0]).samples[0])
-    assert (question.wordings, question.num_manual) == (WORDINGS, 2)
+    assert (question.paraphrases, question.num_manual) == (PARAPHRASES, 2)
     assert (question.confidences, question.seed) == (SURE[0], "id0")
 
 
-def test_runs_of_other_wordings_are_rejected(frozen):
-    other = samples(*[None] * 3, wordings=("who?", "which one?", "tell me"))
+def test_runs_of_other_paraphrases_are_rejected(frozen):
+    other = samples(*[None] * 3, paraphrases=("who?", "which one?", "tell me"))
     with pytest.raises(RejectShard, match="different samples"):
         shard_of(frozen(avg=samples(*[None] * 3), max=other), [0])

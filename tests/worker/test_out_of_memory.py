@@ -44,7 +44,7 @@ def memory_for(monkeypatch):
 
         def limited(self, samples, request, counts=None):
             tried.append((Budget.of(self), len(samples)))
-            big = any(too_large and too_large in question.wordings[1] for question in samples)
+            big = any(too_large and too_large in question.paraphrases[1] for question in samples)
             if self.pack_tokens > tokens or big:
                 raise error()
             return answer(self, samples, request, counts)
@@ -134,7 +134,7 @@ def test_another_error_after_less_memory_is_not_taken_for_want_of_memory(
 
     def no_fours(self, samples, request, counts=None):
         found = limited(self, samples, request, counts)
-        if any("number 4 " in question.wordings[1] for question in samples):
+        if any("number 4 " in question.paraphrases[1] for question in samples):
             raise ArithmeticError("no fours")
         return found
 

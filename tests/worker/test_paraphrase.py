@@ -25,16 +25,16 @@ def write(script, *samples, spec=SPEC):
     return [draft.row(row, spec) for row, draft in enumerate(drafts)], engine
 
 
-def said(*texts, wording=1):
-    """A script: `wording` is drawn as these texts, one after another; all others are good."""
+def said(*texts, paraphrase=1):
+    """A script: `paraphrase` is drawn as these texts, one after another; all others are good."""
 
     def script(uuid, i, number):
-        return f" {texts[number]}\n" if i == wording else f" {GOOD[i]}\nmore"
+        return f" {texts[number]}\n" if i == paraphrase else f" {GOOD[i]}\nmore"
 
     return script
 
 
-def test_a_question_and_its_wordings_are_one_row():
+def test_a_question_and_its_paraphrases_are_one_row():
     (row,), engine = write(lambda uuid, i, number: f" {GOOD[i]} \nQuestion: next")
     assert row.paraphrases == [QUESTION, GOOD[1], GOOD[2]]
     assert (row.problems, row.draws, row.error) == ([None] * 3, [0, 1, 1], None)
@@ -46,14 +46,14 @@ BAD = {
     " ?! ": "empty",
     "Who wrote Hamlet": "same as the question",
     "who wrote the hamlet?!": "same as the question",
-    GOOD[2].upper(): "same as another wording",
+    GOOD[2].upper(): "same as another paraphrase",
     "what is your name?": "no content word of the question is left",
 }
 
 
 @pytest.mark.parametrize("bad", BAD)
 def test_what_is_no_paraphrase_is_drawn_again_with_another_seed(bad):
-    """From the second draw on wording 2 is there, so wording 1 can be the same."""
+    """From the second draw on paraphrase 2 is there, so paraphrase 1 can be the same."""
     (row,), engine = write(said("what a pity", bad, GOOD[1]))
     assert row.paraphrases == [QUESTION, GOOD[1], GOOD[2]]
     assert (row.problems, row.draws) == ([None] * 3, [0, 3, 1])
@@ -61,7 +61,7 @@ def test_what_is_no_paraphrase_is_drawn_again_with_another_seed(bad):
 
 
 @pytest.mark.parametrize("bad", [text for text in BAD if text])
-def test_the_row_says_what_is_wrong_with_a_wording_that_stays_bad(bad):
+def test_the_row_says_what_is_wrong_with_a_paraphrase_that_stays_bad(bad):
     (row,), _ = write(said(*["what a pity"] * (MAX_DRAWS - 1), bad))
     assert (row.paraphrases[1], row.problems[1]) == (bad.strip(), BAD[bad])
 
@@ -82,12 +82,12 @@ def test_the_last_bad_text_stays_and_its_own_problem_with_it():
     assert row.draws[1] == MAX_DRAWS
 
 
-def test_a_wording_that_never_came_is_empty_and_marked():
+def test_a_paraphrase_that_never_came_is_empty_and_marked():
     (row,), _ = write(said(*[""] * 99))
     assert (row.paraphrases[1], row.problems[1], row.draws[1]) == ("", "empty", MAX_DRAWS)
 
 
-def test_of_two_equal_wordings_the_first_is_accepted_and_the_second_drawn_again():
+def test_of_two_equal_paraphrases_the_first_is_accepted_and_the_second_drawn_again():
     def script(uuid, i, number):
         return GOOD[1] if (i, number) != (2, 1) else GOOD[2]
 
@@ -96,8 +96,8 @@ def test_of_two_equal_wordings_the_first_is_accepted_and_the_second_drawn_again(
     assert row.draws == [0, 1, 2]
 
 
-def test_a_bad_wording_keeps_no_other_from_being_the_same():
-    """Only what was accepted is compared with: a marked wording holds no place."""
+def test_a_bad_paraphrase_keeps_no_other_from_being_the_same():
+    """Only what was accepted is compared with: a marked paraphrase holds no place."""
     texts = {1: ["what a pity"] * 99, 2: ["what a pity", GOOD[1]]}
     (row,), _ = write(lambda uuid, i, number: texts[i][number])
     assert row.problems == [None, "no content word of the question is left", None]
@@ -116,19 +116,22 @@ def test_only_what_is_bad_is_drawn_again():
     assert engine.asked == [*first, *(("b", 2, number) for number in range(1, 5))]
 
 
-def test_wording_i_is_drawn_after_examples_that_show_their_wording_i():
+def test_paraphrase_i_is_drawn_after_examples_that_show_their_paraphrase_i():
     spec = make_spec("paraphrases", num_paraphrases=5)
     script = lambda uuid, i, number: f"hamlet, the {i}th"  # noqa: E731
     _, engine = write(script, spec=spec)
     for i, shown in engine.shown.items():
         assert shown == tuple(
-            (question, wordings[(i - 1) % len(wordings)]) for question, *wordings in EXEMPLARS
+            (question, paraphrases[(i - 1) % len(paraphrases)])
+            for question, *paraphrases in EXEMPLARS
         )
     assert engine.shown[2] == (
         ("who made it?", "whose work is it?"),
         ("where is it?", "what is its place?"),
     )
-    assert engine.shown[3][0][1] == engine.shown[1][0][1], "examples with two wordings begin anew"
+    assert engine.shown[3][0][1] == engine.shown[1][0][1], (
+        "examples with two paraphrases begin anew"
+    )
     assert exemplar_pair(EXEMPLARS[1], 3) == ("where is it?", "it is where?")
 
 
@@ -158,7 +161,7 @@ def test_what_is_no_fault_of_a_sample_is_raised(fault):
         write(lambda uuid, i, number: fault, sample("a"), sample("b"))
 
 
-def test_one_wording_is_the_question_alone_and_nothing_is_drawn():
+def test_one_paraphrase_is_the_question_alone_and_nothing_is_drawn():
     (row,), engine = write(said(), spec=make_spec("paraphrases", num_paraphrases=1))
     assert (row.paraphrases, row.draws, engine.asked) == ([QUESTION], [0], [])
 

@@ -27,10 +27,10 @@ def test_the_question_again_is_no_paraphrase(text):
     assert find_problem(text, ["Who wrote Hamlet?"]) == "same as the question"
 
 
-def test_another_wording_again_is_no_paraphrase_and_told_apart_from_the_question():
+def test_another_paraphrase_again_is_no_paraphrase_and_told_apart_from_the_question():
     others = ["who wrote hamlet?", "hamlet is by whom?", "whose is hamlet?"]
-    assert find_problem("Hamlet: is by whom", others) == "same as another wording"
-    assert find_problem("Whose is Hamlet", others) == "same as another wording"
+    assert find_problem("Hamlet: is by whom", others) == "same as another paraphrase"
+    assert find_problem("Whose is Hamlet", others) == "same as another paraphrase"
     assert find_problem("whose play is hamlet", others) is None
 
 
@@ -48,7 +48,7 @@ def test_a_content_word_must_be_left_or_one_that_begins_alike(text, problem):
     assert find_problem(text, ["who wrote hamlet?"]) == problem
 
 
-def test_only_the_questions_own_words_count_and_not_other_wordings_ones():
+def test_only_the_questions_own_words_count_and_not_other_paraphrases_ones():
     others = ["who wrote hamlet?", "which author made hamlet?"]
     assert find_problem("which author is it?", others) == LOST
 

@@ -64,7 +64,7 @@ def test_paraphrases_are_the_same_whatever_the_shard(process, run_of):
     assert all(other.equals(whole) for other in others)
     assert whole["question"].to_pylist() == QUESTIONS
     assert whole["error"].null_count == 5
-    assert len({tuple(wordings) for wordings in whole["paraphrases"].to_pylist()}) == 5
+    assert len({tuple(paraphrases) for paraphrases in whole["paraphrases"].to_pylist()}) == 5
 
 
 NINE = [*QUESTIONS, "is the question a number?", "who?", "what is not it?", "Q is what?"]
@@ -135,7 +135,7 @@ def test_no_draw_depends_on_the_worker_or_on_a_resume(
     assert drawn_texts(result_of(run)) == by_one_row(method)
 
 
-def test_written_paraphrases_are_marked_or_wordings_of_their_own(process, run_of):
+def test_written_paraphrases_are_marked_or_paraphrases_of_their_own(process, run_of):
     run = run_of("paraphrases", **PARAPHRASES)
     for row in rows_after(process, run, SHARDS[0]).to_pylist():
         question, *written = row["paraphrases"]
@@ -203,4 +203,4 @@ def test_a_message_of_two_runs_that_write_answers_both(process, run_of, tiny_mod
         run.location.open_arrow(run.feather).read_all()["paraphrases"].to_pylist()
         for run in (three, two)
     )
-    assert [wordings[:2] for wordings in wide] == narrow
+    assert [paraphrases[:2] for paraphrases in wide] == narrow

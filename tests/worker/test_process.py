@@ -67,13 +67,13 @@ def test_shards_of_another_size_give_the_same_rows(process, make_runs):
 
 @pytest.mark.parametrize("bad", ["far too long " * 400, " \n "], ids=["too long", "empty"])
 def test_a_bad_sample_is_one_row_and_its_neighbours_are_answered(process, make_runs, bad):
-    """A wording may be empty where a model could not write it: files with such are refused."""
+    """A paraphrase may be empty where a model could not write it: files with such are refused."""
     good = make_runs(numbered_questions(5)).runs
     process.do(shard_of(good, list(range(5))))
     expected = table(good[0])["prediction"].to_pylist()
     samples = good[0].read_samples(range(5))
-    wordings = (samples[3].paraphrases[0], "fine?", bad)
-    samples[3] = replace(samples[3], paraphrases=wordings)
+    paraphrases = (samples[3].paraphrases[0], "fine?", bad)
+    samples[3] = replace(samples[3], paraphrases=paraphrases)
     runs = frozen_anew(good, samples)
     process.do(shard_of(runs, list(range(5))))
     result = table(runs[0])
@@ -87,7 +87,7 @@ def test_a_sample_that_raises_is_found_and_named(process, make_runs, monkeypatch
     answer = Engine.answer
 
     def answer_but_four(self, samples, request, counts=None):
-        if any("number 4 " in question.wordings[1] for question in samples):
+        if any("number 4 " in question.paraphrases[1] for question in samples):
             raise ArithmeticError("no fours")
         return answer(self, samples, request, counts)
 

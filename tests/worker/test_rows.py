@@ -24,14 +24,14 @@ def only(method, outcome, **changes):
 
 def test_a_row_holds_the_text_its_tokens_and_their_sum():
     answer = only("avg", {"avg": [spoken(" Ann\nQ: next", -0.5, -0.125, -0.0625)]})
-    assert (answer.row, answer.wording, answer.uuid) == (7, 0, "id-7")
+    assert (answer.row, answer.paraphrase_index, answer.uuid) == (7, 0, "id-7")
     assert (answer.prediction, answer.generation) == ("Ann", " Ann\nQ: next")
     assert answer.tokens == [ord(letter) for letter in " Ann\nQ: next"]
     assert answer.logprob == sum(answer.token_logprobs) == -0.6875
     assert (answer.finish_reason, answer.error, answer.paraphrase) == ("newline", None, None)
 
 
-def test_the_row_of_a_vote_is_the_answer_most_wordings_give():
+def test_the_row_of_a_vote_is_the_answer_most_paraphrases_give():
     """`Ann.` and `ann` are one answer; of the two the one with more per token stands for it."""
     sure, unsure = spoken(" ann\n", *[-0.1] * 5), spoken(" Ann.\n", *[-0.2] * 6)
     answer = only("majority", {"majority": [spoken(" Rome\n", *[-0.01] * 6), unsure, sure]})
@@ -80,7 +80,7 @@ def test_no_single_answers_are_kept_where_none_were_asked_for():
     assert only("avg", {"avg": THREE[:1], "max": THREE[:1]}).singles is None
 
 
-def test_the_first_wordings_answer_keeps_no_single_answers():
+def test_the_first_paraphrases_answer_keeps_no_single_answers():
     assert only("origin", {"origin": THREE[:1], "per_prompt": THREE}).singles is None
 
 
@@ -89,9 +89,9 @@ def test_single_answers_that_failed_are_not_kept():
     assert only("avg", outcome).singles is None
 
 
-def test_a_row_for_each_wording_names_it_and_its_prompt():
+def test_a_row_for_each_paraphrase_names_it_and_its_prompt():
     found = rows("per_prompt", {"per_prompt": THREE}, few_shot=(("what?", "that"),))
-    assert [answer.wording for answer in found] == [0, 1, 2]
+    assert [answer.paraphrase_index for answer in found] == [0, 1, 2]
     assert [answer.paraphrase for answer in found] == list(SAMPLE.paraphrases)
     assert found[1].prompt == "Say one word.\n\nQ: what?\nA: that\n\nQ: which one?\nA:"
     assert all(answer.singles is None for answer in found)
@@ -122,7 +122,7 @@ def confidences(drawn, number, **changes):
 
 
 def test_confidence_is_the_share_of_drawn_answers_equal_to_the_best_one():
-    """Two wordings, each the best answer and four draws; articles and case do not count."""
+    """Two paraphrases, each the best answer and four draws; articles and case do not count."""
     first = ["the Nile", "Nile", "nile.", "the  nile!", "Amazon"]
     second = ["Amazon", "Nile", "Danube", "x", "y"]
     found = confidences([spoken(f" {text}\n") for text in first + second], 4)
@@ -162,24 +162,24 @@ def test_confidences_of_first_words_compare_first_words():
 
 @pytest.mark.parametrize("method", ["avg", "origin", "majority"])
 def test_a_failed_sample_is_one_row_that_says_why(method):
-    answer = only(method, {method: SampleError("wording 1 is empty")})
-    assert (answer.row, answer.error, answer.prediction) == (7, "wording 1 is empty", None)
+    answer = only(method, {method: SampleError("paraphrase 1 is empty")})
+    assert (answer.row, answer.error, answer.prediction) == (7, "paraphrase 1 is empty", None)
     assert only(method, ValueError("no")).error == "ValueError: no"
 
 
 @pytest.mark.parametrize("method", ["per_prompt", "confidence"])
-def test_a_failed_sample_is_a_row_for_each_wording_that_was_to_be_read(method):
+def test_a_failed_sample_is_a_row_for_each_paraphrase_that_was_to_be_read(method):
     found = rows(method, {method: SampleError("too long")}, num_paraphrases=2)
-    assert [(a.wording, a.paraphrase, a.error) for a in found] == [
+    assert [(a.paraphrase_index, a.paraphrase, a.error) for a in found] == [
         (0, "who?", "too long"),
         (1, "which one?", "too long"),
     ]
 
 
 def test_a_method_that_failed_leaves_the_others_their_rows():
-    outcome = {"origin": THREE[:1], "avg": SampleError("wording 2 is empty")}
+    outcome = {"origin": THREE[:1], "avg": SampleError("paraphrase 2 is empty")}
     assert only("origin", outcome).prediction == "Rome"
-    assert only("avg", outcome).error == "wording 2 is empty"
+    assert only("avg", outcome).error == "paraphrase 2 is empty"
 
 
 def test_a_question_without_paraphrases_yet_keeps_its_question_when_it_fails():

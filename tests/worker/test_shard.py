@@ -68,7 +68,7 @@ def test_runs_of_one_message_must_hold_the_same_samples(process, make_runs):
         shard_of((*avg, *other), [0, 1, 2])
 
 
-def test_a_run_with_fewer_wordings_joins_one_with_more(make_runs):
+def test_a_run_with_fewer_paraphrases_joins_one_with_more(make_runs):
     runs = make_runs(methods=("origin", "avg")).runs
     assert runs[0].key == RunKey("numbers", "tiny-llama", "origin")
     assert [len(sample.paraphrases) for sample in shard_of(runs, [0, 5]).samples] == [3, 3]

@@ -1,4 +1,4 @@
-"""worker.shard: runs of other numbers of wordings are not answered by one call of the engine."""
+"""worker.shard: runs of other numbers of paraphrases are not answered by one engine call."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from common.errors import RejectShard
 from tests.worker.conftest import shard_of
 
 
-def test_runs_of_one_message_must_read_as_many_wordings(make_runs):
+def test_runs_of_one_message_must_read_as_many_paraphrases(make_runs):
     """The engine reads one number in a call: avg-2 would be answered from three."""
     wide = make_runs(methods=("origin", "avg")).runs
     narrow = make_runs(methods=("avg",), num_paraphrases=2).runs

@@ -35,7 +35,7 @@ probabilities, and as tempered probabilities while something is drawn from them.
 
 
 class Engine:
-    """A model that answers samples in several wordings.
+    """A model that answers samples in several paraphrases.
 
     kernel: of prefill. pack_tokens: tokens in one prefill row. cache_bytes: keys and values
     decoded at once. inner: what decoding spends its time in, eager or compiled.
@@ -119,7 +119,7 @@ class Engine:
     ) -> list[Answers]:
         placed = self._prefill(plans, counts)
         ensembles = [ensemble for plan in plans for ensemble in plan.ensembles]
-        # In parts where one sample alone is too large, as with many draws of many wordings.
+        # In parts where one sample alone is too large, as with many draws of many paraphrases.
         parts = cut_where_full(
             ensembles, lambda e: self._decode_bytes(e.streams, request), self.cache_bytes
         )

@@ -1,9 +1,9 @@
 """Heads: what segments of one pack begin with alike is computed once.
 
-Wordings of a question, and questions of a data set, begin with the same few words. Segments that
-start at one position and see the same form a tree by their tokens (a radix tree, as in SGLang's
-RadixAttention, Zheng et al. 2024); cut where it branches, their common heads are equal segments.
-Knows plans only; that the cut plan says the same is a matter of `Segment.sees`.
+Paraphrases of a question, and questions of a data set, begin with the same few words. Segments
+that start at one position and see the same form a tree by their tokens (a radix tree, as in
+SGLang's RadixAttention, Zheng et al. 2024); cut where it branches, their common heads are equal
+segments. Knows plans only; that the cut plan says the same is a matter of `Segment.sees`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence

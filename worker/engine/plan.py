@@ -2,7 +2,7 @@
 
 A segment's keys and values depend on its tokens, on where it starts and on what it sees, and
 on nothing else. So segments are values: two prompts that need the same one share it, be it
-another wording's prefix, another method's prompt, or the next copy of a repeated prompt.
+another paraphrase's prefix, another method's prompt, or the next copy of a repeated prompt.
 
 A segment that sees nothing can be moved: its keys are only rotated (RoPE), its values stay.
 Such a segment is computed at position 0 and *viewed* with a shift. One that sees a BOS lies at
@@ -98,7 +98,7 @@ class PrefixSplitter:
 def seen_once(views: Sequence[View]) -> tuple[tuple[Segment, ...], tuple[float, ...]]:
     """The segments of views and their biases; () for biases that are all 0.
 
-    Equal wordings at equal positions are one segment. Seen n times it counts n times, which is
+    Equal paraphrases at equal positions are one segment. Seen n times it counts n times, which is
     log(n) added to its scores.
 
         >>> twice = View(Segment((4, 5), 0), 0)

@@ -32,11 +32,11 @@ def plan_samples(
     num_ids: token ids that it takes.
     """
     readable = [readable_methods(question, request) for question in questions]
-    wordings = [
-        _wordings_read(question, able, request)
+    paraphrases = [
+        _paraphrases_read(question, able, request)
         for question, (able, _) in zip(questions, readable, strict=True)
     ]
-    pieces = tokenizer.pieces_of(wordings, request.template, request.few_shot)
+    pieces = tokenizer.pieces_of(paraphrases, request.template, request.few_shot)
     plans = []
     for question, (able, errors), its in zip(questions, readable, pieces, strict=True):
         if fault := _unknown_token(its, num_ids):
@@ -60,9 +60,9 @@ def _unknown_token(pieces: Pieces, num_ids: int) -> str | None:
     )
 
 
-def _wordings_read(
+def _paraphrases_read(
     question: Question, methods: Sequence[Method], request: Request
 ) -> tuple[str, ...]:
-    """The wordings that some method reads; none where no method can."""
-    needed = max((m.num_wordings(request.num_wordings) for m in methods), default=0)
-    return tuple(question.wordings[:needed])
+    """The paraphrases that some method reads; none where no method can."""
+    needed = max((m.num_read(request.num_paraphrases) for m in methods), default=0)
+    return tuple(question.paraphrases[:needed])

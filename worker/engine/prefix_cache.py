@@ -19,7 +19,7 @@ _PROBES = ("what", "1")
 """Two questions that begin differently: what their prompts begin with alike, most do."""
 
 _KEPT_PREFIXES = 8
-"""Writing paraphrases takes turns between prefixes, one for each wording."""
+"""Writing paraphrases takes turns between prefixes, one for each paraphrase."""
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,18 @@ from common.run import Layout, Positions, Sampling
 class Question:
     """What the engine is given of one sample.
 
-    num_manual: how many of the wordings, the first ones, were written by hand. confidences: of
-    each wording. seed: names the sample wherever something is drawn for it.
+    num_manual: how many of the paraphrases, the first ones, were written by hand. confidences: of
+    each paraphrase. seed: names the sample wherever something is drawn for it.
     """
 
-    wordings: tuple[str, ...]
+    paraphrases: tuple[str, ...]
     num_manual: int | None = None
     confidences: tuple[float, ...] | None = None
     seed: str = ""
 
     @classmethod
     def of(cls, given: "Asked") -> "Question":
-        """Take wordings alone for a question of which nothing else is known."""
+        """Take paraphrases alone for a question of which nothing else is known."""
         return given if isinstance(given, Question) else cls(tuple(given))
 
 
@@ -35,11 +35,11 @@ Asked = Union[Question, Sequence[str]]  # noqa: UP007  (a forward reference)
 class Request:
     """What is asked of every sample of a call.
 
-    num_wordings: how many are read at most. sampling: for methods that draw answers.
+    num_paraphrases: how many are read at most. sampling: for methods that draw answers.
     """
 
     methods: tuple[Method, ...]
-    num_wordings: int
+    num_paraphrases: int
     layout: Layout
     positions: Positions
     template: Template

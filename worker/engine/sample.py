@@ -22,12 +22,12 @@ LengthFault = Callable[[int, int], str | None]
 """The position of a prompt's last token and the most new tokens -> why that is too long."""
 
 Answers = dict[str, list[Generated] | SampleError]
-"""By method name: one Generated, or one for each wording, or why there is none."""
+"""By method name: one Generated, or one for each paraphrase, or why there is none."""
 
 
 @dataclass(frozen=True)
 class SamplePlan:
-    """For each method the ensembles that answer it, in wording order, or why none can."""
+    """For each method the ensembles that answer it, in paraphrase order, or why none can."""
 
     by_method: dict[str, tuple[Ensemble, ...]]
     errors: Mapping[str, SampleError] = field(default_factory=dict)
@@ -57,16 +57,16 @@ def readable_methods(
 
 
 def _fault(method: Method, question: Question, request: Request) -> str | None:
-    wordings = question.wordings[: method.num_wordings(request.num_wordings)]
-    empty = [i for i, wording in enumerate(wordings) if not wording.strip()]
-    if not wordings:
-        return "it has no wording"
+    paraphrases = question.paraphrases[: method.num_read(request.num_paraphrases)]
+    empty = [i for i, paraphrase in enumerate(paraphrases) if not paraphrase.strip()]
+    if not paraphrases:
+        return "it has no paraphrase"
     if empty:
-        return f"wording {empty[0]} is empty"
-    if method.reads_confidences and len(question.confidences or ()) < len(wordings):
-        return f"it has {len(question.confidences or ())} confidences, not {len(wordings)}"
+        return f"paraphrase {empty[0]} is empty"
+    if method.reads_confidences and len(question.confidences or ()) < len(paraphrases):
+        return f"it has {len(question.confidences or ())} confidences, not {len(paraphrases)}"
     if method.visibility == "cross_manual" and question.num_manual is None:
-        return "it does not tell which wordings are manual"
+        return "it does not tell which paraphrases are manual"
     return None
 
 
@@ -106,7 +106,7 @@ def plan_sample(
             visible, bias = fused_tables(prompt, method, question)
             streams = [plan_stream(prompt, visible, splitter, bias)]
         else:
-            streams = [plain[i] for i in read_wordings(method, n, question)]
+            streams = [plain[i] for i in read_paraphrases(method, n, question)]
         by_method[method.name] = _ensembles(streams, method, request, question)
     return SamplePlan(by_method)
 
@@ -121,17 +121,17 @@ def fused_tables(
     return visible, length_bias([len(group) for group in prompt.groups]).tolist()
 
 
-def read_wordings(method: Method, num_wordings: int, question: Question) -> list[int]:
-    """The wordings that a method decodes in streams of their own.
+def read_paraphrases(method: Method, num_paraphrases: int, question: Question) -> list[int]:
+    """The paraphrases that a method decodes in streams of their own.
 
-    Of wordings equally sure the first is taken.
+    Of paraphrases equally sure the first is taken.
     """
     if method.streams == "first":
         return [0]
     if method.streams == "surest":
-        confidences = (question.confidences or ())[:num_wordings]
-        return [max(range(num_wordings), key=confidences.__getitem__)]
-    return list(range(num_wordings))
+        confidences = (question.confidences or ())[:num_paraphrases]
+        return [max(range(num_paraphrases), key=confidences.__getitem__)]
+    return list(range(num_paraphrases))
 
 
 def _ensembles(

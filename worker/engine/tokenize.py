@@ -65,10 +65,10 @@ class PromptTokenizer:
         return [inside[text] for text in texts]
 
     def pieces(
-        self, wordings: Sequence[str], template: Template, few_shot: Sequence[Example]
+        self, paraphrases: Sequence[str], template: Template, few_shot: Sequence[Example]
     ) -> Pieces:
         """The pieces of one sample."""
-        return self.pieces_of([wordings], template, few_shot)[0]
+        return self.pieces_of([paraphrases], template, few_shot)[0]
 
     def pieces_of(
         self,
@@ -76,13 +76,15 @@ class PromptTokenizer:
         template: Template,
         few_shot: Sequence[Example],
     ) -> list[Pieces]:
-        """The pieces of samples, each given as its wordings, all tokenized together."""
-        wordings = [wording for sample in samples for wording in sample]
+        """The pieces of samples, each given as its paraphrases, all tokenized together."""
+        paraphrases = [paraphrase for sample in samples for paraphrase in sample]
         before = template.prefix(few_shot)
-        prefix, *prompts = self._ids([before, *(template.prompt(w, few_shot) for w in wordings)])
+        prefix, *prompts = self._ids(
+            [before, *(template.prompt(w, few_shot) for w in paraphrases)]
+        )
         inside = self._inside if self._puts_space_first else self._ids
         (cue,) = inside([template.cue])
-        segments = (inside if before else self._ids)([template.segment(w) for w in wordings])
+        segments = (inside if before else self._ids)([template.segment(w) for w in paraphrases])
         each_prompt, each_segment = iter(prompts), iter(segments)
         return [
             Pieces(

@@ -25,12 +25,12 @@ QUESTIONS = 12
 
 _PARAPHRASES, _EXAMPLES, _TOKENS = 3, 1, 4
 
-WORKLOAD = Workload(wordings=_PARAPHRASES, examples=_EXAMPLES, max_new_tokens=_TOKENS)
+WORKLOAD = Workload(paraphrases=_PARAPHRASES, examples=_EXAMPLES, max_new_tokens=_TOKENS)
 """Small: the reference takes its time."""
 
 
 def checked_questions() -> list[Question]:
-    return [Question(q.wordings[:_PARAPHRASES]) for q in many_questions(QUESTIONS)]
+    return [Question(q.paraphrases[:_PARAPHRASES]) for q in many_questions(QUESTIONS)]
 
 
 class ReferenceAnswers:
@@ -54,7 +54,7 @@ class ReferenceAnswers:
     def _prompts(
         self, question: Question, method: Method, request: Request
     ) -> list[list[PackedPrompt]]:
-        pieces = self._tokenizer.pieces(question.wordings, request.template, request.few_shot)
+        pieces = self._tokenizer.pieces(question.paraphrases, request.template, request.few_shot)
         return reference_prompts(pieces, method, request.layout, request.positions)
 
     def _decoded(self, prompts: list[PackedPrompt], method: Method) -> CheckedAnswer:

@@ -23,12 +23,12 @@ _SELECTION = re.compile(r"-m(\d+)a\d+s\d+")
 _PACKED = {
     "concat": "Whole prompts back to back. The prefix is the beginning-of-sequence token alone, "
     "where the model has one; the answer begins with the last token of the last prompt.",
-    "shared": "The prefix is the instruction and the examples, once; each wording follows it "
+    "shared": "The prefix is the instruction and the examples, once; each paraphrase follows it "
     "as a segment; the answer begins with the cue.",
 }
 _POSITIONS = {
     "sequential": "Positions count through.",
-    "aligned": "Every wording starts at the same position, right after the prefix.",
+    "aligned": "Every paraphrase starts at the same position, right after the prefix.",
 }
 
 
@@ -111,32 +111,36 @@ def group_cells(visibility: Visibility, num_segments: int, num_manual: int) -> t
 
 def _mask_of(run: RunReport) -> _Mask:
     method = METHODS[run.method]
-    if not method.has_layout or run.num_wordings == 1:
-        caption = "Each stream is the plain prompt of one wording: every token sees all before it."
+    if not method.has_layout or run.num_paraphrases == 1:
+        caption = (
+            "Each stream is the plain prompt of one paraphrase: every token sees all before it."
+        )
         return _Mask("causal", 1, 0, "plain prompt", caption)
     num_manual, said = 0, ""
     if method.visibility == "cross_manual":
         num_manual, said = _manual_of(run)
     caption = f"{_PACKED.get(run.layout or '', '')} {_POSITIONS.get(run.positions or '', '')}"
     if method.length_corrected:
-        said += " The answer weighs wordings alike, however long they are."
+        said += " The answer weighs paraphrases alike, however long they are."
     parts = [method.visibility.replace("_", " "), run.layout, run.positions]
     parts += ["length-corrected"] if method.length_corrected else []
     title = ", ".join(part for part in parts if part)
-    return _Mask(method.visibility, run.num_wordings, num_manual, title, (caption + said).strip())
+    return _Mask(
+        method.visibility, run.num_paraphrases, num_manual, title, (caption + said).strip()
+    )
 
 
 def _manual_of(run: RunReport) -> tuple[int, str]:
-    """How many wordings are manual: samples differ, so what the selection asked for, or half."""
+    """How many paraphrases are manual: samples differ, so as many as were asked for, or half."""
     named = _SELECTION.search(run.run)
     if named:
-        count = min(int(named[1]), run.num_wordings)
-        return count, f" Drawn for {count} manual wordings, as the run asked for."
-    count = run.num_wordings // 2
-    return count, f" Drawn as an example in which the first {count} wordings are manual."
+        count = min(int(named[1]), run.num_paraphrases)
+        return count, f" Drawn for {count} manual paraphrases, as the run asked for."
+    count = run.num_paraphrases // 2
+    return count, f" Drawn as an example in which the first {count} paraphrases are manual."
 
 
 def _labels(mask: _Mask) -> tuple[str, ...]:
     if mask.title == "plain prompt":
-        return ("prefix", "wording", "answer")
-    return ("prefix", *(f"wording {n}" for n in range(mask.num_segments)), "answer")
+        return ("prefix", "paraphrase", "answer")
+    return ("prefix", *(f"paraphrase {n}" for n in range(mask.num_segments)), "answer")

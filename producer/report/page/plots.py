@@ -1,4 +1,4 @@
-"""The plots of a page: accuracy, accuracy against the number of wordings, rates.
+"""The plots of a page: accuracy, accuracy against the number of paraphrases, rates.
 
 Figures are made as objects, never through pyplot. Blue and orange are told apart by colour-blind
 readers (after Okabe and Ito 2008), in tones that stand out on light and on dark ground.
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from producer.report.document import Document, Interval, RunReport, WordingReport
+from producer.report.document import Document, Interval, ParaphraseReport, RunReport
 from producer.report.page.plain_words import ends, percent, rate_figure
 from producer.report.page.svg import INK, inline_svg
 
@@ -31,17 +31,17 @@ class Plot:
 
 
 def all_plots(document: Document, names: dict[str, str]) -> dict[str, list[Plot]]:
-    """Plots by the section of the page they stand in: "runs" and "wordings"."""
+    """Plots by the section of the page they stand in: "runs" and "paraphrases"."""
     with _style():
         runs = [_accuracy_plot(document.runs, names)]
         if any(run.questions_per_second is not None for run in document.runs):
             runs.append(_rates_plot(document.runs, names))
-        wordings = [
+        paraphrases = [
             _count_plot(report, f"count{number}", names[report.run])
-            for number, report in enumerate(document.wordings)
+            for number, report in enumerate(document.paraphrases)
             if report.by_count
         ]
-    return {"runs": runs, "wordings": wordings}
+    return {"runs": runs, "paraphrases": paraphrases}
 
 
 @contextmanager
@@ -85,25 +85,25 @@ def _rates_plot(runs: Sequence[RunReport], names: dict[str, str]) -> Plot:
     return Plot(caption, inline_svg(figure, "rates", f"{caption}: {words}"))
 
 
-def _count_plot(report: WordingReport, plot_name: str, run_name: str) -> Plot:
+def _count_plot(report: ParaphraseReport, plot_name: str, run_name: str) -> Plot:
     figure = Figure(figsize=(WIDTH_INCHES, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    counts = [point.wordings for point in report.by_count]
+    counts = [point.paraphrases for point in report.by_count]
     singles = [point.mean_single for point in report.by_count]
     _band(axes, counts, [point.oracle for point in report.by_count], ORANGE, "s-", "oracle")
     _band(axes, counts, [point.majority for point in report.by_count], BLUE, "o-", "majority")
     axes.plot(counts, singles, "--", color=INK, linewidth=1.4, label="mean single")
-    axes.set_xlabel("wordings")
+    axes.set_xlabel("paraphrases")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     axes.yaxis.grid(True, color=INK, alpha=0.12, linewidth=0.6)
     figure.legend(loc="outside upper left", ncols=3, handlelength=1.6, columnspacing=1.2)
     words = "; ".join(
-        f"{point.wordings}: mean single {percent(point.mean_single)}, "
+        f"{point.paraphrases}: mean single {percent(point.mean_single)}, "
         f"majority {_in_words(point.majority)}, oracle {_in_words(point.oracle)}"
         for point in report.by_count
     )
-    caption = f"{run_name}: accuracy against the number of wordings"
+    caption = f"{run_name}: accuracy against the number of paraphrases"
     return Plot(caption, inline_svg(figure, plot_name, f"{caption}: {words}"))
 
 

@@ -44,9 +44,9 @@
     else parent.append(element("span", said ? "said" : "none", said || "(no answer)"));
   }
 
-  function wordingItem(row, number) {
+  function paraphraseItem(row, number) {
     const item = element("li", "", "");
-    item.append(element("span", "wording", row.paraphrases[number]));
+    item.append(element("span", "paraphrase", row.paraphrases[number]));
     if (row.singles !== null && number < row.singles.length) {
       const answer = element("span", "single", "");
       addAnswer(answer, row.singles[number], null);
@@ -75,7 +75,7 @@
   function makeRow(row) {
     const made = template.content.cloneNode(true);
     const list = (name, items) => made.querySelector(name).append(...items);
-    list(".wordings", row.paraphrases.map((_, number) => wordingItem(row, number)));
+    list(".paraphrases", row.paraphrases.map((_, number) => paraphraseItem(row, number)));
     list(".gold", row.answers.map((answer) => element("li", "", answer)));
     const known = (run) =>
       [row.predictions[run], row.errors[run], row.correct[run]].some((value) => value !== null);

@@ -1,10 +1,10 @@
-"""Questions written for the benchmarks: eight things to ask of a person, in five wordings each.
+"""Questions written for the benchmarks: eight things to ask of a person, in five paraphrases each.
 
 Of the length of WebQuestions' questions, without being any of them. Whether there is a right
 answer does not matter here: the answers are never looked at.
 """
 
-NUM_WORDINGS = 5
+NUM_PARAPHRASES = 5
 
 RELATIONS: tuple[tuple[str, ...], ...] = (
     (

@@ -1,6 +1,6 @@
-"""What the single answers of a run's wordings tell, without asking the model again.
+"""What the single answers of a run's paraphrases tell, without asking the model again.
 
-A wording that failed is wrong, says nothing in a vote, and agrees with none.
+A paraphrase that failed is wrong, says nothing in a vote, and agrees with none.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,23 +10,25 @@ from math import comb
 import numpy as np
 
 from producer.report.answers import Reply
-from producer.report.document import CountPoint, Interval, WordingReport
+from producer.report.document import CountPoint, Interval, ParaphraseReport
 from producer.report.singles import Singles, stack, vote
 from producer.report.statistics import Flags, Values, mean_interval, share_interval
 
 MAX_SUBSETS = 200
-"""Up to here all subsets of K wordings are taken, beyond a sample of as many."""
+"""Up to here all subsets of K paraphrases are taken, beyond a sample of as many."""
 
 
-def report_wordings(run: str, questions: Sequence[Sequence[Reply]], seed: int) -> WordingReport:
-    """Every figure of the wordings; questions: the single answers of each."""
+def report_paraphrases(
+    run: str, questions: Sequence[Sequence[Reply]], seed: int
+) -> ParaphraseReport:
+    """Every figure of the paraphrases; questions: the single answers of each."""
     singles = stack(questions)
-    by_wording = tuple(_by_wording(singles, seed))
-    shares = [wording.value for wording in by_wording]
+    by_paraphrase = tuple(_by_paraphrase(singles, seed))
+    shares = [paraphrase.value for paraphrase in by_paraphrase]
     everything = np.ones((1, singles.present.shape[1]), dtype=bool)
-    return WordingReport(
+    return ParaphraseReport(
         run=run,
-        by_wording=by_wording,
+        by_paraphrase=by_paraphrase,
         best=max(shares),
         mean=sum(shares) / len(shares),
         worst=min(shares),
@@ -37,13 +39,13 @@ def report_wordings(run: str, questions: Sequence[Sequence[Reply]], seed: int) -
     )
 
 
-def _by_wording(singles: Singles, seed: int) -> Iterator[Interval]:
+def _by_paraphrase(singles: Singles, seed: int) -> Iterator[Interval]:
     for present, correct in zip(singles.present.T, singles.correct.T, strict=True):
         yield share_interval(correct[present], seed)
 
 
 def consistency(singles: Singles) -> Values:
-    """For each question with two wordings or more, the share of their pairs that agree.
+    """For each question with two paraphrases or more, the share of their pairs that agree.
 
     Two answers agree when a vote counts them as one, so two that say nothing do. (Elazar et al.
     2021 define it so for paraphrases of a fact.)
@@ -58,15 +60,15 @@ def consistency(singles: Singles) -> Values:
 
 
 def _by_count(singles: Singles, seed: int) -> Iterator[CountPoint]:
-    """Accuracy against K; every question has all the wordings given.
+    """Accuracy against K; every question has all the paraphrases given.
 
-    The mean over all subsets of K is, of a single answer, the mean over the wordings.
+    The mean over all subsets of K is, of a single answer, the mean over the paraphrases.
     """
-    wordings = singles.present.shape[1]
-    for count in range(1, wordings + 1):
-        chosen = subsets(wordings, count, seed)
+    paraphrases = singles.present.shape[1]
+    for count in range(1, paraphrases + 1):
+        chosen = subsets(paraphrases, count, seed)
         yield CountPoint(
-            wordings=count,
+            paraphrases=count,
             mean_single=float(singles.correct.mean()),
             majority=_over_choices(vote(singles, chosen), seed),
             oracle=_over_choices(some_right(singles, chosen), seed),
@@ -85,27 +87,27 @@ def _over_choices(right: Flags, seed: int) -> Interval:
     return share_interval(shares, seed)
 
 
-def subsets(wordings: int, count: int, seed: int) -> Flags:
-    """Choices of `count` wordings, (choices, wordings): all, or MAX_SUBSETS different ones.
+def subsets(paraphrases: int, count: int, seed: int) -> Flags:
+    """Choices of `count` paraphrases, (choices, paraphrases): all, or MAX_SUBSETS different ones.
 
     >>> subsets(3, 2, seed=0).astype(int).tolist()
     [[1, 1, 0], [1, 0, 1], [0, 1, 1]]
     """
-    if comb(wordings, count) <= MAX_SUBSETS:
-        found = list(combinations(range(wordings), count))
+    if comb(paraphrases, count) <= MAX_SUBSETS:
+        found = list(combinations(range(paraphrases), count))
     else:
-        found = list(islice(_drawn(wordings, count, seed), MAX_SUBSETS))
-    chosen = np.zeros((len(found), wordings), dtype=bool)
+        found = list(islice(_drawn(paraphrases, count, seed), MAX_SUBSETS))
+    chosen = np.zeros((len(found), paraphrases), dtype=bool)
     np.put_along_axis(chosen, np.array(found), True, axis=1)
     return chosen
 
 
-def _drawn(wordings: int, count: int, seed: int) -> Iterator[tuple[int, ...]]:
+def _drawn(paraphrases: int, count: int, seed: int) -> Iterator[tuple[int, ...]]:
     """Different subsets without end, as long as there are more."""
     rng = np.random.default_rng([seed, count])
     seen: set[tuple[int, ...]] = set()
     while True:
-        drawn = tuple(sorted(rng.choice(wordings, count, replace=False).tolist()))
+        drawn = tuple(sorted(rng.choice(paraphrases, count, replace=False).tolist()))
         if drawn not in seen:
             seen.add(drawn)
             yield drawn
