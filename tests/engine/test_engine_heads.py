@@ -170,7 +170,7 @@ def test_the_engine_prefills_common_heads_once(make_engine):
     assert sum(fed[:-1]) == together.prefill_tokens < alone.prefill_tokens
 
 
-def test_what_leads_in_a_question_is_resident(tokenizers, bos):
+def test_what_leads_in_a_question_is_cached(tokenizers, bos):
     """Prompts of other questions begin with the cuts, and with nothing more."""
     tokenizer, request = PromptTokenizer(tokenizers[bos]), make_request()
     bos_cut, common, lead_in, rest = prefix_splitter(tokenizer, request, True).cuts
@@ -182,7 +182,7 @@ def test_what_leads_in_a_question_is_resident(tokenizers, bos):
     assert tokenizer.text(lead_in).endswith("Q:")
 
 
-def test_a_template_without_anything_in_front_has_nothing_resident(tokenizers):
+def test_a_template_without_anything_in_front_has_nothing_to_cache(tokenizers):
     request = make_request(
         template=TEMPLATE.model_copy(update={"instruction": "", "question": ""})
     )

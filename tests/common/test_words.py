@@ -1,0 +1,45 @@
+"""One word for one thing, and the word that the field has: those that were given up stay away."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("common", "producer", "worker", "benchmarks", "tests", "docs", "docker")
+SUFFIXES = {".py", ".md", ".html", ".js", ".css", ".toml"}
+FILES = [ROOT / "README.md", ROOT / "CHANGELOG.md"] + [
+    path
+    for folder in FOLDERS
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in SUFFIXES and path != Path(__file__)
+]
+
+GIVEN_UP = {
+    "wording": "paraphrase",
+    "cohort": "row group",
+    "resident": "prefix cache",
+    "cutter": "prefix splitter",
+    "hand_out": "collect",
+    "halt": "stop",
+    "ledger": "run counters",
+    "stand_ins": "fallback examples",
+    "throw_away": "delete runs",
+    "tokenis": "tokenize",
+    "normalis": "normalize",
+}
+"""The beginning of a word -> the word in its place."""
+
+PATTERN = re.compile(rf"(?<![a-z])({'|'.join(GIVEN_UP)})", re.IGNORECASE)
+
+ELSEWHERE = {
+    "producer/sources/columns.py": {"wording"},  # A column that question files may have.
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_word_that_was_given_up_stays_away(path):
+    name = path.relative_to(ROOT).as_posix()
+    found = {match[1].lower() for match in PATTERN.finditer(path.read_text(encoding="utf-8"))}
+    wrong = found - ELSEWHERE.get(name, set())
+    assert not wrong, "; ".join(f"{word}: write {GIVEN_UP[word]}" for word in wrong)
