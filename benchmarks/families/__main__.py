@@ -34,7 +34,6 @@ _NOTES = (
 def main(only: tuple[str, ...], write: Path | None) -> None:
     """Survey the causal families of the installed transformers."""
     _check(only, write)
-    torch.set_num_threads(1)
     surveyed = []
     for found in survey(only or families()):
         click.echo(_line(found), err=True)

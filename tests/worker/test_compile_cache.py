@@ -120,7 +120,8 @@ def test_torch_does_what_the_variables_say_when_it_comes_after_them(no_cache_yet
         "from torch._inductor.runtime.cache_dir_utils import cache_dir;\n"
         "with compiling(): print(cache_dir(), config.cpp_cache_precompile_headers)"
     )
-    environment = {**os.environ, "XDG_CACHE_HOME": str(no_cache_yet)}
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    environment = {**os.environ, **threads, "XDG_CACHE_HOME": str(no_cache_yet)}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
     )
@@ -163,3 +164,13 @@ def test_the_folder_tells_versions_apart_and_is_one_name():
     assert f"python{sys.version_info.major}.{sys.version_info.minor}." in key
     assert "/" not in key
     assert " " not in key
+
+
+def test_code_compiled_for_other_numbers_of_threads_is_kept_apart():
+    threads = torch.get_num_threads()
+    keys = set()
+    for number in (1, 2, 3):
+        torch.set_num_threads(number)
+        keys.add(machine_key())
+    torch.set_num_threads(threads)
+    assert len(keys) == 3
