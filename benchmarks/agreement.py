@@ -27,7 +27,7 @@ from common.run import DTypeName, RunSpec, Sampling
 from common.schema import Sample
 from producer import paraphrasing
 from worker.answer import as_question, make_request
-from worker.engine.decode import Generated
+from worker.engine.decode import Generation
 from worker.engine.engine import Engine
 from worker.engine.request import Counts
 from worker.engine.sampling import pick
@@ -199,7 +199,7 @@ def mean_difference(these: Sequence[Any], those: Sequence[Any]) -> float | None:
     return fmean(abs(a - b) for a, b in zip(these, those, strict=True))
 
 
-def _ok(found: list[Generated] | Exception) -> list[Generated]:
+def _ok(found: list[Generation] | Exception) -> list[Generation]:
     if isinstance(found, Exception):
         raise found
     return found

@@ -16,7 +16,7 @@ from benchmarks.transformers_ways import run_continuous, run_generate
 from benchmarks.vllm_way import run_vllm
 from benchmarks.way import Way
 from benchmarks.workload import Workload, early_stop
-from common.layout import Pieces, pack_fused
+from common.layout import PromptTokens, pack_fused
 from worker.runtime import LoadedEngine
 from worker.weights import load_model
 
@@ -56,7 +56,7 @@ class Job:
         some = [p for p in self._prompts if p.place[0] < max(BATCHES)]
         return by_paraphrase(some)[:prompts]
 
-    def _published(self, model: PreTrainedModel, pieces: Sequence[Pieces], kind: str) -> Way:
+    def _published(self, model: PreTrainedModel, pieces: Sequence[PromptTokens], kind: str) -> Way:
         packed = [pack_fused(each, "concat", "sequential") for each in pieces]
         length, count = self._workload.max_new_tokens, len(self._questions)
 

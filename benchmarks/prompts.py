@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.workload import Workload
-from common.layout import Pieces, TokenIds, pack_plain
+from common.layout import PromptTokens, TokenIds, pack_plain
 from worker.engine.request import Question
 from worker.engine.tokenize import PromptTokenizer
 
@@ -22,13 +22,13 @@ class PlainPrompt:
 
 def pieces_of(
     tokenizer: PromptTokenizer, questions: Sequence[Question], workload: Workload
-) -> list[Pieces]:
+) -> list[PromptTokens]:
     """What the prompts of each question are made of."""
     asked = workload.request("per_prompt")
     return tokenizer.pieces_of([q.paraphrases for q in questions], asked.template, asked.few_shot)
 
 
-def plain_prompts(pieces: Sequence[Pieces]) -> list[PlainPrompt]:
+def plain_prompts(pieces: Sequence[PromptTokens]) -> list[PlainPrompt]:
     """Question by question all its paraphrases."""
     return [
         PlainPrompt((question, paraphrase), pack_plain(each, paraphrase).tokens)

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from common.run import RunSpec
 from worker.app import app
 from worker.budget import Budget
-from worker.engine.decode import Generated
+from worker.engine.decode import Generation
 from worker.engine.request import Asked, Counts, Request
 from worker.engine.sample import Answers
 from worker.runtime import LoadedEngine, Runtime
 
-ANSWER = Generated((1, 2, 3, 4, 5), (-0.25,) * 5, "newline")
+ANSWER = Generation((1, 2, 3, 4, 5), (-0.25,) * 5, "newline")
 
 
 BUDGET = Budget(pack_tokens=64, cache_bytes=1)
@@ -31,7 +31,7 @@ class StubEngine:
     ) -> list[Answers]:
         return [{m.name: [ANSWER] for m in request.methods} for _ in samples]
 
-    def text(self, generated: Generated) -> str:
+    def text(self, generated: Generation) -> str:
         return " nothing\n"
 
 

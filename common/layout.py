@@ -13,7 +13,7 @@ TokenIds = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Pieces:
+class PromptTokens:
     """Token ids of one sample, each piece tokenized apart.
 
     bos: the tokens that the tokenizer puts before a text, such as a BOS; they stand in no other
@@ -66,12 +66,12 @@ class PackedPrompt:
         return self.starts[-1] + len(self.groups[-1])
 
 
-def pack_plain(pieces: Pieces, paraphrase: int) -> PackedPrompt:
+def pack_plain(pieces: PromptTokens, paraphrase: int) -> PackedPrompt:
     """The prompt of a stream that sees one paraphrase: what a model is normally given."""
     return pack_concat(pieces.bos, [pieces.prompts[paraphrase]], "sequential")
 
 
-def pack_fused(pieces: Pieces, layout: Layout, positions: Positions) -> PackedPrompt:
+def pack_fused(pieces: PromptTokens, layout: Layout, positions: Positions) -> PackedPrompt:
     """The prompt of a stream that sees all paraphrases; the plain prompt where there is one."""
     if len(pieces.prompts) == 1:
         return pack_plain(pieces, 0)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from common.run import RunSpec
 
 
-class Planned(BaseModel):
+class RunPlan(BaseModel):
     """A run before its samples are known.
 
     spec: `dataset_sha256` and `num_samples` mean nothing until the samples are frozen.
@@ -23,9 +23,9 @@ class Planned(BaseModel):
     key: str
     spec: RunSpec
     from_selection: bool = False
-    followers: tuple["Planned", ...] = ()
+    followers: tuple["RunPlan", ...] = ()
 
-    def all(self) -> Iterator["Planned"]:
+    def all(self) -> Iterator["RunPlan"]:
         """This one, and what follows it, in order."""
         yield self
         for follower in self.followers:

@@ -120,7 +120,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Single:
+class SingleAnswer:
     """What one paraphrase alone gave: kept beside the answer of an ensemble, for re-use."""
 
     prediction: str
@@ -152,7 +152,7 @@ class Answer:
     token_logprobs: list[float] = field(default_factory=list)
     logprob: float | None = None
     finish_reason: str | None = None
-    singles: list[Single] | None = None
+    singles: list[SingleAnswer] | None = None
     confidence: float | None = None
     sampled: list[str] | None = None
     paraphrases: list[str] | None = None

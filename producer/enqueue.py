@@ -11,7 +11,7 @@ from common.errors import UsageError
 from common.messages import ShardMessage
 from common.methods import METHODS, PARAPHRASES, get_method
 from common.models import ModelSource, find_model
-from common.planned import Planned
+from common.planned import RunPlan
 from common.run import RunKey
 from common.schema import Sample
 from common.store import Location, Run, open_run
@@ -118,7 +118,7 @@ def _written(request: EnqueueRequest, location: Location) -> Run:
 
 
 def _made(
-    roots: Sequence[Planned],
+    roots: Sequence[RunPlan],
     samples: Iterable[Sample],
     request: EnqueueRequest,
     location: Location,
@@ -135,7 +135,7 @@ def _made(
 
 def _made_after(
     upstream: Run,
-    roots: Sequence[Planned],
+    roots: Sequence[RunPlan],
     request: EnqueueRequest,
     location: Location,
     special: SpecialTokens,
@@ -158,14 +158,14 @@ def _made_after(
     return follow(upstream)
 
 
-def _overwritten(roots: Sequence[Planned], request: EnqueueRequest) -> set[str]:
+def _overwritten(roots: Sequence[RunPlan], request: EnqueueRequest) -> set[str]:
     """Keys of the runs to throw away; a step is never thrown away for others."""
     plans = [plan for root in roots for plan in root.all()] if request.overwrite else []
     return {p.key for p in plans if p.spec.method in METHODS or p.spec.method == request.step}
 
 
 def _refuse_replaced(
-    roots: Sequence[Planned],
+    roots: Sequence[RunPlan],
     overwritten: Collection[str],
     request: EnqueueRequest,
     location: Location,
@@ -177,7 +177,7 @@ def _refuse_replaced(
 
 
 def _refuse_others(
-    plans: Sequence[Planned], overwritten: Collection[str], location: Location
+    plans: Sequence[RunPlan], overwritten: Collection[str], location: Location
 ) -> None:
     """Refuse what is there with another spec under the names of runs that will follow."""
     for plan in plans:

@@ -11,7 +11,7 @@ from typing import Any
 
 from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
 from common.models import ModelSource
-from common.planned import Planned
+from common.planned import RunPlan
 from common.prompts import Example
 from common.run import RunKey, RunSpec, Sampling
 from common.store import Location, Run
@@ -37,7 +37,7 @@ class Planner:
     writes: bool
     written_by: str | None = None
 
-    def roots(self) -> list[Planned]:
+    def roots(self) -> list[RunPlan]:
         """The runs that can begin at once; the others follow them."""
         if self.request.step == PARAPHRASES.name:
             return [self._paraphrases([])]
@@ -49,7 +49,7 @@ class Planner:
             return plans
         return [*(p for p in plans if p not in waiting), self._paraphrases(waiting)]
 
-    def _answering(self) -> list[Planned]:
+    def _answering(self) -> list[RunPlan]:
         methods = [get_method(name) for name in dict.fromkeys(self.request.methods)]
         weighted = [self._answers(method) for method in methods if method.reads_confidences]
         plans = [self._answers(method) for method in methods if not method.reads_confidences]
@@ -57,14 +57,14 @@ class Planner:
             plans.append(self._confidence(weighted))
         return plans
 
-    def _answers(self, method: Method) -> Planned:
+    def _answers(self, method: Method) -> RunPlan:
         return self._planned(method, {})
 
-    def _confidence(self, followers: Sequence[Planned]) -> Planned:
+    def _confidence(self, followers: Sequence[RunPlan]) -> RunPlan:
         sampling = self._sampling(CONFIDENCE, self.request.confidence_sampling)
         return self._planned(CONFIDENCE, {"sampling": sampling}, followers)
 
-    def _paraphrases(self, followers: Sequence[Planned]) -> Planned:
+    def _paraphrases(self, followers: Sequence[RunPlan]) -> RunPlan:
         changes = {
             "num_paraphrases": self.request.chosen_num_paraphrases,
             "template": paraphrasing.TEMPLATE,
@@ -87,8 +87,8 @@ class Planner:
         return self.request.key(self.model, method, len(self.examples), self.written_by)
 
     def _planned(
-        self, method: Method, changes: dict[str, Any], followers: Sequence[Planned] = ()
-    ) -> Planned:
+        self, method: Method, changes: dict[str, Any], followers: Sequence[RunPlan] = ()
+    ) -> RunPlan:
         request = self.request
         spec = self._common.model_copy(
             update={
@@ -101,7 +101,7 @@ class Planner:
         )
         key = str(self._key(method))
         selects = request.selection is not None
-        return Planned(key=key, spec=spec, from_selection=selects, followers=tuple(followers))
+        return RunPlan(key=key, spec=spec, from_selection=selects, followers=tuple(followers))
 
     @cached_property
     def _common(self) -> RunSpec:

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from worker.choices import Choice
+from worker.choices import ResolvedSetting
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "repetition_penalty": (1,),
@@ -39,7 +39,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 None is neutral for all."""
 
 
-def asked_beyond_greedy(model: PreTrainedModel) -> dict[str, Choice]:
+def asked_beyond_greedy(model: PreTrainedModel) -> dict[str, ResolvedSetting]:
     """A note of the settings that are not applied; empty for a plain checkpoint."""
     config = model.generation_config
     settings = {name: getattr(config, name, None) for name in NEUTRAL}
@@ -50,7 +50,11 @@ def asked_beyond_greedy(model: PreTrainedModel) -> dict[str, Choice]:
     ]
     if not asked:
         return {}
-    return {"generation": Choice("greedy", f"not applied of the checkpoint: {', '.join(asked)}")}
+    return {
+        "generation": ResolvedSetting(
+            "greedy", f"not applied of the checkpoint: {', '.join(asked)}"
+        )
+    }
 
 
 def _short(value: Any) -> str:

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from common.config import Settings
-from worker.choices import Choice
+from worker.choices import ResolvedSetting
 from worker.devices import default_processes
 from worker.engine.engine import Engine
 from worker.engine.geometry import ModelGeometry, geometry_of
@@ -102,7 +102,7 @@ def pack_tokens_within(memory: int, per_token: int) -> int:
 
 def choose_budget(
     settings: Settings, model: PreTrainedModel, kernel: str
-) -> tuple[Budget, dict[str, Choice]]:
+) -> tuple[Budget, dict[str, ResolvedSetting]]:
     """What the settings say; what they leave open follows free memory. And both, with reasons."""
     device = str(model.device)
     free, where = _share_of_free(settings, device)
@@ -126,9 +126,9 @@ def _share_of_free(settings: Settings, device: str) -> tuple[int, str]:
 
 def _choose_pack(
     settings: Settings, model: PreTrainedModel, kernel: str, free: int, where: str
-) -> Choice:
+) -> ResolvedSetting:
     if settings.pack_tokens is not None:
-        return Choice(str(settings.pack_tokens), "SELF_ENSEMBLE_PACK_TOKENS asks for it")
+        return ResolvedSetting(str(settings.pack_tokens), "SELF_ENSEMBLE_PACK_TOKENS asks for it")
     per_token = pack_bytes_per_token(geometry_of(model), model.dtype.itemsize)
     fits = max(_LEAST_CHOSEN[0], pack_tokens_within(free // _SHARE, per_token))
     if model.device.type == "cpu":
@@ -138,14 +138,18 @@ def _choose_pack(
     else:
         most, why = _MOST_PACKED, "a longer row gains nothing"
     if fits < most:
-        return Choice(str(fits), f"{where}, {per_token / 1024:.0f} KiB a token")
-    return Choice(str(most), why)
+        return ResolvedSetting(str(fits), f"{where}, {per_token / 1024:.0f} KiB a token")
+    return ResolvedSetting(str(most), why)
 
 
-def _choose_cache(settings: Settings, device: str, free: int, where: str) -> Choice:
+def _choose_cache(settings: Settings, device: str, free: int, where: str) -> ResolvedSetting:
     if settings.kv_cache_gib is not None:
-        return Choice(str(settings.kv_cache_gib), "SELF_ENSEMBLE_KV_CACHE_GIB asks for it")
+        return ResolvedSetting(
+            str(settings.kv_cache_gib), "SELF_ENSEMBLE_KV_CACHE_GIB asks for it"
+        )
     share = max(_LEAST_CHOSEN[1], free // _SHARE)
     if device == "cpu" and share > _MOST_CACHED_ON_CPU:
-        return Choice(f"{_MOST_CACHED_ON_CPU / GIB:.2f}", "more streams fill no processor better")
-    return Choice(f"{share / GIB:.2f}", where)
+        return ResolvedSetting(
+            f"{_MOST_CACHED_ON_CPU / GIB:.2f}", "more streams fill no processor better"
+        )
+    return ResolvedSetting(f"{share / GIB:.2f}", where)

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from common.errors import StopRun, first_line
 from common.model_files import model_files
-from worker.choices import Choice
+from worker.choices import ResolvedSetting
 
 LoadingInfo = dict[str, Any]
 """What `from_pretrained(..., output_loading_info=True)` returns beside the model."""
@@ -96,13 +96,13 @@ def refuse_incomplete(info: LoadingInfo, model: str) -> None:
         )
 
 
-def unread_tensors(info: LoadingInfo) -> dict[str, Choice]:
+def unread_tensors(info: LoadingInfo) -> dict[str, ResolvedSetting]:
     """A note of tensors that the architecture has no place for; empty where there are none."""
     unexpected = sorted(info["unexpected_keys"])
     if not unexpected:
         return {}
     reason = f"the architecture has no place for {_first(unexpected)}"
-    return {"tensors": Choice(f"{len(unexpected)} unread", reason)}
+    return {"tensors": ResolvedSetting(f"{len(unexpected)} unread", reason)}
 
 
 def _tensors(names: list[Any]) -> str:

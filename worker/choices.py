@@ -24,7 +24,7 @@ _SHORT = f"packs under {FLEX_MIN_TOKENS} tokens use sdpa"
 
 
 @dataclass(frozen=True)
-class Choice:
+class ResolvedSetting:
     """A value and why it was taken."""
 
     value: str
@@ -34,14 +34,14 @@ class Choice:
         return f"{self.value} ({self.reason})"
 
 
-def choose_device(setting: str, slot: int) -> Choice:
+def choose_device(setting: str, slot: int) -> ResolvedSetting:
     """slot: number of this process among its host's, so that each takes a GPU of its own."""
     if setting != "auto":
-        return Choice(setting, "SELF_ENSEMBLE_DEVICE asks for it")
+        return ResolvedSetting(setting, "SELF_ENSEMBLE_DEVICE asks for it")
     if torch.cuda.is_available():
         gpu = slot % torch.cuda.device_count()
-        return Choice(f"cuda:{gpu}", f"process {slot} takes GPU {gpu} of this host")
-    return Choice("cpu", "torch sees no GPU")
+        return ResolvedSetting(f"cuda:{gpu}", f"process {slot} takes GPU {gpu} of this host")
+    return ResolvedSetting("cpu", "torch sees no GPU")
 
 
 def device_name(device: str) -> str:
@@ -49,17 +49,17 @@ def device_name(device: str) -> str:
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
-def choose_dtype(asked: str, device: str) -> Choice:
+def choose_dtype(asked: str, device: str) -> ResolvedSetting:
     """bfloat16 where the processor computes it natively, else float32."""
     if asked != "auto":
-        return Choice(asked, "--dtype asks for it")
+        return ResolvedSetting(asked, "--dtype asks for it")
     if device.startswith("cuda"):
         native, where = torch.cuda.is_bf16_supported(including_emulation=False), "this GPU"
     else:
         native, where = _cpu_computes_bfloat16(), "this processor"
     if native:
-        return Choice("bfloat16", f"{where} computes it natively")
-    return Choice("float32", f"{where} does not compute bfloat16 natively")
+        return ResolvedSetting("bfloat16", f"{where} computes it natively")
+    return ResolvedSetting("float32", f"{where} does not compute bfloat16 natively")
 
 
 def _cpu_computes_bfloat16() -> bool:
@@ -67,27 +67,29 @@ def _cpu_computes_bfloat16() -> bool:
     return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def choose_attention(setting: str, model: PreTrainedModel) -> tuple[Kernel, Choice]:
+def choose_attention(setting: str, model: PreTrainedModel) -> tuple[Kernel, ResolvedSetting]:
     """The kernel a worker takes: of its setting, or the fastest one of its device.
 
     On a CPU FlexAttention evaluates the mask for every head and pair, which takes as long as
     all matrix products of a prefill.
     """
     if setting == "auto" and model.device.type == "cpu":
-        return CascadeKernel(), Choice("cascade", f"the fastest on a CPU; {_SHORT}")
+        return CascadeKernel(), ResolvedSetting("cascade", f"the fastest on a CPU; {_SHORT}")
     return choose_kernel(setting, model)
 
 
-def choose_kernel(setting: str, model: PreTrainedModel) -> tuple[Kernel, Choice]:
+def choose_kernel(setting: str, model: PreTrainedModel) -> tuple[Kernel, ResolvedSetting]:
     """FlexAttention where it compiles and agrees with SDPA here; raises StopRun if not so.
 
     "auto" takes SDPA with the dense mask of the same mask_mod where FlexAttention cannot be
     compiled. A kernel that compiles and gives another answer is never passed over in silence.
     """
     if setting == "cascade":
-        return CascadeKernel(), Choice("cascade", f"SELF_ENSEMBLE_ATTENTION asks for it; {_SHORT}")
+        return CascadeKernel(), ResolvedSetting(
+            "cascade", f"SELF_ENSEMBLE_ATTENTION asks for it; {_SHORT}"
+        )
     if setting == "sdpa":
-        return SdpaKernel(), Choice("sdpa", "SELF_ENSEMBLE_ATTENTION asks for it")
+        return SdpaKernel(), ResolvedSetting("sdpa", "SELF_ENSEMBLE_ATTENTION asks for it")
     try:
         with compiling():
             difference = flex_difference(model)
@@ -96,14 +98,14 @@ def choose_kernel(setting: str, model: PreTrainedModel) -> tuple[Kernel, Choice]
         if setting == "flex":
             raise StopRun(f"{reason}; set SELF_ENSEMBLE_ATTENTION=sdpa") from error
         logger.warning("%s", reason)
-        return SdpaKernel(), Choice("sdpa", reason)
+        return SdpaKernel(), ResolvedSetting("sdpa", reason)
     # Written so that NaN stops the run, too.
     if not difference <= 0.05:
         raise StopRun(
             f"flex_attention differs from sdpa by {difference:.3g} on this machine; "
             "set SELF_ENSEMBLE_ATTENTION=sdpa and report it"
         )
-    return FlexKernel(), Choice("flex", f"compiled and equal to sdpa here; {_SHORT}")
+    return FlexKernel(), ResolvedSetting("flex", f"compiled and equal to sdpa here; {_SHORT}")
 
 
 @torch.inference_mode()

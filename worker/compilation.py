@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from common.errors import StopRun, first_line
-from worker.choices import Choice
+from worker.choices import ResolvedSetting
 from worker.compile_cache import compiling
 from worker.engine.attention import Kernel
 from worker.engine.cascade import Attend, Own, cascade, compiled_cascade, shared_keys
@@ -35,17 +35,19 @@ TOO_FEW = f"below {COMPILE_FROM} samples compiling takes longer than it saves"
 ASKED_FOR = "SELF_ENSEMBLE_COMPILE asks for it"
 
 
-def wants_compiled(setting: str, num_samples: int | None) -> Choice:
+def wants_compiled(setting: str, num_samples: int | None) -> ResolvedSetting:
     """Whether to compile for a run of so many samples; None for one that is not known yet."""
     if setting != "auto":
         value = "compiled" if setting == "always" else "eager"
-        return Choice(value, ASKED_FOR)
+        return ResolvedSetting(value, ASKED_FOR)
     if num_samples is not None and num_samples < COMPILE_FROM:
-        return Choice("eager", TOO_FEW)
-    return Choice("compiled", f"from {COMPILE_FROM} samples on it saves more than it takes")
+        return ResolvedSetting("eager", TOO_FEW)
+    return ResolvedSetting(
+        "compiled", f"from {COMPILE_FROM} samples on it saves more than it takes"
+    )
 
 
-def compile_engine(wanted: Choice, engine: Engine) -> Choice:
+def compile_engine(wanted: ResolvedSetting, engine: Engine) -> ResolvedSetting:
     """Compile an engine if that is wanted, and say what came of it.
 
     Raises StopRun where compiled code gives another answer, or cannot be had though asked for.
@@ -65,7 +67,7 @@ def compile_engine(wanted: Choice, engine: Engine) -> Choice:
         if wanted.reason == ASKED_FOR:
             raise StopRun(f"{reason}; set SELF_ENSEMBLE_COMPILE=never") from error
         logger.warning("the engine goes on as written: %s", reason)
-        return Choice("eager", reason)
+        return ResolvedSetting("eager", reason)
     difference = _largest(inner, layers)
     # Written so that NaN stops the run, too.
     if not difference <= (1e-3 if engine.model.dtype == torch.float32 else 0.1):
@@ -74,7 +76,7 @@ def compile_engine(wanted: Choice, engine: Engine) -> Choice:
             "machine; set SELF_ENSEMBLE_COMPILE=never and report it"
         )
     engine.kernel, engine.inner = kernel, compiled_inner_loops()
-    return Choice("compiled", f"{wanted.reason}; equal to eager here")
+    return ResolvedSetting("compiled", f"{wanted.reason}; equal to eager here")
 
 
 @torch.inference_mode()

@@ -10,12 +10,12 @@ from common.equality import answer_key
 from common.errors import SampleError
 from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
 from common.run import RunSpec
-from common.schema import Answer, Sample, Single
+from common.schema import Answer, Sample, SingleAnswer
 from common.vote import majority
-from worker.engine.decode import Generated
+from worker.engine.decode import Generation
 from worker.engine.sample import Answers
 
-ToText = Callable[[Generated], str]
+ToText = Callable[[Generation], str]
 Outcome = Answers | Exception
 
 
@@ -40,11 +40,11 @@ class RowMaker:
         best = self._elected(found) if method.fusion == "vote" else found[0]
         return [self._answer(row, sample, best, singles=singles)]
 
-    def _elected(self, found: Sequence[Generated]) -> Generated:
+    def _elected(self, found: Sequence[Generation]) -> Generation:
         means = [g.logprob / len(g.tokens) for g in found]
         return found[majority([self._predict(g) for g in found], means)]
 
-    def _singles(self, method: Method, outcome: Answers) -> list[Single] | None:
+    def _singles(self, method: Method, outcome: Answers) -> list[SingleAnswer] | None:
         """The answers of the paraphrases alone, if they were asked for in the same call."""
         if method.streams == "first":
             return None
@@ -52,11 +52,11 @@ class RowMaker:
         if found is None or isinstance(found, SampleError):
             return None
         return [
-            Single(self._predict(g), list(g.tokens), list(g.token_logprobs), g.finish_reason)
+            SingleAnswer(self._predict(g), list(g.tokens), list(g.token_logprobs), g.finish_reason)
             for g in found
         ]
 
-    def _confidences(self, row: int, sample: Sample, found: Sequence[Generated]) -> list[Answer]:
+    def _confidences(self, row: int, sample: Sample, found: Sequence[Generation]) -> list[Answer]:
         """Share of drawn answers that equal the greedy one, as votes compare answers."""
         num_drawn = self.spec.sampling.num_draws if self.spec.sampling else 0
         answers = []
@@ -72,9 +72,9 @@ class RowMaker:
         self,
         row: int,
         sample: Sample,
-        generated: Generated,
+        generated: Generation,
         index: int = 0,
-        singles: list[Single] | None = None,
+        singles: list[SingleAnswer] | None = None,
     ) -> Answer:
         text, spec = self.to_text(generated), self.spec
         per_paraphrase = get_method(spec.method).row_per_paraphrase
@@ -94,7 +94,7 @@ class RowMaker:
             singles=singles,
         )
 
-    def _predict(self, generated: Generated) -> str:
+    def _predict(self, generated: Generation) -> str:
         return self.spec.template.predict(self.to_text(generated))
 
 

@@ -15,7 +15,13 @@ from common.errors import RetryShard, StopRun, UsageError, first_line
 from common.models import ModelSource, find_model
 from common.run import RunSpec
 from worker.budget import Budget, choose_budget
-from worker.choices import Choice, choose_attention, choose_device, choose_dtype, device_name
+from worker.choices import (
+    ResolvedSetting,
+    choose_attention,
+    choose_device,
+    choose_dtype,
+    device_name,
+)
 from worker.compilation import TOO_FEW, compile_engine, wants_compiled
 from worker.compile_cache import compiling
 from worker.engine.canary import check_engine
@@ -43,13 +49,13 @@ class LoadedEngine:
     budget: Budget
     files: Files = NO_FOLDER
 
-    def compiles(self, wanted: Choice) -> bool:
+    def compiles(self, wanted: ResolvedSetting) -> bool:
         """Whether compiling is to be decided: for the first time, or by a larger run."""
         return "layers" not in self.choices or (
             wanted.value == "compiled" and self.reasons["layers"] == TOO_FEW
         )
 
-    def with_layers(self, layers: Choice) -> "LoadedEngine":
+    def with_layers(self, layers: ResolvedSetting) -> "LoadedEngine":
         """The same, and what was chosen for its layers."""
         return replace(
             self,
@@ -143,7 +149,9 @@ class Runtime:
         budget, limits = choose_budget(self._settings, loaded.model, attention.value)
         if allowed:
             budget = budget.at_most(allowed)
-            limits["memory"] = Choice(str(budget), "it ran out with more when last loaded")
+            limits["memory"] = ResolvedSetting(
+                str(budget), "it ran out with more when last loaded"
+            )
         for name, limit in limits.items():
             say(name, limit)
         engine = Engine(
@@ -174,7 +182,7 @@ def _keep_out_of_collections() -> None:
     gc.freeze()
 
 
-def _say(model: str, name: str, choice: Choice) -> Choice:
+def _say(model: str, name: str, choice: ResolvedSetting) -> ResolvedSetting:
     logger.info("model %s: %s is %s", model, name, choice)
     return choice
 

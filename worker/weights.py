@@ -32,7 +32,7 @@ from worker.checkpoint import (
     refuse_passed_over,
     unread_tensors,
 )
-from worker.choices import Choice
+from worker.choices import ResolvedSetting
 from worker.gguf import unpacked_gguf
 from worker.memory import is_out_of_memory
 
@@ -70,7 +70,7 @@ class Loaded:
     tokenizer: PreTrainedTokenizerBase
     identity: str
     files: Files = NO_FOLDER
-    notes: dict[str, Choice] = field(default_factory=dict)
+    notes: dict[str, ResolvedSetting] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from common.errors import UsageError
 from common.methods import PARAPHRASES, STEPS
-from common.planned import Planned
+from common.planned import RunPlan
 from common.run import RunKey
 from common.schema import Sample
 from common.store.freeze import freeze
@@ -24,7 +24,7 @@ from common.store.progress import missing_rows
 from common.store.runs import Run
 
 
-def plan_followers(run: Run, followers: Sequence[Planned]) -> None:
+def plan_followers(run: Run, followers: Sequence[RunPlan]) -> None:
     """Note what is to be made of the run's result."""
     for follower in followers:
         name = RunKey.parse(follower.key).name
@@ -33,14 +33,14 @@ def plan_followers(run: Run, followers: Sequence[Planned]) -> None:
         run.location.write_bytes(path, follower.model_dump_json().encode())
 
 
-def planned_followers(run: Run) -> list[Planned]:
+def planned_followers(run: Run) -> list[RunPlan]:
     """What is to be made of the run's result; raises UsageError for a damaged note."""
     found = []
     for path in run.location.list(run.file("followers")):
         if not path.endswith(".json"):
             continue  # Another producer is writing it, or was killed at it.
         try:
-            found.append(Planned.model_validate_json(run.location.read_bytes(path)))
+            found.append(RunPlan.model_validate_json(run.location.read_bytes(path)))
         except ValidationError as error:
             raise UsageError(
                 f"{run.location.path(path)} is no planned run of this version "
@@ -51,7 +51,7 @@ def planned_followers(run: Run) -> list[Planned]:
 
 def make_runs(
     location: Location,
-    planned: Sequence[Planned],
+    planned: Sequence[RunPlan],
     samples: Iterable[Sample],
     provenance: dict[str, Any],
     overwrite: Collection[str] = (),
@@ -69,7 +69,7 @@ def make_runs(
 
 
 def delete_runs(
-    location: Location, planned: Iterable[Planned], overwrite: Collection[str]
+    location: Location, planned: Iterable[RunPlan], overwrite: Collection[str]
 ) -> None:
     """Remove the runs among `planned`, and what follows them, whose keys are in `overwrite`."""
     for plan in (each for root in planned for each in root.all()):

@@ -7,7 +7,7 @@ from typing import Any
 
 from common.errors import UsageError
 from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
-from common.planned import Planned
+from common.planned import RunPlan
 from common.run import RunKey, RunSpec
 from common.schema import Sample
 from common.store.location import Location
@@ -23,7 +23,7 @@ _OF_STEP = {
 
 def freeze(
     location: Location,
-    planned: Sequence[Planned],
+    planned: Sequence[RunPlan],
     samples: Iterable[Sample],
     provenance: dict[str, Any],
     overwrite: Collection[str] = (),
@@ -54,7 +54,7 @@ def freeze(
 
 
 def _write(
-    planned: Sequence[Planned],
+    planned: Sequence[RunPlan],
     writers: Sequence[InputWriter],
     samples: Iterable[Sample],
     where: Callable[[], str],
@@ -76,7 +76,7 @@ def _complete(spec: RunSpec, writer: InputWriter) -> RunSpec:
     )
 
 
-def narrowed(sample: Sample, plan: Planned) -> Sample:
+def narrowed(sample: Sample, plan: RunPlan) -> Sample:
     """What of a sample the planned run reads; raises UsageError where it has too little."""
     method, has = get_method(plan.spec.method), len(sample.paraphrases)
     wanted = method.num_read(plan.spec.num_paraphrases)

@@ -28,7 +28,7 @@ _Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
-class Inspected:
+class PartContent:
     """A part that holds what it names. rows: sorted. content: the bytes of its file."""
 
     info: PartInfo
@@ -56,7 +56,7 @@ def read_info(run: Run, path: str) -> PartInfo:
     return info
 
 
-def inspect_part(run: Run, path: str) -> Inspected:
+def inspect_part(run: Run, path: str) -> PartContent:
     """Read a part and its column `row`; raises UsageError if it holds others than it names."""
     with _complaining(run.location, path):
         content = run.location.read_bytes(path)
@@ -65,7 +65,7 @@ def inspect_part(run: Run, path: str) -> Inspected:
     _check_fingerprint(run, path, info)
     if rows.tolist() != list(info.rows):
         raise UsageError(f"{run.location.path(path)} does not hold the rows it names")
-    return Inspected(info, rows, content)
+    return PartContent(info, rows, content)
 
 
 def read_part(location: Location, path: str) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from common.layout import PackedPrompt, Pieces, pack_fused, pack_plain
+from common.layout import PackedPrompt, PromptTokens, pack_fused, pack_plain
 from common.methods import Method
 from common.run import Layout, Positions
 from common.visibility import VISIBILITIES, Table, length_bias
@@ -30,14 +30,14 @@ class Packed:
 
 
 def pack(
-    pieces: Pieces, method: Method, layout: Layout, positions: Positions, num_manual: int = 0
+    pieces: PromptTokens, method: Method, layout: Layout, positions: Positions, num_manual: int = 0
 ) -> Packed:
     """The prompt of the method's fused stream, or the plain one of its first stream.
 
     num_manual: how many of the paraphrases, the first ones, were written by hand.
 
         >>> from common.methods import METHODS
-        >>> pieces = Pieces((), (1,), ((2,), (3,)), (9,), ((1, 2, 9), (1, 3, 9)))
+        >>> pieces = PromptTokens((), (1,), ((2,), (3,)), (9,), ((1, 2, 9), (1, 3, 9)))
         >>> packed = pack(pieces, METHODS["flex_attention"], "shared", "aligned")
         >>> packed.prompt.tokens, packed.names
         ((1, 2, 3, 9), ('prefix', 'paraphrase 0', 'paraphrase 1', 'answer cue'))

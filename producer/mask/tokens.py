@@ -8,7 +8,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 
 from common.errors import UsageError
-from common.layout import Pieces
+from common.layout import PromptTokens
 from common.models import ModelSource
 from common.prompts import Example, Template
 
@@ -17,7 +17,7 @@ TextOf = Callable[[int], str]
 
 def tokenize(
     model: ModelSource, paraphrases: Sequence[str], template: Template, few_shot: Sequence[Example]
-) -> tuple[Pieces, TextOf]:
+) -> tuple[PromptTokens, TextOf]:
     """The pieces of one sample, and what gives the literal text of a token id.
 
     Loads the model's tokenizer, not its weights. Raises UsageError where torch or transformers

@@ -8,7 +8,7 @@ from typing import Any
 
 from storekit import make_info, make_spec
 
-from common.planned import Planned
+from common.planned import RunPlan
 from common.run import Sampling
 from common.schema import Answer, Sample
 from common.store import Location, Run, merge_run
@@ -38,8 +38,8 @@ def paraphrase(row: int, number: int) -> str:
 
 
 def plan(
-    method: str, followers: Sequence[Planned] = (), name: str | None = None, **changes: Any
-) -> Planned:
+    method: str, followers: Sequence[RunPlan] = (), name: str | None = None, **changes: Any
+) -> RunPlan:
     """A planned run of the data set `quiz`; a name of its own, or as methods are named here."""
     width = changes.setdefault("num_paraphrases", 3)
     sampling = {"paraphrases": SAMPLING, "confidence": DRAWS}.get(method)
@@ -49,10 +49,10 @@ def plan(
         changes["num_paraphrases"] = 1
     spec = make_spec(method=method, **changes)
     key = f"quiz/owner--model/{name or f'{method}-{width}'}"
-    return Planned(key=key, spec=spec, followers=tuple(followers))
+    return RunPlan(key=key, spec=spec, followers=tuple(followers))
 
 
-def make(location: Location, *planned: Planned, samples: Iterable[Sample]) -> list[Run]:
+def make(location: Location, *planned: RunPlan, samples: Iterable[Sample]) -> list[Run]:
     """The planned runs, and those that follow already."""
     return make_runs(location, planned, samples, {"host": "here", "shard_size": 4})
 

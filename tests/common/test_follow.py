@@ -17,7 +17,7 @@ from stepkit import (
 from storekit import all_files, put_part
 
 from common.errors import UsageError
-from common.planned import Planned
+from common.planned import RunPlan
 from common.store import merge_run, read_progress
 from common.store.follow import (
     delete_runs,
@@ -224,4 +224,4 @@ def test_deletion_reaches_followers_of_followers_and_spares_what_is_not_named(an
 def test_planned_runs_list_themselves_and_what_follows_in_order():
     keys = [each.key.rpartition("/")[2] for each in chain().all()]
     assert keys == ["paraphrases-3", "confidence-3", "weighted_avg-3", "avg-3"]
-    assert Planned.model_validate_json(chain().model_dump_json()) == chain()
+    assert RunPlan.model_validate_json(chain().model_dump_json()) == chain()

@@ -18,7 +18,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from common.layout import PackedPrompt, Pieces
+from common.layout import PackedPrompt, PromptTokens
 from common.methods import METHODS
 from common.prompts import Template
 from worker.engine.reference import reference_prompts
@@ -149,7 +149,9 @@ def packed_prompts(
     return reference_prompts(pieces, method, request.layout, request.positions, question)
 
 
-def make_pieces(lengths: tuple[int, ...], bos: bool, prefix: int = 7, seed: int = 0) -> Pieces:
+def make_pieces(
+    lengths: tuple[int, ...], bos: bool, prefix: int = 7, seed: int = 0
+) -> PromptTokens:
     """Random pieces: a paraphrase's segment for each length, prompts = prefix + segment + cue."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -159,4 +161,4 @@ def make_pieces(lengths: tuple[int, ...], bos: bool, prefix: int = 7, seed: int 
     head, cue = draw(prefix), draw(2)
     segments = tuple(draw(length) for length in lengths)
     prompts = tuple(head + segment + cue for segment in segments)
-    return Pieces((BOS,) if bos else (), head, segments, cue, prompts)
+    return PromptTokens((BOS,) if bos else (), head, segments, cue, prompts)

@@ -10,7 +10,13 @@ from other_families import LATENT, build
 
 from common.errors import StopRun
 from worker import choices
-from worker.choices import Choice, choose_device, choose_dtype, choose_kernel, flex_difference
+from worker.choices import (
+    ResolvedSetting,
+    choose_device,
+    choose_dtype,
+    choose_kernel,
+    flex_difference,
+)
 from worker.engine.attention import FlexKernel, SdpaKernel
 
 
@@ -67,7 +73,7 @@ def test_flex_asked_for_is_never_replaced(model, flex_fails):
 def test_sdpa_asked_for_compiles_nothing(model, flex_fails):
     kernel, choice = choose_kernel("sdpa", model)
     assert isinstance(kernel, SdpaKernel)
-    assert choice == Choice("sdpa", "SELF_ENSEMBLE_ATTENTION asks for it")
+    assert choice == ResolvedSetting("sdpa", "SELF_ENSEMBLE_ATTENTION asks for it")
 
 
 @pytest.mark.parametrize("setting", ["auto", "flex"])
@@ -95,7 +101,7 @@ def test_a_device_asked_for_is_taken(setting):
 
 def test_without_a_gpu_the_device_is_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto", 3) == Choice("cpu", "torch sees no GPU")
+    assert choose_device("auto", 3) == ResolvedSetting("cpu", "torch sees no GPU")
 
 
 @pytest.mark.parametrize(("slot", "gpu"), [(0, 0), (1, 1), (4, 1)])

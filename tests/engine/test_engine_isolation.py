@@ -6,7 +6,7 @@ import pytest
 import torch
 from families import SAMPLES, VOCABULARY, make_config, make_model, make_pieces, make_request
 
-from common.layout import Pieces, pack_fused
+from common.layout import PromptTokens, pack_fused
 from common.visibility import generate_isolated_visibility
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, SdpaKernel, install_attention
 from worker.engine.kv_cache import Prefilled, prefill
@@ -23,7 +23,7 @@ def edit(pieces, paraphrase):
     segment = tuple((token + 1) % VOCABULARY for token in pieces.segments[paraphrase])
     segments, prompts = list(pieces.segments), list(pieces.prompts)
     segments[paraphrase], prompts[paraphrase] = segment, pieces.prefix + segment + pieces.cue
-    return Pieces(pieces.bos, pieces.prefix, tuple(segments), pieces.cue, tuple(prompts))
+    return PromptTokens(pieces.bos, pieces.prefix, tuple(segments), pieces.cue, tuple(prompts))
 
 
 @torch.inference_mode()

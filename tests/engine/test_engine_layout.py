@@ -5,21 +5,21 @@ from families import make_pieces
 
 from common.layout import (
     PackedPrompt,
-    Pieces,
+    PromptTokens,
     pack_concat,
     pack_fused,
     pack_plain,
     place,
 )
 
-PIECES = Pieces(
+PIECES = PromptTokens(
     bos=(7,),
     prefix=(20, 21, 22),
     segments=((31,), (41, 42, 43), (51, 52)),
     cue=(8, 9),
     prompts=((20, 21, 22, 31, 8, 9), (20, 21, 22, 41, 42, 43, 8, 9), (20, 21, 22, 51, 52, 8, 9)),
 )
-WITHOUT_BOS = Pieces((), PIECES.prefix, PIECES.segments, PIECES.cue, PIECES.prompts)
+WITHOUT_BOS = PromptTokens((), PIECES.prefix, PIECES.segments, PIECES.cue, PIECES.prompts)
 
 
 def test_place_sequential_counts_through():

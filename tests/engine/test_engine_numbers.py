@@ -11,7 +11,7 @@ from families import MANY, SAMPLES, make_request
 from common.errors import SampleError, StopRun
 from common.methods import CONFIDENCE
 from common.run import Sampling
-from worker.engine.decode import Batch, Generated
+from worker.engine.decode import Batch, Generation
 from worker.engine.geometry import _read
 from worker.engine.numbers import refuse_no_numbers
 
@@ -101,8 +101,8 @@ def test_weights_that_are_no_numbers_stop_the_run_when_the_engine_is_built(make_
 
 
 def test_errors_that_were_there_before_are_kept_and_counted_for_nothing():
-    good = Generated((5,), (-0.5,), "length")
-    bad = Generated((0,), (math.nan,), "length")
+    good = Generation((5,), (-0.5,), "length")
+    bad = Generation((0,), (math.nan,), "length")
     early = SampleError("it has no paraphrase")
     answers = [{"origin": [good]}, {"origin": early}, {"origin": [good, bad]}]
     first, second, third = refuse_no_numbers(answers, "float16")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from families import MANY, SAMPLES, make_config, make_model, make_pieces, make_request
 
-from common.layout import Pieces, pack_fused
+from common.layout import PromptTokens, pack_fused
 from common.methods import METHODS
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, SdpaKernel, install_attention
 from worker.engine.kv_cache import Prefilled, prefill
@@ -109,7 +109,7 @@ def edited(pieces, paraphrase):
     segment = tuple(3 + (token + 1) % 300 for token in pieces.segments[paraphrase])
     segments, prompts = list(pieces.segments), list(pieces.prompts)
     segments[paraphrase], prompts[paraphrase] = segment, pieces.prefix + segment + pieces.cue
-    return Pieces(pieces.bos, pieces.prefix, tuple(segments), pieces.cue, tuple(prompts))
+    return PromptTokens(pieces.bos, pieces.prefix, tuple(segments), pieces.cue, tuple(prompts))
 
 
 @torch.inference_mode()

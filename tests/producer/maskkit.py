@@ -2,7 +2,7 @@
 
 import random
 
-from common.layout import Pieces
+from common.layout import PromptTokens
 from common.methods import METHODS
 from producer.mask.packing import Packed, pack
 from producer.mask.picture import Caption, MaskPicture
@@ -10,8 +10,8 @@ from producer.mask.picture import Caption, MaskPicture
 BOS = 1
 
 
-def make_pieces(lengths: tuple[int, ...], bos: bool = False, prefix: int = 7) -> Pieces:
-    """Pieces whose paraphrases have these lengths; every prompt is prefix, segment and cue."""
+def make_pieces(lengths: tuple[int, ...], bos: bool = False, prefix: int = 7) -> PromptTokens:
+    """Tokens whose paraphrases have these lengths; every prompt is prefix, segment and cue."""
     draw = random.Random(sum(lengths))
 
     def ids(length: int) -> tuple[int, ...]:
@@ -20,7 +20,7 @@ def make_pieces(lengths: tuple[int, ...], bos: bool = False, prefix: int = 7) ->
     head, cue = ids(prefix), ids(2)
     segments = tuple(ids(length) for length in lengths)
     prompts = tuple(head + segment + cue for segment in segments)
-    return Pieces((BOS,) if bos else (), head, segments, cue, prompts)
+    return PromptTokens((BOS,) if bos else (), head, segments, cue, prompts)
 
 
 def make_picture(packed: Packed, labels: tuple[str, ...] = (), method: str = "m") -> MaskPicture:

@@ -7,7 +7,7 @@ from typing import Any
 from storekit import WEIGHTS, make_answer, make_info, make_run, make_spec
 
 from common.run import RunKey
-from common.schema import Answer, Sample, Single
+from common.schema import Answer, Sample, SingleAnswer
 from common.store import Location, Run, merge_run
 from common.store.parts import write_part
 from common.store.samples import InputWriter
@@ -84,8 +84,8 @@ def with_singles(store: Location, name: str, said: Sequence[Sequence[Said] | str
     )
 
 
-def a_single(text: str, logprob: float) -> Single:
-    return Single(text, [7, 8], [logprob - 0.25, logprob + 0.25], "newline")
+def a_single(text: str, logprob: float) -> SingleAnswer:
+    return SingleAnswer(text, [7, 8], [logprob - 0.25, logprob + 0.25], "newline")
 
 
 def answered_samples(

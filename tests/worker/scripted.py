@@ -6,7 +6,7 @@ from typing import Any
 from common.methods import PARAPHRASES
 from common.prompts import Template
 from common.run import RunSpec, Sampling
-from worker.engine.decode import Generated
+from worker.engine.decode import Generation
 from worker.engine.request import Counts, Question, Request
 
 ONCE = Sampling(temperature=1.5, top_p=0.9, num_draws=1)
@@ -16,13 +16,13 @@ EXEMPLARS = (
 )
 
 
-def spoken(text: str, *logprobs: float) -> Generated:
+def spoken(text: str, *logprobs: float) -> Generation:
     """A generated text: a token for each character."""
     tokens = tuple(map(ord, text))
-    return Generated(tokens, logprobs or (-0.25,) * len(tokens), "newline")
+    return Generation(tokens, logprobs or (-0.25,) * len(tokens), "newline")
 
 
-def text_of(generated: Generated) -> str:
+def text_of(generated: Generation) -> str:
     return "".join(map(chr, generated.tokens))
 
 
@@ -52,7 +52,7 @@ class ScriptedEngine:
 
     def answer(
         self, questions: Sequence[Question], request: Request, counts: Counts | None = None
-    ) -> list[dict[str, list[Generated]]]:
+    ) -> list[dict[str, list[Generation]]]:
         drawn = [self._draw(question, request) for question in questions]
         for said in drawn:
             if isinstance(said, Exception):
@@ -66,5 +66,5 @@ class ScriptedEngine:
         self.shown[place[1]] = request.few_shot
         return self._script(*place)
 
-    def text(self, generated: Generated) -> str:
+    def text(self, generated: Generation) -> str:
         return text_of(generated)

@@ -4,7 +4,7 @@ import pytest
 
 from common.errors import StopRun
 from worker import runtime
-from worker.choices import Choice
+from worker.choices import ResolvedSetting
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_an_engine_is_compared_again_when_it_was_compiled(
 ):
     spec = make_runs().runs[0].spec
     process.runtime.engine_for(spec)
-    wanted = Choice("compiled", "for a test")
+    wanted = ResolvedSetting("compiled", "for a test")
     monkeypatch.setattr(runtime, "wants_compiled", lambda *_: wanted)
     monkeypatch.setattr(runtime, "compile_engine", lambda wanted, engine: wanted)
     process.runtime.engine_for(spec)
@@ -55,7 +55,7 @@ def test_an_engine_is_compared_again_when_it_was_compiled(
 def test_compiled_code_that_differs_is_not_used(process, make_runs, checked, monkeypatch):
     spec = make_runs().runs[0].spec
     first = process.runtime.engine_for(spec)
-    wanted = Choice("compiled", "for a test")
+    wanted = ResolvedSetting("compiled", "for a test")
     monkeypatch.setattr(runtime, "wants_compiled", lambda *_: wanted)
     monkeypatch.setattr(runtime, "compile_engine", lambda wanted, engine: wanted)
     checked[1].append("logits differ")

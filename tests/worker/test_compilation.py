@@ -10,12 +10,12 @@ from common.errors import StopRun
 from tests.worker.conftest import shard_of
 from worker import compilation
 from worker.answer import make_request
-from worker.choices import Choice
+from worker.choices import ResolvedSetting
 from worker.compilation import ASKED_FOR, COMPILE_FROM, TOO_FEW, compile_engine, wants_compiled
 from worker.engine.canary import check_engine
 from worker.engine.compiled import compile_layers
 
-WANTED = Choice("compiled", "for a test")
+WANTED = ResolvedSetting("compiled", "for a test")
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_what_cannot_be_compiled_goes_on_as_written_and_says_so(
     kernel, inner = engine.kernel, engine.inner
     with caplog.at_level(logging.WARNING):
         choice = compile_engine(WANTED, engine)
-    assert choice == Choice("eager", "it cannot be compiled here: no C++ compiler found")
+    assert choice == ResolvedSetting("eager", "it cannot be compiled here: no C++ compiler found")
     assert choice.reason in caplog.text
     assert (engine.kernel, engine.inner) == (kernel, inner)
     assert not any(layer._compiled_call_impl for layer in engine.model.base_model.layers)
@@ -83,7 +83,7 @@ def test_what_cannot_be_compiled_goes_on_as_written_and_says_so(
 def test_compiled_code_asked_for_is_never_replaced(engine, monkeypatch):
     monkeypatch.setattr(compilation, "cascade_difference", fails)
     with pytest.raises(StopRun, match=r"no C\+\+ compiler found; set SELF_ENSEMBLE_COMPILE=never"):
-        compile_engine(Choice("compiled", ASKED_FOR), engine)
+        compile_engine(ResolvedSetting("compiled", ASKED_FOR), engine)
 
 
 @pytest.mark.parametrize("difference", [0.01, math.inf, math.nan])

@@ -7,7 +7,7 @@ from redis.retry import Retry
 from scripted import EXEMPLARS, ONCE, make_spec
 
 from common.errors import RetryShard, StopRun
-from common.planned import Planned
+from common.planned import RunPlan
 from common.run import RunKey, Sampling
 from common.schema import Sample
 from common.store import Run, missing_rows
@@ -32,7 +32,7 @@ def plan(tiny_model):
             changes["sampling"] = FEW
         spec = make_spec(method, **(model | changes))
         key = f"{FOLDER}/{method}-{spec.num_paraphrases}"
-        return Planned(key=key, spec=spec, followers=followers)
+        return RunPlan(key=key, spec=spec, followers=followers)
 
     return make
 

@@ -4,7 +4,7 @@ import pytest
 from scripted import make_spec
 
 from common.errors import RejectShard
-from common.planned import Planned
+from common.planned import RunPlan
 from common.schema import Sample
 from common.store import Location
 from common.store.freeze import freeze
@@ -25,7 +25,7 @@ def frozen(tmp_path):
             width = len(samples[0].paraphrases)
             spec = make_spec(method, num_paraphrases=width)
             key = f"quiz/owner--model/{method}-{width}"
-            runs += freeze(location, [Planned(key=key, spec=spec)], samples, {})
+            runs += freeze(location, [RunPlan(key=key, spec=spec)], samples, {})
         return tuple(runs)
 
     return make

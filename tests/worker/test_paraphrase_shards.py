@@ -6,7 +6,7 @@ import pytest
 from scripted import EXEMPLARS, ONCE, make_spec
 
 from common.errors import StopRun
-from common.planned import Planned
+from common.planned import RunPlan
 from common.prompts import Template
 from common.run import Sampling
 from common.schema import Sample
@@ -35,7 +35,7 @@ def run_of(process, tiny_model):
         model = {"model": str(tiny_model), "model_source": str(tiny_model)}
         spec = make_spec(method, **model, **changes)
         key = f"quiz/tiny-llama/{method}-3"
-        (run,) = freeze(process.location, [Planned(key=key, spec=spec)], samples, {}, [key])
+        (run,) = freeze(process.location, [RunPlan(key=key, spec=spec)], samples, {}, [key])
         process.counters.reset(key, [])
         return run
 
@@ -197,7 +197,7 @@ def test_a_message_of_two_runs_that_write_answers_both(process, run_of, tiny_mod
     samples = three.read_samples(range(5))
     spec = three.spec.model_copy(update={"num_paraphrases": 2})
     two_key = "quiz/tiny-llama/paraphrases-2"
-    (two,) = freeze(process.location, [Planned(key=two_key, spec=spec)], samples, {})
+    (two,) = freeze(process.location, [RunPlan(key=two_key, spec=spec)], samples, {})
     process.do(shard_of((three, two), list(range(5))))
     wide, narrow = (
         run.location.open_arrow(run.feather).read_all()["paraphrases"].to_pylist()

@@ -8,7 +8,7 @@ import pyarrow.feather as feather
 import pytest
 
 from common.errors import RetryShard, StopRun
-from common.planned import Planned
+from common.planned import RunPlan
 from common.store import list_parts, missing_rows, read_progress
 from common.store.freeze import freeze
 from common.store.manifest import read_manifest
@@ -25,7 +25,7 @@ def table(run):
 
 def frozen_anew(runs, samples):
     """The same runs over other samples, nothing of them done."""
-    planned = [Planned(key=str(run.key), spec=run.spec) for run in runs]
+    planned = [RunPlan(key=str(run.key), spec=run.spec) for run in runs]
     return freeze(runs[0].location, planned, samples, {}, overwrite=[p.key for p in planned])
 
 

@@ -129,7 +129,7 @@ def install_attention(model: PreTrainedModel) -> None:
         )
 
 
-class Mods(NamedTuple):
+class MaskSpec(NamedTuple):
     """Who sees whom, and what is added to the scores, if anything is.
 
     slots: the segments that this is said of; queries are the slots from `first_query` on.
@@ -153,7 +153,7 @@ class Kernel(Protocol):
 
     name: str
 
-    def create_mask(self, mods: Mods, num_q: int, num_kv: int, device: str) -> Any:
+    def create_mask(self, mods: MaskSpec, num_q: int, num_kv: int, device: str) -> Any:
         """What `__call__` takes as its mask."""
         ...
 
@@ -167,7 +167,7 @@ class SdpaKernel:
 
     name = "sdpa"
 
-    def create_mask(self, mods: Mods, num_q: int, num_kv: int, device: str) -> Tensor:
+    def create_mask(self, mods: MaskSpec, num_q: int, num_kv: int, device: str) -> Tensor:
         return create_visibility_dense_mask(mods.mask, num_q, num_kv, device, mods.score)
 
     def __call__(
@@ -184,7 +184,7 @@ class FlexKernel:
 
     name = "flex"
 
-    def create_mask(self, mods: Mods, num_q: int, num_kv: int, device: str) -> FlexMask:
+    def create_mask(self, mods: MaskSpec, num_q: int, num_kv: int, device: str) -> FlexMask:
         block_mask = create_visibility_block_mask(mods.mask, num_q, num_kv, device)
         return FlexMask(block_mask, mods.score)
 

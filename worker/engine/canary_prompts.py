@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from common.layout import PackedPrompt, Pieces, TokenIds, pack_fused, pack_plain
+from common.layout import PackedPrompt, PromptTokens, TokenIds, pack_fused, pack_plain
 from common.methods import METHODS, Method
 from worker.engine.geometry import ModelGeometry
 from worker.engine.reference import PLAIN
@@ -64,14 +64,14 @@ def invent_cases(model: PreTrainedModel, sizes: ModelGeometry, least_tokens: int
 
 def _plain(name: str, tokens: TokenIds, end: int | None = None) -> Case:
     """A prompt as it is; `end`: the position after its last one, if it does not begin at 0."""
-    prompt = pack_plain(Pieces((), (), (), (), (tokens,)), 0)
+    prompt = pack_plain(PromptTokens((), (), (), (), (tokens,)), 0)
     offset = 0 if end is None else end - prompt.next_position
     return Case(name, PackedPrompt(prompt.groups, tuple(s + offset for s in prompt.starts)))
 
 
 def _fused(prefix: TokenIds, segments: list[TokenIds], cue: TokenIds) -> Case:
     prompts = tuple(prefix + segment + cue for segment in segments)
-    pieces = Pieces((), prefix, tuple(segments), cue, prompts)
+    pieces = PromptTokens((), prefix, tuple(segments), cue, prompts)
     prompt = pack_fused(pieces, "concat", "sequential")
     return Case("a flex_attention prompt", prompt, METHODS["flex_attention"], prefix)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from worker.engine.attention import Mods
+from worker.engine.attention import MaskSpec
 from worker.engine.cascade import Own, Shared, cascade, shared_keys
 from worker.engine.compiled import eager_if_single
 from worker.engine.packing import cut_where_full
@@ -22,14 +22,14 @@ _PIECE_TOKENS = 256
 """Longer segments are cut, so that scores never take queries x keys of a long prompt at once."""
 
 _LENGTH_STEP = 8
-"""Pieces whose numbers of queries and own keys are equal up to this are put side by side."""
+"""Blocks whose numbers of queries and own keys are equal up to this are put side by side."""
 
 _SCORES_AT_ONCE = 1 << 22
 """Scores of one head held at once."""
 
 
 @dataclass(frozen=True)
-class Piece:
+class QueryBlock:
     """Some tokens of a new segment, one after the other, and the keys they may see.
 
     slots: of the tokens. own: new slots: what the segment sees, and its tokens up to these.
@@ -46,7 +46,7 @@ class Piece:
         return -(-len(self.slots) // _LENGTH_STEP), -(-len(self.own) // _LENGTH_STEP)
 
 
-class PieceRows(NamedTuple):
+class QueryBlocks(NamedTuple):
     """B pieces of at most T queries and L own keys.
 
     queries: their places among the new slots, [B, T]. targets: the same, but one past the last
@@ -67,7 +67,7 @@ def attend_rows(
     key: Tensor,
     value: Tensor,
     shared: Shared,
-    rows: PieceRows,
+    rows: QueryBlocks,
     scaling: float,
 ) -> None:
     """Attend from some pieces' queries and write [T, H, D_v] of `output`.
@@ -82,7 +82,7 @@ def attend_rows(
     output[rows.targets] = answered.permute(0, 3, 1, 2, 4).flatten(2, 3)
 
 
-AttendRows = Callable[[Tensor, Tensor, Tensor, Tensor, Shared, PieceRows, float], None]
+AttendRows = Callable[[Tensor, Tensor, Tensor, Tensor, Shared, QueryBlocks, float], None]
 
 
 @cache
@@ -99,8 +99,10 @@ class CascadeKernel:
     def __init__(self, attend: AttendRows | None = None) -> None:
         self.attend = attend or attend_rows
 
-    def create_mask(self, mods: Mods, num_q: int, num_kv: int, device: str) -> list[PieceRows]:
-        classes: dict[tuple[int, int], list[Piece]] = {}
+    def create_mask(
+        self, mods: MaskSpec, num_q: int, num_kv: int, device: str
+    ) -> list[QueryBlocks]:
+        classes: dict[tuple[int, int], list[QueryBlock]] = {}
         for piece in pieces_of(mods):
             classes.setdefault(piece.size_class, []).append(piece)
         tables = [
@@ -110,10 +112,10 @@ class CascadeKernel:
                 same, lambda p: len(p.slots) * (len(p.own) + mods.first_query), _SCORES_AT_ONCE
             )
         ]
-        return [PieceRows(*(t.to(device) for t in table)) for table in tables]
+        return [QueryBlocks(*(t.to(device) for t in table)) for table in tables]
 
     def __call__(
-        self, query: Tensor, key: Tensor, value: Tensor, mask: list[PieceRows], scaling: float
+        self, query: Tensor, key: Tensor, value: Tensor, mask: list[QueryBlocks], scaling: float
     ) -> Tensor:
         num_q, cached = query.shape[2], key.shape[2] - query.shape[2]
         output = query.new_empty(num_q + 1, query.shape[1], value.shape[-1])
@@ -124,7 +126,7 @@ class CascadeKernel:
         return output[:num_q].transpose(0, 1)[None]
 
 
-def pieces_of(mods: Mods) -> Iterator[Piece]:
+def pieces_of(mods: MaskSpec) -> Iterator[QueryBlock]:
     """Every new segment, cut into pieces."""
     for segment, span in mods.slots.items():
         if span.start < mods.first_query:
@@ -137,10 +139,10 @@ def pieces_of(mods: Mods) -> Iterator[Piece]:
         biases = tuple(bias for slots, bias in new for _ in slots)
         for first in range(0, len(span), _PIECE_TOKENS):
             slots = span[first : first + _PIECE_TOKENS]
-            yield Piece(slots, (*before, *range(span.start, slots.stop)), biases, shared)
+            yield QueryBlock(slots, (*before, *range(span.start, slots.stop)), biases, shared)
 
 
-def piece_rows(pieces: Sequence[Piece], first_query: int, num_new: int) -> PieceRows:
+def piece_rows(pieces: Sequence[QueryBlock], first_query: int, num_new: int) -> QueryBlocks:
     """The table of some pieces; what one does not see has -inf."""
     length = max(len(piece.slots) for piece in pieces)
     num_keys = max(len(piece.own) for piece in pieces)
@@ -163,4 +165,4 @@ def piece_rows(pieces: Sequence[Piece], first_query: int, num_new: int) -> Piece
         own_bias[row, :, seen - count : seen].masked_fill_(later, -torch.inf)
         for span, bias in piece.shared:
             shared_bias[row, 0, span.start : span.stop] = bias
-    return PieceRows(queries, targets, keys, own_bias, shared_bias)
+    return QueryBlocks(queries, targets, keys, own_bias, shared_bias)

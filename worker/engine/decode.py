@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from worker.engine.attention import AttentionContext
 from worker.engine.cascade import Attend
 from worker.engine.compiled import eager_if_single
-from worker.engine.ensembles import Ensemble, FusionGroup, fusion_groups
+from worker.engine.ensembles import Ensemble, EnsembleBatch, fusion_groups
 from worker.engine.fusion import FUSIONS, PickBest, gathered, pick_best
 from worker.engine.kv_cache import Placed, Prefilled
 from worker.engine.layer_calls import LayerCalls
@@ -30,7 +30,7 @@ _COMPACT_BELOW = 0.75
 
 
 @dataclass(frozen=True)
-class Generated:
+class Generation:
     """What an ensemble generated: ids (the stop token included) and their log-probabilities."""
 
     tokens: tuple[int, ...]
@@ -55,7 +55,10 @@ class Batch:
     """Streams being decoded: row i of the batch feeds tokens[i] at positions[i]."""
 
     def __init__(
-        self, row_groups: Sequence[RowGroup], streams: Sequence[Stream], groups: list[FusionGroup]
+        self,
+        row_groups: Sequence[RowGroup],
+        streams: Sequence[Stream],
+        groups: list[EnsembleBatch],
     ) -> None:
         device = groups[0].rows.device
         self.row_groups = list(row_groups)
@@ -180,7 +183,7 @@ class Results:
         self.states[ids] = torch.where((states == RUNNING) & full, LENGTH, states)
         return self.states[ids] != RUNNING
 
-    def generated(self) -> list[Generated]:
+    def generated(self) -> list[Generation]:
         rows = zip(
             self.tokens.tolist(),
             self.lengths.tolist(),
@@ -189,7 +192,7 @@ class Results:
             strict=True,
         )
         return [
-            Generated(tuple(t[:n]), tuple(logprobs[:n]), FINISH_REASONS[state])
+            Generation(tuple(t[:n]), tuple(logprobs[:n]), FINISH_REASONS[state])
             for t, n, logprobs, state in rows
         ]
 
@@ -219,7 +222,7 @@ def decode(
 
 
 def _pick(
-    group: FusionGroup, logits: Tensor, results: Results, pick_best: PickBest
+    group: EnsembleBatch, logits: Tensor, results: Results, pick_best: PickBest
 ) -> tuple[Tensor, Tensor]:
     """The next token of each ensemble of a group and its log-score, [E] each."""
     if group.sampling is None:

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from worker.engine.attention import Kernel, install_attention
-from worker.engine.decode import Batch, Generated, Results, decode, start_batch
+from worker.engine.decode import Batch, Generation, Results, decode, start_batch
 from worker.engine.ensembles import Ensemble
 from worker.engine.geometry import dtype_name, geometry_of
 from worker.engine.heads import packs_of, share_heads
@@ -93,7 +93,7 @@ class Engine:
         """Whether keys may be rotated to another position."""
         return self._prefix_cache.none.splitter.movable
 
-    def text(self, generated: Generated) -> str:
+    def text(self, generated: Generation) -> str:
         """The decoded text of an answer."""
         return self.tokenizer.text(generated.tokens)
 
@@ -148,7 +148,7 @@ class Engine:
         placed: Mapping[Stream, Placed],
         request: Request,
         counts: Counts,
-    ) -> list[Generated]:
+    ) -> list[Generation]:
         """What each ensemble generates, side by side; streams of one shape share a row group."""
         started = time.perf_counter()
         cached, max_new_tokens = self._prefix.done, request.max_new_tokens

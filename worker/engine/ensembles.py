@@ -38,7 +38,7 @@ class Ensemble:
 
 
 @dataclass
-class FusionGroup:
+class EnsembleBatch:
     """Running ensembles of one kind.
 
     rows: of the batch, [E, S]. ids: of the results, [E]. weights: of the streams, [E, S].
@@ -64,7 +64,7 @@ class FusionGroup:
 
 def fusion_groups(
     ensembles: Sequence[Ensemble], row_of: Mapping[Stream, int], device: torch.device
-) -> list[FusionGroup]:
+) -> list[EnsembleBatch]:
     """Ensembles of equal kind, together; those that read one stream share its row."""
     kinds: dict[GroupKind, list[int]] = {}
     for number, ensemble in enumerate(ensembles):
@@ -76,7 +76,7 @@ def fusion_groups(
         weights = [e.weights for e in members] if weighted else None
         seeds = [e.draw.seed if e.draw else 0 for e in members]
         groups.append(
-            FusionGroup(
+            EnsembleBatch(
                 fusion,
                 sampling,
                 torch.tensor(rows, device=device),

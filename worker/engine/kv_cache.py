@@ -11,7 +11,7 @@ from worker.engine.attention import (
     FLEX_MIN_TOKENS,
     AttentionContext,
     Kernel,
-    Mods,
+    MaskSpec,
     SdpaKernel,
 )
 from worker.engine.compiled import eager_if_single
@@ -126,7 +126,7 @@ def prefill(
     return room
 
 
-def segment_mods(slots: Mapping[Segment, range], first_query: int, device: str) -> Mods:
+def segment_mods(slots: Mapping[Segment, range], first_query: int, device: str) -> MaskSpec:
     """mask_mod and score_mod over slots: queries from `first_query` on, keys from 0 on.
 
     There is a score_mod only where a segment biases what it sees. The tensors have fixed sizes,
@@ -153,7 +153,7 @@ def segment_mods(slots: Mapping[Segment, range], first_query: int, device: str) 
     if bias is not None:
         score_mod = generate_bias_score_mod(q_group, kv_group, on_device.pop())
     mask_mod = generate_visibility_mask_mod(*on_device)
-    return Mods(mask_mod, score_mod, slots, first_query)
+    return MaskSpec(mask_mod, score_mod, slots, first_query)
 
 
 def _bias(index: Mapping[Segment, int], groups: int) -> Tensor | None:

@@ -8,7 +8,7 @@ tell, and they are read at its end anyway.
 from collections.abc import Mapping, Sequence
 
 from common.errors import SampleError, StopRun
-from worker.engine.decode import Generated
+from worker.engine.decode import Generation
 from worker.engine.sample import Answers
 
 
@@ -32,7 +32,7 @@ def _checked(answers: Answers, dtype: str) -> Answers:
     return {name: _fault(found, dtype) or found for name, found in answers.items()}
 
 
-def _fault(found: list[Generated] | SampleError, dtype: str) -> SampleError | None:
+def _fault(found: list[Generation] | SampleError, dtype: str) -> SampleError | None:
     if isinstance(found, SampleError):
         return None
     bad = next((g.not_a_number for g in found if g.not_a_number is not None), None)
@@ -44,6 +44,6 @@ def _fault(found: list[Generated] | SampleError, dtype: str) -> SampleError | No
     )
 
 
-def _some(answers: Mapping[str, list[Generated] | SampleError]) -> bool:
+def _some(answers: Mapping[str, list[Generation] | SampleError]) -> bool:
     """Whether some method has an answer."""
     return any(not isinstance(found, SampleError) for found in answers.values())

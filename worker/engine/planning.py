@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from common.errors import SampleError
-from common.layout import Pieces
+from common.layout import PromptTokens
 from common.methods import Method
 from worker.engine.plan import PrefixSplitter
 from worker.engine.request import Question, Request
@@ -48,7 +48,7 @@ def plan_samples(
     return plans
 
 
-def _unknown_token(pieces: Pieces, num_ids: int) -> str | None:
+def _unknown_token(pieces: PromptTokens, num_ids: int) -> str | None:
     """Why a model cannot read the tokens of a sample; None where it can."""
     runs = (pieces.bos, pieces.prefix, *pieces.segments, pieces.cue, *pieces.prompts)
     largest = max((max(run) for run in runs if run), default=0)

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from common.layout import PackedPrompt, Pieces, pack_fused, pack_plain
+from common.layout import PackedPrompt, PromptTokens, pack_fused, pack_plain
 from common.methods import Method
 from common.run import Layout, Positions
 from common.visibility import VISIBILITIES
-from worker.engine.decode import FINISH_REASONS, LENGTH, RUNNING, Generated
+from worker.engine.decode import FINISH_REASONS, LENGTH, RUNNING, Generation
 from worker.engine.fusion import FUSIONS
 from worker.engine.request import Question
 from worker.engine.sampling import Draw
@@ -25,7 +25,7 @@ PLAIN = Method("plain", "first", "own", "one prompt as a model is normally given
 
 
 def reference_prompts(
-    pieces: Pieces,
+    pieces: PromptTokens,
     method: Method,
     layout: Layout,
     positions: Positions,
@@ -100,7 +100,7 @@ def reference_decode(
     question: Question | None = None,
     draw: Draw | None = None,
     steps: list[Tensor] | None = None,
-) -> Generated:
+) -> Generation:
     """Decoding of streams that pick each token together: the best one, or a drawn one.
 
     steps: if given, the logits [S, V] of every step are appended to it.
@@ -123,7 +123,7 @@ def reference_decode(
         state = int(stops[tokens[-1]])
         if state == RUNNING and len(tokens) == max_new_tokens:
             state = LENGTH
-    return Generated(tuple(tokens), tuple(logprobs), FINISH_REASONS[state])
+    return Generation(tuple(tokens), tuple(logprobs), FINISH_REASONS[state])
 
 
 def reference_pick(scores: Tensor, draw: Draw, step: int) -> int:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from common.errors import SampleError
-from common.layout import PackedPrompt, Pieces, pack_fused, pack_plain
+from common.layout import PackedPrompt, PromptTokens, pack_fused, pack_plain
 from common.methods import Method
 from common.run import Sampling
 from common.visibility import VISIBILITIES, Table, generate_isolated_visibility, length_bias
-from worker.engine.decode import Generated
+from worker.engine.decode import Generation
 from worker.engine.ensembles import Ensemble
 from worker.engine.plan import PrefixSplitter, Stream, plan_stream
 from worker.engine.request import Question, Request
@@ -21,8 +21,8 @@ from worker.engine.sampling import Draw, seed_of
 LengthFault = Callable[[int, int], str | None]
 """The position of a prompt's last token and the most new tokens -> why that is too long."""
 
-Answers = dict[str, list[Generated] | SampleError]
-"""By method name: one Generated, or one for each paraphrase, or why there is none."""
+Answers = dict[str, list[Generation] | SampleError]
+"""By method name: one Generation, or one for each paraphrase, or why there is none."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,10 @@ def without_too_long(
 
 
 def plan_sample(
-    pieces: Pieces, request: Request, splitter: PrefixSplitter, question: Question | None = None
+    pieces: PromptTokens,
+    request: Request,
+    splitter: PrefixSplitter,
+    question: Question | None = None,
 ) -> SamplePlan:
     """The ensembles of one sample. Methods that ask for equal ensembles share one."""
     question = question or Question(())
@@ -158,7 +161,7 @@ def _drawn(stream: Stream, name: str, sampling: Sampling) -> list[Ensemble]:
     ]
 
 
-def collect(plan: SamplePlan, generated: Iterator[Generated]) -> Answers:
+def collect(plan: SamplePlan, generated: Iterator[Generation]) -> Answers:
     """Take the plan's ensembles' results, in their order, and give each method its own."""
     of = {ensemble: next(generated) for ensemble in plan.ensembles}
     answers = {name: [of[e] for e in found] for name, found in plan.by_method.items()}

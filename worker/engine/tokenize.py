@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from common.errors import StopRun
-from common.layout import Pieces, TokenIds
+from common.layout import PromptTokens, TokenIds
 from common.prompts import Example, Template
 from worker.engine.decode import EOS, NEWLINE
 
@@ -66,7 +66,7 @@ class PromptTokenizer:
 
     def pieces(
         self, paraphrases: Sequence[str], template: Template, few_shot: Sequence[Example]
-    ) -> Pieces:
+    ) -> PromptTokens:
         """The pieces of one sample."""
         return self.pieces_of([paraphrases], template, few_shot)[0]
 
@@ -75,7 +75,7 @@ class PromptTokenizer:
         samples: Sequence[Sequence[str]],
         template: Template,
         few_shot: Sequence[Example],
-    ) -> list[Pieces]:
+    ) -> list[PromptTokens]:
         """The pieces of samples, each given as its paraphrases, all tokenized together."""
         paraphrases = [paraphrase for sample in samples for paraphrase in sample]
         before = template.prefix(few_shot)
@@ -87,7 +87,7 @@ class PromptTokenizer:
         segments = (inside if before else self._ids)([template.segment(w) for w in paraphrases])
         each_prompt, each_segment = iter(prompts), iter(segments)
         return [
-            Pieces(
+            PromptTokens(
                 self.bos,
                 prefix,
                 tuple(islice(each_segment, len(sample))),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.engine.decode import Batch, Generated, Results
+from worker.engine.decode import Batch, Generation, Results
 from worker.engine.engine import Engine
 
 
@@ -17,13 +17,13 @@ class RecordingEngine(Engine):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._steps: dict[int, list[Tensor]] = defaultdict(list)
-        self._kept: list[tuple[Generated, Tensor]] = []
+        self._kept: list[tuple[Generation, Tensor]] = []
 
-    def logits_of(self, generated: Generated) -> Tensor:
+    def logits_of(self, generated: Generation) -> Tensor:
         """Logits [steps, S, V] of an answer of this engine, by identity."""
         return next(logits for known, logits in self._kept if known is generated)
 
-    def _decode(self, *args: Any, **kwargs: Any) -> list[Generated]:
+    def _decode(self, *args: Any, **kwargs: Any) -> list[Generation]:
         self._steps.clear()
         generated = super()._decode(*args, **kwargs)
         self._kept += [(g, torch.stack(self._steps[n])) for n, g in enumerate(generated)]
