@@ -1,4 +1,4 @@
-"""How many tokens of plain prompts are computed: the examples once, common heads once.
+"""How many tokens of plain prompts are computed: the examples once, common prefixes once.
 
     python -m benchmarks.sharing --file graphquestions=graphquestions_test_paraphrases.jsonl
 
@@ -19,10 +19,10 @@ from benchmarks.outcome import Outcome, Row
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
 from common.errors import UsageError
 from producer.sources import open_source
-from worker.engine.heads import packs_of, share_heads
 from worker.engine.plan import Segment, distinct_segments
 from worker.engine.planning import plan_samples
 from worker.engine.prefix_cache import prefix_segments, prefix_splitter
+from worker.engine.prefix_tree import packs_of, split_shared_prefixes
 from worker.engine.request import Question, Request
 from worker.engine.sample import SamplePlan
 from worker.engine.tokenize import PromptTokenizer
@@ -96,7 +96,7 @@ def _row(
 
 
 def _computed(pack: Sequence[SamplePlan], cached: Sequence[Segment]) -> int:
-    cut = share_heads([stream for plan in pack for stream in plan.streams], cached)
+    cut = split_shared_prefixes([stream for plan in pack for stream in plan.streams], cached)
     segments = distinct_segments(list(cut.values()))
     return sum(len(segment.tokens) for segment in segments if segment not in cached)
 

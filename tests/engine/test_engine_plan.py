@@ -12,10 +12,10 @@ from common.visibility import generate_isolated_visibility
 from worker.engine.plan import (
     PrefixSplitter,
     Segment,
-    View,
+    SegmentRef,
+    at_own_position,
     distinct_segments,
     plan_stream,
-    unshifted,
 )
 from worker.engine.sample import plan_sample
 
@@ -37,8 +37,8 @@ def planned(stream):
     """The same of a planned stream."""
     seen = Counter()
     for view in stream.views:
-        before = [t for s in view.segment.sees for t in tokens_of(s, view.shift)]
-        own = tokens_of(view.segment, view.shift)
+        before = [t for s in view.segment.sees for t in tokens_of(s, view.offset)]
+        own = tokens_of(view.segment, view.offset)
         for i, token in enumerate(own):
             seen[token, tuple(sorted(before + own[: i + 1]))] += 1
     return seen
@@ -83,7 +83,7 @@ def test_unshifting_moves_a_segment_with_all_it_sees():
     first = Segment((1, 2), 0)
     second = Segment((3,), 2, (first,))
     moved = Segment((1, 2), 5)
-    assert unshifted(View(second, 5)) == View(Segment((3,), 7, (moved,)), 0)
+    assert at_own_position(SegmentRef(second, 5)) == SegmentRef(Segment((3,), 7, (moved,)), 0)
 
 
 def plan_of(lengths, bos, request, seed=0):

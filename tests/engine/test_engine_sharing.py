@@ -7,8 +7,8 @@ prompt is fed by decoding, not by prefill. Prefix and BOS are cached: not counte
 import pytest
 from families import SAMPLES, make_pieces, make_request, watch_fed_tokens
 
-from worker.engine.heads import share_heads
 from worker.engine.plan import PrefixSplitter, distinct_segments
+from worker.engine.prefix_tree import split_shared_prefixes
 from worker.engine.request import Counts
 from worker.engine.sample import plan_sample
 
@@ -19,7 +19,7 @@ def new_tokens(bos, request, *samples, movable=True):
     """How many tokens samples (their pieces) take beyond BOS and prefix."""
     cuts = (samples[0].bos, samples[0].prefix)
     plans = [plan_sample(pieces, request, PrefixSplitter(cuts, movable)) for pieces in samples]
-    streams = share_heads([s for plan in plans for s in plan.streams], ())
+    streams = split_shared_prefixes([s for plan in plans for s in plan.streams], ())
     segments = distinct_segments(list(streams.values()))
     return sum(len(s.tokens) for s in segments) - len(cuts[0]) - PREFIX
 

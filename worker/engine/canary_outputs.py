@@ -19,10 +19,10 @@ from worker.engine.decode import Batch, start_batch
 from worker.engine.engine import Engine
 from worker.engine.ensembles import Ensemble
 from worker.engine.fusion import gathered
-from worker.engine.heads import share_heads
 from worker.engine.kv_cache import Placed, Prefilled, prefill
 from worker.engine.layers import decoder_layers
 from worker.engine.plan import PrefixSplitter, Segment, distinct_segments, plan_stream
+from worker.engine.prefix_tree import split_shared_prefixes
 from worker.engine.reference import reference_mask
 
 
@@ -45,7 +45,7 @@ def engine_outputs(engine: Engine, cases: Sequence[Case], hidden: bool = False) 
     shared = [Segment(case.shared, 0) for case in cases if case.shared]
     cached = prefill(model, kernel, shared, Prefilled.empty(model), always)
     streams = [plan_stream(c.prompt, _visible(c), _splitter(engine, c)) for c in cases]
-    cut = share_heads(streams, cached.slots)
+    cut = split_shared_prefixes(streams, cached.slots)
     done = prefill(model, kernel, distinct_segments(list(cut.values())), cached, always)
     placed = {planned: Placed(stream, done) for planned, stream in cut.items()}
     ensembles = [Ensemble((stream,), "own") for stream in streams]

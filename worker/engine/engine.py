@@ -15,7 +15,6 @@ from worker.engine.attention import Kernel, install_attention
 from worker.engine.decode import Batch, Generation, Results, decode, start_batch
 from worker.engine.ensembles import Ensemble
 from worker.engine.geometry import dtype_name, geometry_of
-from worker.engine.heads import packs_of, share_heads
 from worker.engine.inner import EAGER, InnerLoops
 from worker.engine.kv_cache import Placed, prefill
 from worker.engine.numbers import refuse_no_numbers
@@ -23,6 +22,7 @@ from worker.engine.packing import cut_where_full
 from worker.engine.plan import Stream, distinct_segments
 from worker.engine.planning import plan_samples
 from worker.engine.prefix_cache import PrefixCache
+from worker.engine.prefix_tree import packs_of, split_shared_prefixes
 from worker.engine.request import Asked, Counts, Question, Request
 from worker.engine.sample import Answers, SamplePlan, collect
 from worker.engine.tokenize import PromptTokenizer
@@ -132,7 +132,7 @@ class Engine:
         started = time.perf_counter()
         placed: dict[Stream, Placed] = {}
         for pack in packs_of(plans, cached.slots, self.pack_tokens):
-            cut = share_heads([s for plan in pack for s in plan.streams], cached.slots)
+            cut = split_shared_prefixes([s for plan in pack for s in plan.streams], cached.slots)
             done = prefill(self.model, self.kernel, distinct_segments(list(cut.values())), cached)
             counts.prefill_tokens += done.num_slots - cached.num_slots
             placed |= {planned: Placed(stream, done) for planned, stream in cut.items()}

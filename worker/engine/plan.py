@@ -41,14 +41,14 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class View:
-    """A segment as a stream sees it: computed where it is, read `shift` positions later.
+class SegmentRef:
+    """A segment as a stream sees it: computed where it is, read `offset` positions later.
 
     bias: what is added to the scores with its keys.
     """
 
     segment: Segment
-    shift: int
+    offset: int
     bias: float = 0.0
 
 
@@ -59,7 +59,7 @@ class Stream:
     position: of that token. Its key is the stream's first own one.
     """
 
-    views: tuple[View, ...]
+    views: tuple[SegmentRef, ...]
     token: int
     position: int
 
@@ -76,33 +76,35 @@ class PrefixSplitter:
     cuts: tuple[TokenIds, ...]
     movable: bool
 
-    def views(self, tokens: TokenIds, start: int, sees: Sequence[View]) -> list[View]:
+    def views(self, tokens: TokenIds, start: int, sees: Sequence[SegmentRef]) -> list[SegmentRef]:
         """Views of `tokens` placed at `start` and seeing `sees`; cut at every known run."""
-        found: list[View] = []
+        found: list[SegmentRef] = []
         for cut in self.cuts:
             if cut and len(cut) < len(tokens) and tokens[: len(cut)] == cut:
                 found.append(self._view(cut, start, [*sees, *found]))
                 tokens, start = tokens[len(cut) :], start + len(cut)
         return [*found, self._view(tokens, start, [*sees, *found])] if tokens else found
 
-    def _view(self, tokens: TokenIds, start: int, sees: Sequence[View]) -> View:
-        shifts = {view.shift for view in sees}
+    def _view(self, tokens: TokenIds, start: int, sees: Sequence[SegmentRef]) -> SegmentRef:
+        shifts = {view.offset for view in sees}
         if self.movable and not sees:
-            return View(Segment(tokens, 0), start)
+            return SegmentRef(Segment(tokens, 0), start)
         if len(shifts) == 1:
             (shift,) = shifts
-            return View(Segment(tokens, start - shift, *seen_once(sees)), shift)
-        return View(Segment(tokens, start, *seen_once([unshifted(view) for view in sees])), 0)
+            return SegmentRef(Segment(tokens, start - shift, *deduplicate(sees)), shift)
+        return SegmentRef(
+            Segment(tokens, start, *deduplicate([at_own_position(view) for view in sees])), 0
+        )
 
 
-def seen_once(views: Sequence[View]) -> tuple[tuple[Segment, ...], tuple[float, ...]]:
+def deduplicate(views: Sequence[SegmentRef]) -> tuple[tuple[Segment, ...], tuple[float, ...]]:
     """The segments of views and their biases; () for biases that are all 0.
 
     Equal paraphrases at equal positions are one segment. Seen n times it counts n times, which is
     log(n) added to its scores.
 
-        >>> twice = View(Segment((4, 5), 0), 0)
-        >>> seen_once([twice, twice]) == ((twice.segment,), (math.log(2),))
+        >>> twice = SegmentRef(Segment((4, 5), 0), 0)
+        >>> deduplicate([twice, twice]) == ((twice.segment,), (math.log(2),))
         True
     """
     copies: dict[Segment, float] = {}
@@ -112,11 +114,11 @@ def seen_once(views: Sequence[View]) -> tuple[tuple[Segment, ...], tuple[float, 
     return tuple(copies), biases if any(biases) else ()
 
 
-def unshifted(view: View) -> View:
+def at_own_position(view: SegmentRef) -> SegmentRef:
     """The same keys computed where they are read, for a segment that sees several shifts."""
-    sees = tuple(unshifted(View(s, view.shift)).segment for s in view.segment.sees)
-    moved = replace(view.segment, start=view.segment.start + view.shift, sees=sees)
-    return View(moved, 0, view.bias)
+    sees = tuple(at_own_position(SegmentRef(s, view.offset)).segment for s in view.segment.sees)
+    moved = replace(view.segment, start=view.segment.start + view.offset, sees=sees)
+    return SegmentRef(moved, 0, view.bias)
 
 
 def plan_stream(
@@ -129,7 +131,7 @@ def plan_stream(
 
     bias: what the tail adds to its scores with the keys of each group, [G].
     """
-    views: list[list[View]] = []
+    views: list[list[SegmentRef]] = []
     *groups, tail = prompt.groups
     for g, (tokens, start) in enumerate(zip(groups, prompt.starts, strict=False)):
         sees = [view for k in range(g) if visible[g, k] for view in views[k]]

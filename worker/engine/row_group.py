@@ -138,7 +138,7 @@ def _read(cache: Tensor, slots: Tensor) -> Tensor:
 
 def prefix_shifts(stream: Stream, cached: Prefilled) -> list[int]:
     """The distinct shifts at which a stream reads the cached prefix; [0] for none."""
-    shifts = {view.shift for view in stream.views if view.segment in cached.slots}
+    shifts = {view.offset for view in stream.views if view.segment in cached.slots}
     return sorted(shifts) or [0]
 
 
@@ -146,7 +146,7 @@ def own_slots(placed: Placed, cached: Prefilled) -> list[tuple[int, int, float]]
     """(slot, shift, bias) of every key of a stream that is not cached."""
     slots = placed.done.slots
     own = [view for view in placed.stream.views if view.segment not in cached.slots]
-    return [(slot, view.shift, view.bias) for view in own for slot in slots[view.segment]]
+    return [(slot, view.offset, view.bias) for view in own for slot in slots[view.segment]]
 
 
 def _prefix_bias(
@@ -160,7 +160,7 @@ def _prefix_bias(
     for row, stream in enumerate(streams):
         for view in stream.views:
             if span := cached.slots.get(view.segment):
-                copies[row, shifts[row].index(view.shift), span.start : span.stop] += math.exp(
+                copies[row, shifts[row].index(view.offset), span.start : span.stop] += math.exp(
                     view.bias
                 )
     return copies.log()

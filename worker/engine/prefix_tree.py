@@ -1,8 +1,8 @@
-"""Heads: what segments of one pack begin with alike is computed once.
+"""The prefix tree: what segments of one pack begin with alike is computed once.
 
 Paraphrases of a question, and questions of a data set, begin with the same few words. Segments
 that start at one position and see the same form a tree by their tokens (a radix tree, as in
-SGLang's RadixAttention, Zheng et al. 2024); cut where it branches, their common heads are equal
+SGLang's RadixAttention, Zheng et al. 2024); cut where it branches, their common prefixes are equal
 segments. Knows plans only; that the cut plan says the same is a matter of `Segment.sees`.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from common.layout import TokenIds
-from worker.engine.plan import Segment, Stream, View, seen_once
+from worker.engine.plan import Segment, SegmentRef, Stream, deduplicate
 from worker.engine.sample import SamplePlan
 
 
@@ -20,10 +20,10 @@ class _Node:
     ends: bool = False
 
 
-class HeadTree:
+class PrefixTree:
     """The segments of some streams by their tokens. known: segments that are computed already.
 
-    size: how many tokens its segments take where common heads are computed once.
+    size: how many tokens its segments take where common prefixes are computed once.
     """
 
     def __init__(self, known: Collection[Segment]) -> None:
@@ -67,9 +67,11 @@ class HeadTree:
         return self._roots.setdefault((segment.start, segment.sees, segment.biases), _Node())
 
 
-def share_heads(streams: Sequence[Stream], known: Collection[Segment]) -> dict[Stream, Stream]:
-    """Each stream, and the same with its segments cut so that common heads are one segment."""
-    tree = HeadTree(known)
+def split_shared_prefixes(
+    streams: Sequence[Stream], known: Collection[Segment]
+) -> dict[Stream, Stream]:
+    """Each stream, and the same with its segments cut so that common prefixes are one segment."""
+    tree = PrefixTree(known)
     tree.add(streams)
     pieces: dict[Segment, tuple[Segment, ...]] = {segment: (segment,) for segment in known}
 
@@ -77,7 +79,7 @@ def share_heads(streams: Sequence[Stream], known: Collection[Segment]) -> dict[S
         if segment not in pieces:
             biases = segment.biases or (0.0,) * len(segment.sees)
             pairs = zip(segment.sees, biases, strict=True)
-            sees = [View(piece, 0, bias) for seen, bias in pairs for piece in cut(seen)]
+            sees = [SegmentRef(piece, 0, bias) for seen, bias in pairs for piece in cut(seen)]
             pieces[segment] = tuple(_chain(tree.runs(segment), segment.start, sees))
         return pieces[segment]
 
@@ -94,13 +96,13 @@ def share_heads(streams: Sequence[Stream], known: Collection[Segment]) -> dict[S
     }
 
 
-def _chain(runs: Iterable[TokenIds], start: int, sees: list[View]) -> Iterator[Segment]:
+def _chain(runs: Iterable[TokenIds], start: int, sees: list[SegmentRef]) -> Iterator[Segment]:
     """Runs of tokens one after the other, each seeing `sees` and those before it."""
     for run in runs:
-        segment = Segment(run, start, *seen_once(sees))
+        segment = Segment(run, start, *deduplicate(sees))
         yield segment
         start += len(run)
-        sees = [*sees, View(segment, 0)]
+        sees = [*sees, SegmentRef(segment, 0)]
 
 
 def packs_of(
@@ -108,12 +110,12 @@ def packs_of(
 ) -> Iterator[list[SamplePlan]]:
     """Neighbouring plans that take at most `budget` new tokens together, or single ones."""
     pack: list[SamplePlan] = []
-    tree = HeadTree(known)
+    tree = PrefixTree(known)
     for plan in plans:
         tree.add(plan.streams)
         if pack and tree.size > budget:
             yield pack
-            pack, tree = [], HeadTree(known)
+            pack, tree = [], PrefixTree(known)
             tree.add(plan.streams)
         pack.append(plan)
     if pack:
