@@ -101,12 +101,12 @@ def pack_tokens_within(memory: int, per_token: int) -> int:
 
 
 def choose_budget(
-    settings: Settings, model: PreTrainedModel, kernel: str
+    settings: Settings, model: PreTrainedModel, backend: str
 ) -> tuple[Budget, dict[str, ResolvedSetting]]:
     """What the settings say; what they leave open follows free memory. And both, with reasons."""
     device = str(model.device)
     free, where = _share_of_free(settings, device)
-    tokens = _choose_pack(settings, model, kernel, free, where)
+    tokens = _choose_pack(settings, model, backend, free, where)
     cache = _choose_cache(settings, device, free, where)
     chosen = Budget(int(tokens.value), int(float(cache.value) * GIB))
     return chosen, {"pack_tokens": tokens, "kv_cache_gib": cache}
@@ -125,7 +125,7 @@ def _share_of_free(settings: Settings, device: str) -> tuple[int, str]:
 
 
 def _choose_pack(
-    settings: Settings, model: PreTrainedModel, kernel: str, free: int, where: str
+    settings: Settings, model: PreTrainedModel, backend: str, free: int, where: str
 ) -> ResolvedSetting:
     if settings.pack_tokens is not None:
         return ResolvedSetting(str(settings.pack_tokens), "SELF_ENSEMBLE_PACK_TOKENS asks for it")
@@ -133,7 +133,7 @@ def _choose_pack(
     fits = max(_LEAST_CHOSEN[0], pack_tokens_within(free // _SHARE, per_token))
     if model.device.type == "cpu":
         most, why = _MOST_PACKED_IN_CACHE, "a longer row leaves the processor's caches"
-    elif kernel == "sdpa":
+    elif backend == "sdpa":
         most, why = _MOST_PACKED_IN_CACHE, "sdpa takes the square of a longer row"
     else:
         most, why = _MOST_PACKED, "a longer row gains nothing"

@@ -1,6 +1,6 @@
 """What a worker chooses for itself: device, dtype, attention; each said and recorded.
 
-Choosing never changes what is computed, only how: every attention kernel gives the same
+Choosing never changes what is computed, only how: every attention backend gives the same
 answer, and none is swapped for another after it was chosen.
 """
 
@@ -12,8 +12,8 @@ from transformers import PreTrainedModel
 
 from common.errors import StopRun, first_line
 from worker.compile_cache import compiling
-from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, Kernel, SdpaKernel
-from worker.engine.cascade_kernel import CascadeKernel
+from worker.engine.attention import FLEX_MIN_TOKENS, AttentionBackend, FlexBackend, SdpaBackend
+from worker.engine.cascade_backend import CascadeBackend
 from worker.engine.geometry import geometry_of
 from worker.engine.kv_cache import segment_mods
 from worker.engine.plan import Segment
@@ -67,29 +67,33 @@ def _cpu_computes_bfloat16() -> bool:
     return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def choose_attention(setting: str, model: PreTrainedModel) -> tuple[Kernel, ResolvedSetting]:
-    """The kernel a worker takes: of its setting, or the fastest one of its device.
+def choose_attention(
+    setting: str, model: PreTrainedModel
+) -> tuple[AttentionBackend, ResolvedSetting]:
+    """The backend a worker takes: of its setting, or the fastest one of its device.
 
     On a CPU FlexAttention evaluates the mask for every head and pair, which takes as long as
     all matrix products of a prefill.
     """
     if setting == "auto" and model.device.type == "cpu":
-        return CascadeKernel(), ResolvedSetting("cascade", f"the fastest on a CPU; {_SHORT}")
-    return choose_kernel(setting, model)
+        return CascadeBackend(), ResolvedSetting("cascade", f"the fastest on a CPU; {_SHORT}")
+    return choose_backend(setting, model)
 
 
-def choose_kernel(setting: str, model: PreTrainedModel) -> tuple[Kernel, ResolvedSetting]:
+def choose_backend(
+    setting: str, model: PreTrainedModel
+) -> tuple[AttentionBackend, ResolvedSetting]:
     """FlexAttention where it compiles and agrees with SDPA here; raises StopRun if not so.
 
     "auto" takes SDPA with the dense mask of the same mask_mod where FlexAttention cannot be
-    compiled. A kernel that compiles and gives another answer is never passed over in silence.
+    compiled. A backend that compiles and gives another answer is never passed over in silence.
     """
     if setting == "cascade":
-        return CascadeKernel(), ResolvedSetting(
+        return CascadeBackend(), ResolvedSetting(
             "cascade", f"SELF_ENSEMBLE_ATTENTION asks for it; {_SHORT}"
         )
     if setting == "sdpa":
-        return SdpaKernel(), ResolvedSetting("sdpa", "SELF_ENSEMBLE_ATTENTION asks for it")
+        return SdpaBackend(), ResolvedSetting("sdpa", "SELF_ENSEMBLE_ATTENTION asks for it")
     try:
         with compiling():
             difference = flex_difference(model)
@@ -98,19 +102,19 @@ def choose_kernel(setting: str, model: PreTrainedModel) -> tuple[Kernel, Resolve
         if setting == "flex":
             raise StopRun(f"{reason}; set SELF_ENSEMBLE_ATTENTION=sdpa") from error
         logger.warning("%s", reason)
-        return SdpaKernel(), ResolvedSetting("sdpa", reason)
+        return SdpaBackend(), ResolvedSetting("sdpa", reason)
     # Written so that NaN stops the run, too.
     if not difference <= 0.05:
         raise StopRun(
             f"flex_attention differs from sdpa by {difference:.3g} on this machine; "
             "set SELF_ENSEMBLE_ATTENTION=sdpa and report it"
         )
-    return FlexKernel(), ResolvedSetting("flex", f"compiled and equal to sdpa here; {_SHORT}")
+    return FlexBackend(), ResolvedSetting("flex", f"compiled and equal to sdpa here; {_SHORT}")
 
 
 @torch.inference_mode()
 def flex_difference(model: PreTrainedModel) -> float:
-    """Largest difference of the two kernels on random input of the model's shapes.
+    """Largest difference of the two backends on random input of the model's shapes.
 
     Compiles what prefill will use, so the first shard does not pay for it.
     """
@@ -134,9 +138,9 @@ def flex_difference(model: PreTrainedModel) -> float:
     # As a model hands it over: strides are part of what is compiled for.
     query = query.transpose(1, 2)
     mods = segment_mods(slots, 301, device)
-    kernels: tuple[Kernel, ...] = (FlexKernel(), SdpaKernel())
+    backends: tuple[AttentionBackend, ...] = (FlexBackend(), SdpaBackend())
     flex, sdpa = (
-        kernel(query, key, value, kernel.create_mask(mods, num_q, end, device), dim**-0.5)
-        for kernel in kernels
+        backend(query, key, value, backend.create_mask(mods, num_q, end, device), dim**-0.5)
+        for backend in backends
     )
     return float((flex - sdpa).abs().max())

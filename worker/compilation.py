@@ -13,9 +13,9 @@ from transformers import PreTrainedModel
 from common.errors import StopRun, first_line
 from worker.choices import ResolvedSetting
 from worker.compile_cache import compiling
-from worker.engine.attention import Kernel
+from worker.engine.attention import AttentionBackend
 from worker.engine.cascade import Attend, Own, cascade, compiled_cascade, shared_keys
-from worker.engine.cascade_kernel import CascadeKernel, compiled_attend_rows
+from worker.engine.cascade_backend import CascadeBackend, compiled_attend_rows
 from worker.engine.compiled import compile_layers, leave_layers
 from worker.engine.engine import Engine
 from worker.engine.geometry import geometry_of
@@ -54,13 +54,13 @@ def compile_engine(wanted: ResolvedSetting, engine: Engine) -> ResolvedSetting:
     """
     if wanted.value == "eager":
         return wanted
-    kernel = engine.kernel
-    if kernel.name == "cascade":
-        kernel = CascadeKernel(compiled_attend_rows())
+    backend = engine.backend
+    if backend.name == "cascade":
+        backend = CascadeBackend(compiled_attend_rows())
     try:
         with compiling():
             inner = cascade_difference(compiled_cascade(), engine.model)
-            layers = layer_difference(engine.model, engine.kernel, kernel)
+            layers = layer_difference(engine.model, engine.backend, backend)
     except Exception as error:
         leave_layers(engine.model)
         reason = f"it cannot be compiled here: {first_line(error)[:200]}"
@@ -75,7 +75,7 @@ def compile_engine(wanted: ResolvedSetting, engine: Engine) -> ResolvedSetting:
             f"compiled code differs from the code as written by {difference:.3g} on this "
             "machine; set SELF_ENSEMBLE_COMPILE=never and report it"
         )
-    engine.kernel, engine.inner = kernel, compiled_inner_loops()
+    engine.backend, engine.inner = backend, compiled_inner_loops()
     return ResolvedSetting("compiled", f"{wanted.reason}; equal to eager here")
 
 
@@ -106,20 +106,22 @@ def cascade_difference(compiled: Attend, model: PreTrainedModel) -> float:
 
 
 @torch.inference_mode()
-def layer_difference(model: PreTrainedModel, kernel: Kernel, compiled: Kernel) -> float:
+def layer_difference(
+    model: PreTrainedModel, backend: AttentionBackend, compiled: AttentionBackend
+) -> float:
     """Compile the layers; the relative difference of a row's values before and after."""
     prefix = Segment((5,) * 101, 0)
     segments = [prefix, *(Segment((i, 7) * (5 + i % 3), 101, (prefix,)) for i in range(41))]
-    before = _prefilled(model, kernel, prefix, segments)
+    before = _prefilled(model, backend, prefix, segments)
     compile_layers(model)
     return relative(_prefilled(model, compiled, prefix, segments), before)
 
 
 def _prefilled(
-    model: PreTrainedModel, kernel: Kernel, prefix: Segment, segments: list[Segment]
+    model: PreTrainedModel, backend: AttentionBackend, prefix: Segment, segments: list[Segment]
 ) -> Tensor:
-    cached = prefill(model, kernel, [prefix], Prefilled.empty(model))
-    return prefill(model, kernel, segments, cached).values
+    cached = prefill(model, backend, [prefix], Prefilled.empty(model))
+    return prefill(model, backend, segments, cached).values
 
 
 def _largest(*differences: float) -> float:

@@ -46,7 +46,7 @@ def keep_freed_memory() -> None:
 def granted_by_cgroups(root: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> list[int]:
     """Bytes left under the limit of each control group that this process is in.
 
-    Of version 2, and of version 1 under root/memory. Page cache that the kernel gives up
+    Of version 2, and of version 1 under root/memory. Page cache that the backend gives up
     counts as left. A group without a limit is not in the list.
     """
     found = []

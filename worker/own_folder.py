@@ -1,6 +1,6 @@
 """Own folders: what a process keeps across restarts and shares with no other while it lives.
 
-The kernel frees a lock however its process ends, and what was being written when it ended is
+The backend frees a lock however its process ends, and what was being written when it ended is
 thrown away. Knows nothing of what is kept.
 """
 

@@ -137,7 +137,7 @@ class Process:
             raise StopRun(
                 f"model {model} was loaded {self.settings.max_attempts} times, and each time the "
                 f"process on {socket.gethostname()} ended. Most often the host has too little "
-                "memory: its kernel's log says so. Give it more, or a smaller --dtype or model"
+                "memory: its backend's log says so. Give it more, or a smaller --dtype or model"
             )
 
     @cached_property

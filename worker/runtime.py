@@ -144,7 +144,7 @@ class Runtime:
             keep_freed_memory()
         dtype = say("dtype", choose_dtype(asked, device.value))
         loaded = _load_weights(model, dtype.value, device.value)
-        kernel, attention = choose_attention(self._settings.attention, loaded.model)
+        backend, attention = choose_attention(self._settings.attention, loaded.model)
         say("attention", attention)
         budget, limits = choose_budget(self._settings, loaded.model, attention.value)
         if allowed:
@@ -155,7 +155,7 @@ class Runtime:
         for name, limit in limits.items():
             say(name, limit)
         engine = Engine(
-            loaded.model, loaded.tokenizer, kernel, budget.pack_tokens, budget.cache_bytes
+            loaded.model, loaded.tokenizer, backend, budget.pack_tokens, budget.cache_bytes
         )
         _check_engine(model, engine)
         for name, note in loaded.notes.items():

@@ -19,7 +19,7 @@ from common.layout import TokenIds, pack_plain
 from common.methods import METHODS
 from common.prompts import Template
 from common.run import Layout, Positions
-from worker.engine.attention import SdpaKernel
+from worker.engine.attention import SdpaBackend
 from worker.engine.canary import check_engine
 from worker.engine.engine import Engine
 from worker.engine.reference import reference_decode, reference_prompts
@@ -95,7 +95,7 @@ def _compare(model: PreTrainedModel) -> None:
     """Raises StopRun where a worker refuses the model, _Different for an answer not wanted."""
     twin = copy.deepcopy(model)
     tokenizer = make_tokenizer(_texts(), 300, bos=False)
-    engine = Engine(model, tokenizer, SdpaKernel())
+    engine = Engine(model, tokenizer, SdpaBackend())
     check_engine(engine)
     prompts = PromptTokenizer(tokenizer)
     _compare_with_generate(engine, twin, prompts)

@@ -15,7 +15,7 @@ from benchmarks.families.sizes import tiny_config
 from benchmarks.families.survey import Surveyed, families, verdict
 from benchmarks.families.variants import with_short_windows
 from benchmarks.families.verdict import Verdict, judge
-from worker.engine.attention import SdpaKernel
+from worker.engine.attention import SdpaBackend
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 
@@ -84,9 +84,9 @@ def test_a_prompt_past_the_window_of_a_cache_is_refused():
 
 
 def test_another_scale_is_no_exact_answer(monkeypatch):
-    original = SdpaKernel.__call__
+    original = SdpaBackend.__call__
     monkeypatch.setattr(
-        SdpaKernel, "__call__", lambda *given: original(*given[:-1], 1.2 * given[-1])
+        SdpaBackend, "__call__", lambda *given: original(*given[:-1], 1.2 * given[-1])
     )
     assert judge(tiny_config("llama")).kind in ("wrong", "refused")
 

@@ -27,6 +27,15 @@ GIVEN_UP = {
     "throw_away": "delete runs",
     "tokenis": "tokenize",
     "normalis": "normalize",
+    "share_heads": "split shared prefixes",
+    "seen_once": "deduplicate",
+    "unshifted": "at own position",
+    "headtree": "PrefixTree",
+    "fusiongroup": "EnsembleBatch",
+    "flexkernel": "FlexBackend",
+    "sdpakernel": "SdpaBackend",
+    "cascadekernel": "CascadeBackend",
+    "piecerows": "QueryBlocks",
 }
 """The beginning of a word -> the word in its place."""
 

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from common.models import find_model
 from worker.engine import reference
-from worker.engine.attention import SdpaKernel
+from worker.engine.attention import SdpaBackend
 from worker.engine.decode import Batch
 from worker.engine.engine import Engine
 from worker.engine.reference import reference_decode
@@ -52,7 +52,7 @@ def make_engine(tokenizers: dict[bool, PreTrainedTokenizerFast]) -> Callable[...
 
     def make(family: str = "llama", bos: bool = False, engine: Any = None, **changes: Any):
         model = make_model(make_config(family, **changes))
-        options = {"kernel": SdpaKernel()} | (engine or {})
+        options = {"backend": SdpaBackend()} | (engine or {})
         return Engine(model, tokenizers[bos], **options)
 
     return make

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from worker.engine import cascade_kernel, kv_cache, row_group
+from worker.engine import cascade_backend, kv_cache, row_group
 from worker.engine.row_group import RowGroup
 
 Patch = Callable[[Any, str, Any], None]
@@ -25,7 +25,7 @@ def key_head_repeated_wrongly(patch: Patch) -> None:
 
 def mask_off_by_one(patch: Patch) -> None:
     """In prefill a token sees the one after it."""
-    original = cascade_kernel.piece_rows
+    original = cascade_backend.piece_rows
 
     def piece_rows(pieces: Any, first_query: int, num_new: int) -> Any:
         rows = original(pieces, first_query, num_new)
@@ -35,7 +35,7 @@ def mask_off_by_one(patch: Patch) -> None:
                 rows.own_bias[row, i, seen - count + i + 1] = 0.0
         return rows
 
-    patch(cascade_kernel, "piece_rows", piece_rows)
+    patch(cascade_backend, "piece_rows", piece_rows)
 
 
 def another_rope_base(patch: Patch) -> None:
@@ -57,7 +57,7 @@ def another_rope_base(patch: Patch) -> None:
 
 def a_neighbour_that_leaks(patch: Patch) -> None:
     """Every segment sees the token that lies before its own in the row."""
-    original = cascade_kernel.pieces_of
+    original = cascade_backend.pieces_of
 
     def pieces_of(mods: Any) -> Any:
         for piece in original(mods):
@@ -69,7 +69,7 @@ def a_neighbour_that_leaks(patch: Patch) -> None:
                 own_bias=(0.0, *piece.own_bias) if leaks else piece.own_bias,
             )
 
-    patch(cascade_kernel, "pieces_of", pieces_of)
+    patch(cascade_backend, "pieces_of", pieces_of)
 
 
 FAULTS = (

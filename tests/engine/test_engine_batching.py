@@ -3,7 +3,7 @@
 import pytest
 from families import FAMILIES, MANY, PLAIN_METHODS, make_request, watch_fed_tokens
 
-from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel
+from worker.engine.attention import FLEX_MIN_TOKENS, FlexBackend
 from worker.engine.packing import cut_where_full
 from worker.engine.request import Counts
 from worker.engine.row_group import RowGroup
@@ -93,9 +93,9 @@ def test_repeated_samples_and_paraphrases_answer_alike(make_engine, bos):
         assert same[method][0].tokens == same["origin"][0].tokens
 
 
-def test_both_kernels_answer_alike(make_engine, bos):
+def test_both_backends_answer_alike(make_engine, bos):
     request, counts = make_request(), Counts()
-    flex = make_engine("mistral", bos, engine={"kernel": FlexKernel()})
+    flex = make_engine("mistral", bos, engine={"backend": FlexBackend()})
     answers = flex.answer(MANY, request, counts)
     assert counts.prefill_tokens > FLEX_MIN_TOKENS
     assert_alike(answers, make_engine("mistral", bos).answer(MANY, request))

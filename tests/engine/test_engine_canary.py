@@ -10,17 +10,17 @@ from planted_faults import FAULTS, another_rope_base, wrong_scale
 
 from common.errors import StopRun
 from worker.engine import canary
-from worker.engine.attention import NAME, FlexKernel, SdpaKernel
+from worker.engine.attention import NAME, FlexBackend, SdpaBackend
 from worker.engine.canary import FLOAT32_BOUND, case_error, check_engine, row_errors
 from worker.engine.canary_outputs import engine_outputs, own_output
-from worker.engine.cascade_kernel import CascadeKernel
+from worker.engine.cascade_backend import CascadeBackend
 from worker.engine.engine import Engine
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def engine_of(model, kernel=None):
-    return Engine(model, make_tokenizer(False), kernel or CascadeKernel())
+def engine_of(model, backend=None):
+    return Engine(model, make_tokenizer(False), backend or CascadeBackend())
 
 
 @torch.inference_mode()
@@ -33,12 +33,12 @@ def errors_of(engine):
     ]
 
 
-@pytest.mark.parametrize("kernel", [CascadeKernel, SdpaKernel, FlexKernel])
-def test_an_engine_without_fault_passes_with_every_kernel(family, kernel):
+@pytest.mark.parametrize("backend", [CascadeBackend, SdpaBackend, FlexBackend])
+def test_an_engine_without_fault_passes_with_every_backend(family, backend):
     assert "5 prompts differ by" in check_engine(
-        engine_of(make_model(make_config(family)), CascadeKernel())
+        engine_of(make_model(make_config(family)), CascadeBackend())
     )
-    engine = engine_of(make_model(make_config(family)), kernel())
+    engine = engine_of(make_model(make_config(family)), backend())
     assert max(errors_of(engine)) < FLOAT32_BOUND / 100
 
 

@@ -6,31 +6,31 @@ Grouped queries 3:1, odd lengths, with and without cached keys.
 import pytest
 import torch
 from families import MANY, SAMPLES, make_request
-from test_engine_kernels import PACKS, assert_naive
+from test_engine_backends import PACKS, assert_naive
 
 from common.methods import METHODS
 from worker.engine import kv_cache
 from worker.engine.cascade import Own, cascade, compiled_cascade, shared_keys
-from worker.engine.cascade_kernel import CascadeKernel, compiled_attend_rows
+from worker.engine.cascade_backend import CascadeBackend, compiled_attend_rows
 from worker.engine.compiled import compile_layers
 from worker.engine.inner import compiled_inner_loops
 from worker.engine.rotate import rotate
 
-KERNELS = {"eager": CascadeKernel(), "compiled": CascadeKernel(compiled_attend_rows())}
+BACKENDS = {"eager": CascadeBackend(), "compiled": CascadeBackend(compiled_attend_rows())}
 ATTEND = {"eager": cascade, "compiled": compiled_cascade()}
 
 
 @pytest.mark.parametrize("cached", [False, True], ids=["fresh", "cached"])
 @pytest.mark.parametrize("name", [*PACKS, "longer_than_a_piece"])
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_prefill_by_cascade_equals_naive_attention(kernel, name, cached):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_prefill_by_cascade_equals_naive_attention(backend, name, cached):
     lengths, prefix = PACKS.get(name, ((613, 5, 257), 31))
-    assert_naive(KERNELS[kernel], lengths, prefix, cached)
+    assert_naive(BACKENDS[backend], lengths, prefix, cached)
 
 
 @pytest.fixture
 def no_short_packs(monkeypatch):
-    """Every pack goes to the engine's kernel, however short."""
+    """Every pack goes to the engine's backend, however short."""
     monkeypatch.setattr(kv_cache, "FLEX_MIN_TOKENS", 1)
 
 
@@ -39,7 +39,7 @@ def no_short_packs(monkeypatch):
 def test_logits_and_tokens_by_cascade_equal_the_reference(
     make_engine, tokenizers, compare, family, bos, layout, method, no_short_packs
 ):
-    engine = make_engine(family, bos, engine={"kernel": CascadeKernel()})
+    engine = make_engine(family, bos, engine={"backend": CascadeBackend()})
     compare(engine, tokenizers[bos], SAMPLES, make_request(method, layout=layout))
 
 
@@ -47,7 +47,7 @@ def test_logits_and_tokens_by_cascade_equal_the_reference(
 def test_logits_and_tokens_of_a_compiled_engine_equal_the_reference(
     make_engine, tokenizers, compare, method, no_short_packs
 ):
-    options = {"kernel": KERNELS["compiled"], "inner": compiled_inner_loops()}
+    options = {"backend": BACKENDS["compiled"], "inner": compiled_inner_loops()}
     engine = make_engine("mistral", engine=options)
     compile_layers(engine.model)
     compare(engine, tokenizers[False], MANY, make_request(method))

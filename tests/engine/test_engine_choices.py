@@ -1,4 +1,4 @@
-"""What a worker chooses for itself, and that no kernel is swapped in silence."""
+"""What a worker chooses for itself, and that no backend is swapped in silence."""
 
 import logging
 import math
@@ -12,12 +12,12 @@ from common.errors import StopRun
 from worker import choices
 from worker.choices import (
     ResolvedSetting,
+    choose_backend,
     choose_device,
     choose_dtype,
-    choose_kernel,
     flex_difference,
 )
-from worker.engine.attention import FlexKernel, SdpaKernel
+from worker.engine.attention import FlexBackend, SdpaBackend
 
 
 @pytest.fixture
@@ -42,56 +42,56 @@ def flex_differs(monkeypatch):
 
 
 def test_auto_takes_flex_where_it_compiles_and_agrees(model):
-    kernel, choice = choose_kernel("auto", model)
-    assert isinstance(kernel, FlexKernel)
-    assert choice.value == kernel.name == "flex"
+    backend, choice = choose_backend("auto", model)
+    assert isinstance(backend, FlexBackend)
+    assert choice.value == backend.name == "flex"
     assert "equal to sdpa" in choice.reason
 
 
-def test_both_kernels_agree_on_this_machine(model):
+def test_both_backends_agree_on_this_machine(model):
     assert flex_difference(model) < 1e-5
 
 
-def test_both_kernels_agree_where_keys_are_wider_than_values():
+def test_both_backends_agree_where_keys_are_wider_than_values():
     assert flex_difference(build("deepseek_v3", **LATENT)) < 1e-5
 
 
 def test_auto_falls_back_to_sdpa_and_says_that_flex_cannot_be_compiled(model, flex_fails, caplog):
     with caplog.at_level(logging.WARNING):
-        kernel, choice = choose_kernel("auto", model)
-    assert isinstance(kernel, SdpaKernel)
-    assert choice.value == kernel.name == "sdpa"
+        backend, choice = choose_backend("auto", model)
+    assert isinstance(backend, SdpaBackend)
+    assert choice.value == backend.name == "sdpa"
     assert choice.reason == "flex_attention cannot be compiled here: no C++ compiler found"
     assert choice.reason in caplog.text
 
 
 def test_flex_asked_for_is_never_replaced(model, flex_fails):
     with pytest.raises(StopRun, match=r"no C\+\+ compiler found; set SELF_ENSEMBLE_ATTENTION"):
-        choose_kernel("flex", model)
+        choose_backend("flex", model)
 
 
 def test_sdpa_asked_for_compiles_nothing(model, flex_fails):
-    kernel, choice = choose_kernel("sdpa", model)
-    assert isinstance(kernel, SdpaKernel)
+    backend, choice = choose_backend("sdpa", model)
+    assert isinstance(backend, SdpaBackend)
     assert choice == ResolvedSetting("sdpa", "SELF_ENSEMBLE_ATTENTION asks for it")
 
 
 @pytest.mark.parametrize("setting", ["auto", "flex"])
 @pytest.mark.parametrize("difference", [0.06, 1.0, math.inf])
-def test_a_kernel_that_gives_another_answer_stops_the_run(
+def test_a_backend_that_gives_another_answer_stops_the_run(
     model, flex_differs, setting, difference
 ):
     flex_differs(difference)
     with pytest.raises(StopRun, match=r"differs from sdpa by"):
-        choose_kernel(setting, model)
+        choose_backend(setting, model)
 
 
 @pytest.mark.parametrize("setting", ["auto", "flex"])
-def test_a_kernel_that_gives_nan_stops_the_run(model, flex_differs, setting):
+def test_a_backend_that_gives_nan_stops_the_run(model, flex_differs, setting):
     """NaN is larger than nothing, so a plain `>` lets it through."""
     flex_differs(math.nan)
     with pytest.raises(StopRun, match=r"differs from sdpa by"):
-        choose_kernel(setting, model)
+        choose_backend(setting, model)
 
 
 @pytest.mark.parametrize("setting", ["cpu", "cuda:3"])

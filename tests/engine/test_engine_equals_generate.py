@@ -8,7 +8,7 @@ from families import MANY, known, make_request
 
 from common.layout import pack_plain
 from common.methods import METHODS
-from worker.engine.attention import FlexKernel
+from worker.engine.attention import FlexBackend
 from worker.engine.tokenize import PromptTokenizer
 
 NEW_TOKENS = 11
@@ -47,7 +47,7 @@ def test_every_method_over_one_paraphrase_equals_generate(
 
 def test_each_stream_of_per_prompt_equals_generate(make_engine, tokenizers, plain_copy, bos):
     request = make_request("per_prompt", max_new_tokens=NEW_TOKENS)
-    engine = make_engine("mistral", bos, engine={"kernel": FlexKernel()})
+    engine = make_engine("mistral", bos, engine={"backend": FlexBackend()})
     model = plain_copy(engine.model)
     for paraphrases, answer in zip(MANY, engine.answer(MANY, request), strict=True):
         for paraphrase, got in zip(paraphrases, answer["per_prompt"], strict=True):

@@ -8,8 +8,8 @@ from other_families import LATENT, NO_KV_HEADS, build, build_nested
 from common.errors import StopRun
 from common.layout import pack_plain
 from worker.engine import geometry
-from worker.engine.attention import SdpaKernel
-from worker.engine.cascade_kernel import CascadeKernel
+from worker.engine.attention import SdpaBackend
+from worker.engine.cascade_backend import CascadeBackend
 from worker.engine.engine import Engine
 from worker.engine.geometry import geometry_of
 from worker.engine.rotary import can_move_keys
@@ -29,14 +29,14 @@ def make(name):
     return build_it(name, **FAMILIES[name])
 
 
-@pytest.mark.parametrize("kernel", [SdpaKernel, CascadeKernel])
+@pytest.mark.parametrize("backend", [SdpaBackend, CascadeBackend])
 @pytest.mark.parametrize("bos", [False, True])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_answers_equal_generate(plain_copy, name, bos, kernel):
+def test_answers_equal_generate(plain_copy, name, bos, backend):
     model, tokenizer = make(name), make_tokenizer(bos)
     twin = plain_copy(model)
     request = make_request("per_prompt", max_new_tokens=9)
-    answers = Engine(model, tokenizer, kernel()).answer(MANY, request)
+    answers = Engine(model, tokenizer, backend()).answer(MANY, request)
     different = set()
     for paraphrases, answer in zip(MANY, answers, strict=True):
         for paraphrase, got in zip(paraphrases, answer["per_prompt"], strict=True):
@@ -62,7 +62,7 @@ def generate(model, tokens, new_tokens):
 @pytest.mark.parametrize("name", ["gpt2", "opt", "gpt_neox", "deepseek_v3"])
 def test_packed_prompts_equal_the_reference(compare, name, method):
     tokenizer = make_tokenizer(True)
-    engine = Engine(make(name), tokenizer, SdpaKernel())
+    engine = Engine(make(name), tokenizer, SdpaBackend())
     compare(engine, tokenizer, MANY[:2], make_request(method))
 
 
@@ -99,9 +99,9 @@ def test_a_model_is_probed_once(monkeypatch):
 def test_an_eos_id_outside_the_vocabulary_ends_no_answer_and_is_said(caplog, eos):
     model = make_model(make_config("llama", eos_token_id=eos))
     tokenizer = make_tokenizer(False)
-    usual = Engine(make_model(make_config("llama")), tokenizer, SdpaKernel())
+    usual = Engine(make_model(make_config("llama")), tokenizer, SdpaBackend())
     request = make_request("origin", max_new_tokens=9)
-    engine = Engine(model, tokenizer, SdpaKernel())
+    engine = Engine(model, tokenizer, SdpaBackend())
     assert engine.answer(MANY, request) == usual.answer(MANY, request)
     outside = next(i for i in (eos if isinstance(eos, list) else [eos]) if i != EOS)
     assert f"eos_token_id {outside} is outside the model's vocabulary of 307" in caplog.text
@@ -137,6 +137,6 @@ def test_memory_that_runs_out_is_not_taken_for_a_fault_of_the_model(monkeypatch)
 
 def test_a_model_that_went_back_to_its_own_attention_is_taken_again():
     model, tokenizer, request = make("gpt2"), make_tokenizer(False), make_request("origin")
-    before = Engine(model, tokenizer, SdpaKernel()).answer(MANY, request)
+    before = Engine(model, tokenizer, SdpaBackend()).answer(MANY, request)
     model.set_attn_implementation("sdpa")
-    assert Engine(model, tokenizer, SdpaKernel()).answer(MANY, request) == before
+    assert Engine(model, tokenizer, SdpaBackend()).answer(MANY, request) == before

@@ -13,7 +13,7 @@ from other_families import (
 )
 
 from common.errors import SampleError, StopRun
-from worker.engine.attention import SdpaKernel, install_attention
+from worker.engine.attention import SdpaBackend, install_attention
 from worker.engine.engine import Engine
 from worker.engine.geometry import geometry_of
 from worker.engine.independence import median_error
@@ -55,7 +55,7 @@ REFUSED = {
 def test_a_model_that_cannot_be_packed_is_refused_by_its_feature(case):
     family, changes, sentence = REFUSED[case]
     with pytest.raises(StopRun, match=sentence):
-        Engine(build(family, **changes), make_tokenizer(False), SdpaKernel())
+        Engine(build(family, **changes), make_tokenizer(False), SdpaBackend())
 
 
 @pytest.mark.parametrize("family", ["llama4_text"])
@@ -106,7 +106,7 @@ def test_factors_that_never_change_are_no_limit(rope_type):
 
 def test_a_prompt_past_changing_factors_is_an_error_and_changes_no_neighbour():
     tokenizer, request = make_tokenizer(False), make_request("origin", max_new_tokens=4)
-    engine = Engine(longrope(), tokenizer, SdpaKernel())
+    engine = Engine(longrope(), tokenizer, SdpaBackend())
     samples = [paraphrases[2:] for paraphrases in MANY]
     alone = [engine.answer([sample], request)[0]["origin"] for sample in samples]
     together = [answer["origin"] for answer in engine.answer(samples, request)]

@@ -8,7 +8,7 @@ from families import SAMPLES, VOCABULARY, make_config, make_model, make_pieces, 
 
 from common.layout import PromptTokens, pack_fused
 from common.visibility import generate_isolated_visibility
-from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, SdpaKernel, install_attention
+from worker.engine.attention import FLEX_MIN_TOKENS, FlexBackend, SdpaBackend, install_attention
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.plan import PrefixSplitter, distinct_segments, plan_stream
 from worker.engine.sample import plan_sample
@@ -27,10 +27,10 @@ def edit(pieces, paraphrase):
 
 
 @torch.inference_mode()
-def compute(model, kernel, pieces, request):
+def compute(model, backend, pieces, request):
     splitter = PrefixSplitter((pieces.bos, pieces.prefix), True)
     segments = distinct_segments(plan_sample(pieces, request, splitter).streams)
-    return prefill(model, kernel, segments, Prefilled.empty(model))
+    return prefill(model, backend, segments, Prefilled.empty(model))
 
 
 def keys_and_values(done, segment):
@@ -38,16 +38,16 @@ def keys_and_values(done, segment):
     return torch.stack([x[:, :, span.start : span.stop] for x in (done.keys, done.values)])
 
 
-@pytest.mark.parametrize("kernel", [SdpaKernel(), FlexKernel()], ids=["sdpa", "flex"])
+@pytest.mark.parametrize("backend", [SdpaBackend(), FlexBackend()], ids=["sdpa", "flex"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("positions", POSITIONS)
-def test_editing_one_paraphrase_leaves_the_others_keys_unchanged(bos, layout, positions, kernel):
+def test_editing_one_paraphrase_leaves_the_others_keys_unchanged(bos, layout, positions, backend):
     model = make_model(make_config("mistral"))
     install_attention(model)
     request = make_request("flex_attention", layout=layout, positions=positions)
     pieces = make_pieces(LENGTHS, bos)
-    before = compute(model, kernel, pieces, request)
-    after = compute(model, kernel, edit(pieces, 0), request)
+    before = compute(model, backend, pieces, request)
+    after = compute(model, backend, edit(pieces, 0), request)
     assert before.num_slots == after.num_slots >= FLEX_MIN_TOKENS
     kept = [segment for segment in before.slots if segment in after.slots]
     assert sum(len(segment.tokens) for segment in kept) >= sum(LENGTHS[1:])
@@ -86,7 +86,7 @@ def test_a_paraphrase_that_may_see_another_has_other_keys(bos):
 
 @torch.inference_mode()
 def prefill_all(model, stream):
-    return prefill(model, SdpaKernel(), distinct_segments([stream]), Prefilled.empty(model))
+    return prefill(model, SdpaBackend(), distinct_segments([stream]), Prefilled.empty(model))
 
 
 @pytest.fixture

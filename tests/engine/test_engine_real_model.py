@@ -10,9 +10,9 @@ import torch
 from families import make_request
 
 from common.methods import METHODS
-from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, SdpaKernel
+from worker.engine.attention import FLEX_MIN_TOKENS, FlexBackend, SdpaBackend
 from worker.engine.canary import check_engine
-from worker.engine.cascade_kernel import CascadeKernel
+from worker.engine.cascade_backend import CascadeBackend
 from worker.engine.engine import Engine
 from worker.engine.request import Counts
 
@@ -36,7 +36,7 @@ def request_for(*methods, **changes):
 
 @pytest.fixture
 def engine(smollm2, plain_copy):
-    return Engine(plain_copy(smollm2.model), smollm2.tokenizer, SdpaKernel())
+    return Engine(plain_copy(smollm2.model), smollm2.tokenizer, SdpaBackend())
 
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
@@ -52,9 +52,9 @@ def test_plain_methods_on_smollm2_equal_the_reference(engine, smollm2, compare, 
     compare(engine, smollm2.tokenizer, SAMPLES, request_for(method))
 
 
-def test_smollm2_answers_alike_with_both_kernels(engine, smollm2, plain_copy):
+def test_smollm2_answers_alike_with_both_backends(engine, smollm2, plain_copy):
     samples = [[paraphrase.replace("France", c) for paraphrase in SAMPLES[0]] for c in COUNTRIES]
-    other = Engine(plain_copy(smollm2.model), smollm2.tokenizer, FlexKernel())
+    other = Engine(plain_copy(smollm2.model), smollm2.tokenizer, FlexBackend())
     counts = Counts()
     request = request_for("per_prompt", "flex_attention", max_new_tokens=3)
     with_flex = other.answer(samples, request, counts)
@@ -86,5 +86,5 @@ def generate(loaded, text, num_tokens):
 
 def test_the_engine_s_logits_are_those_of_the_model_s_own_attention(smollm2, plain_copy):
     assert "5 prompts" in check_engine(
-        Engine(plain_copy(smollm2.model), smollm2.tokenizer, CascadeKernel())
+        Engine(plain_copy(smollm2.model), smollm2.tokenizer, CascadeBackend())
     )

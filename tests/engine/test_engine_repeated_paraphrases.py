@@ -7,7 +7,7 @@ import torch
 from families import SAMPLES, make_request
 
 from common.methods import METHODS
-from worker.engine.attention import FlexKernel
+from worker.engine.attention import FlexBackend
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
 FUSED = [name for name, method in METHODS.items() if method.streams == "fused"]
@@ -42,7 +42,7 @@ def test_a_repeated_paraphrase_weighs_more_than_one_that_is_there_once(make_engi
     assert (twice - once).abs().max() > 0.01
 
 
-def test_equal_paraphrases_answer_alike_with_both_kernels(make_engine, recorded):
+def test_equal_paraphrases_answer_alike_with_both_backends(make_engine, recorded):
     """Seen twice is a bias in prefill, which FlexAttention takes as its score_mod."""
     long = tuple(f"{'who wrote it and ' * 9}{i}?" for i in (1, 2, 2, 3))
     request = make_request(
@@ -50,6 +50,6 @@ def test_equal_paraphrases_answer_alike_with_both_kernels(make_engine, recorded)
     )
     first = make_engine("mistral").answer([long], request)
     sdpa = torch.stack(recorded.pop(0))
-    flex = make_engine("mistral", engine={"kernel": FlexKernel()}).answer([long], request)
+    flex = make_engine("mistral", engine={"backend": FlexBackend()}).answer([long], request)
     assert first[0]["flex_attention"][0].tokens == flex[0]["flex_attention"][0].tokens
     torch.testing.assert_close(torch.stack(recorded[0]), sdpa, atol=1e-4, rtol=0)

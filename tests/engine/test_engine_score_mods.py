@@ -1,12 +1,12 @@
-"""A bias on the scores: both kernels give what naive attention gives, in one compiled graph."""
+"""A bias on the scores: both backends give what naive attention gives, in one compiled graph."""
 
 import pytest
 import torch
 from families import make_config, make_model
 
 from worker.engine.attention import (
-    FlexKernel,
-    SdpaKernel,
+    FlexBackend,
+    SdpaBackend,
     compiled_flex_attention,
     install_attention,
 )
@@ -16,7 +16,7 @@ from worker.engine.plan import Segment
 
 HEADS, KV_HEADS, DIM = 9, 3, 14
 PREFIX = 29
-KERNELS = {"flex": FlexKernel(), "sdpa": SdpaKernel()}
+BACKENDS = {"flex": FlexBackend(), "sdpa": SdpaBackend()}
 
 
 def biased_pack(lengths):
@@ -62,17 +62,17 @@ def naive(query, key, value, added, scaling):
     return torch.einsum("bhqk,bhkd->bhqd", scores.softmax(dim=-1), value).float()
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", BACKENDS)
 @pytest.mark.parametrize("lengths", [(101, 87), (101, 87, 133)], ids=["short", "long"])
 @pytest.mark.parametrize("first_query", [0, PREFIX], ids=["fresh", "cached"])
 def test_a_biased_mask_equals_naive_attention(name, lengths, first_query):
     segments = biased_pack(lengths)
     slots, end = slots_of(segments)
     mods = segment_mods(slots, first_query, "cpu")
-    kernel, q_k_v = KERNELS[name], inputs(end - first_query, end)
+    backend, q_k_v = BACKENDS[name], inputs(end - first_query, end)
     with torch.inference_mode():
-        mask = kernel.create_mask(mods, end - first_query, end, "cpu")
-        output = kernel(*q_k_v, mask, 0.3)
+        mask = backend.create_mask(mods, end - first_query, end, "cpu")
+        output = backend(*q_k_v, mask, 0.3)
     added = naive_bias(segments)[first_query:]
     torch.testing.assert_close(output, naive(*q_k_v, added, 0.3), atol=2e-6, rtol=1e-5)
     unbiased = naive(*q_k_v, added.masked_fill(added > -torch.inf, 0), 0.3)
@@ -96,24 +96,25 @@ def test_segments_that_bias_nothing_have_no_score_mod():
 def test_flex_attention_with_a_score_mod_has_no_graph_breaks():
     slots, end = slots_of(biased_pack((101, 87, 133)))
     mods = segment_mods(slots, PREFIX, "cpu")
-    mask = FlexKernel().create_mask(mods, end - PREFIX, end, "cpu")
+    mask = FlexBackend().create_mask(mods, end - PREFIX, end, "cpu")
     attend = compiled_flex_attention()._torchdynamo_orig_callable
     explained = torch._dynamo.explain(attend)(*inputs(end - PREFIX, end), *mask, 0.3)
     assert explained.graph_count == 1
     assert explained.graph_break_count == 0
 
 
-def test_a_biased_prefill_gives_the_same_keys_and_values_with_both_kernels():
+def test_a_biased_prefill_gives_the_same_keys_and_values_with_both_backends():
     model = make_model(make_config("mistral"))
     install_attention(model)
     segments = biased_pack((101, 87, 133))
     with torch.inference_mode():
         flex, sdpa = (
-            prefill(model, kernel, segments, Prefilled.empty(model)) for kernel in KERNELS.values()
+            prefill(model, backend, segments, Prefilled.empty(model))
+            for backend in BACKENDS.values()
         )
         tail = segments[-1]
         plain = [*segments[:-1], Segment(tail.tokens, tail.start, tail.sees)]
-        unbiased = prefill(model, KERNELS["sdpa"], plain, Prefilled.empty(model))
+        unbiased = prefill(model, BACKENDS["sdpa"], plain, Prefilled.empty(model))
     torch.testing.assert_close(flex.keys, sdpa.keys, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(flex.values, sdpa.values, atol=1e-4, rtol=1e-4)
     assert (flex.keys - unbiased.keys)[:, :, -61:].abs().max() > 0.01

@@ -23,7 +23,7 @@ from transformers import PreTrainedTokenizerFast
 
 from common.errors import StopRun
 from common.layout import pack_fused, pack_plain
-from worker.engine.attention import SdpaKernel
+from worker.engine.attention import SdpaBackend
 from worker.engine.decode import EOS as EOS_STATE
 from worker.engine.decode import NEWLINE, RUNNING
 from worker.engine.engine import Engine
@@ -88,7 +88,7 @@ def test_answers_follow_all_tokens_put_before_a_text():
     tokenizer = make_tokenizer_that_adds("<pad> <s> $A </s>")
     model, request = make_model(make_config("llama")), make_request("per_prompt")
     twin = copy.deepcopy(model)
-    answers = Engine(model, tokenizer, SdpaKernel()).answer(MANY, request)
+    answers = Engine(model, tokenizer, SdpaBackend()).answer(MANY, request)
     for paraphrases, answer in zip(MANY, answers, strict=True):
         for paraphrase, got in zip(paraphrases, answer["per_prompt"], strict=True):
             *ids, end = tokenizer(TEMPLATE.prompt(paraphrase, FEW_SHOT))["input_ids"]

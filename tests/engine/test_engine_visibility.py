@@ -8,7 +8,7 @@ from families import MANY, SAMPLES, make_config, make_model, make_pieces, make_r
 
 from common.layout import PromptTokens, pack_fused
 from common.methods import METHODS
-from worker.engine.attention import FLEX_MIN_TOKENS, FlexKernel, SdpaKernel, install_attention
+from worker.engine.attention import FLEX_MIN_TOKENS, FlexBackend, SdpaBackend, install_attention
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.plan import PrefixSplitter, distinct_segments
 from worker.engine.request import Question
@@ -113,14 +113,14 @@ def edited(pieces, paraphrase):
 
 
 @torch.inference_mode()
-def prefilled(pieces, layout, kernel, visibility_of=CROSS):
+def prefilled(pieces, layout, backend, visibility_of=CROSS):
     """All that a fused stream with two manual paraphrases of four needs, computed."""
     model = make_model(make_config("mistral"))
     install_attention(model)
     request = make_request(visibility_of, layout=layout, num_paraphrases=4)
     splitter = PrefixSplitter((pieces.bos, pieces.prefix), True)
     plan = plan_sample(pieces, request, splitter, Question((), num_manual=2))
-    done = prefill(model, kernel, distinct_segments(plan.streams), Prefilled.empty(model))
+    done = prefill(model, backend, distinct_segments(plan.streams), Prefilled.empty(model))
     assert done.num_slots >= FLEX_MIN_TOKENS
     return done
 
@@ -133,14 +133,14 @@ def changed_tokens(before, after):
     return int((differ > 0).sum())
 
 
-@pytest.mark.parametrize("kernel", [SdpaKernel(), FlexKernel()], ids=["sdpa", "flex"])
+@pytest.mark.parametrize("backend", [SdpaBackend(), FlexBackend()], ids=["sdpa", "flex"])
 @pytest.mark.parametrize("layout", ["concat", "shared"])
-def test_editing_an_automatic_paraphrase_changes_its_own_keys_alone(bos, layout, kernel):
+def test_editing_an_automatic_paraphrase_changes_its_own_keys_alone(bos, layout, backend):
     """Beyond them only what reads it: in the shared layout the cue's first token."""
     lengths = (83, 71, 90, 67)
     pieces = make_pieces(lengths, bos)
-    before = prefilled(pieces, layout, kernel)
-    after = prefilled(edited(pieces, 2), layout, kernel)
+    before = prefilled(pieces, layout, backend)
+    after = prefilled(edited(pieces, 2), layout, backend)
     own = {"concat": 90 + 2, "shared": 90 + 1}[layout]
     assert 90 <= changed_tokens(before, after) <= own
 
@@ -148,8 +148,8 @@ def test_editing_an_automatic_paraphrase_changes_its_own_keys_alone(bos, layout,
 @pytest.mark.parametrize("layout", ["concat", "shared"])
 def test_editing_a_manual_paraphrase_changes_the_next_manual_ones_keys(bos, layout):
     pieces = make_pieces((83, 71, 90, 67), bos)
-    before = prefilled(pieces, layout, SdpaKernel())
-    after = prefilled(edited(pieces, 0), layout, SdpaKernel())
+    before = prefilled(pieces, layout, SdpaBackend())
+    after = prefilled(edited(pieces, 0), layout, SdpaBackend())
     assert 83 + 71 <= changed_tokens(before, after) < 83 + 71 + 67
 
 

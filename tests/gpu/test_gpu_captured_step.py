@@ -2,7 +2,7 @@
 
 import torch
 
-from benchmarks.gpu_day.stages.engines import KERNELS
+from benchmarks.gpu_day.stages.engines import BACKENDS
 from benchmarks.gpu_day.stages.step import SteppingEngine, captured, repeatable_step
 from tests.engine.families import MANY, make_request
 from worker.engine.engine import Engine
@@ -20,7 +20,7 @@ class BatchEngine(SteppingEngine):
 
 def at_first_step(tiny_model, tokenizer, device, look):
     """Call `look(model, batch)` on the first batch that an engine decodes."""
-    engine = BatchEngine(tiny_model().to(device), tokenizer, KERNELS["cascade"]())
+    engine = BatchEngine(tiny_model().to(device), tokenizer, BACKENDS["cascade"]())
     engine.on_step = lambda batch: look(engine.model, batch)
     engine.answer(MANY, make_request("per_prompt"))
     assert engine.on_step is None

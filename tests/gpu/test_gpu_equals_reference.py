@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 import torch
 
-from benchmarks.gpu_day.stages.engines import KERNELS
+from benchmarks.gpu_day.stages.engines import BACKENDS
 from benchmarks.gpu_day.stages.recording_engine import RecordingEngine
 from common.methods import CONFIDENCE, METHODS, PARAPHRASES
 from tests.engine.families import EOS, MANY, known, make_request, packed_prompts
@@ -54,12 +54,12 @@ def reference(tiny_model, tokenizer):
     return answers
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("layout", ["concat", "shared"])
 def test_every_method_gives_the_references_tokens_in_float32(
-    layout, kernel, device, tiny_model, tokenizer, reference
+    layout, backend, device, tiny_model, tokenizer, reference
 ):
-    engine = RecordingEngine(tiny_model().to(device), tokenizer, KERNELS[kernel]())
+    engine = RecordingEngine(tiny_model().to(device), tokenizer, BACKENDS[backend]())
     counts = Counts()
     given = engine.answer(QUESTIONS, make_request(*GREEDY, layout=layout), counts)
     assert counts.prefill_tokens >= FLEX_MIN_TOKENS
@@ -70,12 +70,12 @@ def test_every_method_gives_the_references_tokens_in_float32(
             torch.testing.assert_close(engine.logits_of(got), logits, atol=FLOAT32, rtol=0)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_bfloat16_is_as_near_to_the_float32_reference_as_its_rounding_allows(
-    kernel, device, tiny_model, tokenizer, reference
+    backend, device, tiny_model, tokenizer, reference
 ):
     model = tiny_model().to(torch.bfloat16)
-    engine = RecordingEngine(model.to(device), tokenizer, KERNELS[kernel]())
+    engine = RecordingEngine(model.to(device), tokenizer, BACKENDS[backend]())
     given = engine.answer(QUESTIONS, make_request(*GREEDY))
     pairs = zip(given, reference("concat", "flex_attention"), strict=True)
     # The first token alone: where rounding changes one, what follows has another past.

@@ -9,7 +9,7 @@ import torch
 
 from tests.engine.families import known, make_request
 from worker.bisect import answer_bisected
-from worker.engine.attention import SdpaKernel
+from worker.engine.attention import SdpaBackend
 from worker.engine.engine import Engine
 from worker.engine.request import Counts
 from worker.sick_device import EXIT_STATUS
@@ -52,7 +52,7 @@ def test_memory_that_runs_out_halves_the_budget_and_changes_no_answer(
 ):
     names = [f"the one who is number {number}" for number in range(300)]
     questions = [known((f"who is {name}?", f"{name} is?", f"name {name}")) for name in names]
-    engine = Engine(tiny_model().to(cuda), tokenizer, SdpaKernel(), pack_tokens=4096)
+    engine = Engine(tiny_model().to(cuda), tokenizer, SdpaBackend(), pack_tokens=4096)
     request, counts = make_request("flex_attention"), Counts()
     before = engine.answer(questions, request, counts)
     assert counts.prefill_tokens > 4096

@@ -71,12 +71,12 @@ def test_what_cannot_be_compiled_goes_on_as_written_and_says_so(
     engine, monkeypatch, caplog, name, fault
 ):
     monkeypatch.setattr(compilation, name, fault)
-    kernel, inner = engine.kernel, engine.inner
+    backend, inner = engine.backend, engine.inner
     with caplog.at_level(logging.WARNING):
         choice = compile_engine(WANTED, engine)
     assert choice == ResolvedSetting("eager", "it cannot be compiled here: no C++ compiler found")
     assert choice.reason in caplog.text
-    assert (engine.kernel, engine.inner) == (kernel, inner)
+    assert (engine.backend, engine.inner) == (backend, inner)
     assert not any(layer._compiled_call_impl for layer in engine.model.base_model.layers)
 
 

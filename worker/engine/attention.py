@@ -1,4 +1,4 @@
-"""Attention: one function registered with transformers, and the two kernels of prefill.
+"""Attention: one function registered with transformers, and the two backends of prefill.
 
 The model's own `forward` stays as its authors wrote it; it calls `attention_forward`, which
 hands queries, keys and values to the `context` given to the model call. Per-call state travels
@@ -148,8 +148,8 @@ class FlexMask(NamedTuple):
     score_mod: ScoreMod | None
 
 
-class Kernel(Protocol):
-    """One way to compute masked attention; every kernel gives the same answer."""
+class AttentionBackend(Protocol):
+    """One way to compute masked attention; every backend gives the same answer."""
 
     name: str
 
@@ -162,7 +162,7 @@ class Kernel(Protocol):
     ) -> Tensor: ...
 
 
-class SdpaKernel:
+class SdpaBackend:
     """PyTorch's dense attention with the mask written out."""
 
     name = "sdpa"
@@ -179,7 +179,7 @@ class SdpaKernel:
         )
 
 
-class FlexKernel:
+class FlexBackend:
     """FlexAttention, compiled once for all lengths; skips blocks that the mask leaves empty."""
 
     name = "flex"

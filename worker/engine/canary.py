@@ -61,8 +61,8 @@ def check_engine(engine: Engine) -> str:
 
 
 def _cases(engine: Engine) -> list[Case]:
-    """As many as the engine's kernel takes to be used at all."""
-    least = FLEX_MIN_TOKENS if engine.kernel.name == "flex" else 0
+    """As many as the engine's backend takes to be used at all."""
+    least = FLEX_MIN_TOKENS if engine.backend.name == "flex" else 0
     cases = invent_cases(engine.model, engine.geometry, least)
     if not cases:
         raise StopRun(

@@ -40,13 +40,13 @@ class Computed:
 
 def engine_outputs(engine: Engine, cases: Sequence[Case], hidden: bool = False) -> list[Computed]:
     """What the engine computes of all prompts side by side, decoded greedily."""
-    model, kernel = engine.model, engine.kernel
-    always = FLEX_MIN_TOKENS if kernel.name == "flex" else 0
+    model, backend = engine.model, engine.backend
+    always = FLEX_MIN_TOKENS if backend.name == "flex" else 0
     shared = [Segment(case.shared, 0) for case in cases if case.shared]
-    cached = prefill(model, kernel, shared, Prefilled.empty(model), always)
+    cached = prefill(model, backend, shared, Prefilled.empty(model), always)
     streams = [plan_stream(c.prompt, _visible(c), _splitter(engine, c)) for c in cases]
     cut = split_shared_prefixes(streams, cached.slots)
-    done = prefill(model, kernel, distinct_segments(list(cut.values())), cached, always)
+    done = prefill(model, backend, distinct_segments(list(cut.values())), cached, always)
     placed = {planned: Placed(stream, done) for planned, stream in cut.items()}
     ensembles = [Ensemble((stream,), "own") for stream in streams]
     batch = start_batch(model, ensembles, placed, cached, NEW_TOKENS, engine.inner.attend)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from worker.engine.attention import Kernel, install_attention
+from worker.engine.attention import AttentionBackend, install_attention
 from worker.engine.decode import Batch, Generation, Results, decode, start_batch
 from worker.engine.ensembles import Ensemble
 from worker.engine.geometry import dtype_name, geometry_of
@@ -37,7 +37,7 @@ probabilities, and as tempered probabilities while something is drawn from them.
 class Engine:
     """A model that answers samples in several paraphrases.
 
-    kernel: of prefill. pack_tokens: tokens in one prefill row. cache_bytes: keys and values
+    backend: of prefill. pack_tokens: tokens in one prefill row. cache_bytes: keys and values
     decoded at once. inner: what decoding spends its time in, eager or compiled.
     """
 
@@ -45,7 +45,7 @@ class Engine:
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        kernel: Kernel,
+        backend: AttentionBackend,
         pack_tokens: int = 4096,
         cache_bytes: int = 2 << 30,
         inner: InnerLoops = EAGER,
@@ -54,7 +54,7 @@ class Engine:
         self.geometry = geometry_of(model)
         self.model = model.eval()
         self.tokenizer = PromptTokenizer(tokenizer)
-        self.kernel = kernel
+        self.backend = backend
         self.pack_tokens = pack_tokens
         self.cache_bytes = cache_bytes
         self.inner = inner
@@ -74,7 +74,7 @@ class Engine:
         Raises StopRun where the logits of no sample of several are numbers.
         """
         counts = counts or Counts()
-        self._prefix = self._prefix_cache.of(request, self.kernel)
+        self._prefix = self._prefix_cache.of(request, self.backend)
         questions = [Question.of(sample) for sample in samples]
         plans = plan_samples(
             questions,
@@ -133,7 +133,7 @@ class Engine:
         placed: dict[Stream, Placed] = {}
         for pack in packs_of(plans, cached.slots, self.pack_tokens):
             cut = split_shared_prefixes([s for plan in pack for s in plan.streams], cached.slots)
-            done = prefill(self.model, self.kernel, distinct_segments(list(cut.values())), cached)
+            done = prefill(self.model, self.backend, distinct_segments(list(cut.values())), cached)
             counts.prefill_tokens += done.num_slots - cached.num_slots
             placed |= {planned: Placed(stream, done) for planned, stream in cut.items()}
         if self.model.device.type == "cuda":

@@ -9,10 +9,10 @@ from transformers import PreTrainedModel
 
 from worker.engine.attention import (
     FLEX_MIN_TOKENS,
+    AttentionBackend,
     AttentionContext,
-    Kernel,
     MaskSpec,
-    SdpaKernel,
+    SdpaBackend,
 )
 from worker.engine.compiled import eager_if_single
 from worker.engine.geometry import geometry_of
@@ -72,7 +72,7 @@ class _Filling:
 
     room: Prefilled
     first_new: int
-    kernel: Kernel
+    backend: AttentionBackend
     mask: object
 
     def attend(
@@ -81,7 +81,7 @@ class _Filling:
         keys, values = self.room.keys[layer], self.room.values[layer]
         keys[:, self.first_new :] = key[0]
         values[:, self.first_new :] = value[0]
-        return self.kernel(query, keys[None], values[None], self.mask, scaling)
+        return self.backend(query, keys[None], values[None], self.mask, scaling)
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,15 @@ class Placed:
 
 def prefill(
     model: PreTrainedModel,
-    kernel: Kernel,
+    backend: AttentionBackend,
     segments: Sequence[Segment],
     cached: Prefilled,
-    kernel_from: int = FLEX_MIN_TOKENS,
+    backend_from: int = FLEX_MIN_TOKENS,
 ) -> Prefilled:
     """Compute the segments that `cached` does not hold yet, in one packed row.
 
-    segments: each after those it sees (`plan.distinct_segments`). kernel_from: tokens of a row
-    below which SDPA takes the place of `kernel`. Returns cached and new.
+    segments: each after those it sees (`plan.distinct_segments`). backend_from: tokens of a row
+    below which SDPA takes the place of `backend`. Returns cached and new.
     """
     new = [segment for segment in segments if segment not in cached.slots]
     if not new:
@@ -110,11 +110,11 @@ def prefill(
     room = cached.extended(new)
     tokens = [token for segment in new for token in segment.tokens]
     positions = [segment.start + i for segment in new for i in range(len(segment.tokens))]
-    kernel = kernel if len(tokens) >= kernel_from else SdpaKernel()
+    backend = backend if len(tokens) >= backend_from else SdpaBackend()
     device = str(model.device)
     mods = segment_mods(room.slots, cached.num_slots, device)
-    mask = kernel.create_mask(mods, len(tokens), room.num_slots, device)
-    calls = LayerCalls(_Filling(room, cached.num_slots, kernel, mask).attend)
+    mask = backend.create_mask(mods, len(tokens), room.num_slots, device)
+    calls = LayerCalls(_Filling(room, cached.num_slots, backend, mask).attend)
     with eager_if_single(len(tokens)):
         model.base_model(
             input_ids=torch.tensor([tokens], device=device),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
-from worker.engine.attention import Kernel
+from worker.engine.attention import AttentionBackend
 from worker.engine.geometry import geometry_of
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.plan import PrefixSplitter, Segment
@@ -39,21 +39,21 @@ class PrefixCache:
         self.none = CachedPrefix(PrefixSplitter((), self._movable), Prefilled.empty(model))
         self._kept: dict[object, CachedPrefix] = {}
 
-    def of(self, request: Request, kernel: Kernel) -> CachedPrefix:
+    def of(self, request: Request, backend: AttentionBackend) -> CachedPrefix:
         """The prefix of a request's prompts, computed unless one of the last calls had it."""
         key = (request.template, request.few_shot)
         if key not in self._kept:
             while len(self._kept) >= _KEPT_PREFIXES:
                 del self._kept[next(iter(self._kept))]
-            self._kept[key] = self._compute(request, kernel)
+            self._kept[key] = self._compute(request, backend)
         return self._kept[key]
 
-    def _compute(self, request: Request, kernel: Kernel) -> CachedPrefix:
+    def _compute(self, request: Request, backend: AttentionBackend) -> CachedPrefix:
         splitter = prefix_splitter(self._tokenizer, request, self._movable)
         segments = prefix_segments(splitter)
         if any(max(segment.tokens) >= geometry_of(self._model).num_ids for segment in segments):
             return self.none  # No prompt can be read: each sample's plan says so.
-        return CachedPrefix(splitter, prefill(self._model, kernel, segments, self.none.done))
+        return CachedPrefix(splitter, prefill(self._model, backend, segments, self.none.done))
 
 
 def prefix_segments(splitter: PrefixSplitter) -> list[Segment]:

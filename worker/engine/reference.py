@@ -2,7 +2,7 @@
 
 One sample at a time, one stream at a time, the whole packed prompt recomputed for every token,
 the mask written out by a double loop over the definition, transformers' own eager attention.
-No cache, no packing of samples, no shared segments, no kernels of ours. Every fast path is
+No cache, no packing of samples, no shared segments, no backends of ours. Every fast path is
 tested against this file in float32; where they differ, the fast path is wrong.
 """
 

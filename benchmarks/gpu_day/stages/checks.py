@@ -40,7 +40,7 @@ _PUBLISHED_QUESTIONS = 2
 
 
 def check_eager(bench: Bench, rows: Rows) -> None:
-    """The kernels that need no compiler, and the published algorithm."""
+    """The backends that need no compiler, and the published algorithm."""
     _check(bench, rows, ("cascade", "sdpa"), tuple(ATTENTIONS), compiled=False)
 
 
@@ -55,7 +55,7 @@ def check_compiled(bench: Bench, rows: Rows) -> None:
 
 
 def _check(
-    bench: Bench, rows: Rows, kernels: Sequence[str], published: Sequence[str], compiled: bool
+    bench: Bench, rows: Rows, backends: Sequence[str], published: Sequence[str], compiled: bool
 ) -> None:
     model = random_model(llama_config(tiny=True), torch.float32, torch.device("cpu"))
     wanted = rows.build("reference", 60, kept_answers, bench.scratch, model, bench.tokenizer)
@@ -64,16 +64,16 @@ def _check(
     for kind in published:
         plain = _copy(model, bench.device)
         rows.measure(f"published {kind}", 30, _published, bench, plain, kind, wanted["concat"])
-    for kernel in kernels:
+    for backend in backends:
         ours = _copy(model, bench.device)
         engine = rows.build(
-            f"engine, {kernel}", 60,
-            build_engine, RecordingEngine, ours, bench.tokenizer, kernel, compiled,
+            f"engine, {backend}", 60,
+            build_engine, RecordingEngine, ours, bench.tokenizer, backend, compiled,
         )  # fmt: skip
         if engine is None:
             continue
         for layout in get_args(Layout):
-            rows.measure(f"{kernel}, {layout}", 60, _engine, engine, layout, wanted[layout])
+            rows.measure(f"{backend}, {layout}", 60, _engine, engine, layout, wanted[layout])
 
 
 def _copy(model: Any, device: torch.device) -> PreTrainedModel:
@@ -86,7 +86,7 @@ def _engine(engine: RecordingEngine, layout: Layout, wanted: CheckedAnswers) -> 
     with early_stop(engine, on=False):
         given = engine.answer(checked_questions(), request_in(layout), counts)
     if counts.prefill_tokens < FLEX_MIN_TOKENS:
-        raise ValueError("the questions are too few: a short pack takes another kernel")
+        raise ValueError("the questions are too few: a short pack takes another backend")
     return compare(_checked(engine, given), wanted)
 
 

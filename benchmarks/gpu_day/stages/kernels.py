@@ -11,8 +11,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.rows import Figures, Rows
-from worker.engine.attention import FlexKernel, Kernel, SdpaKernel
-from worker.engine.cascade_kernel import CascadeKernel, compiled_attend_rows
+from worker.engine.attention import AttentionBackend, FlexBackend, SdpaBackend
+from worker.engine.cascade_backend import CascadeBackend, compiled_attend_rows
 from worker.engine.kv_cache import segment_mods
 from worker.engine.plan import Segment
 
@@ -35,14 +35,14 @@ def kernels(bench: Bench, rows: Rows) -> None:
             rows.measure(f"{name}, {length} tokens", limit, _attend, bench, pack, kernel, backend)
 
 
-def _cases(length: int) -> Iterator[tuple[str, float, Kernel, SDPBackend | None]]:
-    yield "flex", 30, FlexKernel(), None
-    yield "cascade eager", 20, CascadeKernel(), None
-    yield "cascade compiled", 30, CascadeKernel(compiled_attend_rows()), None
+def _cases(length: int) -> Iterator[tuple[str, float, AttentionBackend, SDPBackend | None]]:
+    yield "flex", 30, FlexBackend(), None
+    yield "cascade eager", 20, CascadeBackend(), None
+    yield "cascade compiled", 30, CascadeBackend(compiled_attend_rows()), None
     if length <= _LONGEST_DENSE:
-        yield "sdpa as chosen", 15, SdpaKernel(), None
+        yield "sdpa as chosen", 15, SdpaBackend(), None
         for backend in _BACKENDS:
-            yield f"sdpa {backend.name.removesuffix('_ATTENTION')}", 15, SdpaKernel(), backend
+            yield f"sdpa {backend.name.removesuffix('_ATTENTION')}", 15, SdpaBackend(), backend
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,9 @@ def _random(bench: Bench, length: int, heads: int) -> Tensor:
 
 
 @torch.inference_mode()
-def _attend(bench: Bench, pack: Pack, kernel: Kernel, backend: SDPBackend | None) -> Figures:
+def _attend(
+    bench: Bench, pack: Pack, kernel: AttentionBackend, backend: SDPBackend | None
+) -> Figures:
     bench.begin_peak()
     device, num_q, num_kv = str(bench.device), pack.query.shape[2], pack.key.shape[2]
     began = time.perf_counter()

@@ -71,16 +71,16 @@ class Speeds:
 
     @classmethod
     def build(
-        cls, bench: Bench, rows: Rows, model: PreTrainedModel, kernel: str, compiled: bool
+        cls, bench: Bench, rows: Rows, model: PreTrainedModel, backend: str, compiled: bool
     ) -> "Speeds | None":
         """None where the engine cannot be built, which is a line then."""
 
         def build() -> Speeds:
             machine = Machine.measure(model)
-            engine = build_engine(TimedEngine, model, bench.tokenizer, kernel, compiled)
+            engine = build_engine(TimedEngine, model, bench.tokenizer, backend, compiled)
             return cls(bench, rows, engine, machine)
 
-        return rows.build(f"engine, {kernel}", 90, build)
+        return rows.build(f"engine, {backend}", 90, build)
 
     def add(
         self,

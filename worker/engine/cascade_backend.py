@@ -1,4 +1,4 @@
-"""The cascade kernel of prefill: segments of similar size side by side, a row of queries each.
+"""The cascade backend of prefill: segments of similar size side by side, a row of queries each.
 
 Every new segment attends to the cached slots, which all share, and to slots of its own: those
 of the new segments it sees, and its own causally. Rows of one table are padded to the longest,
@@ -91,7 +91,7 @@ def compiled_attend_rows() -> AttendRows:
     return torch.compile(attend_rows, dynamic=True, fullgraph=True)
 
 
-class CascadeKernel:
+class CascadeBackend:
     """Attention to what all segments share, and to what each has of its own, in one softmax."""
 
     name = "cascade"

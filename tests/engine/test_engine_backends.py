@@ -1,4 +1,4 @@
-"""Kernels: flex, sdpa and a naive attention with repeated keys give the same output.
+"""Backends: flex, sdpa and a naive attention with repeated keys give the same output.
 
 Grouped queries 3:1, odd lengths, packs above and below FLEX_MIN_TOKENS, with and without
 cached keys before the first query. Compiled for one head layout: compiling takes seconds.
@@ -11,8 +11,8 @@ from families import make_config, make_model
 from worker.choices import flex_difference
 from worker.engine.attention import (
     FLEX_MIN_TOKENS,
-    FlexKernel,
-    SdpaKernel,
+    FlexBackend,
+    SdpaBackend,
     compiled_flex_attention,
     install_attention,
 )
@@ -21,7 +21,7 @@ from worker.engine.masks import create_visibility_dense_mask
 from worker.engine.plan import Segment
 
 HEADS, KV_HEADS, DIM = 9, 3, 14
-KERNELS = {"flex": FlexKernel(), "sdpa": SdpaKernel()}
+BACKENDS = {"flex": FlexBackend(), "sdpa": SdpaBackend()}
 
 
 def pack(lengths, prefix):
@@ -55,9 +55,9 @@ def naive(query, key, value, mask, scaling):
 
 
 @torch.inference_mode()
-def run(kernel, slots, end, first_query, q, k, v, scaling=0.3):
+def run(backend, slots, end, first_query, q, k, v, scaling=0.3):
     mods = segment_mods(slots, first_query, "cpu")
-    return kernel(q, k, v, kernel.create_mask(mods, end - first_query, end, "cpu"), scaling)
+    return backend(q, k, v, backend.create_mask(mods, end - first_query, end, "cpu"), scaling)
 
 
 PACKS = {
@@ -73,32 +73,33 @@ PACKS = {
 @pytest.mark.parametrize("cached", [False, True], ids=["fresh", "cached"])
 @pytest.mark.parametrize("name", PACKS)
 def test_sdpa_equals_naive_attention(name, cached):
-    assert_naive(KERNELS["sdpa"], *PACKS[name], cached)
+    assert_naive(BACKENDS["sdpa"], *PACKS[name], cached)
 
 
 @pytest.mark.parametrize("name", ["one_below", "at", "above", "far_above", "long_prefix"])
 def test_flex_attention_equals_naive_attention(name):
-    assert_naive(KERNELS["flex"], *PACKS[name], cached=True)
+    assert_naive(BACKENDS["flex"], *PACKS[name], cached=True)
 
 
-def assert_naive(kernel, lengths, prefix, cached):
+def assert_naive(backend, lengths, prefix, cached):
     slots, end = pack(lengths, prefix)
     first_query = prefix if cached else 0
     q, k, v = inputs(end - first_query, end)
     mask_mod = segment_mods(slots, first_query, "cpu").mask
     mask = create_visibility_dense_mask(mask_mod, end - first_query, end, "cpu")
-    output = run(kernel, slots, end, first_query, q, k, v)
+    output = run(backend, slots, end, first_query, q, k, v)
     torch.testing.assert_close(output, naive(q, k, v, mask, 0.3), atol=2e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("lengths", [(101, 87), (101, 87, 133)], ids=["short", "long"])
-def test_prefill_gives_the_same_keys_and_values_with_both_kernels(lengths):
+def test_prefill_gives_the_same_keys_and_values_with_both_backends(lengths):
     model = make_model(make_config("mistral"))
     install_attention(model)
     segments = list(pack(lengths, 29)[0])
     with torch.inference_mode():
         flex, sdpa = (
-            prefill(model, kernel, segments, Prefilled.empty(model)) for kernel in KERNELS.values()
+            prefill(model, backend, segments, Prefilled.empty(model))
+            for backend in BACKENDS.values()
         )
     assert flex.slots == sdpa.slots
     torch.testing.assert_close(flex.keys, sdpa.keys, atol=1e-4, rtol=1e-4)
@@ -107,7 +108,7 @@ def test_prefill_gives_the_same_keys_and_values_with_both_kernels(lengths):
 
 def test_flex_attention_has_no_graph_breaks():
     slots, end = pack((101, 87, 133), 29)
-    mask = FlexKernel().create_mask(segment_mods(slots, 29, "cpu"), end - 29, end, "cpu")
+    mask = FlexBackend().create_mask(segment_mods(slots, 29, "cpu"), end - 29, end, "cpu")
     attend = compiled_flex_attention()._torchdynamo_orig_callable
     explained = torch._dynamo.explain(attend)(*inputs(end - 29, end), *mask, 0.3)
     assert explained.graph_count == 1
@@ -126,11 +127,11 @@ def test_one_compilation_serves_all_lengths():
     before = compiled_graphs()
     for lengths, prefix in LENGTHS:
         slots, end = pack(lengths, prefix)
-        run(KERNELS["flex"], slots, end, prefix, *inputs(end - prefix, end, 3, 1, 18))
+        run(BACKENDS["flex"], slots, end, prefix, *inputs(end - prefix, end, 3, 1, 18))
         assert compiled_graphs() == before + 1
 
 
-def test_choosing_a_kernel_compiles_all_that_prefill_uses():
+def test_choosing_a_backend_compiles_all_that_prefill_uses():
     """As `flex_difference` promises; for a head layout that no other test compiles."""
     model = make_model(make_config("mistral", head_dim=22))
     flex_difference(model)
@@ -139,6 +140,6 @@ def test_choosing_a_kernel_compiles_all_that_prefill_uses():
     with torch.inference_mode():
         for lengths, prefix in LENGTHS:
             head, *segments = pack(lengths, prefix)[0]
-            cached = prefill(model, SdpaKernel(), [head], Prefilled.empty(model))
-            prefill(model, KERNELS["flex"], segments, cached)
+            cached = prefill(model, SdpaBackend(), [head], Prefilled.empty(model))
+            prefill(model, BACKENDS["flex"], segments, cached)
     assert compiled_graphs() == compiled
