@@ -5,25 +5,14 @@ import torch
 from benchmarks.gpu_day.stages.engines import BACKENDS
 from benchmarks.gpu_day.stages.step import SteppingEngine, captured, repeatable_step
 from tests.engine.families import MANY, make_request
-from worker.engine.engine import Engine
-
-
-class BatchEngine(SteppingEngine):
-    """Shows the first batch itself."""
-
-    def _run(self, batch, results):
-        if self.on_step:
-            look, self.on_step = self.on_step, None
-            look(batch)
-        return Engine._run(self, batch, results)
 
 
 def at_first_step(tiny_model, tokenizer, device, look):
     """Call `look(model, batch)` on the first batch that an engine decodes."""
-    engine = BatchEngine(tiny_model().to(device), tokenizer, BACKENDS["cascade"]())
-    engine.on_step = lambda batch: look(engine.model, batch)
+    engine = SteppingEngine(tiny_model().to(device), tokenizer, BACKENDS["cascade"]())
+    engine.on_batch = lambda batch: look(engine.model, batch)
     engine.answer(MANY, make_request("per_prompt"))
-    assert engine.on_step is None
+    assert engine.on_batch is None
 
 
 def test_a_step_can_be_done_again_and_leaves_the_batch_as_it_was(device, tiny_model, tokenizer):

@@ -35,7 +35,7 @@ def answer_row(
     bench.begin_peak()
     request = replace(bench.workload, layout=layout).request(*methods)
     with early_stop(engine, on=False):
-        engine.answer(questions[: bench.some_questions(warm_up)], request)
+        engine.answer(questions[:warm_up], request)
         engine.clock.take()
         done = answered(engine, questions, request, _PATIENCE, warm_up=0)
     model, counts = engine.clock.take(), done.counts

@@ -39,10 +39,6 @@ class Bench:
     def on_gpu(self) -> bool:
         return self.device.type == "cuda"
 
-    def some_questions(self, count: int) -> int:
-        """`count`, or the number of all questions where that is less, as in a rehearsal."""
-        return min(count, len(self.questions))
-
     def make_model(self) -> PreTrainedModel:
         """The model that is measured, with random weights, in bfloat16."""
         model = random_model(self.config, torch.bfloat16, self.device)

@@ -8,7 +8,8 @@ from torch import Tensor
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.engines import build_engine
 from benchmarks.gpu_day.stages.rows import Figures, Rows
-from benchmarks.gpu_day.stages.step import SteppingEngine, captured
+from benchmarks.gpu_day.stages.step import SteppingEngine, captured, repeatable_step
+from worker.engine.decode import Batch
 
 _CASES = (("flex_attention", 64), ("per_prompt", 64), ("flex_attention", 1024))
 """Method and number of questions: 64, 320 and 1,024 rows."""
@@ -39,7 +40,11 @@ def graphs(bench: Bench, rows: Rows) -> None:
 
 def _step(bench: Bench, engine: SteppingEngine, method: str, count: int) -> Figures:
     figures: Figures = {}
-    engine.on_step = lambda step, rows: figures.update(rows=rows, **_times(bench, step))
+
+    def measure(batch: Batch) -> None:
+        figures.update(rows=len(batch), **_times(bench, repeatable_step(engine.model, batch)))
+
+    engine.on_batch = measure
     # Two tokens: what follows the step that is timed is not of interest.
     request = replace(bench.workload, max_new_tokens=2).request(method)
     engine.answer(bench.questions[:count], request)

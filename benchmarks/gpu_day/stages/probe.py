@@ -31,11 +31,12 @@ def probe(bench: Bench, rows: Rows) -> None:
 
 def _machine(bench: Bench) -> Figures:
     gpu = _gpu(bench.device) if bench.on_gpu else {}
+    described = describe_torch()
     return {
-        "processor": describe_torch()["processor"],
+        "processor": described["processor"],
         "GPU": gpu.get("name"),
         "details": {
-            **describe_torch(),
+            **described,
             **{name: _version(name) for name in _PACKAGES},
             "gcc": shutil.which("gcc"),
             "cores of this process": len(os.sched_getaffinity(0)),

@@ -13,21 +13,18 @@ from worker.engine.engine import Engine
 _BEFORE_CAPTURE = 3
 """Calls on a side stream, which torch asks for before a capture."""
 
-OnStep = Callable[[Callable[[], Tensor], int], None]
-"""Takes a step, which returns its logits [B, V], and B."""
-
 
 class SteppingEngine(Engine):
-    """The engine; the first batch that it decodes is handed to `on_step` before it is decoded."""
+    """The engine; the first batch that it decodes is handed to `on_batch` before it is decoded."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.on_step: OnStep | None = None
+        self.on_batch: Callable[[Batch], None] | None = None
 
     def _run(self, batch: Batch, results: Results) -> int:
-        if self.on_step:
-            on_step, self.on_step = self.on_step, None
-            on_step(repeatable_step(self.model, batch), len(batch))
+        if self.on_batch:
+            on_batch, self.on_batch = self.on_batch, None
+            on_batch(batch)
         return super()._run(batch, results)
 
 
