@@ -1,10 +1,10 @@
 """producer.sources.files: three formats, the same questions; paraphrases in their order."""
 
 import json
-import tracemalloc
 
 import pyarrow as pa
 import pytest
+from filekit import peak_of_reading
 from pyarrow import feather, parquet
 
 from producer.sources.files import Question, read_questions
@@ -90,13 +90,7 @@ def test_a_long_file_is_never_in_memory_as_a_whole(tmp_path, suffix):
     """20,000 questions of 200 bytes; written as the libraries write them if nothing is said."""
     row, rows = {"question": "q" * 200, "answers": ["a" * 50]}, 20_000
     path = write(tmp_path / f"q{suffix}", [row] * rows, default_chunks=True)
-    tracemalloc.start()
-    try:
-        assert sum(1 for _ in read_questions(path)) == rows
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < rows * 200 / 2
+    assert peak_of_reading(path, rows) < rows * 200 / 2
 
 
 @pytest.mark.parametrize(

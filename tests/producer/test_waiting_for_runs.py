@@ -97,9 +97,8 @@ def test_a_stopped_run_ends_the_wait_with_the_workers_reason(store, console):
         waiter.wait()
 
 
-def test_what_a_shard_waits_for_is_said_once(store, console, monkeypatch):
-    monkeypatch.setattr("producer.waiting.IDLE_SECONDS", 15.0)
-    run = make_run(store, 7)
+def answered_in_round_five(run):
+    """A look at the worker, in whose fifth round the run's part is written."""
     rounds = []
 
     def alive():
@@ -107,8 +106,14 @@ def test_what_a_shard_waits_for_is_said_once(store, console, monkeypatch):
         if len(rounds) == 5:
             put_part(run, range(7))
 
+    return alive
+
+
+def test_what_a_shard_waits_for_is_said_once(store, console, monkeypatch):
+    monkeypatch.setattr("producer.waiting.IDLE_SECONDS", 15.0)
+    run = make_run(store, 7)
     counters = RunCounters(waiting=1, delay="store s3://[runs]: timed out")
-    Waiter([run], counters, console, never, alive).wait()
+    Waiter([run], counters, console, never, answered_in_round_five(run)).wait()
     said = "origin waits, and is tried again: store s3://[runs]: timed out"
     assert console.file.getvalue().count(said) == 1
 
@@ -138,14 +143,7 @@ class Away(RunCounters):
 def test_a_broker_that_is_away_for_a_moment_ends_no_wait(store, console, monkeypatch):
     monkeypatch.setattr("producer.waiting.IDLE_SECONDS", 15.0)
     run = make_run(store, 7)
-    rounds = []
-
-    def alive():
-        rounds.append(1)
-        if len(rounds) == 5:
-            put_part(run, range(7))
-
-    Waiter([run], Away(3), console, never, alive).wait()
+    Waiter([run], Away(3), console, never, answered_in_round_five(run)).wait()
     assert read_feather(run).num_rows == 7
 
 
