@@ -3,7 +3,7 @@
     python -m benchmarks.engine
 
 Prefill is held against one large product of the model's dtype, decoding against the products of
-its own steps at as many rows as there are streams (`rates`).
+its own steps at as many rows as there are sequences (`rates`).
 """
 
 from collections.abc import Iterator

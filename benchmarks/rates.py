@@ -63,7 +63,7 @@ def prefill_rate(config: PreTrainedConfig, dtype: torch.dtype, device: torch.dev
 def decode_seconds(
     shapes: LinearShapes, rows: int, dtype: torch.dtype, device: torch.device
 ) -> float:
-    """Seconds of all products of one decode step of `rows` streams, and of nothing else.
+    """Seconds of all products of one decode step of `rows` sequences, and of nothing else.
 
     Every layer has weights of its own here, too: one layer's would stay in the cache.
     """

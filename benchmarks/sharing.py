@@ -96,7 +96,7 @@ def _row(
 
 
 def _computed(pack: Sequence[SamplePlan], cached: Sequence[Segment]) -> int:
-    cut = split_shared_prefixes([stream for plan in pack for stream in plan.streams], cached)
+    cut = split_shared_prefixes([sequence for plan in pack for sequence in plan.sequences], cached)
     segments = distinct_segments(list(cut.values()))
     return sum(len(segment.tokens) for segment in segments if segment not in cached)
 

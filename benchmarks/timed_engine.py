@@ -13,10 +13,10 @@ from worker.engine.request import Counts
 
 @dataclass(frozen=True)
 class Decoding:
-    """Streams decoded side by side.
+    """Sequences decoded side by side.
 
-    fed: tokens, of all steps. own_slots: of the prompts, those that one stream alone reads, each
-    at every step. shared_slots: those that all streams read from one copy.
+    fed: tokens, of all steps. own_slots: of the prompts, those that one sequence alone reads, each
+    at every step. shared_slots: those that all sequences read from one copy.
     """
 
     steps: int
@@ -41,8 +41,8 @@ class TimedEngine(Engine):
         before = counts.decode_tokens
         generated = super()._decode(ensembles, placed, request, counts)
         cached = self._prefix.done
-        streams = {stream for ensemble in ensembles for stream in ensemble.streams}
-        read = [view.segment for stream in streams for view in stream.views]
+        sequences = {sequence for ensemble in ensembles for sequence in ensemble.sequences}
+        read = [view.segment for sequence in sequences for view in sequence.views]
         own = sum(len(segment.tokens) for segment in read if segment not in cached.slots)
         shared = sum(len(segment.tokens) for segment in set(read) if segment in cached.slots)
         fed = counts.decode_tokens - before

@@ -67,12 +67,12 @@ class PackedPrompt:
 
 
 def pack_plain(pieces: PromptTokens, paraphrase: int) -> PackedPrompt:
-    """The prompt of a stream that sees one paraphrase: what a model is normally given."""
+    """The prompt of a sequence that sees one paraphrase: what a model is normally given."""
     return pack_concat(pieces.bos, [pieces.prompts[paraphrase]], "sequential")
 
 
 def pack_fused(pieces: PromptTokens, layout: Layout, positions: Positions) -> PackedPrompt:
-    """The prompt of a stream that sees all paraphrases; the plain prompt where there is one."""
+    """The prompt of a sequence that sees all paraphrases; the plain prompt where there is one."""
     if len(pieces.prompts) == 1:
         return pack_plain(pieces, 0)
     if layout == "concat":

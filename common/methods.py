@@ -1,9 +1,9 @@
-"""The methods, as rows of one table: which streams decode, how they become an answer.
+"""The methods, as rows of one table: which sequences decode, how they become an answer.
 
 A method is two choices, so the engine has one prefill and one decode loop and no code per
 method. Adding a method that combines known choices is adding a row here.
 
-    >>> METHODS["avg"].streams, METHODS["avg"].fusion
+    >>> METHODS["avg"].sequences, METHODS["avg"].fusion
     ('each', 'mean_logits')
 """
 
@@ -12,7 +12,7 @@ from typing import Literal
 
 from common.errors import UsageError
 
-Streams = Literal["first", "each", "surest", "fused"]
+DecodedSequences = Literal["first", "each", "surest", "fused"]
 Visibility = Literal["isolated", "cross_manual", "causal"]
 Fusion = Literal["own", "mean_logits", "max_probability", "weighted_mean", "vote"]
 
@@ -21,18 +21,18 @@ Fusion = Literal["own", "mean_logits", "max_probability", "weighted_mean", "vote
 class Method:
     """One way to turn a sample's paraphrases into an answer.
 
-    streams: "first" decodes paraphrase 0 alone; "each" decodes every paraphrase in a stream of its
+    sequences: "first" decodes paraphrase 0 alone; "each" decodes every paraphrase in a sequence of its
         own; "surest" decodes the paraphrase of the highest confidence alone; "fused" decodes one
-        stream that sees all paraphrases.
-    fusion: how the streams' logits give the next token. "own" keeps streams apart; "vote" too,
+        sequence that sees all paraphrases.
+    fusion: how the sequences' logits give the next token. "own" keeps sequences apart; "vote" too,
         and the answer most of them give is taken.
-    visibility: of a fused stream, which paraphrases see each other; a name of VISIBILITIES.
-    length_corrected: whether a fused stream weighs paraphrases alike, however long they are.
+    visibility: of a fused sequence, which paraphrases see each other; a name of VISIBILITIES.
+    length_corrected: whether a fused sequence weighs paraphrases alike, however long they are.
     draws: whether answers are drawn at random, besides the best one ("also") or "only".
     """
 
     name: str
-    streams: Streams
+    sequences: DecodedSequences
     fusion: Fusion
     summary: str
     visibility: Visibility = "isolated"
@@ -42,21 +42,21 @@ class Method:
     @property
     def has_layout(self) -> bool:
         """Whether paraphrases are packed into one prompt, so layout and positions matter."""
-        return self.streams == "fused"
+        return self.sequences == "fused"
 
     @property
     def row_per_paraphrase(self) -> bool:
         """Whether a sample gives one row for each paraphrase instead of one in all."""
-        return self.streams == "each" and self.fusion == "own"
+        return self.sequences == "each" and self.fusion == "own"
 
     @property
     def reads_confidences(self) -> bool:
         """Whether it needs the confidence of each paraphrase, from a run made before."""
-        return self.streams == "surest" or self.fusion == "weighted_mean"
+        return self.sequences == "surest" or self.fusion == "weighted_mean"
 
     def num_read(self, num_paraphrases: int) -> int:
         """How many paraphrases of a sample this method reads."""
-        return 1 if self.streams == "first" else num_paraphrases
+        return 1 if self.sequences == "first" else num_paraphrases
 
 
 def _table(*rows: Method) -> dict[str, Method]:
@@ -71,7 +71,7 @@ METHODS: dict[str, Method] = _table(
     Method("max", "each", "max_probability", "the most probable token over the paraphrases"),
     Method("weighted_avg", "each", "weighted_mean", "mean of logits, weighted by confidence"),
     Method("weighted_max", "surest", "own", "the paraphrase of the highest confidence"),
-    Method("flex_attention", "fused", "own", "one stream that attends to all paraphrases"),
+    Method("flex_attention", "fused", "own", "one sequence that attends to all paraphrases"),
     Method(
         "flex_attention_cross_manual", "fused", "own",
         "flex_attention whose manual paraphrases see each other", visibility="cross_manual",

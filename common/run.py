@@ -82,7 +82,7 @@ class Sampling(BaseModel):
 class RunSpec(BaseModel):
     """Everything that decides a run's rows.
 
-    `layout` and `positions` are None for methods whose streams see one paraphrase each: those
+    `layout` and `positions` are None for methods whose sequences see one paraphrase each: those
     are the same whatever the layout. `dtype` is what was asked for; what a worker chose for
     "auto" is recorded in each part. `sampling` is None for greedy runs; `exemplars` are what a
     run that writes paraphrases shows its model: questions, each followed by its paraphrases.
@@ -139,7 +139,7 @@ def share_prefill(specs: Sequence[RunSpec]) -> bool:
     """
     options = {spec.engine_options() for spec in specs}
     layouts = {(spec.layout, spec.positions) for spec in specs if spec.layout}
-    widths = {s.num_paraphrases for s in specs if get_method(s.method).streams != "first"}
+    widths = {s.num_paraphrases for s in specs if get_method(s.method).sequences != "first"}
     return len(options) <= 1 and len(layouts) <= 1 and len(widths) <= 1
 
 
@@ -163,7 +163,7 @@ def run_name(
         'avg-m5a5s5'
     """
     row = get_method(method)
-    if row.name in METHODS and row.streams == "first" and isinstance(paraphrases, int):
+    if row.name in METHODS and row.sequences == "first" and isinstance(paraphrases, int):
         return method
     parts = [method, str(paraphrases)]
     if row.has_layout and layout and layout != default_layout:

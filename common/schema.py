@@ -99,7 +99,7 @@ def result_schema(method: Method, samples: pa.Schema) -> pa.Schema:
     outcome = [*(_ASKED if method.row_per_paraphrase else []), *_OUTCOME]
     if method == CONFIDENCE:
         outcome += _CONFIDENCE
-    elif method.streams != "first" and not method.row_per_paraphrase:
+    elif method.sequences != "first" and not method.row_per_paraphrase:
         outcome += _SINGLES
     return pa.schema([*samples.remove_metadata(), *outcome, *_ERROR])
 

@@ -44,7 +44,7 @@ class Planner:
         plans = self._answering()
         if not self.writes:
             return plans
-        waiting = [plan for plan in plans if get_method(plan.spec.method).streams != "first"]
+        waiting = [plan for plan in plans if get_method(plan.spec.method).sequences != "first"]
         if not waiting:
             return plans
         return [*(p for p in plans if p not in waiting), self._paraphrases(waiting)]

@@ -146,7 +146,7 @@ class EnqueueRequest:
         paraphrases: int | str = self.chosen_num_paraphrases
         if self.selection:
             paraphrases = self.selection.label(num_few_shot)
-        if written_by and method.streams != "first":
+        if written_by and method.sequences != "first":
             paraphrases = f"{paraphrases}-by-{written_by}"
         name = run_name(
             method.name, paraphrases, self.chosen_layout, self.chosen_positions,

@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 GIB = 1 << 30
 _SHARE = 4
 """Packs take this part of free memory, decoding another: it holds the keys of its prompts
-twice, as they were prefilled and as its streams read them, and a third copy when it drops
-finished streams."""
+twice, as they were prefilled and as its sequences read them, and a third copy when it drops
+finished sequences."""
 
 _MOST_PACKED = 65_536
 _MOST_PACKED_IN_CACHE = 4096
@@ -150,6 +150,6 @@ def _choose_cache(settings: Settings, device: str, free: int, where: str) -> Res
     share = max(_LEAST_CHOSEN[1], free // _SHARE)
     if device == "cpu" and share > _MOST_CACHED_ON_CPU:
         return ResolvedSetting(
-            f"{_MOST_CACHED_ON_CPU / GIB:.2f}", "more streams fill no processor better"
+            f"{_MOST_CACHED_ON_CPU / GIB:.2f}", "more sequences fill no processor better"
         )
     return ResolvedSetting(f"{share / GIB:.2f}", where)

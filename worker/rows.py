@@ -46,7 +46,7 @@ class RowMaker:
 
     def _singles(self, method: Method, outcome: Answers) -> list[SingleAnswer] | None:
         """The answers of the paraphrases alone, if they were asked for in the same call."""
-        if method.streams == "first":
+        if method.sequences == "first":
             return None
         found = outcome.get("majority", outcome.get("per_prompt"))
         if found is None or isinstance(found, SampleError):

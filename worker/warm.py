@@ -32,7 +32,7 @@ def warm_up(runtime: Runtime, model: str, dtype: str, num_samples: int | None = 
 
 
 def answer_invented_questions(engine: Engine) -> None:
-    """Prefill a long row and decode two tokens, by methods with one and with many streams."""
+    """Prefill a long row and decode two tokens, by methods with one and with many sequences."""
     request = Request(
         methods=(get_method("avg"), get_method("flex_attention")),
         num_paraphrases=3,

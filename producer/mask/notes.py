@@ -31,7 +31,7 @@ def packing_notes(
 ) -> Iterator[str]:
     """Sentences on the prompt and its mask, without a full stop."""
     if packed.layout is None:
-        yield f"{method.name} {_PLAIN[method.streams].format(num_paraphrases)}"
+        yield f"{method.name} {_PLAIN[method.sequences].format(num_paraphrases)}"
         if request.layout or request.positions:
             yield "--layout and --positions change nothing in a plain prompt"
     if not packed.prompt.groups[0]:

@@ -32,7 +32,7 @@ class Packed:
 def pack(
     pieces: PromptTokens, method: Method, layout: Layout, positions: Positions, num_manual: int = 0
 ) -> Packed:
-    """The prompt of the method's fused stream, or the plain one of its first stream.
+    """The prompt of the method's fused sequence, or the plain one of its first sequence.
 
     num_manual: how many of the paraphrases, the first ones, were written by hand.
 

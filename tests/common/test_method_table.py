@@ -8,7 +8,7 @@ from common.errors import UsageError
 from common.methods import CONFIDENCE, METHODS, PARAPHRASES, get_method
 
 TABLE = {
-    # name: (streams, fusion, has a layout, row per paraphrase, reads confidences, read of 5)
+    # name: (sequences, fusion, has a layout, row per paraphrase, reads confidences, read of 5)
     "origin": ("first", "own", False, False, False, 1),
     "per_prompt": ("each", "own", False, True, False, 5),
     "majority": ("each", "vote", False, False, False, 5),
@@ -30,7 +30,7 @@ VARIANTS = {
 }
 
 STEPS = {
-    # name: (streams, fusion, row per paraphrase, paraphrases of 5, draws)
+    # name: (sequences, fusion, row per paraphrase, paraphrases of 5, draws)
     "paraphrases": ("first", "own", False, 1, "only"),
     "confidence": ("each", "own", True, 5, "also"),
 }
@@ -43,7 +43,7 @@ def test_the_methods_are_those_of_the_design():
 @pytest.mark.parametrize("name", TABLE)
 def test_a_method_is_its_row(name):
     m = get_method(name)
-    row = (m.streams, m.fusion, m.has_layout, m.row_per_paraphrase, m.reads_confidences)
+    row = (m.sequences, m.fusion, m.has_layout, m.row_per_paraphrase, m.reads_confidences)
     assert (m.name, (*row, m.num_read(5))) == (name, TABLE[name])
     assert (m.visibility, m.length_corrected) == VARIANTS.get(name, ("isolated", False))
     assert m.draws == "no"
@@ -54,7 +54,7 @@ def test_a_method_is_its_row(name):
 def test_a_step_is_a_row_that_no_one_compares(step):
     assert step.name not in METHODS
     assert get_method(step.name) == step
-    row = (step.streams, step.fusion, step.row_per_paraphrase, step.num_read(5), step.draws)
+    row = (step.sequences, step.fusion, step.row_per_paraphrase, step.num_read(5), step.draws)
     assert row == STEPS[step.name]
 
 

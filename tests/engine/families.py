@@ -141,7 +141,7 @@ def known(sample: Any) -> Question:
 def packed_prompts(
     tokenizer: Any, question: Question, request: Request
 ) -> list[list[PackedPrompt]]:
-    """By the reference: the streams' prompts of every answer of a one-method request."""
+    """By the reference: the sequences' prompts of every answer of a one-method request."""
     pieces = PromptTokenizer(tokenizer).pieces(
         question.paraphrases, request.template, request.few_shot
     )

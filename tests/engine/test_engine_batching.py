@@ -126,7 +126,7 @@ def test_the_families_share_keys_among_three_queries():
     assert all(sizes["num_attention_heads"] % 3 == 0 for _, sizes in FAMILIES.values())
 
 
-def test_streams_of_several_packs_share_their_row_groups(make_engine, monkeypatch):
+def test_sequences_of_several_packs_share_their_row_groups(make_engine, monkeypatch):
     made = []
 
     class Noted(RowGroup):

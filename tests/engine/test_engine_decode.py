@@ -85,7 +85,7 @@ def count_fed(talkative, monkeypatch):
     return run
 
 
-def test_finished_streams_are_no_longer_fed(count_fed):
+def test_finished_sequences_are_no_longer_fed(count_fed):
     answers, fed = count_fed(decode._COMPACT_BELOW, "per_prompt")
     lengths = [len(one.tokens) for one in generated(answers)]
     assert min(lengths) < max(lengths)
@@ -94,13 +94,13 @@ def test_finished_streams_are_no_longer_fed(count_fed):
 
 @pytest.mark.parametrize("method", ["origin", "per_prompt", "avg", "max", "flex_attention"])
 def test_dropping_at_once_feeds_exactly_the_tokens_generated(count_fed, method):
-    """Each token costs one fed token for every stream that picks it."""
+    """Each token costs one fed token for every sequence that picks it."""
     answers, fed = count_fed(1.0, method)
-    streams = 3 if method in ("avg", "max") else 1
-    assert fed == streams * sum(len(one.tokens) for one in generated(answers))
+    sequences = 3 if method in ("avg", "max") else 1
+    assert fed == sequences * sum(len(one.tokens) for one in generated(answers))
 
 
-def test_never_dropping_feeds_every_stream_until_the_last_has_stopped(count_fed):
+def test_never_dropping_feeds_every_sequence_until_the_last_has_stopped(count_fed):
     answers, fed = count_fed(0.0, "per_prompt")
     lengths = [len(one.tokens) for one in generated(answers)]
     assert fed == len(lengths) * max(lengths)
@@ -109,7 +109,7 @@ def test_never_dropping_feeds_every_stream_until_the_last_has_stopped(count_fed)
 @pytest.mark.parametrize("share", [0.0, 1.0])
 @pytest.mark.parametrize("positions", ["sequential", "aligned"])
 def test_when_rows_are_dropped_does_not_change_answers(count_fed, family, bos, share, positions):
-    """Aligned streams of one row group read one or three copies of the prefix."""
+    """Aligned sequences of one row group read one or three copies of the prefix."""
     options = {"bos": bos, "family_of_group": family, "positions": positions}
     usual, _ = count_fed(decode._COMPACT_BELOW, **options)
     other, _ = count_fed(share, **options)

@@ -45,7 +45,7 @@ def test_every_method_over_one_paraphrase_equals_generate(
                 assert got.finish_reason != "length" or len(got.tokens) == NEW_TOKENS
 
 
-def test_each_stream_of_per_prompt_equals_generate(make_engine, tokenizers, plain_copy, bos):
+def test_each_sequence_of_per_prompt_equals_generate(make_engine, tokenizers, plain_copy, bos):
     request = make_request("per_prompt", max_new_tokens=NEW_TOKENS)
     engine = make_engine("mistral", bos, engine={"backend": FlexBackend()})
     model = plain_copy(engine.model)

@@ -136,7 +136,7 @@ def test_tokens_that_the_model_does_not_have_are_an_error_of_their_sample(
     request = several(few_shot=few_shot, layout=layout)
     read = avg(request)
     prompts = [p for s in SAMPLES for p in packed_prompts(tokenizers[False], known(s), read)]
-    largest = max(max(prompt.tokens) for streams in prompts for prompt in streams)
+    largest = max(max(prompt.tokens) for sequences in prompts for prompt in sequences)
     outcomes = make_engine(vocab_size=largest).answer(SAMPLES, request)
     assert any(failed(outcome) for outcome in outcomes)
     for outcome in filter(failed, outcomes):

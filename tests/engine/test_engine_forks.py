@@ -1,4 +1,4 @@
-"""Streams that have fed the same tokens are one row, and part when they no longer do."""
+"""Sequences that have fed the same tokens are one row, and part when they no longer do."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def test_the_first_step_feeds_each_paraphrase_once_for_all_methods(make_engine, 
     make_engine(bos=bos).answer(MANY, make_request(*ALL))
     paraphrases, fused = 3 * len(MANY), len(MANY)
     assert fed_rows[0] == paraphrases + fused
-    assert max(fed_rows) > fed_rows[0], "some streams part"
+    assert max(fed_rows) > fed_rows[0], "some sequences part"
 
 
 def test_methods_together_feed_fewer_tokens_than_one_by_one(make_engine, bos):

@@ -10,7 +10,7 @@ from common.layout import PromptTokens, pack_fused
 from common.visibility import generate_isolated_visibility
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexBackend, SdpaBackend, install_attention
 from worker.engine.kv_cache import Prefilled, prefill
-from worker.engine.plan import PrefixSplitter, distinct_segments, plan_stream
+from worker.engine.plan import PrefixSplitter, distinct_segments, plan_sequence
 from worker.engine.sample import plan_sample
 
 LENGTHS = (101, 87, 93)
@@ -29,7 +29,7 @@ def edit(pieces, paraphrase):
 @torch.inference_mode()
 def compute(model, backend, pieces, request):
     splitter = PrefixSplitter((pieces.bos, pieces.prefix), True)
-    segments = distinct_segments(plan_sample(pieces, request, splitter).streams)
+    segments = distinct_segments(plan_sample(pieces, request, splitter).sequences)
     return prefill(model, backend, segments, Prefilled.empty(model))
 
 
@@ -75,9 +75,9 @@ def test_a_paraphrase_that_may_see_another_has_other_keys(bos):
     open_table[2, 1] = True
     found = []
     for visible in (generate_isolated_visibility(3), open_table):
-        stream = plan_stream(prompt, visible, PrefixSplitter((), True))
-        done = prefill_all(model, stream)
-        found.append(keys_and_values(done, stream.views[2].segment))
+        sequence = plan_sequence(prompt, visible, PrefixSplitter((), True))
+        done = prefill_all(model, sequence)
+        found.append(keys_and_values(done, sequence.views[2].segment))
     isolated, seeing = found
     assert isolated.shape == seeing.shape
     torch.testing.assert_close(isolated[:, 0], seeing[:, 0])
@@ -85,13 +85,13 @@ def test_a_paraphrase_that_may_see_another_has_other_keys(bos):
 
 
 @torch.inference_mode()
-def prefill_all(model, stream):
-    return prefill(model, SdpaBackend(), distinct_segments([stream]), Prefilled.empty(model))
+def prefill_all(model, sequence):
+    return prefill(model, SdpaBackend(), distinct_segments([sequence]), Prefilled.empty(model))
 
 
 @pytest.fixture
 def fused(make_engine, recorded):
-    """Tokens and logits of the fused stream for paraphrases in several orders."""
+    """Tokens and logits of the fused sequence for paraphrases in several orders."""
 
     def run(orders, family, bos, **options):
         request = make_request("flex_attention", **options)

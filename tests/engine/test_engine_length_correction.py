@@ -18,12 +18,12 @@ CORRECTED = METHODS["flex_attention_length_corrected"]
 LAYOUTS = [("concat", "sequential"), ("concat", "aligned"), ("shared", "aligned")]
 
 
-def stream_of(pieces, layout, positions, name=CORRECTED.name):
+def sequence_of(pieces, layout, positions, name=CORRECTED.name):
     request = make_request(name, layout=layout, positions=positions)
-    (stream,) = plan_sample(
+    (sequence,) = plan_sample(
         pieces, request, PrefixSplitter((pieces.bos, pieces.prefix), True)
-    ).streams
-    return stream
+    ).sequences
+    return sequence
 
 
 def lengths_of(pieces, layout):
@@ -39,7 +39,7 @@ def test_every_paraphrase_weighs_the_geometric_mean_of_their_lengths(bos, layout
     """And every other key one: paraphrases of 4, 11 and 1 tokens weigh 44^(1/3) each."""
     pieces = make_pieces((4, 11, 1), bos)
     lengths = lengths_of(pieces, layout)
-    views = stream_of(pieces, layout, positions).views
+    views = sequence_of(pieces, layout, positions).views
     weight = sum(len(view.segment.tokens) * math.exp(view.bias) for view in views)
     others = {"concat": bos, "shared": bos + len(pieces.prefix) + len(pieces.cue) - 1}[layout]
     assert weight == pytest.approx(3 * math.prod(lengths) ** (1 / 3) + others, abs=1e-4)
@@ -48,7 +48,7 @@ def test_every_paraphrase_weighs_the_geometric_mean_of_their_lengths(bos, layout
 
 def test_without_correction_every_key_weighs_one():
     pieces = make_pieces((4, 11, 1), bos=True)
-    views = stream_of(pieces, "shared", "aligned", "flex_attention").views
+    views = sequence_of(pieces, "shared", "aligned", "flex_attention").views
     assert {view.bias for view in views} == {0.0}
 
 
@@ -57,7 +57,7 @@ def test_without_correction_every_key_weighs_one():
 def test_paraphrases_of_equal_length_are_corrected_by_nothing(bos, positions, length):
     """In the shared layout; a concatenated prompt's last paraphrase is one token shorter."""
     pieces = make_pieces((length,) * 3, bos)
-    views = stream_of(pieces, "shared", positions).views
+    views = sequence_of(pieces, "shared", positions).views
     assert [view.bias for view in views] == pytest.approx([0.0] * len(views), abs=1e-6)
 
 
@@ -65,8 +65,8 @@ def test_one_paraphrase_is_not_corrected(bos):
     """Against itself alone it has no weight to lose: the prompt stays the plain one."""
     pieces = make_pieces((9,), bos)
     for layout, positions in LAYOUTS:
-        plain = stream_of(pieces, layout, positions, "flex_attention")
-        assert stream_of(pieces, layout, positions) == plain
+        plain = sequence_of(pieces, layout, positions, "flex_attention")
+        assert sequence_of(pieces, layout, positions) == plain
 
 
 def biased_logits(model, prompt, bias_of):

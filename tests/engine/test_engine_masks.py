@@ -91,7 +91,7 @@ def plan_slots(bos, layout, positions):
     request = make_request(layout=layout, positions=positions)
     plan = plan_sample(pieces, request, PrefixSplitter((pieces.bos, pieces.prefix), True))
     slots, end = {}, 0
-    for segment in distinct_segments(plan.streams):
+    for segment in distinct_segments(plan.sequences):
         slots[segment] = range(end, end := end + len(segment.tokens))
     return slots, end
 

@@ -15,7 +15,7 @@ from worker.engine.plan import (
     SegmentRef,
     at_own_position,
     distinct_segments,
-    plan_stream,
+    plan_sequence,
 )
 from worker.engine.sample import plan_sample
 
@@ -33,10 +33,10 @@ def defined(prompt, visible):
     return seen
 
 
-def planned(stream):
-    """The same of a planned stream."""
+def planned(sequence):
+    """The same of a planned sequence."""
     seen = Counter()
-    for view in stream.views:
+    for view in sequence.views:
         before = [t for s in view.segment.sees for t in tokens_of(s, view.offset)]
         own = tokens_of(view.segment, view.offset)
         for i, token in enumerate(own):
@@ -61,19 +61,19 @@ def make_table(name, num_segments):
 @pytest.mark.parametrize("movable", [False, True], ids=["fixed", "movable"])
 @pytest.mark.parametrize("table", ["isolated", "all_see_all", "one_left_out"])
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
-def test_a_stream_sees_what_the_packed_prompt_defines(bos, layout, positions, table, movable, cut):
+def test_a_sequence_sees_what_the_packed_prompt_defines(bos, layout, positions, table, movable, cut):
     pieces = make_pieces((3, 11, 6), bos)
     prompt = pack_fused(pieces, layout, positions)
     visible = make_table(table, prompt.num_segments)
     splitter = PrefixSplitter((pieces.bos, pieces.prefix[:cut]), movable)
-    stream = plan_stream(prompt, visible, splitter)
-    assert planned(stream) == defined(prompt, visible)
-    assert (stream.token, stream.position) == (prompt.tokens[-1], prompt.positions[-1])
+    sequence = plan_sequence(prompt, visible, splitter)
+    assert planned(sequence) == defined(prompt, visible)
+    assert (sequence.token, sequence.position) == (prompt.tokens[-1], prompt.positions[-1])
 
 
 def test_segments_come_after_those_they_see_and_only_once(bos):
     plans = [plan_of((4, 9, 2), bos, make_request(layout=layout)) for layout, _ in LAYOUTS]
-    segments = distinct_segments([s for plan in plans for s in plan.streams])
+    segments = distinct_segments([s for plan in plans for s in plan.sequences])
     assert len(set(segments)) == len(segments)
     for number, segment in enumerate(segments):
         assert set(segment.sees) <= set(segments[:number])
@@ -92,11 +92,11 @@ def plan_of(lengths, bos, request, seed=0):
 
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
-def test_methods_that_decode_each_paraphrase_share_their_streams(bos, layout, positions):
+def test_methods_that_decode_each_paraphrase_share_their_sequences(bos, layout, positions):
     options = {"layout": layout, "positions": positions}
     alone = plan_of((4, 9, 2), bos, make_request("per_prompt", **options))
     together = plan_of((4, 9, 2), bos, make_request("per_prompt", "avg", "max", **options))
-    assert set(together.streams) == set(alone.streams)
+    assert set(together.sequences) == set(alone.sequences)
 
 
 def test_equal_paraphrases_are_one_ensemble_but_answer_twice(bos):
@@ -113,8 +113,8 @@ def test_origin_asks_for_the_first_paraphrase_alone(bos):
     plan = plan_of((4, 9, 2), bos, make_request("origin"))
     pieces = make_pieces((4, 9, 2), bos)
     splitter = PrefixSplitter((pieces.bos, pieces.prefix), True)
-    wanted = plan_stream(pack_plain(pieces, 0), generate_isolated_visibility(1), splitter)
-    assert plan.streams == [wanted]
+    wanted = plan_sequence(pack_plain(pieces, 0), generate_isolated_visibility(1), splitter)
+    assert plan.sequences == [wanted]
 
 
 def test_equal_segments_hash_alike():

@@ -1,4 +1,4 @@
-"""What segments begin with alike is computed once, and every stream still sees what it should."""
+"""What segments begin with alike is computed once, and every sequence still sees what it should."""
 
 from collections import Counter
 from itertools import product
@@ -8,7 +8,7 @@ import pytest
 from families import FEW_SHOT, SAMPLES, TEMPLATE, make_request, watch_fed_tokens
 
 from common.methods import METHODS
-from worker.engine.plan import PrefixSplitter, Segment, SegmentRef, Stream, distinct_segments
+from worker.engine.plan import PrefixSplitter, Segment, SegmentRef, SequencePlan, distinct_segments
 from worker.engine.prefix_cache import prefix_splitter
 from worker.engine.prefix_tree import PrefixTree, packs_of, split_shared_prefixes
 from worker.engine.request import Counts, Question
@@ -16,7 +16,7 @@ from worker.engine.sample import plan_sample
 from worker.engine.tokenize import PromptTokenizer
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
-FUSED = [name for name, method in METHODS.items() if method.streams == "fused"]
+FUSED = [name for name, method in METHODS.items() if method.sequences == "fused"]
 ALIKE = (
     ("who wrote the one", "who wrote the one by it?", "who is it?", "who wrote"),
     ("who wrote the two?", "the one who wrote it", "the one", "the one who wrote it"),
@@ -24,9 +24,9 @@ ALIKE = (
 """Paraphrases that begin alike, one that another begins with, and one that comes twice."""
 
 
-def stream_of(*runs, start=0, sees=()):
-    """A stream that sees runs of tokens, each of which starts at `start`."""
-    return Stream(tuple(SegmentRef(Segment(run, start, sees), 0) for run in runs), 9, 99)
+def sequence_of(*runs, start=0, sees=()):
+    """A sequence that sees runs of tokens, each of which starts at `start`."""
+    return SequencePlan(tuple(SegmentRef(Segment(run, start, sees), 0) for run in runs), 9, 99)
 
 
 def plans_of(tokenizers, bos, samples, request, movable=True):
@@ -41,10 +41,10 @@ def plans_of(tokenizers, bos, samples, request, movable=True):
     ]  # fmt: skip
 
 
-def weights(stream):
+def weights(sequence):
     """How much each token weighs with all it sees: {(token, position, what it sees): weight}."""
     found = Counter()
-    for view in stream.views:
+    for view in sequence.views:
         for place, before in seen(view.segment, view.offset).items():
             found[place, before] += exp(view.bias)
     return found
@@ -71,13 +71,13 @@ def places(segment, shift):
 @pytest.mark.parametrize("movable", [False, True], ids=["fixed", "movable"])
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
 @pytest.mark.parametrize("method", [*FUSED, "per_prompt"])
-def test_a_cut_stream_sees_what_the_planned_one_sees(
+def test_a_cut_sequence_sees_what_the_planned_one_sees(
     tokenizers, bos, layout, positions, method, movable
 ):
     options = {"layout": layout, "positions": positions, "num_paraphrases": 4}
     request = make_request(method, **options)
     plans = plans_of(tokenizers, bos, [*ALIKE, *SAMPLES], request, movable)
-    cut = split_shared_prefixes([stream for plan in plans for stream in plan.streams], ())
+    cut = split_shared_prefixes([sequence for plan in plans for sequence in plan.sequences], ())
     assert any(len(new.views) > len(old.views) for old, new in cut.items())
     for old, new in cut.items():
         assert (new.token, new.position) == (old.token, old.position)
@@ -90,7 +90,7 @@ def test_a_cut_stream_sees_what_the_planned_one_sees(
 def test_no_token_with_all_it_sees_is_computed_twice(tokenizers, bos, layout, positions):
     request = make_request("flex_attention", "avg", layout=layout, positions=positions)
     plans = plans_of(tokenizers, bos, [*ALIKE, *SAMPLES], request)
-    cut = split_shared_prefixes([stream for plan in plans for stream in plan.streams], ())
+    cut = split_shared_prefixes([sequence for plan in plans for sequence in plan.sequences], ())
     computed = Counter(
         pair
         for segment in distinct_segments(list(cut.values()))
@@ -100,36 +100,36 @@ def test_no_token_with_all_it_sees_is_computed_twice(tokenizers, bos, layout, po
 
 
 def test_segments_are_cut_where_others_branch_off_or_end():
-    streams = [stream_of((4, 5, 6), (4, 5, 7), (4,), (8, 5, 6))]
+    sequences = [sequence_of((4, 5, 6), (4, 5, 7), (4,), (8, 5, 6))]
     tree = PrefixTree(())
-    tree.add(streams)
-    runs = [list(tree.runs(view.segment)) for view in streams[0].views]
+    tree.add(sequences)
+    runs = [list(tree.runs(view.segment)) for view in sequences[0].views]
     assert runs == [[(4,), (5,), (6,)], [(4,), (5,), (7,)], [(4,)], [(8, 5, 6)]]
     assert tree.size == 7
 
 
 def test_what_starts_elsewhere_or_sees_another_is_not_shared():
     prefix, other = Segment((1, 2), 0), Segment((1, 3), 0)
-    streams = [
-        stream_of((4, 5), start=2, sees=(prefix,)),
-        stream_of((4, 6), start=3, sees=(prefix,)),
-        stream_of((4, 7), start=2, sees=(other,)),
+    sequences = [
+        sequence_of((4, 5), start=2, sees=(prefix,)),
+        sequence_of((4, 6), start=3, sees=(prefix,)),
+        sequence_of((4, 7), start=2, sees=(other,)),
     ]
-    assert split_shared_prefixes(streams, (prefix, other)) == {s: s for s in streams}
+    assert split_shared_prefixes(sequences, (prefix, other)) == {s: s for s in sequences}
 
 
 def test_what_is_computed_already_is_not_cut():
     known = Segment((1, 2, 3), 0)
-    streams = [stream_of((1, 2, 3), (1, 2, 4))]
-    cut = split_shared_prefixes(streams, (known,))
-    assert cut[streams[0]].views[0].segment is known
-    assert cut == {streams[0]: streams[0]}
+    sequences = [sequence_of((1, 2, 3), (1, 2, 4))]
+    cut = split_shared_prefixes(sequences, (known,))
+    assert cut[sequences[0]].views[0].segment is known
+    assert cut == {sequences[0]: sequences[0]}
 
 
 def test_a_head_seen_through_two_paraphrases_counts_twice():
     one, two = Segment((4, 5), 0), Segment((4, 6), 0)
-    stream = Stream((SegmentRef(Segment((7,), 2, (one, two)), 0),), 9, 99)
-    (view,) = split_shared_prefixes([stream], ())[stream].views
+    sequence = SequencePlan((SegmentRef(Segment((7,), 2, (one, two)), 0),), 9, 99)
+    (view,) = split_shared_prefixes([sequence], ())[sequence].views
     assert [s.tokens for s in view.segment.sees] == [(4,), (5,), (6,)]
     assert [exp(bias) for bias in view.segment.biases] == pytest.approx([2.0, 1.0, 1.0])
 
@@ -147,7 +147,7 @@ def test_a_pack_is_full_when_its_tokens_are_with_common_heads_counted_once(
 
 
 def size_of(plans):
-    cut = split_shared_prefixes([stream for plan in plans for stream in plan.streams], ())
+    cut = split_shared_prefixes([sequence for plan in plans for sequence in plan.sequences], ())
     return sum(len(segment.tokens) for segment in distinct_segments(list(cut.values())))
 
 

@@ -27,7 +27,7 @@ COUNTRIES = (
     "Ghana", "Laos", "Togo", "Mali", "Haiti", "Qatar", "Oman", "Malta",
 )  # fmt: skip
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
-PLAIN = [name for name, method in METHODS.items() if method.streams != "fused"]
+PLAIN = [name for name, method in METHODS.items() if method.sequences != "fused"]
 
 
 def request_for(*methods, **changes):

@@ -10,7 +10,7 @@ from common.methods import METHODS
 from worker.engine.attention import FlexBackend
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
-FUSED = [name for name, method in METHODS.items() if method.streams == "fused"]
+FUSED = [name for name, method in METHODS.items() if method.sequences == "fused"]
 TWICE = ("what is 7?", "what is 7?", "is it?")
 THRICE = ("who wrote it?", "is it 7?", "who wrote it?", "who wrote it?")
 

@@ -19,8 +19,8 @@ def new_tokens(bos, request, *samples, movable=True):
     """How many tokens samples (their pieces) take beyond BOS and prefix."""
     cuts = (samples[0].bos, samples[0].prefix)
     plans = [plan_sample(pieces, request, PrefixSplitter(cuts, movable)) for pieces in samples]
-    streams = split_shared_prefixes([s for plan in plans for s in plan.streams], ())
-    segments = distinct_segments(list(streams.values()))
+    sequences = split_shared_prefixes([s for plan in plans for s in plan.sequences], ())
+    segments = distinct_segments(list(sequences.values()))
     return sum(len(s.tokens) for s in segments) - len(cuts[0]) - PREFIX
 
 
@@ -84,7 +84,7 @@ def with_prefix_of(first, lengths):
     ("has_bos", "positions"), [(False, "sequential"), (False, "aligned"), (True, "aligned")]
 )
 def test_fused_prompts_add_only_their_last_tokens_to_plain_ones(has_bos, positions):
-    """A plain prompt's last token is decoded, but the fused stream needs its key prefilled."""
+    """A plain prompt's last token is decoded, but the fused sequence needs its key prefilled."""
     pieces = make_pieces((4, 9, 3), has_bos)
     together = make_request("flex_attention", "per_prompt", "avg", "max", positions=positions)
     alone = new_tokens(has_bos, make_request("per_prompt"), pieces)

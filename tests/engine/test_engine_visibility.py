@@ -114,13 +114,13 @@ def edited(pieces, paraphrase):
 
 @torch.inference_mode()
 def prefilled(pieces, layout, backend, visibility_of=CROSS):
-    """All that a fused stream with two manual paraphrases of four needs, computed."""
+    """All that a fused sequence with two manual paraphrases of four needs, computed."""
     model = make_model(make_config("mistral"))
     install_attention(model)
     request = make_request(visibility_of, layout=layout, num_paraphrases=4)
     splitter = PrefixSplitter((pieces.bos, pieces.prefix), True)
     plan = plan_sample(pieces, request, splitter, Question((), num_manual=2))
-    done = prefill(model, backend, distinct_segments(plan.streams), Prefilled.empty(model))
+    done = prefill(model, backend, distinct_segments(plan.sequences), Prefilled.empty(model))
     assert done.num_slots >= FLEX_MIN_TOKENS
     return done
 
@@ -153,10 +153,10 @@ def test_editing_a_manual_paraphrase_changes_the_next_manual_ones_keys(bos, layo
     assert 83 + 71 <= changed_tokens(before, after) < 83 + 71 + 67
 
 
-@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.streams == "fused"])
+@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.sequences == "fused"])
 def test_no_method_changes_what_another_one_computes(make_engine, bos, name):
     """Tables share segments where they may, and only there."""
-    fused = [n for n, m in METHODS.items() if m.streams == "fused"]
+    fused = [n for n, m in METHODS.items() if m.sequences == "fused"]
     engine = make_engine("llama", bos)
     (alone,) = engine.answer(manual(2)[:1], make_request(name))
     (together,) = engine.answer(manual(2)[:1], make_request(*fused))

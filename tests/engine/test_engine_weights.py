@@ -10,8 +10,8 @@ from families import MANY, SAMPLES, make_request, watch_fed_tokens
 from worker.engine.fusion import mean_logits, weighted_mean
 from worker.engine.request import Counts, Question
 
-# Two streams over three tokens: what exp of their logits gives.
-STREAMS = [[1.0, 2.0, 5.0], [16.0, 2.0, 1.0]]
+# Two sequences over three tokens: what exp of their logits gives.
+SEQUENCES = [[1.0, 2.0, 5.0], [16.0, 2.0, 1.0]]
 
 
 def logits_of(rows):
@@ -19,7 +19,7 @@ def logits_of(rows):
 
 
 def fused(weights):
-    return weighted_mean(logits_of(STREAMS), torch.tensor([weights])).exp()[0].tolist()
+    return weighted_mean(logits_of(SEQUENCES), torch.tensor([weights])).exp()[0].tolist()
 
 
 def test_the_weighted_mean_is_the_weighted_geometric_mean():
@@ -34,12 +34,12 @@ def test_weights_count_by_their_share(scale):
     assert fused([scale, 3 * scale]) == pytest.approx(fused([1.0, 3.0]), abs=1e-6)
 
 
-def test_a_weight_of_zero_leaves_its_stream_out():
+def test_a_weight_of_zero_leaves_its_sequence_out():
     assert fused([0.0, 0.4]) == pytest.approx([16 / 19, 2 / 19, 1 / 19], abs=1e-6)
 
 
-def test_streams_count_alike_where_every_weight_is_zero():
-    wanted = mean_logits(logits_of(STREAMS)).exp()[0].tolist()
+def test_sequences_count_alike_where_every_weight_is_zero():
+    wanted = mean_logits(logits_of(SEQUENCES)).exp()[0].tolist()
     assert fused([0.0, 0.0]) == pytest.approx(wanted, abs=1e-6)
     assert all(math.isfinite(number) for number in fused([0.0, 0.0]))
 
@@ -53,7 +53,7 @@ def test_each_ensemble_of_a_batch_has_its_own_weights():
 
 def test_a_weighted_mean_without_weights_is_refused():
     with pytest.raises(ValueError, match="weights"):
-        weighted_mean(logits_of(STREAMS))
+        weighted_mean(logits_of(SEQUENCES))
 
 
 def weighed(*confidences, samples=MANY):
@@ -107,7 +107,7 @@ def test_the_surest_paraphrase_answers_and_of_equals_the_first(make_engine, conf
     assert tokens(answers, "weighted_max") == [[s[taken]] for s in tokens(singles, "per_prompt")]
 
 
-def test_the_surest_paraphrase_costs_no_stream_beside_all_paraphrases(make_engine, bos):
+def test_the_surest_paraphrase_costs_no_sequence_beside_all_paraphrases(make_engine, bos):
     fed = []
     for methods in (("per_prompt",), ("per_prompt", "weighted_max", "majority")):
         engine, counts = make_engine(bos=bos), Counts()

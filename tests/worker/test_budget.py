@@ -66,7 +66,7 @@ def test_on_a_cpu_with_plenty_of_memory_the_caches_are_the_limit(free):
     chosen, why = choose_budget(Settings(), fake_model(), "flex")
     assert chosen == Budget(4096, 2 * GIB)
     assert str(why["pack_tokens"]) == "4096 (a longer row leaves the processor's caches)"
-    assert str(why["kv_cache_gib"]) == "2.00 (more streams fill no processor better)"
+    assert str(why["kv_cache_gib"]) == "2.00 (more sequences fill no processor better)"
 
 
 def test_on_a_cpu_with_little_memory_that_is_the_limit(free):

@@ -21,7 +21,7 @@ from worker.engine.ensembles import Ensemble
 from worker.engine.fusion import gathered
 from worker.engine.kv_cache import Placed, Prefilled, prefill
 from worker.engine.layers import decoder_layers
-from worker.engine.plan import PrefixSplitter, Segment, distinct_segments, plan_stream
+from worker.engine.plan import PrefixSplitter, Segment, distinct_segments, plan_sequence
 from worker.engine.prefix_tree import split_shared_prefixes
 from worker.engine.reference import reference_mask
 
@@ -44,11 +44,11 @@ def engine_outputs(engine: Engine, cases: Sequence[Case], hidden: bool = False) 
     always = FLEX_MIN_TOKENS if backend.name == "flex" else 0
     shared = [Segment(case.shared, 0) for case in cases if case.shared]
     cached = prefill(model, backend, shared, Prefilled.empty(model), always)
-    streams = [plan_stream(c.prompt, _visible(c), _splitter(engine, c)) for c in cases]
-    cut = split_shared_prefixes(streams, cached.slots)
+    sequences = [plan_sequence(c.prompt, _visible(c), _splitter(engine, c)) for c in cases]
+    cut = split_shared_prefixes(sequences, cached.slots)
     done = prefill(model, backend, distinct_segments(list(cut.values())), cached, always)
-    placed = {planned: Placed(stream, done) for planned, stream in cut.items()}
-    ensembles = [Ensemble((stream,), "own") for stream in streams]
+    placed = {planned: Placed(sequence, done) for planned, sequence in cut.items()}
+    ensembles = [Ensemble((sequence,), "own") for sequence in sequences]
     batch = start_batch(model, ensembles, placed, cached, NEW_TOKENS, engine.inner.attend)
     with _layer_outputs(model if hidden else None) as layers:
         steps = [_step(engine, batch, layers) for _ in range(NEW_TOKENS)]

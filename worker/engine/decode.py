@@ -1,6 +1,6 @@
-"""The decode loop: every stream feeds a token, ensembles pick the next one, the done leave.
+"""The decode loop: every sequence feeds a token, ensembles pick the next one, the done leave.
 
-Knows streams and ensembles; which method wanted them is `engine`'s business.
+Knows sequences and ensembles; which method wanted them is `engine`'s business.
 """
 
 import math
@@ -18,8 +18,8 @@ from worker.engine.ensembles import Ensemble, EnsembleBatch, fusion_groups
 from worker.engine.fusion import FUSIONS, PickBest, gathered, pick_best
 from worker.engine.kv_cache import Placed, Prefilled
 from worker.engine.layer_calls import LayerCalls
-from worker.engine.plan import Stream
-from worker.engine.row_group import RowGroup, similar_streams
+from worker.engine.plan import SequencePlan
+from worker.engine.row_group import RowGroup, similar_sequences
 from worker.engine.sampling import pick as draw
 
 RUNNING, NEWLINE, EOS, LENGTH = range(4)
@@ -52,20 +52,20 @@ class Generation:
 
 
 class Batch:
-    """Streams being decoded: row i of the batch feeds tokens[i] at positions[i]."""
+    """Sequences being decoded: row i of the batch feeds tokens[i] at positions[i]."""
 
     def __init__(
         self,
         row_groups: Sequence[RowGroup],
-        streams: Sequence[Stream],
+        sequences: Sequence[SequencePlan],
         groups: list[EnsembleBatch],
     ) -> None:
         device = groups[0].rows.device
         self.row_groups = list(row_groups)
         self.groups = groups
-        self.tokens = torch.tensor([s.token for s in streams], device=device)
-        self.positions = torch.tensor([s.position for s in streams], device=device)
-        self.max_position = max(s.position for s in streams)
+        self.tokens = torch.tensor([s.token for s in sequences], device=device)
+        self.positions = torch.tensor([s.position for s in sequences], device=device)
+        self.max_position = max(s.position for s in sequences)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -146,21 +146,21 @@ class Batch:
 def start_batch(
     model: PreTrainedModel,
     ensembles: Sequence[Ensemble],
-    placed: Mapping[Stream, Placed],
+    placed: Mapping[SequencePlan, Placed],
     cached: Prefilled,
     max_new_tokens: int,
     attend: Attend,
 ) -> Batch:
-    """The streams of some ensembles, side by side; those of one shape share a row group."""
-    streams = list(dict.fromkeys(s for ensemble in ensembles for s in ensemble.streams))
-    grouped = similar_streams([placed[stream] for stream in streams], cached)
-    groups = [[streams[i] for i in members] for members in grouped]
+    """The sequences of some ensembles, side by side; those of one shape share a row group."""
+    sequences = list(dict.fromkeys(s for ensemble in ensembles for s in ensemble.sequences))
+    grouped = similar_sequences([placed[sequence] for sequence in sequences], cached)
+    groups = [[sequences[i] for i in members] for members in grouped]
     row_groups = [
         RowGroup(model, [placed[s] for s in group], cached, max_new_tokens, attend)
         for group in groups
     ]
-    rows = [stream for group in groups for stream in group]
-    row_of = {stream: row for row, stream in enumerate(rows)}
+    rows = [sequence for group in groups for sequence in group]
+    row_of = {sequence: row for row, sequence in enumerate(rows)}
     return Batch(row_groups, rows, fusion_groups(ensembles, row_of, model.device))
 
 

@@ -1,6 +1,6 @@
 """The engine's front: samples and methods in, answers out.
 
-One call prefills what all its methods need once, decodes all their streams in one loop, and
+One call prefills what all its methods need once, decodes all their sequences in one loop, and
 hands each method its answers.
 """
 
@@ -19,7 +19,7 @@ from worker.engine.inner import EAGER, InnerLoops
 from worker.engine.kv_cache import Placed, prefill
 from worker.engine.numbers import refuse_no_numbers
 from worker.engine.packing import cut_where_full
-from worker.engine.plan import Stream, distinct_segments
+from worker.engine.plan import SequencePlan, distinct_segments
 from worker.engine.planning import plan_samples
 from worker.engine.prefix_cache import PrefixCache
 from worker.engine.prefix_tree import packs_of, split_shared_prefixes
@@ -102,17 +102,17 @@ class Engine:
     ) -> Iterator[list[SamplePlan]]:
         """Neighbouring samples that are decoded together."""
         yield from cut_where_full(
-            plans, lambda plan: self._decode_bytes(plan.streams, request), self.cache_bytes
+            plans, lambda plan: self._decode_bytes(plan.sequences, request), self.cache_bytes
         )
 
-    def _decode_bytes(self, streams: Sequence[Stream], request: Request) -> int:
-        """Memory that decoding takes: keys and values of the streams' own, and their logits."""
+    def _decode_bytes(self, sequences: Sequence[SequencePlan], request: Request) -> int:
+        """Memory that decoding takes: keys and values of the sequences' own, and their logits."""
         cached = self._prefix.done
         slot = self.geometry.slot_numbers * cached.keys.element_size()
-        views = (view for s in streams for view in s.views if view.segment not in cached.slots)
+        views = (view for s in sequences for view in s.views if view.segment not in cached.slots)
         own = sum(len(view.segment.tokens) for view in views)
         logits = _LOGIT_COPIES * 4 * self.geometry.vocabulary
-        return int(slot * own + (slot * request.max_new_tokens + logits) * len(streams))
+        return int(slot * own + (slot * request.max_new_tokens + logits) * len(sequences))
 
     def _answer_batch(
         self, plans: Sequence[SamplePlan], request: Request, counts: Counts
@@ -121,21 +121,21 @@ class Engine:
         ensembles = [ensemble for plan in plans for ensemble in plan.ensembles]
         # In parts where one sample alone is too large, as with many draws of many paraphrases.
         parts = cut_where_full(
-            ensembles, lambda e: self._decode_bytes(e.streams, request), self.cache_bytes
+            ensembles, lambda e: self._decode_bytes(e.sequences, request), self.cache_bytes
         )
         generated = (g for part in parts for g in self._decode(part, placed, request, counts))
         return [collect(plan, generated) for plan in plans]
 
-    def _prefill(self, plans: Sequence[SamplePlan], counts: Counts) -> dict[Stream, Placed]:
-        """Prefill in packs; returns each stream with where its keys lie."""
+    def _prefill(self, plans: Sequence[SamplePlan], counts: Counts) -> dict[SequencePlan, Placed]:
+        """Prefill in packs; returns each sequence with where its keys lie."""
         cached = self._prefix.done
         started = time.perf_counter()
-        placed: dict[Stream, Placed] = {}
+        placed: dict[SequencePlan, Placed] = {}
         for pack in packs_of(plans, cached.slots, self.pack_tokens):
-            cut = split_shared_prefixes([s for plan in pack for s in plan.streams], cached.slots)
+            cut = split_shared_prefixes([s for plan in pack for s in plan.sequences], cached.slots)
             done = prefill(self.model, self.backend, distinct_segments(list(cut.values())), cached)
             counts.prefill_tokens += done.num_slots - cached.num_slots
-            placed |= {planned: Placed(stream, done) for planned, stream in cut.items()}
+            placed |= {planned: Placed(sequence, done) for planned, sequence in cut.items()}
         if self.model.device.type == "cuda":
             # A GPU is still computing when its calls return: these seconds would be decoding's.
             torch.cuda.synchronize(self.model.device)
@@ -145,11 +145,11 @@ class Engine:
     def _decode(
         self,
         ensembles: Sequence[Ensemble],
-        placed: Mapping[Stream, Placed],
+        placed: Mapping[SequencePlan, Placed],
         request: Request,
         counts: Counts,
     ) -> list[Generation]:
-        """What each ensemble generates, side by side; streams of one shape share a row group."""
+        """What each ensemble generates, side by side; sequences of one shape share a row group."""
         started = time.perf_counter()
         cached, max_new_tokens = self._prefix.done, request.max_new_tokens
         batch = start_batch(

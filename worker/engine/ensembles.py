@@ -1,6 +1,6 @@
-"""Ensembles: streams that pick each next token together, and the groups they are computed in.
+"""Ensembles: sequences that pick each next token together, and the groups they are computed in.
 
-Knows streams, not how they are decoded.
+Knows sequences, not how they are decoded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from common.methods import Fusion
 from common.run import Sampling
-from worker.engine.plan import Stream
+from worker.engine.plan import SequencePlan
 from worker.engine.sampling import Draw
 
 GroupKind = tuple[Fusion, int, bool, Sampling | None]
@@ -19,13 +19,13 @@ GroupKind = tuple[Fusion, int, bool, Sampling | None]
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Streams that pick each next token together; a single one always has fusion "own".
+    """Sequences that pick each next token together; a single one always has fusion "own".
 
-    weights: of the streams, where the fusion reads them. draw: how tokens are drawn; None takes
+    weights: of the sequences, where the fusion reads them. draw: how tokens are drawn; None takes
     the best.
     """
 
-    streams: tuple[Stream, ...]
+    sequences: tuple[SequencePlan, ...]
     fusion: Fusion
     weights: tuple[float, ...] | None = None
     draw: Draw | None = None
@@ -34,14 +34,14 @@ class Ensemble:
     def kind(self) -> "GroupKind":
         """Ensembles of one kind pick their tokens in one go."""
         sampling = self.draw.sampling if self.draw else None
-        return self.fusion, len(self.streams), self.weights is not None, sampling
+        return self.fusion, len(self.sequences), self.weights is not None, sampling
 
 
 @dataclass
 class EnsembleBatch:
     """Running ensembles of one kind.
 
-    rows: of the batch, [E, S]. ids: of the results, [E]. weights: of the streams, [E, S].
+    rows: of the batch, [E, S]. ids: of the results, [E]. weights: of the sequences, [E, S].
     seeds: of what is drawn, int64 [E].
     """
 
@@ -63,16 +63,16 @@ class EnsembleBatch:
 
 
 def fusion_groups(
-    ensembles: Sequence[Ensemble], row_of: Mapping[Stream, int], device: torch.device
+    ensembles: Sequence[Ensemble], row_of: Mapping[SequencePlan, int], device: torch.device
 ) -> list[EnsembleBatch]:
-    """Ensembles of equal kind, together; those that read one stream share its row."""
+    """Ensembles of equal kind, together; those that read one sequence share its row."""
     kinds: dict[GroupKind, list[int]] = {}
     for number, ensemble in enumerate(ensembles):
         kinds.setdefault(ensemble.kind, []).append(number)
     groups = []
     for (fusion, _, weighted, sampling), numbers in kinds.items():
         members = [ensembles[number] for number in numbers]
-        rows = [[row_of[stream] for stream in e.streams] for e in members]
+        rows = [[row_of[sequence] for sequence in e.sequences] for e in members]
         weights = [e.weights for e in members] if weighted else None
         seeds = [e.draw.seed if e.draw else 0 for e in members]
         groups.append(

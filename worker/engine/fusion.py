@@ -1,6 +1,6 @@
-"""Fusion: how the logits of streams that decode together become one next token.
+"""Fusion: how the logits of sequences that decode together become one next token.
 
-Each function takes logits [E, S, V] (E ensembles of S streams) in float32 and the streams'
+Each function takes logits [E, S, V] (E ensembles of S sequences) in float32 and the sequences'
 weights [E, S], and returns log-scores [E, V]; the next token is their argmax.
 """
 
@@ -15,27 +15,27 @@ from worker.engine.compiled import eager_if_single
 
 
 def own(logits: Tensor, weights: Tensor | None = None) -> Tensor:
-    """The one stream's own log-probabilities; S is 1."""
+    """The one sequence's own log-probabilities; S is 1."""
     return logits[:, 0].log_softmax(dim=-1)
 
 
 def mean_logits(logits: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Log-probabilities of the mean of the streams' logits."""
+    """Log-probabilities of the mean of the sequences' logits."""
     return logits.mean(dim=1).log_softmax(dim=-1)
 
 
 def max_probability(logits: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Log of the largest probability any stream gives a token; not normalized."""
+    """Log of the largest probability any sequence gives a token; not normalized."""
     return logits.log_softmax(dim=-1).amax(dim=1)
 
 
 def weighted_mean(logits: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Log-probabilities of the weighted mean of the streams' logits.
+    """Log-probabilities of the weighted mean of the sequences' logits.
 
-    Weights count by their share; where all of an ensemble are 0 its streams count alike.
+    Weights count by their share; where all of an ensemble are 0 its sequences count alike.
     """
     if weights is None:
-        raise ValueError("weighted_mean needs the weights of the streams")
+        raise ValueError("weighted_mean needs the weights of the sequences")
     total = weights.sum(dim=1, keepdim=True)
     shares = (weights / total).where(total > 0, 1 / weights.shape[1])
     return (shares[..., None] * logits).sum(dim=1).log_softmax(dim=-1)
@@ -48,7 +48,7 @@ FUSIONS: dict[Fusion, Callable[[Tensor, Tensor | None], Tensor]] = {
     "weighted_mean": weighted_mean,
     "vote": own,
 }
-"""Streams that vote keep their own logits; their answers meet when they are complete."""
+"""Sequences that vote keep their own logits; their answers meet when they are complete."""
 
 
 def gathered(logits: Tensor, rows: Tensor) -> Tensor:

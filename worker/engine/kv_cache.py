@@ -18,7 +18,7 @@ from worker.engine.compiled import eager_if_single
 from worker.engine.geometry import geometry_of
 from worker.engine.layer_calls import LayerCalls
 from worker.engine.masks import generate_bias_score_mod, generate_visibility_mask_mod
-from worker.engine.plan import Segment, Stream
+from worker.engine.plan import Segment, SequencePlan
 
 _STATIC_SLOTS = 8192
 _STATIC_GROUPS = 1024
@@ -86,9 +86,9 @@ class _Filling:
 
 @dataclass(frozen=True)
 class Placed:
-    """A stream whose segments have been computed, and where their keys lie."""
+    """A sequence whose segments have been computed, and where their keys lie."""
 
-    stream: Stream
+    sequence: SequencePlan
     done: Prefilled
 
 

@@ -1,4 +1,4 @@
-"""Plans: a packed prompt -> segments to prefill and the stream that decodes after them.
+"""Plans: a packed prompt -> segments to prefill and the sequence that decodes after them.
 
 A segment's keys and values depend on its tokens, on where it starts and on what it sees, and
 on nothing else. So segments are values: two prompts that need the same one share it, be it
@@ -42,7 +42,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class SegmentRef:
-    """A segment as a stream sees it: computed where it is, read `offset` positions later.
+    """A segment as a sequence sees it: computed where it is, read `offset` positions later.
 
     bias: what is added to the scores with its keys.
     """
@@ -53,10 +53,10 @@ class SegmentRef:
 
 
 @dataclass(frozen=True)
-class Stream:
+class SequencePlan:
     """One sequence to decode: what it sees, and its last prompt token, fed first.
 
-    position: of that token. Its key is the stream's first own one.
+    position: of that token. Its key is the sequence's first own one.
     """
 
     views: tuple[SegmentRef, ...]
@@ -121,13 +121,13 @@ def at_own_position(view: SegmentRef) -> SegmentRef:
     return SegmentRef(moved, 0, view.bias)
 
 
-def plan_stream(
+def plan_sequence(
     prompt: PackedPrompt,
     visible: Table,
     splitter: PrefixSplitter,
     bias: Sequence[float] | None = None,
-) -> Stream:
-    """The stream that decodes after `prompt`, under the visibility table `visible` [G, G].
+) -> SequencePlan:
+    """The sequence that decodes after `prompt`, under the visibility table `visible` [G, G].
 
     bias: what the tail adds to its scores with the keys of each group, [G].
     """
@@ -143,11 +143,11 @@ def plan_stream(
         for view in views[g]
     ]
     seen += splitter.views(tail[:-1], prompt.starts[-1], seen)
-    return Stream(tuple(seen), tail[-1], prompt.next_position - 1)
+    return SequencePlan(tuple(seen), tail[-1], prompt.next_position - 1)
 
 
-def distinct_segments(streams: Sequence[Stream]) -> list[Segment]:
-    """Every segment the streams need, once, each after those it sees."""
+def distinct_segments(sequences: Sequence[SequencePlan]) -> list[Segment]:
+    """Every segment the sequences need, once, each after those it sees."""
     ordered: dict[Segment, None] = {}
 
     def visit(segment: Segment) -> None:
@@ -156,7 +156,7 @@ def distinct_segments(streams: Sequence[Stream]) -> list[Segment]:
                 visit(seen)
             ordered[segment] = None
 
-    for stream in streams:
-        for view in stream.views:
+    for sequence in sequences:
+        for view in sequence.views:
             visit(view.segment)
     return list(ordered)

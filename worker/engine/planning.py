@@ -1,4 +1,4 @@
-"""A request -> the plans of its samples: what each method reads, as tokens, as streams."""
+"""A request -> the plans of its samples: what each method reads, as tokens, as sequences."""
 
 from collections.abc import Sequence
 from dataclasses import replace

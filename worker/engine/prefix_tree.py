@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from common.layout import TokenIds
-from worker.engine.plan import Segment, SegmentRef, Stream, deduplicate
+from worker.engine.plan import Segment, SegmentRef, SequencePlan, deduplicate
 from worker.engine.sample import SamplePlan
 
 
@@ -21,7 +21,7 @@ class _Node:
 
 
 class PrefixTree:
-    """The segments of some streams by their tokens. known: segments that are computed already.
+    """The segments of some sequences by their tokens. known: segments that are computed already.
 
     size: how many tokens its segments take where common prefixes are computed once.
     """
@@ -32,9 +32,9 @@ class PrefixTree:
         self._added: set[Segment] = set()
         self._roots: dict[object, _Node] = {}
 
-    def add(self, streams: Iterable[Stream]) -> None:
-        for stream in streams:
-            for view in stream.views:
+    def add(self, sequences: Iterable[SequencePlan]) -> None:
+        for sequence in sequences:
+            for view in sequence.views:
                 self._add(view.segment)
 
     def _add(self, segment: Segment) -> None:
@@ -68,11 +68,11 @@ class PrefixTree:
 
 
 def split_shared_prefixes(
-    streams: Sequence[Stream], known: Collection[Segment]
-) -> dict[Stream, Stream]:
-    """Each stream, and the same with its segments cut so that common prefixes are one segment."""
+    sequences: Sequence[SequencePlan], known: Collection[Segment]
+) -> dict[SequencePlan, SequencePlan]:
+    """Each sequence, and the same with its segments cut so that common prefixes are one segment."""
     tree = PrefixTree(known)
-    tree.add(streams)
+    tree.add(sequences)
     pieces: dict[Segment, tuple[Segment, ...]] = {segment: (segment,) for segment in known}
 
     def cut(segment: Segment) -> tuple[Segment, ...]:
@@ -84,15 +84,15 @@ def split_shared_prefixes(
         return pieces[segment]
 
     return {
-        stream: replace(
-            stream,
+        sequence: replace(
+            sequence,
             views=tuple(
                 replace(view, segment=piece)
-                for view in stream.views
+                for view in sequence.views
                 for piece in cut(view.segment)
             ),
         )
-        for stream in streams
+        for sequence in sequences
     }
 
 
@@ -112,11 +112,11 @@ def packs_of(
     pack: list[SamplePlan] = []
     tree = PrefixTree(known)
     for plan in plans:
-        tree.add(plan.streams)
+        tree.add(plan.sequences)
         if pack and tree.size > budget:
             yield pack
             pack, tree = [], PrefixTree(known)
-            tree.add(plan.streams)
+            tree.add(plan.sequences)
         pack.append(plan)
     if pack:
         yield pack

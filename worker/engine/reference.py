@@ -1,6 +1,6 @@
 """The specification: slow, obvious, dense.
 
-One sample at a time, one stream at a time, the whole packed prompt recomputed for every token,
+One sample at a time, one sequence at a time, the whole packed prompt recomputed for every token,
 the mask written out by a double loop over the definition, transformers' own eager attention.
 No cache, no packing of samples, no shared segments, no backends of ours. Every fast path is
 tested against this file in float32; where they differ, the fast path is wrong.
@@ -31,13 +31,13 @@ def reference_prompts(
     positions: Positions,
     question: Question | None = None,
 ) -> list[list[PackedPrompt]]:
-    """The packed prompts of each answer: one list per answer, one prompt per stream."""
+    """The packed prompts of each answer: one list per answer, one prompt per sequence."""
     plain = [pack_plain(pieces, i) for i in range(len(pieces.prompts))]
-    if method.streams == "first":
+    if method.sequences == "first":
         return [plain[:1]]
-    if method.streams == "fused":
+    if method.sequences == "fused":
         return [[pack_fused(pieces, layout, positions)]]
-    if method.streams == "surest":
+    if method.sequences == "surest":
         confidences = list((question and question.confidences) or ())
         return [[plain[confidences.index(max(confidences))]]]
     return [[prompt] for prompt in plain] if method.fusion in ("own", "vote") else [plain]
@@ -101,7 +101,7 @@ def reference_decode(
     draw: Draw | None = None,
     steps: list[Tensor] | None = None,
 ) -> Generation:
-    """Decoding of streams that pick each token together: the best one, or a drawn one.
+    """Decoding of sequences that pick each token together: the best one, or a drawn one.
 
     steps: if given, the logits [S, V] of every step are appended to it.
     """

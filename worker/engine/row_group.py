@@ -1,11 +1,11 @@
-"""Row groups: streams of similar shape, decoded side by side.
+"""Row groups: sequences of similar shape, decoded side by side.
 
-A stream attends to three things: the cached prefix, which all streams read from one copy
+A sequence attends to three things: the cached prefix, which all sequences read from one copy
 (one matmul over all queries); its own prompt segments; and what it has generated. The last two
-lie in the row group's own cache, padded to the longest stream. Copies of the prefix at other
+lie in the row group's own cache, padded to the longest sequence. Copies of the prefix at other
 positions are read by rotating the query back, equal copies by adding log(copies) to the scores.
 
-Streams that have fed the same tokens so far are one row. Where they part, the row is forked.
+Sequences that have fed the same tokens so far are one row. Where they part, the row is forked.
 """
 
 import math
@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from worker.engine.cascade import Attend, Own, shared_keys
 from worker.engine.kv_cache import Placed, Prefilled
-from worker.engine.plan import Stream
+from worker.engine.plan import SequencePlan
 from worker.engine.rotary import rotation
 from worker.engine.rotate import rotate
 
@@ -26,7 +26,7 @@ _MAX_PADDING = 2
 
 
 class RowGroup:
-    """The cache of B streams; slot `filled` of each is written next.
+    """The cache of B sequences; slot `filled` of each is written next.
 
     values: [layers, B, H_kv, slots, D_v]. keys: the same, D wide, but slots lie next to each
     other in memory, which their scores are computed for side by side.
@@ -40,9 +40,9 @@ class RowGroup:
         max_new_tokens: int,
         attend: Attend,
     ) -> None:
-        streams = [each.stream for each in placed]
-        shifts = [prefix_shifts(stream, cached) for stream in streams]
-        bias = _prefix_bias(streams, shifts, cached)
+        sequences = [each.sequence for each in placed]
+        shifts = [prefix_shifts(sequence, cached) for sequence in sequences]
+        bias = _prefix_bias(sequences, shifts, cached)
         self._attend = attend
         self._cached = cached
         self._prefix_bias = bias.to(model.device)
@@ -123,7 +123,7 @@ def _table(
 
 
 def _by_pack(placed: Sequence[Placed]) -> Iterator[tuple[Prefilled, slice]]:
-    """The packs that some streams lie in, each with the rows of those that lie there."""
+    """The packs that some sequences lie in, each with the rows of those that lie there."""
     first = 0
     for _, same in groupby(placed, key=lambda each: id(each.done)):
         members = list(same)
@@ -136,29 +136,29 @@ def _read(cache: Tensor, slots: Tensor) -> Tensor:
     return read.transpose(0, 1)
 
 
-def prefix_shifts(stream: Stream, cached: Prefilled) -> list[int]:
-    """The distinct shifts at which a stream reads the cached prefix; [0] for none."""
-    shifts = {view.offset for view in stream.views if view.segment in cached.slots}
+def prefix_shifts(sequence: SequencePlan, cached: Prefilled) -> list[int]:
+    """The distinct shifts at which a sequence reads the cached prefix; [0] for none."""
+    shifts = {view.offset for view in sequence.views if view.segment in cached.slots}
     return sorted(shifts) or [0]
 
 
 def own_slots(placed: Placed, cached: Prefilled) -> list[tuple[int, int, float]]:
-    """(slot, shift, bias) of every key of a stream that is not cached."""
+    """(slot, shift, bias) of every key of a sequence that is not cached."""
     slots = placed.done.slots
-    own = [view for view in placed.stream.views if view.segment not in cached.slots]
+    own = [view for view in placed.sequence.views if view.segment not in cached.slots]
     return [(slot, view.offset, view.bias) for view in own for slot in slots[view.segment]]
 
 
 def _prefix_bias(
-    streams: Sequence[Stream], shifts: Sequence[Sequence[int]], cached: Prefilled
+    sequences: Sequence[SequencePlan], shifts: Sequence[Sequence[int]], cached: Prefilled
 ) -> Tensor:
     """log of the copies of every cached slot at every shift, -inf for unseen.
 
     Of shape [B, views, slots]. A copy whose keys are biased by b counts e**b times.
     """
-    copies = torch.zeros(len(streams), len(shifts[0]), cached.num_slots)
-    for row, stream in enumerate(streams):
-        for view in stream.views:
+    copies = torch.zeros(len(sequences), len(shifts[0]), cached.num_slots)
+    for row, sequence in enumerate(sequences):
+        for view in sequence.views:
             if span := cached.slots.get(view.segment):
                 copies[row, shifts[row].index(view.offset), span.start : span.stop] += math.exp(
                     view.bias
@@ -166,13 +166,13 @@ def _prefix_bias(
     return copies.log()
 
 
-def similar_streams(placed: Sequence[Placed], cached: Prefilled) -> Iterator[list[int]]:
-    """Indices of streams that may share a row group: as many views, own keys within a factor.
+def similar_sequences(placed: Sequence[Placed], cached: Prefilled) -> Iterator[list[int]]:
+    """Indices of sequences that may share a row group: as many views, own keys within a factor.
 
     Those of one pack stay neighbours.
     """
     shapes = [
-        (len(prefix_shifts(each.stream, cached)), len(own_slots(each, cached))) for each in placed
+        (len(prefix_shifts(each.sequence, cached)), len(own_slots(each, cached))) for each in placed
     ]
     order = sorted(range(len(placed)), key=shapes.__getitem__)
     for _, same_views in groupby(order, key=lambda index: shapes[index][0]):

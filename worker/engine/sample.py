@@ -14,7 +14,7 @@ from common.run import Sampling
 from common.visibility import VISIBILITIES, Table, generate_isolated_visibility, length_bias
 from worker.engine.decode import Generation
 from worker.engine.ensembles import Ensemble
-from worker.engine.plan import PrefixSplitter, Stream, plan_stream
+from worker.engine.plan import PrefixSplitter, SequencePlan, plan_sequence
 from worker.engine.request import Question, Request
 from worker.engine.sampling import Draw, seed_of
 
@@ -39,8 +39,8 @@ class SamplePlan:
         return tuple(dict.fromkeys(wanted))
 
     @property
-    def streams(self) -> list[Stream]:
-        return [stream for ensemble in self.ensembles for stream in ensemble.streams]
+    def sequences(self) -> list[SequencePlan]:
+        return [sequence for ensemble in self.ensembles for sequence in ensemble.sequences]
 
 
 def readable_methods(
@@ -76,10 +76,10 @@ def without_too_long(
     max_new_tokens: int,
     length_fault: LengthFault,
 ) -> SamplePlan:
-    """The plan without methods whose streams are longer than the model computes."""
+    """The plan without methods whose sequences are longer than the model computes."""
     by_method, found = {}, dict(errors)
     for name, ensembles in plan.by_method.items():
-        last = max(stream.position for ensemble in ensembles for stream in ensemble.streams)
+        last = max(sequence.position for ensemble in ensembles for sequence in ensemble.sequences)
         fault = length_fault(last, max_new_tokens)
         if fault:
             found[name] = SampleError(fault)
@@ -99,18 +99,18 @@ def plan_sample(
     n = len(pieces.prompts)
     single = generate_isolated_visibility(1)
     plain = [
-        plan_stream(pack_plain(pieces, i), single, splitter)
-        for i in range(n if any(m.streams != "fused" for m in request.methods) else 0)
+        plan_sequence(pack_plain(pieces, i), single, splitter)
+        for i in range(n if any(m.sequences != "fused" for m in request.methods) else 0)
     ]
     by_method = {}
     for method in request.methods:
-        if method.streams == "fused":
+        if method.sequences == "fused":
             prompt = pack_fused(pieces, request.layout, request.positions)
             visible, bias = fused_tables(prompt, method, question)
-            streams = [plan_stream(prompt, visible, splitter, bias)]
+            sequences = [plan_sequence(prompt, visible, splitter, bias)]
         else:
-            streams = [plain[i] for i in read_paraphrases(method, n, question)]
-        by_method[method.name] = _ensembles(streams, method, request, question)
+            sequences = [plain[i] for i in read_paraphrases(method, n, question)]
+        by_method[method.name] = _ensembles(sequences, method, request, question)
     return SamplePlan(by_method)
 
 
@@ -125,38 +125,38 @@ def fused_tables(
 
 
 def read_paraphrases(method: Method, num_paraphrases: int, question: Question) -> list[int]:
-    """The paraphrases that a method decodes in streams of their own.
+    """The paraphrases that a method decodes in sequences of their own.
 
     Of paraphrases equally sure the first is taken.
     """
-    if method.streams == "first":
+    if method.sequences == "first":
         return [0]
-    if method.streams == "surest":
+    if method.sequences == "surest":
         confidences = (question.confidences or ())[:num_paraphrases]
         return [max(range(num_paraphrases), key=confidences.__getitem__)]
     return list(range(num_paraphrases))
 
 
 def _ensembles(
-    streams: Sequence[Stream], method: Method, request: Request, question: Question
+    sequences: Sequence[SequencePlan], method: Method, request: Request, question: Question
 ) -> tuple[Ensemble, ...]:
-    if method.fusion not in ("own", "vote") and len(streams) > 1:
+    if method.fusion not in ("own", "vote") and len(sequences) > 1:
         reads = method.fusion == "weighted_mean"
-        weights = (question.confidences or ())[: len(streams)] if reads else None
-        return (Ensemble(tuple(streams), method.fusion, weights),)
+        weights = (question.confidences or ())[: len(sequences)] if reads else None
+        return (Ensemble(tuple(sequences), method.fusion, weights),)
     found: list[Ensemble] = []
-    for i, stream in enumerate(streams):
+    for i, sequence in enumerate(sequences):
         if method.draws != "only":
-            found.append(Ensemble((stream,), "own"))
+            found.append(Ensemble((sequence,), "own"))
         if method.draws != "no" and request.sampling:
-            found += _drawn(stream, f"{question.seed}/{i}", request.sampling)
+            found += _drawn(sequence, f"{question.seed}/{i}", request.sampling)
     return tuple(found)
 
 
-def _drawn(stream: Stream, name: str, sampling: Sampling) -> list[Ensemble]:
-    """One stream, drawn from anew for each sample: all of them read one prefill."""
+def _drawn(sequence: SequencePlan, name: str, sampling: Sampling) -> list[Ensemble]:
+    """One sequence, drawn from anew for each sample: all of them read one prefill."""
     return [
-        Ensemble((stream,), "own", draw=Draw(sampling, seed_of(name, number)))
+        Ensemble((sequence,), "own", draw=Draw(sampling, seed_of(name, number)))
         for number in range(sampling.num_draws)
     ]
 

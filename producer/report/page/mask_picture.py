@@ -113,7 +113,7 @@ def _mask_of(run: RunReport) -> _Mask:
     method = METHODS[run.method]
     if not method.has_layout or run.num_paraphrases == 1:
         caption = (
-            "Each stream is the plain prompt of one paraphrase: every token sees all before it."
+            "Each sequence is the plain prompt of one paraphrase: every token sees all before it."
         )
         return _Mask("causal", 1, 0, "plain prompt", caption)
     num_manual, said = 0, ""
