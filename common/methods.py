@@ -12,7 +12,7 @@ from typing import Literal
 
 from common.errors import UsageError
 
-DecodedSequences = Literal["first", "each", "surest", "fused"]
+DecodedSequences = Literal["first", "each", "most_confident", "fused"]
 Visibility = Literal["isolated", "cross_manual", "causal"]
 Fusion = Literal["own", "mean_logits", "max_probability", "weighted_mean", "vote"]
 
@@ -22,7 +22,7 @@ class Method:
     """One way to turn a sample's paraphrases into an answer.
 
     sequences: "first" decodes paraphrase 0 alone; "each" decodes every paraphrase in a sequence of its
-        own; "surest" decodes the paraphrase of the highest confidence alone; "fused" decodes one
+        own; "most_confident" decodes the paraphrase of the highest confidence alone; "fused" decodes one
         sequence that sees all paraphrases.
     fusion: how the sequences' logits give the next token. "own" keeps sequences apart; "vote" too,
         and the answer most of them give is taken.
@@ -52,7 +52,7 @@ class Method:
     @property
     def reads_confidences(self) -> bool:
         """Whether it needs the confidence of each paraphrase, from a run made before."""
-        return self.sequences == "surest" or self.fusion == "weighted_mean"
+        return self.sequences == "most_confident" or self.fusion == "weighted_mean"
 
     def num_read(self, num_paraphrases: int) -> int:
         """How many paraphrases of a sample this method reads."""
@@ -70,7 +70,7 @@ METHODS: dict[str, Method] = _table(
     Method("avg", "each", "mean_logits", "mean of the paraphrases' logits at every token"),
     Method("max", "each", "max_probability", "the most probable token over the paraphrases"),
     Method("weighted_avg", "each", "weighted_mean", "mean of logits, weighted by confidence"),
-    Method("weighted_max", "surest", "own", "the paraphrase of the highest confidence"),
+    Method("weighted_max", "most_confident", "own", "the paraphrase of the highest confidence"),
     Method("flex_attention", "fused", "own", "one sequence that attends to all paraphrases"),
     Method(
         "flex_attention_cross_manual", "fused", "own",

@@ -15,7 +15,7 @@ TABLE = {
     "avg": ("each", "mean_logits", False, False, False, 5),
     "max": ("each", "max_probability", False, False, False, 5),
     "weighted_avg": ("each", "weighted_mean", False, False, True, 5),
-    "weighted_max": ("surest", "own", False, False, True, 5),
+    "weighted_max": ("most_confident", "own", False, False, True, 5),
     "flex_attention": ("fused", "own", True, False, False, 5),
     "flex_attention_cross_manual": ("fused", "own", True, False, False, 5),
     "flex_attention_causal": ("fused", "own", True, False, False, 5),

@@ -11,11 +11,11 @@ def test_the_largest_group_of_equal_answers_wins_however_unsure_it_is():
     assert majority(["Lima", "Nile", "the nile!"], [-0.01, -4.0, -3.0]) == 2
 
 
-def test_the_surest_member_stands_for_its_group():
+def test_the_most_confident_member_stands_for_its_group():
     assert majority(["Nile", "nile", "NILE"], [-0.3, -0.2, -0.7]) == 1
 
 
-def test_a_tie_goes_to_the_higher_mean_not_to_the_surest_single_answer():
+def test_a_tie_goes_to_the_higher_mean_not_to_the_most_confident_single_answer():
     # Means: (-0.1 - 2.1) / 2 = -1.1 for Lima, (-1 - 1) / 2 = -1 for Nile.
     assert majority(["Lima", "lima", "Nile", "nile"], [-0.1, -2.1, -1.0, -1.0]) == 2
 

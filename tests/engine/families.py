@@ -126,7 +126,7 @@ def watch_fed_tokens(model: PreTrainedModel) -> list[int]:
 
 
 def known(sample: Any) -> Question:
-    """A question of which everything is known: two manual paraphrases, the second one the surest.
+    """A question of which everything is known: two manual paraphrases, the second one the most confident.
 
     A Question is taken as it is.
     """

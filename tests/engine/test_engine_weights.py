@@ -73,14 +73,14 @@ def test_equal_confidences_give_what_avg_gives(make_engine, family, bos, confide
     assert len({t[0] for t in tokens(answers, "avg")}) > 3
 
 
-@pytest.mark.parametrize("surest", [0, 1, 2])
+@pytest.mark.parametrize("most_confident", [0, 1, 2])
 def test_one_confident_paraphrase_among_doubtful_ones_is_that_paraphrase_alone(
-    make_engine, bos, surest
+    make_engine, bos, most_confident
 ):
-    confidences = [0.75 * (i == surest) for i in range(3)]
+    confidences = [0.75 * (i == most_confident) for i in range(3)]
     request = make_request("weighted_avg", "weighted_max", "per_prompt")
     answers = make_engine("qwen3", bos).answer(weighed(*confidences), request)
-    wanted = [[given[surest]] for given in tokens(answers, "per_prompt")]
+    wanted = [[given[most_confident]] for given in tokens(answers, "per_prompt")]
     assert tokens(answers, "weighted_avg") == wanted
     assert tokens(answers, "weighted_max") == wanted
 
@@ -100,14 +100,14 @@ def test_confidences_decide_what_the_weighted_mean_answers(make_engine):
     ("confidences", "taken"),
     [((0.2, 0.9, 0.9), 1), ((0.5, 0.5, 0.5), 0), ((0.0, 0.0, 0.01), 2), ((0, 0, 0), 0)],
 )
-def test_the_surest_paraphrase_answers_and_of_equals_the_first(make_engine, confidences, taken):
+def test_the_most_confident_paraphrase_answers_and_of_equals_the_first(make_engine, confidences, taken):
     engine = make_engine()
     answers = engine.answer(weighed(*confidences), make_request("weighted_max"))
     singles = engine.answer(MANY, make_request("per_prompt"))
     assert tokens(answers, "weighted_max") == [[s[taken]] for s in tokens(singles, "per_prompt")]
 
 
-def test_the_surest_paraphrase_costs_no_sequence_beside_all_paraphrases(make_engine, bos):
+def test_the_most_confident_paraphrase_costs_no_sequence_beside_all_paraphrases(make_engine, bos):
     fed = []
     for methods in (("per_prompt",), ("per_prompt", "weighted_max", "majority")):
         engine, counts = make_engine(bos=bos), Counts()

@@ -100,7 +100,7 @@ def test_examples_taken_in_place_of_the_hubs_are_said(command, tiny_model, quiz,
         ("avg", "avg gives every paraphrase a plain prompt of its own; this is the first of 3"),
         (
             "weighted_max",
-            "weighted_max reads the surest paraphrase in a plain prompt; this is the",
+            "weighted_max reads the most confident paraphrase in a plain prompt; this is the",
         ),
     ],
 )

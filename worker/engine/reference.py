@@ -37,7 +37,7 @@ def reference_prompts(
         return [plain[:1]]
     if method.sequences == "fused":
         return [[pack_fused(pieces, layout, positions)]]
-    if method.sequences == "surest":
+    if method.sequences == "most_confident":
         confidences = list((question and question.confidences) or ())
         return [[plain[confidences.index(max(confidences))]]]
     return [[prompt] for prompt in plain] if method.fusion in ("own", "vote") else [plain]

@@ -131,7 +131,7 @@ def read_paraphrases(method: Method, num_paraphrases: int, question: Question) -
     """
     if method.sequences == "first":
         return [0]
-    if method.sequences == "surest":
+    if method.sequences == "most_confident":
         confidences = (question.confidences or ())[:num_paraphrases]
         return [max(range(num_paraphrases), key=confidences.__getitem__)]
     return list(range(num_paraphrases))
