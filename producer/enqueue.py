@@ -14,7 +14,7 @@ from common.models import ModelSource, find_model
 from common.planned import RunPlan
 from common.run import RunKey
 from common.schema import Sample
-from common.store import Location, Run, open_run
+from common.store import StoreFilesystem, Run, open_run
 from common.store.follow import (
     delete_runs,
     follow,
@@ -50,32 +50,32 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(request: EnqueueRequest, location: Location) -> Prepared:
+def prepare(request: EnqueueRequest, store: StoreFilesystem) -> Prepared:
     """Freeze the runs that can begin, note those that follow, list the missing rows."""
-    location.check_writable()
+    store.check_writable()
     model = find_model(request.model)
     examples, note = choose_examples(request, request.source)
     notes: tuple[str, ...] = (note,) if note else ()
     special = SpecialTokens(model)
-    upstream = None if request.paraphrases is None else _written(request, location)
+    upstream = None if request.paraphrases is None else _written(request, store)
     if upstream is not None:
         _refuse_manual(request)
         by = upstream.key.model if upstream.key.model != model.slug else None
-        roots = Planner(request, location, model, examples, False, by).roots()
-        runs = _made_after(upstream, roots, request, location, special)
+        roots = Planner(request, store, model, examples, False, by).roots()
+        runs = _made_after(upstream, roots, request, store, special)
     else:
         alone = request.step == PARAPHRASES.name
         reading = Reading(request.source, request.selection, request.max_samples, alone)
         writes = not alone and _has_no_paraphrases(request)
         if writes:
             _refuse_manual(request)
-        roots = Planner(request, location, model, examples, writes).roots()
+        roots = Planner(request, store, model, examples, writes).roots()
         watched = special.watch(reading, lambda: reading.where)
-        runs = _made(roots, watched, request, location, lambda: reading.where)
+        runs = _made(roots, watched, request, store, lambda: reading.where)
         notes += reading.notes
     notes += special.notes(request.source.template.prefix(examples))
     keys = dict.fromkeys(plan.key for root in roots for plan in root.all())
-    all_runs = tuple(Run(location, RunKey.parse(key)) for key in keys)
+    all_runs = tuple(Run(store, RunKey.parse(key)) for key in keys)
     # A step may have followers of other requests, and of other models, whose queues are others.
     runs = [run for run in runs if str(run.key) in keys]
     messages = tuple(messages_for(runs, request.shard_size))
@@ -96,9 +96,9 @@ def _refuse_manual(request: EnqueueRequest) -> None:
         refuse_without_manual(get_method(name))
 
 
-def _written(request: EnqueueRequest, location: Location) -> Run:
+def _written(request: EnqueueRequest, store: StoreFilesystem) -> Run:
     """The run that --paraphrases names; raises UsageError for one that cannot be used."""
-    run = open_run(location, RunKey.parse(request.paraphrases or ""))
+    run = open_run(store, RunKey.parse(request.paraphrases or ""))
     if run.spec.method != PARAPHRASES.name:
         raise UsageError(
             f"--paraphrases {run.key} is a run of {run.spec.method}; name one of `producer "
@@ -121,39 +121,39 @@ def _made(
     roots: Sequence[RunPlan],
     samples: Iterable[Sample],
     request: EnqueueRequest,
-    location: Location,
+    store: StoreFilesystem,
     where: Callable[[], str],
 ) -> list[Run]:
     """The runs that can begin."""
     followers = [plan for root in roots for f in root.followers for plan in f.all()]
     overwritten = _overwritten(roots, request)
-    _refuse_replaced(roots, overwritten, request, location)
-    _refuse_others(followers, overwritten, location)
+    _refuse_replaced(roots, overwritten, request, store)
+    _refuse_others(followers, overwritten, store)
     provenance = make_provenance(request.shard_size)
-    return make_runs(location, roots, samples, provenance, overwritten, where)
+    return make_runs(store, roots, samples, provenance, overwritten, where)
 
 
 def _made_after(
     upstream: Run,
     roots: Sequence[RunPlan],
     request: EnqueueRequest,
-    location: Location,
+    store: StoreFilesystem,
     special: SpecialTokens,
 ) -> list[Run]:
     """The runs made of another run's result, now or when it is merged."""
     if has_result(upstream):
         samples = islice(result_samples(upstream), request.max_samples)
         watched = special.watch(samples, lambda: str(upstream.key))
-        return _made(roots, watched, request, location, lambda: str(upstream.key))
+        return _made(roots, watched, request, store, lambda: str(upstream.key))
     if request.max_samples is not None:
         raise UsageError(
             f"--max-samples needs the result of --paraphrases {upstream.key}, which is not "
             "complete yet; leave it out, or wait"
         )
     overwritten = _overwritten(roots, request)
-    _refuse_replaced(roots, overwritten, request, location)
-    _refuse_others([plan for root in roots for plan in root.all()], overwritten, location)
-    delete_runs(location, roots, overwritten)
+    _refuse_replaced(roots, overwritten, request, store)
+    _refuse_others([plan for root in roots for plan in root.all()], overwritten, store)
+    delete_runs(store, roots, overwritten)
     plan_followers(upstream, roots)
     return follow(upstream)
 
@@ -168,18 +168,18 @@ def _refuse_replaced(
     roots: Sequence[RunPlan],
     overwritten: Collection[str],
     request: EnqueueRequest,
-    location: Location,
+    store: StoreFilesystem,
 ) -> None:
     """Refuse runs that were answered with other files of the model's folder."""
     keys = [plan.key for root in roots for plan in root.all()]
-    runs = [Run(location, RunKey.parse(key)) for key in keys]
+    runs = [Run(store, RunKey.parse(key)) for key in keys]
     refuse_replaced_model(find_model(request.model), runs, overwritten)
 
 
 def _refuse_others(
-    plans: Sequence[RunPlan], overwritten: Collection[str], location: Location
+    plans: Sequence[RunPlan], overwritten: Collection[str], store: StoreFilesystem
 ) -> None:
     """Refuse what is there with another spec under the names of runs that will follow."""
     for plan in plans:
         if plan.key not in overwritten:
-            refuse_other_than_frozen(Run(location, RunKey.parse(plan.key)), plan.spec)
+            refuse_other_than_frozen(Run(store, RunKey.parse(plan.key)), plan.spec)

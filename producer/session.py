@@ -8,7 +8,7 @@ from common.config import Settings
 from common.messages import ShardMessage
 from common.methods import METHODS
 from common.run_counters import RunCounters
-from common.store import Location, Run
+from common.store import StoreFilesystem, Run
 from common.store.follow import follow
 from common.store.missing import messages_for
 from producer.enqueue import Prepared, prepare
@@ -26,7 +26,7 @@ class Session:
         self._console = console
         self._shard_size = request.shard_size
         self._counters: RunCounters = check_broker(settings)
-        self._prepared: Prepared = prepare(request, Location.open(settings.store))
+        self._prepared: Prepared = prepare(request, StoreFilesystem.open(settings.store))
 
     @property
     def num_samples(self) -> int | None:

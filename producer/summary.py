@@ -65,7 +65,7 @@ def results_table(runs: Sequence[Run]) -> Table:
 
 def _score(run: Run) -> tuple[int, int, int]:
     """Rows, failed rows, rows whose prediction is right; streamed."""
-    reader = run.location.open_arrow(run.feather)
+    reader = run.store.open_arrow(run.feather)
     rows = failed = right = 0
     for number in range(reader.num_record_batches):
         batch = reader.get_batch(number).select(["prediction", "answers", "error"])
@@ -115,7 +115,7 @@ def _shown(prediction: str | None, error: str | None) -> str:
 
 
 def _head(run: Run, count: int) -> list[dict[str, Any]]:
-    reader = run.location.open_arrow(run.feather)
+    reader = run.store.open_arrow(run.feather)
     if not reader.num_record_batches:
         return []
     return list(pa.Table.from_batches([reader.get_batch(0)]).slice(0, count).to_pylist())

@@ -137,6 +137,6 @@ def finish(run: Run) -> None:
 
 def _holds(run: Run) -> bool:
     try:
-        return run.location.exists(run.feather) and not verify_run(run)
+        return run.store.exists(run.feather) and not verify_run(run)
     except UsageError:
         return False

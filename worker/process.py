@@ -18,7 +18,7 @@ from common.messages import ShardMessage
 from common.models import ModelSource, find_model
 from common.run_counters import RunCounters
 from common.schema import Answer
-from common.store import Location, PartInfo, Run, merge_run, missing_rows
+from common.store import StoreFilesystem, PartInfo, Run, merge_run, missing_rows
 from common.store.follow import follow, planned_followers
 from common.store.missing import messages_for
 from common.store.parts import part_path, write_part
@@ -46,7 +46,7 @@ class Process:
         self, settings: Settings, counters: RunCounters, send: Send, slot: int = 0
     ) -> None:
         self.settings = settings
-        self.location = Location.open(settings.store)
+        self.store = StoreFilesystem.open(settings.store)
         self.counters = counters
         self._send = send
         self._slot = slot
@@ -99,9 +99,9 @@ class Process:
         except UsageError as error:
             raise StopRun(str(error)) from error
         except PermissionError as error:
-            raise StopRun(f"this worker may not write to {self.location.uri}: {error}") from error
+            raise StopRun(f"this worker may not write to {self.store.uri}: {error}") from error
         except OSError as error:
-            raise RetryShard(f"store {self.location.uri}: {error}") from error
+            raise RetryShard(f"store {self.store.uri}: {error}") from error
 
     def _answer_and_write(self, shard: Shard) -> None:
         started = time.time()
@@ -209,7 +209,7 @@ class Process:
 
 
 def _has_part(run: Run, rows: Sequence[int]) -> bool:
-    return run.location.exists(part_path(run, rows))
+    return run.store.exists(part_path(run, rows))
 
 
 def _part_info(

@@ -14,7 +14,7 @@ from common.errors import RejectShard, StopRun, UsageError
 from common.messages import ShardMessage
 from common.run import SEMANTICS_VERSION, RunKey, share_prefill
 from common.schema import Sample
-from common.store import Location, Run
+from common.store import StoreFilesystem, Run
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Shard:
         ]
 
 
-def open_shard(location: Location, runs: object, rows: object) -> Shard:
+def open_shard(store: StoreFilesystem, runs: object, rows: object) -> Shard:
     """Resolve a message. Raises RejectShard for one that is not as it should be, StopRun for a
     run that this worker's store does not have.
     """
@@ -53,11 +53,11 @@ def open_shard(location: Location, runs: object, rows: object) -> Shard:
         keys = [RunKey.parse(name) for name in message.runs]
     except (ValidationError, UsageError) as error:
         raise RejectShard(f"message refused: {str(error).splitlines()[0]}") from None
-    found = [Run(location, key) for key in keys]
+    found = [Run(store, key) for key in keys]
     for run in found:
         if not run.exists():
             raise StopRun(
-                f"run {run.key} is not in this worker's store {location.uri}; "
+                f"run {run.key} is not in this worker's store {store.uri}; "
                 "SELF_ENSEMBLE_STORE must name the producer's store"
             )
         if run.spec.semantics != SEMANTICS_VERSION:

@@ -70,7 +70,7 @@ def send(message: ShardMessage, model: ModelSource) -> None:
 def answer_shard(self: Any, runs: Any, rows: Any) -> None:
     """Answer the given rows of runs that share a prefill; names are checked before use."""
     try:
-        shard = open_shard(process().location, runs, rows)
+        shard = open_shard(process().store, runs, rows)
         for part in process().do(shard):
             self.apply_async(
                 kwargs=ShardMessage.of(runs, part.rows).model_dump(),

@@ -9,7 +9,7 @@
 Queues and counters may be lost; what is left to do is always input rows - rows in parts.
 """
 
-from common.store.location import Location
+from common.store.filesystem import StoreFilesystem
 from common.store.merge import merge_run
 from common.store.parts import PartInfo, list_parts
 from common.store.progress import Progress, missing_rows, read_progress
@@ -17,7 +17,7 @@ from common.store.runs import Run, RunRecord, list_runs, open_run
 from common.store.verify import verify_run
 
 __all__ = [
-    "Location",
+    "StoreFilesystem",
     "PartInfo",
     "Progress",
     "Run",

@@ -17,7 +17,7 @@ from common.planned import RunPlan
 from common.run import RunKey
 from common.schema import Sample
 from common.store.freeze import freeze
-from common.store.location import Location
+from common.store.filesystem import StoreFilesystem
 from common.store.manifest import read_manifest
 from common.store.merge import merge_run
 from common.store.progress import missing_rows
@@ -30,27 +30,27 @@ def plan_followers(run: Run, followers: Sequence[RunPlan]) -> None:
         name = RunKey.parse(follower.key).name
         model = RunKey.parse(follower.key).model
         path = run.file(f"followers/{model}-{name}.json")
-        run.location.write_bytes(path, follower.model_dump_json().encode())
+        run.store.write_bytes(path, follower.model_dump_json().encode())
 
 
 def planned_followers(run: Run) -> list[RunPlan]:
     """What is to be made of the run's result; raises UsageError for a damaged note."""
     found = []
-    for path in run.location.list(run.file("followers")):
+    for path in run.store.list(run.file("followers")):
         if not path.endswith(".json"):
             continue  # Another producer is writing it, or was killed at it.
         try:
-            found.append(RunPlan.model_validate_json(run.location.read_bytes(path)))
+            found.append(RunPlan.model_validate_json(run.store.read_bytes(path)))
         except ValidationError as error:
             raise UsageError(
-                f"{run.location.path(path)} is no planned run of this version "
+                f"{run.store.path(path)} is no planned run of this version "
                 f"({error.errors()[0]['msg']}); delete it and enqueue again"
             ) from None
     return found
 
 
 def make_runs(
-    location: Location,
+    store: StoreFilesystem,
     planned: Sequence[RunPlan],
     samples: Iterable[Sample],
     provenance: dict[str, Any],
@@ -61,20 +61,20 @@ def make_runs(
 
     overwrite: keys of runs and followers to throw away; nothing goes before all is frozen.
     """
-    runs = freeze(location, planned, samples, provenance, overwrite, where)
+    runs = freeze(store, planned, samples, provenance, overwrite, where)
     for run, plan in zip(runs, planned, strict=True):
-        delete_runs(location, plan.followers, overwrite)
+        delete_runs(store, plan.followers, overwrite)
         plan_followers(run, plan.followers)
     return [*runs, *(made for run in runs for made in follow(run))]
 
 
 def delete_runs(
-    location: Location, planned: Iterable[RunPlan], overwrite: Collection[str]
+    store: StoreFilesystem, planned: Iterable[RunPlan], overwrite: Collection[str]
 ) -> None:
     """Remove the runs among `planned`, and what follows them, whose keys are in `overwrite`."""
     for plan in (each for root in planned for each in root.all()):
         if plan.key in overwrite:
-            Run(location, RunKey.parse(plan.key)).delete()
+            Run(store, RunKey.parse(plan.key)).delete()
 
 
 def follow(run: Run) -> list[Run]:
@@ -89,7 +89,7 @@ def follow(run: Run) -> list[Run]:
         return []
     provenance = {**run.record.provenance, "follows": f"{run.key}@{run.record.fingerprint}"}
     samples = result_samples(run)
-    return make_runs(run.location, followers, samples, provenance, (), lambda: str(run.key))
+    return make_runs(run.store, followers, samples, provenance, (), lambda: str(run.key))
 
 
 def has_result(run: Run) -> bool:
@@ -97,7 +97,7 @@ def has_result(run: Run) -> bool:
 
     A partial file is no result to go on from: its samples are not those that follow later.
     """
-    if run.location.exists(run.feather) and not read_manifest(run).partial:
+    if run.store.exists(run.feather) and not read_manifest(run).partial:
         return True
     if len(missing_rows(run)):
         return False
@@ -141,7 +141,7 @@ def result_samples(run: Run) -> Iterator[Sample]:
 
 
 def _rows(run: Run) -> Iterator[dict[str, Any]]:
-    reader = run.location.open_arrow(run.feather)
+    reader = run.store.open_arrow(run.feather)
     wanted = {"uuid", "paraphrases", "answers", "num_manual", "confidence"}
     columns = [name for name in reader.schema.names if name in wanted]
     for number in range(reader.num_record_batches):

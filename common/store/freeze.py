@@ -10,7 +10,7 @@ from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
 from common.planned import RunPlan
 from common.run import RunKey, RunSpec
 from common.schema import Sample
-from common.store.location import Location
+from common.store.filesystem import StoreFilesystem
 from common.store.runs import Run
 from common.store.samples import InputWriter
 
@@ -22,7 +22,7 @@ _OF_STEP = {
 
 
 def freeze(
-    location: Location,
+    store: StoreFilesystem,
     planned: Sequence[RunPlan],
     samples: Iterable[Sample],
     provenance: dict[str, Any],
@@ -36,11 +36,11 @@ def freeze(
     complaint about it. Raises UsageError.
     """
     with ExitStack() as staging:
-        writers = [InputWriter(location, f".staging/{uuid.uuid4().hex}.arrow") for _ in planned]
+        writers = [InputWriter(store, f".staging/{uuid.uuid4().hex}.arrow") for _ in planned]
         for writer in writers:
-            staging.callback(location.delete, writer.path)
+            staging.callback(store.delete, writer.path)
         _write(planned, writers, samples, where)
-        runs = [Run(location, RunKey.parse(plan.key)) for plan in planned]
+        runs = [Run(store, RunKey.parse(plan.key)) for plan in planned]
         specs = [_complete(p.spec, w) for p, w in zip(planned, writers, strict=True)]
         for plan, run, spec in zip(planned, runs, specs, strict=True):
             if plan.key not in overwrite:
@@ -50,7 +50,7 @@ def freeze(
             if plan.key in overwrite or not run.exists():
                 run.delete()
                 run.create(spec, writer.path, provenance)
-    return [Run(location, run.key) for run in runs]
+    return [Run(store, run.key) for run in runs]
 
 
 def _write(

@@ -76,9 +76,9 @@ def build_manifest(run: Run) -> Manifest:
 
 def read_manifest(run: Run) -> Manifest:
     """The manifest inside the merged file; raises UsageError where there is none."""
-    if not run.location.exists(run.feather):
+    if not run.store.exists(run.feather):
         raise UsageError(f"run {run.key} has no merged file yet; `producer merge {run.key}`")
-    metadata = run.location.open_arrow(run.feather).schema.metadata or {}
+    metadata = run.store.open_arrow(run.feather).schema.metadata or {}
     if META_MANIFEST not in metadata:
         raise UsageError(f"{run.feather_path} carries no manifest; merge it again")
     return Manifest(**json.loads(metadata[META_MANIFEST]))

@@ -47,7 +47,7 @@ def merge_run(run: Run, partial: bool = False) -> Manifest:
     )
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with (
-        run.location.write(run.feather) as sink,
+        run.store.write(run.feather) as sink,
         pa.ipc.new_file(sink, schema, options=options) as writer,
     ):
         for table in merged_windows(run):
@@ -59,7 +59,7 @@ def merged_windows(run: Run) -> Iterator[pa.Table]:
     """The final rows, a window of samples at a time."""
     schema = _schema(run)
     parts = [(part_range(path), path) for path in list_parts(run)]
-    samples = run.location.open_arrow(run.file("input.arrow"))
+    samples = run.store.open_arrow(run.file("input.arrow"))
     for low in range(0, run.spec.num_samples, WINDOW_ROWS):
         high = min(low + WINDOW_ROWS, run.spec.num_samples)
         overlapping = [path for (first, last), path in parts if first < high and last >= low]
@@ -70,11 +70,11 @@ def merged_windows(run: Run) -> Iterator[pa.Table]:
 
 
 def _schema(run: Run) -> pa.Schema:
-    return result_schema(run.method, run.location.open_arrow(run.file("input.arrow")).schema)
+    return result_schema(run.method, run.store.open_arrow(run.file("input.arrow")).schema)
 
 
 def _answers(run: Run, paths: list[str], low: int, high: int) -> pa.Table:
-    table = pa.concat_tables(map_parts(partial(read_part, run.location), paths))
+    table = pa.concat_tables(map_parts(partial(read_part, run.store), paths))
     return table.take(
         _in_order(table["row"].to_numpy(), table["paraphrase_index"].to_numpy(), low, high)
     )

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from common.errors import UsageError, first_line
 from common.schema import META_PART, PART_SCHEMA
-from common.store.location import Location
+from common.store.filesystem import StoreFilesystem
 from common.store.parts import PartInfo, list_parts
 from common.store.runs import Run
 
@@ -50,28 +50,28 @@ def read_infos(run: Run) -> Iterator[PartInfo]:
 
 def read_info(run: Run, path: str) -> PartInfo:
     """The part's own metadata, without a column; raises UsageError if another run made it."""
-    with _complaining(run.location, path):
-        info = _info(run.location.open_arrow(path))
+    with _complaining(run.store, path):
+        info = _info(run.store.open_arrow(path))
     _check_fingerprint(run, path, info)
     return info
 
 
 def inspect_part(run: Run, path: str) -> PartContent:
     """Read a part and its column `row`; raises UsageError if it holds others than it names."""
-    with _complaining(run.location, path):
-        content = run.location.read_bytes(path)
+    with _complaining(run.store, path):
+        content = run.store.read_bytes(path)
         reader = _open(content, [PART_SCHEMA.get_field_index("row")])
         info, rows = _info(reader), np.unique(reader.read_all()["row"].to_numpy())
     _check_fingerprint(run, path, info)
     if rows.tolist() != list(info.rows):
-        raise UsageError(f"{run.location.path(path)} does not hold the rows it names")
+        raise UsageError(f"{run.store.path(path)} does not hold the rows it names")
     return PartContent(info, rows, content)
 
 
-def read_part(location: Location, path: str) -> pa.Table:
+def read_part(store: StoreFilesystem, path: str) -> pa.Table:
     """A part's rows; raises UsageError for a file that is no whole part."""
-    with _complaining(location, path):
-        table = _open(location.read_bytes(path)).read_all().replace_schema_metadata()
+    with _complaining(store, path):
+        table = _open(store.read_bytes(path)).read_all().replace_schema_metadata()
         if table.schema != PART_SCHEMA:
             raise UsageError("its columns are others")
         return table
@@ -90,13 +90,13 @@ def _info(reader: pa.ipc.RecordBatchFileReader) -> PartInfo:
 def _check_fingerprint(run: Run, path: str, info: PartInfo) -> None:
     if info.fingerprint != run.record.fingerprint:
         raise UsageError(
-            f"{run.location.path(path)} was made for the fingerprint {info.fingerprint[:12]}, "
+            f"{run.store.path(path)} was made for the fingerprint {info.fingerprint[:12]}, "
             f"the run has {run.record.fingerprint[:12]}; delete the part"
         )
 
 
 @contextmanager
-def _complaining(location: Location, path: str) -> Iterator[None]:
+def _complaining(store: StoreFilesystem, path: str) -> Iterator[None]:
     """Say of a file that is no part what to do about it."""
     try:
         yield
@@ -104,7 +104,7 @@ def _complaining(location: Location, path: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # The system could not read it now; that says nothing of the file.
         raise UsageError(
-            f"{location.path(path)} is not a whole part of this version "
+            f"{store.path(path)} is not a whole part of this version "
             f"({first_line(error)}); delete it and enqueue the run again, which answers its rows "
             "anew"
         ) from None

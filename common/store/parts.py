@@ -74,7 +74,7 @@ def write_part(run: Run, info: PartInfo, answers: Iterable[Answer]) -> str:
     batch = pa.RecordBatch.from_pylist([asdict(a) for a in ordered], schema=schema)
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with (
-        run.location.write(path) as sink,
+        run.store.write(path) as sink,
         pa.ipc.new_file(sink, schema, options=options) as writer,
     ):
         writer.write_batch(batch)
@@ -84,4 +84,4 @@ def write_part(run: Run, info: PartInfo, answers: Iterable[Answer]) -> str:
 def list_parts(run: Run) -> list[str]:
     """Paths of the run's parts, ordered by their first row."""
     ending = f"-{run.record.fingerprint[:8]}.arrow"
-    return [path for path in run.location.list(run.file("parts")) if path.endswith(ending)]
+    return [path for path in run.store.list(run.file("parts")) if path.endswith(ending)]

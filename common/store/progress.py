@@ -80,7 +80,7 @@ def read_progress(run: Run, known: dict[str, PartInfo] | None = None) -> Progres
     for path in paths:
         note_part(known[path], done, failed)
     found, failures = int(done.sum()), int(failed.sum())
-    merged = run.location.exists(run.feather)
+    merged = run.store.exists(run.feather)
     rate = _rate(found, known.values())
     return Progress(run.spec.num_samples, found - failures, failures, merged, rate)
 

@@ -14,7 +14,7 @@ from common.methods import Method, get_method
 from common.model_files import Stamp
 from common.run import RunKey, RunSpec
 from common.schema import Sample
-from common.store.location import Location
+from common.store.filesystem import StoreFilesystem
 from common.store.samples import read_frozen
 
 
@@ -33,7 +33,7 @@ class RunRecord(BaseModel):
 class Run:
     """One run in a store. Making this object touches no file."""
 
-    location: Location
+    store: StoreFilesystem
     key: RunKey
 
     def file(self, name: str) -> str:
@@ -46,19 +46,19 @@ class Run:
     @property
     def feather_path(self) -> str:
         """The merged file as a person would open it."""
-        return self.location.path(self.feather)
+        return self.store.path(self.feather)
 
     def exists(self) -> bool:
-        return self.location.exists(self.file("run.json"))
+        return self.store.exists(self.file("run.json"))
 
     @cached_property
     def record(self) -> RunRecord:
         """run.json, read once; raises UsageError where it is damaged."""
         try:
-            return RunRecord.model_validate_json(self.location.read_bytes(self.file("run.json")))
+            return RunRecord.model_validate_json(self.store.read_bytes(self.file("run.json")))
         except ValidationError as error:
             raise UsageError(
-                f"{self.file('run.json')} in {self.location.uri} is not a run record of this "
+                f"{self.file('run.json')} in {self.store.uri} is not a run record of this "
                 f"version: {error.errors()[0]['msg']}; enqueue with --overwrite to start anew"
             ) from None
 
@@ -75,28 +75,28 @@ class Run:
         record = RunRecord(
             key=str(self.key), fingerprint=spec.fingerprint, spec=spec, provenance=provenance
         )
-        self.location.move(frozen_input, self.file("input.arrow"))
+        self.store.move(frozen_input, self.file("input.arrow"))
         text = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False)
-        self.location.write_bytes(self.file("run.json"), text.encode())
+        self.store.write_bytes(self.file("run.json"), text.encode())
 
     def delete(self) -> None:
         """Remove the run and its merged file; the record goes first, so no half run is left."""
-        self.location.delete(self.file("run.json"))
-        self.location.delete(self.feather)
-        self.location.delete(str(self.key))
+        self.store.delete(self.file("run.json"))
+        self.store.delete(self.feather)
+        self.store.delete(str(self.key))
 
     def read_samples(self, rows: Sequence[int]) -> list[Sample]:
         """The samples of the given row numbers; raises RejectShard for a row there is not."""
         bad = [row for row in rows if not 0 <= row < self.spec.num_samples]
         if bad:
             raise RejectShard(f"run {self.key} has {self.spec.num_samples} rows, not row {bad[0]}")
-        return read_frozen(self.location, self.file("input.arrow"), rows)
+        return read_frozen(self.store, self.file("input.arrow"), rows)
 
     def read_result(self, columns: Sequence[str]) -> pa.Table:
         """Columns of the merged file; raises UsageError before there is one."""
-        if not self.location.exists(self.feather):
+        if not self.store.exists(self.feather):
             raise UsageError(f"run {self.key} has no merged file yet; `producer merge {self.key}`")
-        reader = self.location.open_arrow(self.feather)
+        reader = self.store.open_arrow(self.feather)
         batches = (reader.get_batch(n) for n in range(reader.num_record_batches))
         selected = [batch.select(columns) for batch in batches]
         schema = pa.schema([reader.schema.field(name) for name in columns])
@@ -121,11 +121,11 @@ class Run:
     def note_model(self, identity: str, files: Stamp) -> None:
         """Write the identity of the run's weights, and the files they were last seen as."""
         content = json.dumps({"identity": identity, "files": files})
-        self.location.write_bytes(self.file("model.json"), content.encode())
+        self.store.write_bytes(self.file("model.json"), content.encode())
 
     def forget_model(self) -> None:
         """Let the next worker decide on the weights; for a run without answers."""
-        self.location.delete(self.file("model.json"))
+        self.store.delete(self.file("model.json"))
 
     def pinned_model(self) -> str | None:
         """Identity of the weights the run was begun with, or None before the first shard."""
@@ -138,25 +138,25 @@ class Run:
         return {name: (size, changed) for name, (size, changed) in files.items()}
 
     def _pinned(self) -> dict[str, Any] | None:
-        if not self.location.exists(self.file("model.json")):
+        if not self.store.exists(self.file("model.json")):
             return None
-        pinned: dict[str, Any] = json.loads(self.location.read_bytes(self.file("model.json")))
+        pinned: dict[str, Any] = json.loads(self.store.read_bytes(self.file("model.json")))
         return pinned
 
 
-def open_run(location: Location, key: RunKey) -> Run:
+def open_run(store: StoreFilesystem, key: RunKey) -> Run:
     """The run `key`; raises UsageError where the store has none."""
-    run = Run(location, key)
+    run = Run(store, key)
     if not run.exists():
         raise UsageError(
-            f"run {key} is not in the store {location.uri}; `producer runs` lists what is"
+            f"run {key} is not in the store {store.uri}; `producer runs` lists what is"
         )
     return run
 
 
-def list_runs(location: Location) -> Iterator[Run]:
+def list_runs(store: StoreFilesystem) -> Iterator[Run]:
     """Every run of a store, ordered by key."""
-    paths = (path.split("/") for path in location.list("", recursive=True))
+    paths = (path.split("/") for path in store.list("", recursive=True))
     keys = sorted(path[:3] for path in paths if len(path) == 4 and path[3] == "run.json")
     for key in keys:
-        yield Run(location, RunKey(*key))
+        yield Run(store, RunKey(*key))

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from common.schema import Sample, input_schema
-from common.store.location import Location
+from common.store.filesystem import StoreFilesystem
 
 INPUT_BATCH_ROWS = 1024
 
@@ -20,17 +20,17 @@ class InputWriter:
     The file appears under `path` when the block ends, or never.
     """
 
-    def __init__(self, location: Location, path: str) -> None:
+    def __init__(self, store: StoreFilesystem, path: str) -> None:
         self.path = path
         self.num_samples = 0
         self._digest = hashlib.sha256()
         self._rows: list[Sample] = []
         self._writer: pa.ipc.RecordBatchFileWriter | None = None
-        self._location = location
+        self._store = store
         self._stack = ExitStack()
 
     def __enter__(self) -> "InputWriter":
-        self._sink = self._stack.enter_context(self._location.write(self.path))
+        self._sink = self._stack.enter_context(self._store.write(self.path))
         self._stack.push(self._finish)
         return self
 
@@ -70,9 +70,9 @@ class InputWriter:
         self._rows = []
 
 
-def read_frozen(location: Location, path: str, rows: Sequence[int]) -> list[Sample]:
+def read_frozen(store: StoreFilesystem, path: str, rows: Sequence[int]) -> list[Sample]:
     """The samples of the given row numbers; batches that hold none of them are not read."""
-    reader = location.open_arrow(path)
+    reader = store.open_arrow(path)
     batches: dict[int, pa.RecordBatch] = {}
     samples = []
     for row in rows:

@@ -20,7 +20,7 @@ def verify_run(run: Run) -> list[str]:
         for name in actual
         if claimed[name] != actual[name]
     ]
-    reader = run.location.open_arrow(run.feather)
+    reader = run.store.open_arrow(run.feather)
     if reader.schema.metadata[META_RUN] != run.record.model_dump_json().encode():
         problems.append("run: the file was made for another run record")
     try:

@@ -27,9 +27,9 @@ def settings_of(store: str | None = None, broker: str | None = None) -> "Setting
 
 def open_named(name: str, store: str | None) -> "Run":
     from common.run import RunKey
-    from common.store import Location, open_run
+    from common.store import StoreFilesystem, open_run
 
-    return open_run(Location.open(settings_of(store).store), RunKey.parse(name))
+    return open_run(StoreFilesystem.open(settings_of(store).store), RunKey.parse(name))
 
 
 def never_fail_to_print() -> None:

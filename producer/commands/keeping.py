@@ -19,12 +19,12 @@ def runs(store: str | None, as_json: bool) -> None:
     Example:
         producer runs --store /data/ensembles
     """
-    from common.store import Location, list_runs, read_progress
+    from common.store import StoreFilesystem, list_runs, read_progress
     from common.store.follow import awaited_runs
     from producer.summary import progress_document, progress_table
 
-    location = Location.open(settings_of(store).store)
-    found = [(run, read_progress(run)) for run in list_runs(location)]
+    opened = StoreFilesystem.open(settings_of(store).store)
+    found = [(run, read_progress(run)) for run in list_runs(opened)]
     awaited = awaited_runs([run for run, _ in found])
     if as_json:
         documents = [progress_document(run, progress) for run, progress in found]
@@ -35,7 +35,7 @@ def runs(store: str | None, as_json: bool) -> None:
         for key, on in awaited.items():
             say(f"{key} follows when {on} is merged")
     else:
-        say(f"no runs in {location.uri}")
+        say(f"no runs in {opened.uri}")
 
 
 @click.command()

@@ -88,13 +88,13 @@ def _load(run: Run, metric: Metric) -> Loaded:
             f"(`producer status {run.key}`) and merge it again"
         )
     seconds, rate = read_speed(run, manifest)
-    rescored = has_old_scores(run.location.open_arrow(run.feather).schema)
+    rescored = has_old_scores(run.store.open_arrow(run.feather).schema)
     return Loaded(str(run.key), run.spec, run.method, manifest, questions, seconds, rate, rescored)
 
 
 def _questions(run: Run, metric: Metric) -> Iterator[Question]:
     """Batch by batch: of a row only what a report shows is kept."""
-    reader = run.location.open_arrow(run.feather)
+    reader = run.store.open_arrow(run.feather)
     columns = columns_of(reader.schema.names, not has_old_scores(reader.schema))
     try:
         yield from read_questions(_rows(reader, columns), metric)

@@ -49,7 +49,7 @@ def check_scorable(run: Run) -> None:
             f"run {run.key} is a step ({run.spec.method}) that prepares other runs, it has no "
             "answers to score; give the runs made with it"
         )
-    if not run.location.exists(run.feather):
+    if not run.store.exists(run.feather):
         raise UsageError(
             f"run {run.key} is not merged, so there is nothing to score yet; wait until it is "
             f"complete (`producer status {run.key}`), or `producer merge {run.key}`"
@@ -65,7 +65,7 @@ def score_run(run: Run) -> Scores:
     Raises UsageError for a run that cannot be scored or a file that cannot be read.
     """
     check_scorable(run)
-    reader = run.location.open_arrow(run.feather)
+    reader = run.store.open_arrow(run.feather)
     with _naming(run):
         if _scored_with(reader.schema) != _versions():
             _write_scores(run, reader)
@@ -90,12 +90,12 @@ def _versions() -> bytes:
 def _write_scores(run: Run, reader: pa.ipc.RecordBatchFileReader) -> None:
     schema = _scored_schema(reader.schema)
     options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with run.location.write(run.feather) as sink:
+    with run.store.write(run.feather) as sink:
         with pa.ipc.new_file(sink, schema, options=options) as writer:
             # Batch for batch: `verify` compares the file with the parts in these steps.
             for number in range(reader.num_record_batches):
                 writer.write_batch(_scored(reader.get_batch(number), schema))
-        if _manifest(run.location.open_arrow(run.feather)) != _manifest(reader):
+        if _manifest(run.store.open_arrow(run.feather)) != _manifest(reader):
             raise UsageError(
                 f"run {run.key} was merged again while it was scored, and that file is kept; "
                 "score it again"

@@ -32,7 +32,7 @@ class Scores:
 
 def summarise(run: Run) -> Scores:
     """Add up the columns of a scored file, batch by batch."""
-    reader = run.location.open_arrow(run.feather)
+    reader = run.store.open_arrow(run.feather)
     rows = failed = 0
     sums = {"correct_exact": 0.0, "correct_f1": 0.0, "correct_lemma": 0.0}
     for number in range(reader.num_record_batches):

@@ -6,16 +6,16 @@ import pytest
 from storekit import local_store, memory_store
 
 from common.run_counters import RunCounters
-from common.store import Location, merge, samples
+from common.store import StoreFilesystem, merge, samples
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Location:
+def store(tmp_path: Path) -> StoreFilesystem:
     return local_store(tmp_path)
 
 
 @pytest.fixture(params=["local", "memory"])
-def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> StoreFilesystem:
     return local_store(tmp_path) if request.param == "local" else memory_store()
 
 

@@ -11,7 +11,7 @@ from storekit import make_info, make_spec
 from common.planned import RunPlan
 from common.run import Sampling
 from common.schema import Answer, Sample
-from common.store import Location, Run, merge_run
+from common.store import StoreFilesystem, Run, merge_run
 from common.store.follow import make_runs
 from common.store.parts import write_part
 
@@ -52,9 +52,9 @@ def plan(
     return RunPlan(key=key, spec=spec, followers=tuple(followers))
 
 
-def make(location: Location, *planned: RunPlan, samples: Iterable[Sample]) -> list[Run]:
+def make(store: StoreFilesystem, *planned: RunPlan, samples: Iterable[Sample]) -> list[Run]:
     """The planned runs, and those that follow already."""
-    return make_runs(location, planned, samples, {"host": "here", "shard_size": 4})
+    return make_runs(store, planned, samples, {"host": "here", "shard_size": 4})
 
 
 def put_paraphrases(
@@ -124,6 +124,6 @@ def names(runs: Iterable[Run]) -> list[str]:
     return [run.key.name for run in runs]
 
 
-def snapshot(location: Location) -> dict[str, bytes]:
+def snapshot(store: StoreFilesystem) -> dict[str, bytes]:
     """Every file of a store and what it holds."""
-    return {path: location.read_bytes(path) for path in location.list("", recursive=True)}
+    return {path: store.read_bytes(path) for path in store.list("", recursive=True)}

@@ -14,7 +14,7 @@ from pyarrow import fs
 from common.prompts import QUESTION_ANSWERING
 from common.run import RunKey, RunSpec
 from common.schema import Answer, Sample
-from common.store import Location, PartInfo, Run
+from common.store import StoreFilesystem, PartInfo, Run
 from common.store.parts import write_part
 from common.store.samples import InputWriter
 
@@ -50,16 +50,16 @@ def make_samples(count: int, paraphrases: int = 1) -> list[Sample]:
     ]
 
 
-def make_run(location: Location, count: int = 7, name: str = "origin", **changes: Any) -> Run:
+def make_run(store: StoreFilesystem, count: int = 7, name: str = "origin", **changes: Any) -> Run:
     """A run that exists, with `count` frozen samples and no part yet."""
     paraphrases = changes.get("num_paraphrases", 1)
-    with InputWriter(location, ".staging/input.arrow") as writer:
+    with InputWriter(store, ".staging/input.arrow") as writer:
         for sample in make_samples(count, paraphrases):
             writer.add(sample)
     spec = make_spec(num_samples=count, dataset_sha256=writer.sha256, **changes)
-    run = Run(location, RunKey(spec.dataset, "owner--model", name))
+    run = Run(store, RunKey(spec.dataset, "owner--model", name))
     run.create(spec, writer.path, {"host": "here"})
-    return Run(location, run.key)
+    return Run(store, run.key)
 
 
 def make_info(run: Run, rows: Iterable[int], **changes: Any) -> PartInfo:
@@ -112,21 +112,21 @@ def shards(rows: Iterable[int], size: int) -> list[list[int]]:
     return [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
-def local_store(folder: Path) -> Location:
-    return Location.open(str(folder / "store"))
+def local_store(folder: Path) -> StoreFilesystem:
+    return StoreFilesystem.open(str(folder / "store"))
 
 
-def memory_store() -> Location:
+def memory_store() -> StoreFilesystem:
     """A file system that is not the local disk: what S3 is to the store, without a network."""
     memory = MemoryFileSystem()
     memory.store, memory.pseudo_dirs = {}, [""]
     handler = fs.FSSpecHandler(memory)
-    return Location(fs.PyFileSystem(handler), "/bucket/runs", "memory://bucket/runs")
+    return StoreFilesystem(fs.PyFileSystem(handler), "/bucket/runs", "memory://bucket/runs")
 
 
 def read_feather(run: Run) -> pa.Table:
-    return run.location.open_arrow(run.feather).read_all()
+    return run.store.open_arrow(run.feather).read_all()
 
 
-def all_files(location: Location) -> list[str]:
-    return location.list("", recursive=True)
+def all_files(store: StoreFilesystem) -> list[str]:
+    return store.list("", recursive=True)

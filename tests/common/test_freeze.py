@@ -16,8 +16,8 @@ from common.store.freeze import freeze, narrowed
 BATCHES = 2500  # more questions than two batches, so that files have been begun
 
 
-def frozen(location, *plans, samples, overwrite=(), **more):
-    return freeze(location, plans, samples, {"host": "here"}, overwrite, **more)
+def frozen(store, *plans, samples, overwrite=(), **more):
+    return freeze(store, plans, samples, {"host": "here"}, overwrite, **more)
 
 
 @pytest.mark.parametrize("bad", [0, 5, BATCHES - 1])

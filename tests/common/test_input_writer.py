@@ -10,15 +10,15 @@ from common.store.samples import INPUT_BATCH_ROWS, InputWriter
 SAMPLES = make_samples(7, paraphrases=3)
 
 
-def freeze(location, samples, path="frozen.arrow"):
-    with InputWriter(location, path) as writer:
+def freeze(store, samples, path="frozen.arrow"):
+    with InputWriter(store, path) as writer:
         for sample in samples:
             writer.add(sample)
     return writer
 
 
-def batch_lengths(location, path="frozen.arrow"):
-    reader = location.open_arrow(path)
+def batch_lengths(store, path="frozen.arrow"):
+    reader = store.open_arrow(path)
     return [len(reader.get_batch(i)) for i in range(reader.num_record_batches)]
 
 

@@ -104,7 +104,7 @@ def test_confidences_have_a_row_for_each_paraphrase(found):
 def test_the_manifest_counts_questions_and_holds(any_store, request, step):
     run = request.getfixturevalue(step)
     assert verify_run(run) == []
-    metadata = run.location.open_arrow(run.feather).schema.metadata
+    metadata = run.store.open_arrow(run.feather).schema.metadata
     claimed = json.loads(metadata[META_MANIFEST])
     counts = (claimed["expected"], claimed["found"], claimed["failed"], claimed["partial"])
     assert counts == (COUNT, COUNT, 1, False)
@@ -120,6 +120,6 @@ def test_a_changed_cell_is_found(any_store, request, step, column, cell):
     place = table.column_names.index(column)
     cells = [cell, *table[column].to_pylist()[1:]]
     changed = table.set_column(place, table.field(column), pa.array(cells, table[column].type))
-    with run.location.write(run.feather) as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with run.store.write(run.feather) as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(changed)
     assert verify_run(run) == ["rows: the file's rows are not those of the parts"]

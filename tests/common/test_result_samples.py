@@ -18,8 +18,8 @@ from common.store.follow import result_samples
 COUNT = 11
 
 
-def samples_of(location, method, finish, samples, width=3, **how):
-    (run,) = make(location, plan(method, num_paraphrases=width), samples=samples)
+def samples_of(store, method, finish, samples, width=3, **how):
+    (run,) = make(store, plan(method, num_paraphrases=width), samples=samples)
     finish(run, **how)
     return list(result_samples(run))
 

@@ -27,7 +27,7 @@ def named(problems):
 
 
 def rewrite_feather(run, table):
-    with run.location.write(run.feather) as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with run.store.write(run.feather) as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
 
 
@@ -44,7 +44,7 @@ def test_it_fails_after_an_answer_in_a_part_was_edited(merged):
 
 
 def test_it_names_every_figure_that_a_deleted_part_changes(merged):
-    merged.location.delete(list_parts(merged)[1])
+    merged.store.delete(list_parts(merged)[1])
     problems = verify_run(merged)
     assert named(problems) == {
         "found", "failed", "partial", "parts", "parts_sha256", "choices"
@@ -70,10 +70,10 @@ def test_it_fails_when_rows_of_the_file_are_not_those_of_the_parts(merged, order
 
 
 def test_it_fails_when_a_batch_was_appended_to_the_file(merged):
-    reader = merged.location.open_arrow(merged.feather)
+    reader = merged.store.open_arrow(merged.feather)
     batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
     with (
-        merged.location.write(merged.feather) as sink,
+        merged.store.write(merged.feather) as sink,
         pa.ipc.new_file(sink, reader.schema) as writer,
     ):
         for batch in [*batches, batches[-1]]:
@@ -94,10 +94,10 @@ def test_it_fails_when_one_cell_of_the_file_was_edited(merged, column):
 
 def test_it_fails_when_the_run_record_is_another_one(merged):
     path = merged.file("run.json")
-    record = json.loads(merged.location.read_bytes(path))
+    record = json.loads(merged.store.read_bytes(path))
     record["provenance"]["host"] = "elsewhere"
-    merged.location.write_bytes(path, json.dumps(record).encode())
-    assert named(verify_run(Run(merged.location, merged.key))) == {"run"}
+    merged.store.write_bytes(path, json.dumps(record).encode())
+    assert named(verify_run(Run(merged.store, merged.key))) == {"run"}
 
 
 def test_it_refuses_a_part_that_does_not_hold_the_rows_it_names(merged):
@@ -121,8 +121,8 @@ def test_it_refuses_a_file_without_a_manifest(merged):
 
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
 def test_a_damaged_file_is_named_in_an_error_of_ours(merged, kept):
-    whole = merged.location.read_bytes(merged.feather)
-    merged.location.write_bytes(merged.feather, whole[: int(len(whole) * kept)])
+    whole = merged.store.read_bytes(merged.feather)
+    merged.store.write_bytes(merged.feather, whole[: int(len(whole) * kept)])
     with pytest.raises(UsageError, match=r"origin\.feather"):
         verify_run(merged)
 
@@ -130,13 +130,13 @@ def test_a_damaged_file_is_named_in_an_error_of_ours(merged, kept):
 def test_a_part_with_a_damaged_column_is_named_in_a_problem_or_an_error_of_ours(merged):
     """Each column is a zstd frame; a frame that does not begin as one cannot be read."""
     path = list_parts(merged)[1]
-    whole = merged.location.read_bytes(path)
+    whole = merged.store.read_bytes(path)
     magic = re.escape(b"\x28\xb5\x2f\xfd")
     frames = [match.start() for match in re.finditer(magic, whole)]
     assert frames
     for start in frames:
         damaged = whole[:start] + b"\0" + whole[start + 1 :]
-        merged.location.write_bytes(path, damaged)
+        merged.store.write_bytes(path, damaged)
         try:
             complaints = verify_run(merged)
         except UsageError as error:

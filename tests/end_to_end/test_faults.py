@@ -14,7 +14,7 @@ import redis
 from common.config import Settings
 from common.run import RunKey
 from common.run_counters import RunCounters
-from common.store import Location, Run, list_parts
+from common.store import StoreFilesystem, Run, list_parts
 from tests.conftest import assert_rows_alike, numbered_questions, write_questions
 from tests.end_to_end.conftest import PRODUCER, producer, running_worker, until
 from worker.app import create_app
@@ -31,9 +31,9 @@ def options(tmp_path: Path, tiny_model: Path) -> list[object]:
 
 
 def runs(settings: Settings) -> list[Run]:
-    location = Location.open(settings.store)
+    store = StoreFilesystem.open(settings.store)
     return [
-        Run(location, RunKey("numbers", "tiny-llama", f"{m}-3")) for m in ("avg", "flex_attention")
+        Run(store, RunKey("numbers", "tiny-llama", f"{m}-3")) for m in ("avg", "flex_attention")
     ]
 
 
@@ -44,7 +44,7 @@ def tables(settings: Settings) -> list[object]:
 
 
 def merged(settings: Settings) -> bool:
-    return all(run.location.exists(run.feather) for run in runs(settings))
+    return all(run.store.exists(run.feather) for run in runs(settings))
 
 
 def undisturbed(settings: Settings, options: list[object], tmp_path: Path) -> list[object]:

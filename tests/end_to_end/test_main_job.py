@@ -13,7 +13,7 @@ import pytest
 from common.config import Settings
 from common.run import RunKey
 from common.schema import META_MANIFEST, META_RUN
-from common.store import Location, Run, list_parts
+from common.store import StoreFilesystem, Run, list_parts
 from producer.sources import open_source
 from tests.conftest import assert_rows_alike
 from tests.end_to_end.conftest import producer, running_worker
@@ -31,8 +31,8 @@ class Job:
     settings: Settings
 
     def run(self, name: str) -> Run:
-        location = Location.open(self.settings.store)
-        return Run(location, RunKey("webqa_mini", "smollm2_135m_it", name))
+        store = StoreFilesystem.open(self.settings.store)
+        return Run(store, RunKey("webqa_mini", "smollm2_135m_it", name))
 
     def table(self, name: str) -> pa.Table:
         return feather.read_table(self.run(name).feather_path)
@@ -125,14 +125,14 @@ def test_enqueueing_again_sends_nothing(job: Job):
 
 def test_a_deleted_part_is_the_only_one_done_again(job: Job):
     run, before = job.run("avg-3"), job.table("avg-3")
-    written = {path: Path(run.location.path(path)).stat().st_mtime_ns for path in list_parts(run)}
+    written = {path: Path(run.store.path(path)).stat().st_mtime_ns for path in list_parts(run)}
     deleted = list_parts(run)[1]
-    run.location.delete(deleted)
+    run.store.delete(deleted)
     assert "avg-3: 4 rows enqueued, 7 done before" in job.enqueue()
     again = job.table("avg-3")
     # Done alone, without the run whose answers are the singles: those rows have none.
     assert_rows_alike(again.drop_columns(["singles"]), before.drop_columns(["singles"]))
-    now = {path: Path(run.location.path(path)).stat().st_mtime_ns for path in list_parts(run)}
+    now = {path: Path(run.store.path(path)).stat().st_mtime_ns for path in list_parts(run)}
     assert {path for path in now if now[path] != written[path]} == {deleted}
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from common.methods import METHODS
 from common.run import RunKey
-from common.store import Location, list_runs, verify_run
+from common.store import StoreFilesystem, list_runs, verify_run
 from tests.end_to_end.conftest import producer
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -42,7 +42,7 @@ def test_every_method_answers_is_scored_and_reported(name, settings, tmp_path):
         "run", "--dataset", name, "--data", DATA / file, *shown, "--model", MODEL, *asked,
         "--max-samples", 3, "--num-draws", 2, settings=settings,
     )  # fmt: skip
-    runs = {run.key.name: run for run in list_runs(Location.open(settings.store))}
+    runs = {run.key.name: run for run in list_runs(StoreFilesystem.open(settings.store))}
     answering = [str(run.key) for run in runs.values() if run.spec.method in METHODS]
     assert len(answering) == len(methods)
     assert set(runs) - {RunKey.parse(key).name for key in answering} == set(steps)

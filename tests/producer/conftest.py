@@ -13,7 +13,7 @@ import redis
 # What the tests of `common` build runs and parts with serves here too.
 sys.path.insert(0, str(Path(__file__).parents[1] / "common"))
 
-from common.store import Location
+from common.store import StoreFilesystem
 from producer.cli import main
 from producer.request import EnqueueRequest
 
@@ -21,8 +21,8 @@ Rows = list[dict[str, Any]]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Location:
-    return Location.open(str(tmp_path / "store"))
+def store(tmp_path: Path) -> StoreFilesystem:
+    return StoreFilesystem.open(str(tmp_path / "store"))
 
 
 @pytest.fixture

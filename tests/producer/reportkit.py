@@ -8,7 +8,7 @@ from storekit import WEIGHTS, make_answer, make_info, make_run, make_spec
 
 from common.run import RunKey
 from common.schema import Answer, Sample, SingleAnswer
-from common.store import Location, Run, merge_run
+from common.store import StoreFilesystem, Run, merge_run
 from common.store.parts import write_part
 from common.store.samples import InputWriter
 
@@ -18,7 +18,7 @@ Said = tuple[str, float]
 METHODS = {"origin": 1, "avg-3": 3, "max-3": 3, "flex_attention-3": 3, "per_prompt-3": 3}
 
 
-def begin(store: Location, name: str, count: int) -> Run:
+def begin(store: StoreFilesystem, name: str, count: int) -> Run:
     method = name.partition("-")[0]
     layout = ("concat", "sequential") if method == "flex_attention" else (None, None)
     return make_run(
@@ -38,7 +38,7 @@ def finish(run: Run, answers: Iterable[Answer], partial: bool = False, **changes
 
 
 def answered(
-    store: Location, name: str, count: int, right: Collection[int], failed: Collection[int] = ()
+    store: StoreFilesystem, name: str, count: int, right: Collection[int], failed: Collection[int] = ()
 ) -> Run:
     """A run of one answer to each question: right on these rows, failed on those."""
     run = begin(store, name, count)
@@ -52,7 +52,7 @@ def an_answer(run: Run, row: int, right: Collection[int], failed: Collection[int
     return replace(make_answer(run, row), prediction=text)
 
 
-def per_paraphrase(store: Location, said: Sequence[Sequence[Said | None]]) -> Run:
+def per_paraphrase(store: StoreFilesystem, said: Sequence[Sequence[Said | None]]) -> Run:
     """A run with a row for each paraphrase; None is a paraphrase that failed."""
     run = begin(store, "per_prompt-3", len(said))
     return finish(
@@ -70,7 +70,7 @@ def per_paraphrase(store: Location, said: Sequence[Sequence[Said | None]]) -> Ru
     )  # fmt: skip
 
 
-def with_singles(store: Location, name: str, said: Sequence[Sequence[Said] | str | None]) -> Run:
+def with_singles(store: StoreFilesystem, name: str, said: Sequence[Sequence[Said] | str | None]) -> Run:
     """A run that keeps single answers: None where it has none, a text where the row failed."""
     run = begin(store, name, len(said))
     return finish(
@@ -89,7 +89,7 @@ def a_single(text: str, logprob: float) -> SingleAnswer:
 
 
 def answered_samples(
-    store: Location, name: str, samples: Sequence[Sample], predictions: Sequence[str]
+    store: StoreFilesystem, name: str, samples: Sequence[Sample], predictions: Sequence[str]
 ) -> Run:
     """A run over samples of one's own."""
     with InputWriter(store, ".staging/input.arrow") as writer:

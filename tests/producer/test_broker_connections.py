@@ -24,7 +24,7 @@ from common.broker import celery_settings
 from common.config import Settings
 from common.errors import UsageError
 from common.run_counters import RunCounters
-from common.store import Location
+from common.store import StoreFilesystem
 from producer.local import child
 from producer.publish import check_broker
 
@@ -116,7 +116,7 @@ def test_a_broker_that_is_none_is_refused_before_anything_is_frozen(
     assert said in done.err
     assert done.err.count("\n") == 1
     assert "cret" not in done.err
-    assert all_files(Location.open(str(store))) == []
+    assert all_files(StoreFilesystem.open(str(store))) == []
 
 
 def test_a_worker_with_a_broker_that_is_none_ends_with_one_sentence():

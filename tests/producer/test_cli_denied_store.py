@@ -5,7 +5,7 @@ from permissions import allowing
 from storekit import make_run, put_part
 
 from common.run import RunKey
-from common.store import Location, merge_run, open_run
+from common.store import StoreFilesystem, merge_run, open_run
 
 RUN = "quiz/owner--model/origin"
 
@@ -23,7 +23,7 @@ def assert_denied(done, folder):
 def folder(tmp_path):
     """A store with a complete run."""
     folder = tmp_path / "runs"
-    put_part(make_run(Location.open(str(folder)), 7), range(7))
+    put_part(make_run(StoreFilesystem.open(str(folder)), 7), range(7))
     return folder
 
 
@@ -43,7 +43,7 @@ def test_a_store_that_may_be_read_is_shown(command, folder, arguments):
 
 
 def test_a_merged_run_that_may_be_read_is_verified(command, folder):
-    merge_run(open_run(Location.open(str(folder)), RunKey.parse(RUN)))
+    merge_run(open_run(StoreFilesystem.open(str(folder)), RunKey.parse(RUN)))
     with allowing(folder, 0o555):
         assert command("verify", RUN, "--store", folder).status == 0
 

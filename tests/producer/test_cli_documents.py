@@ -5,7 +5,7 @@ import json
 import pytest
 from storekit import make_run, put_part
 
-from common.store import Location, merge_run
+from common.store import StoreFilesystem, merge_run
 
 RUN = "quiz/owner--model/origin"
 DOCUMENT = {
@@ -24,7 +24,7 @@ DOCUMENT = {
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("SELF_ENSEMBLE_STORE", str(tmp_path / "runs"))
-    return Location.open(str(tmp_path / "runs"))
+    return StoreFilesystem.open(str(tmp_path / "runs"))
 
 
 def printed(done):

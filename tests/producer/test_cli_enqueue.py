@@ -7,7 +7,7 @@ import pytest
 from storekit import put_part
 
 from common.run import RunKey
-from common.store import Location, open_run
+from common.store import StoreFilesystem, open_run
 from producer.sources.hub import HubError
 
 SMALL = ["enqueue", "--dataset", "webqa_mini", "--model", "smollm2_135m_it", "--max-samples", "9"]
@@ -25,7 +25,7 @@ print('heavy:', sorted(loaded & {'torch', 'transformers', 'datasets', 'worker', 
 
 @pytest.fixture
 def folder(tmp_path):
-    return Location.open(str(tmp_path / "runs"))
+    return StoreFilesystem.open(str(tmp_path / "runs"))
 
 
 def test_a_fresh_interpreter_enqueues_without_torch(server):

@@ -3,7 +3,7 @@
 import pytest
 from storekit import all_files, make_run, put_part
 
-from common.store import Location, list_parts, merge_run
+from common.store import StoreFilesystem, list_parts, merge_run
 
 RUN = "quiz/owner--model/origin"
 BAD_RUNS = ["webqa", "../a/b", "/a/b/c", "a/../c", "a/b/c/d", "a b/c/d", "a//c", ""]
@@ -14,7 +14,7 @@ def here(tmp_path, monkeypatch, broker_url):
     """A directory with a store `datasets` and a broker, both taken from settings."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SELF_ENSEMBLE_BROKER", f"{broker_url.removesuffix('/0')}/9")
-    return Location.open("./datasets")
+    return StoreFilesystem.open("./datasets")
 
 
 def assert_one_sentence(done, *words):

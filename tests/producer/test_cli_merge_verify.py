@@ -3,7 +3,7 @@
 import pytest
 from storekit import make_run, put_part
 
-from common.store import Location, list_parts, merge_run
+from common.store import StoreFilesystem, list_parts, merge_run
 
 RUN = "quiz/owner--model/origin"
 
@@ -11,7 +11,7 @@ RUN = "quiz/owner--model/origin"
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("SELF_ENSEMBLE_STORE", str(tmp_path / "runs"))
-    return Location.open(str(tmp_path / "runs"))
+    return StoreFilesystem.open(str(tmp_path / "runs"))
 
 
 def test_merge_says_where_the_file_is_and_what_is_in_it(command, folder):

@@ -7,7 +7,7 @@ from stepkit import finish_confidences, finish_paraphrases
 from storekit import put_part
 
 from common.run import RunKey
-from common.store import Location, merge_run, open_run
+from common.store import StoreFilesystem, merge_run, open_run
 from producer.cli import cli
 
 MODEL = "quiz/smollm2_135m_it"
@@ -35,7 +35,7 @@ def typed(command, server, bare):
 @pytest.fixture
 def run_of(tmp_path):
     return lambda name: open_run(
-        Location.open(str(tmp_path / "runs")), RunKey.parse(f"{MODEL}/{name}")
+        StoreFilesystem.open(str(tmp_path / "runs")), RunKey.parse(f"{MODEL}/{name}")
     )
 
 

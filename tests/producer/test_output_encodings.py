@@ -11,7 +11,7 @@ import pytest
 from storekit import make_answer, make_info
 
 from common.run import RunKey
-from common.store import Location, Run, merge_run
+from common.store import StoreFilesystem, Run, merge_run
 from common.store.parts import write_part
 from producer.cli import cli
 
@@ -40,7 +40,7 @@ def questions(jsonl):
 def folder(tmp_path, monkeypatch, server):
     """A store and a name of it that ASCII does not have."""
     monkeypatch.setenv("SELF_ENSEMBLE_STORE", str(tmp_path / "où → 東京"))
-    return Location.open(str(tmp_path / "où → 東京"))
+    return StoreFilesystem.open(str(tmp_path / "où → 東京"))
 
 
 @pytest.fixture

@@ -142,9 +142,9 @@ def test_overwriting_reaches_runs_that_wait(written, borrow):
     put_part(avg, range(11))
     assert read_progress(borrow().runs[0]).ok == 11
     assert read_progress(borrow(overwrite=True, max_new_tokens=9).runs[0]).ok == 0
-    written.location.delete(written.feather)
-    for path in written.location.list(written.file("parts")):
-        written.location.delete(path)
+    written.store.delete(written.feather)
+    for path in written.store.list(written.file("parts")):
+        written.store.delete(path)
     with pytest.raises(UsageError, match="max_new_tokens is '9' there and '20' here"):
         borrow()
     assert not borrow(overwrite=True).all_runs[0].exists()

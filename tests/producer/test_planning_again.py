@@ -153,7 +153,7 @@ def test_producer_paraphrase_overwrites_its_own_step(paraphrase):
     assert read_progress(kept).state == "merged"
     (anew,) = paraphrase(overwrite=True).runs
     assert (anew.spec.sampling.temperature, read_progress(anew).state) == (1.5, "queued")
-    assert not anew.location.exists(anew.feather)
+    assert not anew.store.exists(anew.feather)
 
 
 def test_a_damaged_step_can_be_overwritten(paraphrase, store):
@@ -189,7 +189,7 @@ def test_asking_again_after_the_merge_sends_what_follows(enqueue, store):
 def test_asking_again_merges_a_complete_step_that_nobody_merged(enqueue):
     written = enqueue().runs[0]
     finish_paraphrases(written)
-    written.location.delete(written.feather)
+    written.store.delete(written.feather)
     assert names(enqueue().runs) == ["paraphrases-3", "avg-3"]
 
 

@@ -3,7 +3,7 @@
 import tracemalloc
 
 from common.prompts import QUESTION_ANSWERING
-from common.store import Location
+from common.store import StoreFilesystem
 from producer.enqueue import prepare
 from producer.sources.files import Question
 from producer.sources.source import Source
@@ -21,12 +21,12 @@ def generated(count):
     return Source("endless", QUESTION_ANSWERING, questions, lambda _: [], 0, "")
 
 
-def peak_bytes(ask, location, monkeypatch, count):
+def peak_bytes(ask, store, monkeypatch, count):
     monkeypatch.setattr("producer.request.open_source", lambda name, data: generated(count))
     request = ask(methods=("origin", "avg"), shard_size=64)
     tracemalloc.start()
     try:
-        prepared = prepare(request, location)
+        prepared = prepare(request, store)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -40,7 +40,7 @@ def test_twenty_thousand_questions_take_hardly_more_memory_than_two_thousand(
 ):
     peaks = {}
     for count in (FEW, FEW, MANY):  # the first pass also pays for what is imported
-        location = Location.open(str(tmp_path / f"store-{len(list(tmp_path.iterdir()))}"))
-        peaks[count] = peak_bytes(ask, location, monkeypatch, count)
+        store = StoreFilesystem.open(str(tmp_path / f"store-{len(list(tmp_path.iterdir()))}"))
+        peaks[count] = peak_bytes(ask, store, monkeypatch, count)
     per_question = (peaks[MANY] - peaks[FEW]) / (MANY - FEW)
     assert per_question < 60, peaks

@@ -8,7 +8,7 @@ import pytest
 from reportkit import answered, begin, finish, per_paraphrase
 from storekit import make_answer
 
-from common.store import Location
+from common.store import StoreFilesystem
 from producer.report.document import Document
 
 MODEL = "quiz/owner--model"
@@ -19,7 +19,7 @@ SAID = [[("gold 0", -1.0), ("[b]x", -1.0), None]] + [[("no", -1.0)] * 3] * 8
 def runs(tmp_path, monkeypatch):
     """Nine questions: origin has 3 right; avg-3 has 5 right and failed on 7."""
     monkeypatch.setenv("SELF_ENSEMBLE_STORE", str(tmp_path / "runs"))
-    store = Location.open(str(tmp_path / "runs"))
+    store = StoreFilesystem.open(str(tmp_path / "runs"))
     answered(store, "origin", 9, {0, 1, 2})
     answered(store, "avg-3", 9, {0, 1, 2, 3, 4}, failed={7})
     per_paraphrase(store, SAID)
@@ -59,7 +59,7 @@ def test_the_terminal_says_what_is_not_significant_and_what_failed(command, runs
 
 
 def test_failures_past_five_are_counted(command, runs, tmp_path):
-    answered(Location.open(str(tmp_path / "runs")), "max-3", 9, {0}, failed=range(1, 9))
+    answered(StoreFilesystem.open(str(tmp_path / "runs")), "max-3", 9, {0}, failed=range(1, 9))
     out = command("report", f"{MODEL}/max-3").out
     assert out.count("max-3 failed on id") == 5
     assert "max-3 failed on 3 more questions." in out
@@ -141,6 +141,6 @@ def test_without_its_libraries_the_command_says_what_to_install(command, runs, m
 
 def test_what_an_error_says_is_shown_as_it_is(command, runs, tmp_path):
     """Square brackets are markup to the library that prints, and plain text to us."""
-    run = begin(Location.open(str(tmp_path / "runs")), "max-3", 1)
+    run = begin(StoreFilesystem.open(str(tmp_path / "runs")), "max-3", 1)
     finish(run, [make_answer(run, 0, error="[/b] out of [memory]")])
     assert "max-3 failed on id0: [/b] out of [memory]\n" in command("report", run.key).out

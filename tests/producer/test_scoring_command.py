@@ -5,7 +5,7 @@ import json
 import pytest
 from storekit import all_files, make_answer, make_info, make_run, put_part, read_feather
 
-from common.store import Location, merge_run
+from common.store import StoreFilesystem, merge_run
 from common.store.parts import write_part
 
 RUN = "quiz/owner--model/origin"
@@ -15,7 +15,7 @@ OTHER = "quiz/owner--model/per_prompt-3"
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("SELF_ENSEMBLE_STORE", str(tmp_path / "runs"))
-    return Location.open(str(tmp_path / "runs"))
+    return StoreFilesystem.open(str(tmp_path / "runs"))
 
 
 @pytest.fixture

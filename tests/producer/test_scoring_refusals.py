@@ -9,7 +9,7 @@ import pytest
 from storekit import all_files, make_run, put_part, read_feather
 
 from common.errors import UsageError
-from common.store import Location, merge_run, verify_run
+from common.store import StoreFilesystem, merge_run, verify_run
 from producer.scoring import lemmas, score
 from producer.scoring.score import score_run, score_runs
 
@@ -23,7 +23,7 @@ def run(store):
 
 
 def content(run):
-    return run.location.read_bytes(run.feather)
+    return run.store.read_bytes(run.feather)
 
 
 def damaged(store):
@@ -93,18 +93,18 @@ class FullDisk(io.RawIOBase):
 
 @pytest.mark.parametrize("left", [0, 13, 999, 4001])
 def test_a_disk_that_fills_up_leaves_the_old_file_and_no_other(run, monkeypatch, left):
-    whole = Location.write
+    whole = StoreFilesystem.write
 
     @contextmanager
     def write(self, relative):
         with whole(self, relative) as sink:
             yield FullDisk(sink, left)
 
-    monkeypatch.setattr(Location, "write", write)
-    before = content(run), all_files(run.location)
+    monkeypatch.setattr(StoreFilesystem, "write", write)
+    before = content(run), all_files(run.store)
     with pytest.raises(OSError, match="No space left"):
         score_run(run)
-    assert (content(run), all_files(run.location)) == before
+    assert (content(run), all_files(run.store)) == before
 
 
 def test_an_interrupt_in_the_middle_leaves_the_old_file_and_no_other(run, monkeypatch):
@@ -112,16 +112,16 @@ def test_an_interrupt_in_the_middle_leaves_the_old_file_and_no_other(run, monkey
         raise KeyboardInterrupt
 
     monkeypatch.setattr(score, "token_f1", interrupt)
-    before = content(run), all_files(run.location)
+    before = content(run), all_files(run.store)
     with pytest.raises(KeyboardInterrupt):
         score_run(run)
-    assert (content(run), all_files(run.location)) == before
+    assert (content(run), all_files(run.store)) == before
 
 
 def test_a_column_that_cannot_be_read_is_told_with_the_file_and_what_to_do(run):
     """Each buffer is a zstd frame; without its first bytes no frame can be read."""
     bad = content(run).replace(b"\x28\xb5\x2f\xfd", b"\0\0\0\0")
-    run.location.write_bytes(run.feather, bad)
+    run.store.write_bytes(run.feather, bad)
     with pytest.raises(UsageError, match=r"origin\.feather cannot be read .*producer merge"):
         score_run(run)
     assert content(run) == bad

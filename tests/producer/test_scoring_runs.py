@@ -63,7 +63,7 @@ def put_answers(run, rows, paraphrases, failed, said):
 
 
 def content(run):
-    return run.location.read_bytes(run.feather)
+    return run.store.read_bytes(run.feather)
 
 
 def test_the_scores_of_each_row_are_those_worked_out_by_hand(store):
@@ -115,7 +115,7 @@ def test_any_number_of_rows_on_any_file_system_is_scored_and_verified(count):
     assert table["correct_exact"].to_pylist() == [i == 0 for i in range(count)]
     assert scores.rows == table.num_rows == count
     assert verify_run(run) == []
-    assert not [path for path in all_files(run.location) if path.endswith(".tmp")]
+    assert not [path for path in all_files(run.store) if path.endswith(".tmp")]
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -198,7 +198,7 @@ def test_an_answer_edited_after_scoring_is_still_found(store):
     index = table.schema.names.index("prediction")
     edited = pa.array(["gold 0"] * 7, pa.string())
     table = table.set_column(index, table.schema.field(index), edited)
-    with run.location.write(run.feather) as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with run.store.write(run.feather) as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     assert verify_run(run) == ["rows: the file's rows are not those of the parts"]
 
@@ -221,8 +221,8 @@ class OneBatchAtATime:
 @pytest.mark.usefixtures("small_batches")
 def test_no_two_batches_are_held_at_once_and_they_keep_their_sizes(store):
     run = answered(store, 29)
-    reader = OneBatchAtATime(run.location.open_arrow(run.feather))
+    reader = OneBatchAtATime(run.store.open_arrow(run.feather))
     score._write_scores(run, reader)
-    after = run.location.open_arrow(run.feather)
+    after = run.store.open_arrow(run.feather)
     sizes = [len(after.get_batch(number)) for number in range(after.num_record_batches)]
     assert reader.read == sizes == [8, 8, 8, 5]

@@ -9,7 +9,7 @@ from filekit import refusals_of_flipped_bytes
 from pyarrow import feather, parquet
 from storekit import all_files
 
-from common.store import Location
+from common.store import StoreFilesystem
 
 QUESTION = {"uuid": "u-1", "question": "q?", "answers": ["a"], "paraphrases": ["p?"] * 4}
 FACT = {
@@ -39,7 +39,7 @@ def refusal(command, tmp_path, monkeypatch, broker_url):
         assert done.err.startswith("error: ")
         assert done.err.count("\n") == 1
         assert str(path) in done.err
-        assert all_files(Location.open(str(tmp_path / "runs"))) == []
+        assert all_files(StoreFilesystem.open(str(tmp_path / "runs"))) == []
         assert server.keys("*") == []
         return done.err
 

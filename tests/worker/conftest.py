@@ -10,7 +10,7 @@ from common.config import Settings
 from common.messages import ShardMessage
 from common.models import ModelSource
 from common.run_counters import RunCounters
-from common.store import Location, Run
+from common.store import StoreFilesystem, Run
 from producer.enqueue import Prepared, prepare
 from producer.request import EnqueueRequest
 from tests.conftest import numbered_questions, write_questions
@@ -52,7 +52,7 @@ def make_runs(settings: Settings, tmp_path: Path, tiny_model: Path) -> MakeRuns:
             "layout": "concat", "positions": None, "max_new_tokens": 5,
             "max_samples": None, "shard_size": 64, "dtype": "float32", "overwrite": False,
         }  # fmt: skip
-        prepared = prepare(EnqueueRequest(**{**options, **changed}), Location.open(settings.store))
+        prepared = prepare(EnqueueRequest(**{**options, **changed}), StoreFilesystem.open(settings.store))
         for run in prepared.runs:
             RunCounters.connect(settings.broker).reset(str(run.key), [])
         return prepared
@@ -63,4 +63,4 @@ def make_runs(settings: Settings, tmp_path: Path, tiny_model: Path) -> MakeRuns:
 def shard_of(runs: tuple[Run, ...], rows: list[int]) -> Shard:
     """The shard that a message for these rows opens."""
     ranges = [[row, row + 1] for row in rows]
-    return open_shard(runs[0].location, [str(run.key) for run in runs], ranges)
+    return open_shard(runs[0].store, [str(run.key) for run in runs], ranges)

@@ -43,7 +43,7 @@ def begin(process):
 
     def make(*plans):
         samples = [Sample(f"id{i}", (f"what is {i}?",), ("9",)) for i in range(5)]
-        runs = make_runs(process.location, plans, samples, {"shard_size": 2})
+        runs = make_runs(process.store, plans, samples, {"shard_size": 2})
         for plan in (each for root in plans for each in root.all()):
             process.counters.reset(plan.key, [])
         return runs
@@ -52,11 +52,11 @@ def begin(process):
 
 
 def run_named(process, name):
-    return Run(process.location, RunKey.parse(f"{FOLDER}/{name}"))
+    return Run(process.store, RunKey.parse(f"{FOLDER}/{name}"))
 
 
 def do(process, names, rows):
-    return process.do(open_shard(process.location, [f"{FOLDER}/{name}" for name in names], rows))
+    return process.do(open_shard(process.store, [f"{FOLDER}/{name}" for name in names], rows))
 
 
 def do_all(process, name="paraphrases-3"):
@@ -99,7 +99,7 @@ def test_runs_follow_one_another_to_the_last(process, sent, begin, plan):
     while sent:
         message, _ = sent.pop(0)
         done.append(message)
-        process.do(open_shard(process.location, message.runs, message.rows))
+        process.do(open_shard(process.store, message.runs, message.rows))
     names = ["paraphrases-3", "confidence-3", "flex_attention-3", "weighted_avg-3",
              "weighted_max-3"]  # fmt: skip
     for name in names:
@@ -116,10 +116,10 @@ def test_following_again_makes_nothing_new(process, sent, begin, plan):
     begin(plan("paraphrases", plan("avg")))
     do_all(process)
     record = run_named(process, "avg-3").record
-    before, first = set(process.location.list("", recursive=True)), messages(sent)
+    before, first = set(process.store.list("", recursive=True)), messages(sent)
     sent.clear()
     do(process, ["paraphrases-3"], [[4, 5]])
-    assert set(process.location.list("", recursive=True)) == before
+    assert set(process.store.list("", recursive=True)) == before
     assert run_named(process, "avg-3").record == record
     assert messages(sent) == first, "what is missing may be sent again: a part is done once"
 
@@ -146,7 +146,7 @@ def test_a_follower_that_is_there_otherwise_is_stopped_and_the_shard_is_done(
     do_all(process)
     assert sent == []
     assert not missing_rows(run_named(process, "paraphrases-3")).size
-    assert run_named(process, "paraphrases-3").location.exists(f"{FOLDER}/paraphrases-3.feather")
+    assert run_named(process, "paraphrases-3").store.exists(f"{FOLDER}/paraphrases-3.feather")
     assert "num_paraphrases is '1' there and '3' here" in process.counters.stop_reason(
         f"{FOLDER}/avg-3"
     )
@@ -160,7 +160,7 @@ def test_a_damaged_note_of_what_follows_is_said_and_fails_no_shard(
     process, sent, begin, plan, caplog
 ):
     begin(plan("paraphrases", plan("avg")))
-    process.location.write_bytes(f"{FOLDER}/paraphrases-3/followers/x-max-3.json", b"{")
+    process.store.write_bytes(f"{FOLDER}/paraphrases-3/followers/x-max-3.json", b"{")
     do_all(process)
     assert "is no planned run of this version" in caplog.text
     assert sent == []
@@ -212,4 +212,4 @@ def test_a_follower_whose_model_is_not_on_this_host_stops_the_run_in_words(proce
     begin(plan("paraphrases", elsewhere, num_paraphrases=3))
     with pytest.raises(StopRun, match="'/not/here'"):
         do(process, ["paraphrases-3"], [[0, 5]])
-    assert run_named(process, "paraphrases-3").location.exists(f"{FOLDER}/paraphrases-3.feather")
+    assert run_named(process, "paraphrases-3").store.exists(f"{FOLDER}/paraphrases-3.feather")

@@ -6,7 +6,7 @@ from scripted import make_spec
 from common.errors import RejectShard
 from common.planned import RunPlan
 from common.schema import Sample
-from common.store import Location
+from common.store import StoreFilesystem
 from common.store.freeze import freeze
 from tests.worker.conftest import shard_of
 from worker.answer import as_question
@@ -17,7 +17,7 @@ PARAPHRASES = ("who?", "which one?", "tell me who")
 @pytest.fixture
 def frozen(tmp_path):
     """Make runs of methods, each over samples of its own; returns them in one tuple."""
-    location = Location.open(str(tmp_path / "store"))
+    store = StoreFilesystem.open(str(tmp_path / "store"))
 
     def make(**samples_of):
         runs = []
@@ -25,7 +25,7 @@ def frozen(tmp_path):
             width = len(samples[0].paraphrases)
             spec = make_spec(method, num_paraphrases=width)
             key = f"quiz/owner--model/{method}-{width}"
-            runs += freeze(location, [RunPlan(key=key, spec=spec)], samples, {})
+            runs += freeze(store, [RunPlan(key=key, spec=spec)], samples, {})
         return tuple(runs)
 
     return make

@@ -88,7 +88,7 @@ def test_a_worker_goes_on_with_a_model_whose_files_are_gone(process, make_runs, 
     for path in own_model.iterdir():
         path.unlink()
     process.do(shard_of(runs, [3, 4, 5, 6]))
-    assert runs[0].location.exists(runs[0].feather)
+    assert runs[0].store.exists(runs[0].feather)
 
 
 def test_what_a_checkpoint_asks_for_is_in_the_log_and_in_the_part(

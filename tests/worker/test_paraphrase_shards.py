@@ -35,7 +35,7 @@ def run_of(process, tiny_model):
         model = {"model": str(tiny_model), "model_source": str(tiny_model)}
         spec = make_spec(method, **model, **changes)
         key = f"quiz/tiny-llama/{method}-3"
-        (run,) = freeze(process.location, [RunPlan(key=key, spec=spec)], samples, {}, [key])
+        (run,) = freeze(process.store, [RunPlan(key=key, spec=spec)], samples, {}, [key])
         process.counters.reset(key, [])
         return run
 
@@ -50,7 +50,7 @@ def rows_after(process, run, shards):
 
 def result_of(run):
     assert not missing_rows(run).size
-    return run.location.open_arrow(run.feather).read_all().replace_schema_metadata()
+    return run.store.open_arrow(run.feather).read_all().replace_schema_metadata()
 
 
 PARAPHRASES = {"template": ASK, "sampling": ONCE, "exemplars": EXEMPLARS, "max_new_tokens": 6}
@@ -131,7 +131,7 @@ def test_no_draw_depends_on_the_worker_or_on_a_resume(
     assert missing_rows(run).tolist() == [2, 3, 4, 5]
     restarted = Process(settings, process.counters, lambda *_: None)
     for message in messages_for([run], 3):
-        restarted.do(open_shard(run.location, message.runs, message.rows))
+        restarted.do(open_shard(run.store, message.runs, message.rows))
     assert drawn_texts(result_of(run)) == by_one_row(method)
 
 
@@ -197,10 +197,10 @@ def test_a_message_of_two_runs_that_write_answers_both(process, run_of, tiny_mod
     samples = three.read_samples(range(5))
     spec = three.spec.model_copy(update={"num_paraphrases": 2})
     two_key = "quiz/tiny-llama/paraphrases-2"
-    (two,) = freeze(process.location, [RunPlan(key=two_key, spec=spec)], samples, {})
+    (two,) = freeze(process.store, [RunPlan(key=two_key, spec=spec)], samples, {})
     process.do(shard_of((three, two), list(range(5))))
     wide, narrow = (
-        run.location.open_arrow(run.feather).read_all()["paraphrases"].to_pylist()
+        run.store.open_arrow(run.feather).read_all()["paraphrases"].to_pylist()
         for run in (three, two)
     )
     assert [paraphrases[:2] for paraphrases in wide] == narrow

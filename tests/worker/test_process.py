@@ -26,7 +26,7 @@ def table(run):
 def frozen_anew(runs, samples):
     """The same runs over other samples, nothing of them done."""
     planned = [RunPlan(key=str(run.key), spec=run.spec) for run in runs]
-    return freeze(runs[0].location, planned, samples, {}, overwrite=[p.key for p in planned])
+    return freeze(runs[0].store, planned, samples, {}, overwrite=[p.key for p in planned])
 
 
 def test_a_shard_becomes_one_part_for_each_run(process, make_runs):
@@ -39,7 +39,7 @@ def test_a_shard_becomes_one_part_for_each_run(process, make_runs):
 def test_the_last_part_merges_the_run_by_itself(process, make_runs):
     runs = make_runs().runs
     for rows in ([4, 5, 6], [0, 1, 2, 3]):
-        assert not runs[0].location.exists(runs[0].feather)
+        assert not runs[0].store.exists(runs[0].feather)
         process.do(shard_of(runs, rows))
     assert table(runs[0])["uuid"].to_pylist() == [f"id-{n:03d}" for n in range(7)]
     assert len(table(runs[1])) == 21

@@ -34,12 +34,12 @@ GOOD = "numbers/tiny-llama/avg-3"
 def test_a_message_that_is_not_as_it_should_be_is_rejected(process, make_runs, runs, rows):
     make_runs(methods=("avg",))
     with pytest.raises(RejectShard):
-        open_shard(process.location, runs, rows)
+        open_shard(process.store, runs, rows)
 
 
 def test_a_run_that_this_store_does_not_have_stops(process):
     with pytest.raises(StopRun, match="SELF_ENSEMBLE_STORE"):
-        open_shard(process.location, ["a/b/c"], [[0, 1]])
+        open_shard(process.store, ["a/b/c"], [[0, 1]])
 
 
 def test_a_run_of_another_semantics_version_stops_and_is_not_mixed(make_runs, monkeypatch):

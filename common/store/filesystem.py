@@ -18,7 +18,7 @@ from common.errors import UsageError, first_line
 
 
 @dataclass(frozen=True)
-class Location:
+class StoreFilesystem:
     """A directory of a file system. Paths given to its methods are relative and use `/`."""
 
     filesystem: fs.FileSystem
@@ -26,7 +26,7 @@ class Location:
     uri: str
 
     @classmethod
-    def open(cls, uri: str) -> "Location":
+    def open(cls, uri: str) -> "StoreFilesystem":
         """Open a directory or URI (`s3://bucket/runs`); raises UsageError for a bad one."""
         try:
             if "://" not in uri:

@@ -1,4 +1,4 @@
-"""common.store.location: opening stores, and files that appear whole or not at all."""
+"""common.store.filesystem: opening stores, and files that appear whole or not at all."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,38 +7,38 @@ import pytest
 from storekit import all_files
 
 from common.errors import UsageError
-from common.store import Location
+from common.store import StoreFilesystem
 
 
 def test_a_plain_path_is_a_local_store(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    location = Location.open("runs/here")
-    assert location.is_local
-    assert location.root == str(tmp_path / "runs" / "here")
-    assert (location.uri, location.path("a/b")) == ("runs/here", f"{tmp_path}/runs/here/a/b")
+    store = StoreFilesystem.open("runs/here")
+    assert store.is_local
+    assert store.root == str(tmp_path / "runs" / "here")
+    assert (store.uri, store.path("a/b")) == ("runs/here", f"{tmp_path}/runs/here/a/b")
 
 
 def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert Location.open("~/runs").root == str(tmp_path / "runs")
+    assert StoreFilesystem.open("~/runs").root == str(tmp_path / "runs")
 
 
 def test_a_tilde_of_nobody_is_refused():
     with pytest.raises(UsageError):
-        Location.open("~no-such-user/runs")
+        StoreFilesystem.open("~no-such-user/runs")
 
 
 def test_a_file_uri_and_a_path_are_the_same_store(tmp_path):
-    by_uri = Location.open(f"file://{tmp_path}/runs/")
+    by_uri = StoreFilesystem.open(f"file://{tmp_path}/runs/")
     by_uri.write_bytes("a/b.txt", b"hello")
     assert by_uri.is_local
-    assert Location.open(str(tmp_path / "runs")).read_bytes("a/b.txt") == b"hello"
+    assert StoreFilesystem.open(str(tmp_path / "runs")).read_bytes("a/b.txt") == b"hello"
 
 
 @pytest.mark.parametrize("uri", ["nonsense://x", "gs://x y/", "file://relative", "://"])
 def test_an_uri_that_pyarrow_does_not_open_is_refused_by_name(uri):
     with pytest.raises(UsageError, match=r"pyarrow\.fs") as refused:
-        Location.open(uri)
+        StoreFilesystem.open(uri)
     assert repr(uri) in str(refused.value)
 
 
@@ -46,7 +46,7 @@ def test_an_uri_that_pyarrow_does_not_open_is_refused_by_name(uri):
 def test_a_path_that_is_no_utf_8_is_refused_in_a_sentence(tmp_path, form):
     """As a shell gives it, or Python in a locale without UTF-8."""
     with pytest.raises(UsageError, match=r"must be UTF-8.*PYTHONUTF8=1") as refused:
-        Location.open(form.format(tmp_path))
+        StoreFilesystem.open(form.format(tmp_path))
     assert str(refused.value).isascii()
 
 
@@ -57,9 +57,9 @@ def test_a_complaint_of_the_file_system_is_cut_to_one_line(monkeypatch):
         raise OSError("cannot load libhdfs\n" + "dlopen failed\n" * 99)
 
     broken = SimpleNamespace(FileSystem=SimpleNamespace(from_uri=refuse))
-    monkeypatch.setattr("common.store.location.fs", broken)
+    monkeypatch.setattr("common.store.filesystem.fs", broken)
     with pytest.raises(UsageError) as refused:
-        Location.open("hdfs://host/runs")
+        StoreFilesystem.open("hdfs://host/runs")
     assert "\n" not in str(refused.value)
 
 
