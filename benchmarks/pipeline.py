@@ -17,7 +17,7 @@ from common.broker import all_queues
 from common.errors import UsageError
 from common.run_counters import RunCounters
 from common.schema import Answer
-from common.store import PartInfo, Run
+from common.store import PartInfo, RunFolder
 from common.store.missing import messages_for
 from common.store.parts import write_part
 from producer.local import child, tail
@@ -81,7 +81,7 @@ def stub_worker(folder: Path, env: dict[str, str]) -> Iterator["subprocess.Popen
             raise UsageError(f"the worker ended early; its last lines:\n{tail(log)}")
 
 
-def fill(run: Run) -> None:
+def fill(run: RunFolder) -> None:
     """Write the parts of all that is missing, as a worker would, with answers made up."""
     for message in messages_for([run]):
         rows = tuple(message.row_numbers())

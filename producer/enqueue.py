@@ -14,7 +14,7 @@ from common.models import ModelSource, find_model
 from common.planned import RunPlan
 from common.run import RunKey
 from common.schema import Sample
-from common.store import StoreFilesystem, Run, open_run
+from common.store import StoreFilesystem, RunFolder, open_run
 from common.store.follow import (
     delete_runs,
     follow,
@@ -42,9 +42,9 @@ class Prepared:
     they are made of, where it is none of them.
     """
 
-    runs: tuple[Run, ...]
-    all_runs: tuple[Run, ...]
-    upstream: Run | None
+    runs: tuple[RunFolder, ...]
+    all_runs: tuple[RunFolder, ...]
+    upstream: RunFolder | None
     model: ModelSource
     messages: tuple[ShardMessage, ...]
     notes: tuple[str, ...]
@@ -75,7 +75,7 @@ def prepare(request: EnqueueRequest, store: StoreFilesystem) -> Prepared:
         notes += reading.notes
     notes += special.notes(request.source.template.prefix(examples))
     keys = dict.fromkeys(plan.key for root in roots for plan in root.all())
-    all_runs = tuple(Run(store, RunKey.parse(key)) for key in keys)
+    all_runs = tuple(RunFolder(store, RunKey.parse(key)) for key in keys)
     # A step may have followers of other requests, and of other models, whose queues are others.
     runs = [run for run in runs if str(run.key) in keys]
     messages = tuple(messages_for(runs, request.shard_size))
@@ -96,7 +96,7 @@ def _refuse_manual(request: EnqueueRequest) -> None:
         refuse_without_manual(get_method(name))
 
 
-def _written(request: EnqueueRequest, store: StoreFilesystem) -> Run:
+def _written(request: EnqueueRequest, store: StoreFilesystem) -> RunFolder:
     """The run that --paraphrases names; raises UsageError for one that cannot be used."""
     run = open_run(store, RunKey.parse(request.paraphrases or ""))
     if run.spec.method != PARAPHRASES.name:
@@ -123,7 +123,7 @@ def _made(
     request: EnqueueRequest,
     store: StoreFilesystem,
     where: Callable[[], str],
-) -> list[Run]:
+) -> list[RunFolder]:
     """The runs that can begin."""
     followers = [plan for root in roots for f in root.followers for plan in f.all()]
     overwritten = _overwritten(roots, request)
@@ -134,12 +134,12 @@ def _made(
 
 
 def _made_after(
-    upstream: Run,
+    upstream: RunFolder,
     roots: Sequence[RunPlan],
     request: EnqueueRequest,
     store: StoreFilesystem,
     special: SpecialTokens,
-) -> list[Run]:
+) -> list[RunFolder]:
     """The runs made of another run's result, now or when it is merged."""
     if has_result(upstream):
         samples = islice(result_samples(upstream), request.max_samples)
@@ -172,7 +172,7 @@ def _refuse_replaced(
 ) -> None:
     """Refuse runs that were answered with other files of the model's folder."""
     keys = [plan.key for root in roots for plan in root.all()]
-    runs = [Run(store, RunKey.parse(key)) for key in keys]
+    runs = [RunFolder(store, RunKey.parse(key)) for key in keys]
     refuse_replaced_model(find_model(request.model), runs, overwritten)
 
 
@@ -182,4 +182,4 @@ def _refuse_others(
     """Refuse what is there with another spec under the names of runs that will follow."""
     for plan in plans:
         if plan.key not in overwritten:
-            refuse_other_than_frozen(Run(store, RunKey.parse(plan.key)), plan.spec)
+            refuse_other_than_frozen(RunFolder(store, RunKey.parse(plan.key)), plan.spec)

@@ -14,7 +14,7 @@ from common.models import ModelSource
 from common.planned import RunPlan
 from common.prompts import Example
 from common.run import RunKey, RunSpec, Sampling
-from common.store import StoreFilesystem, Run
+from common.store import StoreFilesystem, RunFolder
 from producer import paraphrasing
 from producer.request import EnqueueRequest
 
@@ -77,7 +77,7 @@ class Planner:
 
     def _sampling(self, step: Method, asked: Sampling) -> Sampling:
         """As asked; a step that was done before is taken as it was done, if nothing was said."""
-        run = Run(self.store, self._key(step))
+        run = RunFolder(self.store, self._key(step))
         anew = self.request.overwrite and self.request.step == step.name
         if self.request.says_sampling(step) or anew or not run.exists():
             return asked

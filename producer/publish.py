@@ -13,7 +13,7 @@ from common.errors import UsageError
 from common.messages import ShardMessage
 from common.models import ModelSource
 from common.run_counters import RunCounters
-from common.store import Run
+from common.store import RunFolder
 from common.store.progress import done_rows
 
 BATCH_SIZE = 1000
@@ -30,7 +30,7 @@ def check_broker(settings: Settings) -> RunCounters:
 
 
 def publish(
-    settings: Settings, counters: RunCounters, model: ModelSource, runs: Sequence[Run],
+    settings: Settings, counters: RunCounters, model: ModelSource, runs: Sequence[RunFolder],
     messages: Sequence[ShardMessage],
 ) -> None:  # fmt: skip
     """Send every message. Safe to repeat: a shard that is done already is passed over."""

@@ -8,7 +8,7 @@ from common.config import Settings
 from common.messages import ShardMessage
 from common.methods import METHODS
 from common.run_counters import RunCounters
-from common.store import StoreFilesystem, Run
+from common.store import StoreFilesystem, RunFolder
 from common.store.follow import follow
 from common.store.missing import messages_for
 from producer.enqueue import Prepared, prepare
@@ -51,7 +51,7 @@ class Session:
                 finish(run)
         return bool(self._prepared.messages or self._later())
 
-    def _later(self) -> list[Run]:
+    def _later(self) -> list[RunFolder]:
         """Runs that are made when another is merged."""
         made = {run.key for run in self._prepared.runs}
         return [run for run in self._prepared.all_runs if run.key not in made]
@@ -73,14 +73,14 @@ class Session:
         for run in runs:
             self._say(run.feather_path)
 
-    def finished_runs(self) -> list[Run]:
+    def finished_runs(self) -> list[RunFolder]:
         return list(self._prepared.all_runs)
 
     def _say(self, text: str) -> None:
         """A line as it is: brackets are not markup, and paths are not wrapped."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _send(self, runs: Sequence[Run], messages: Sequence[ShardMessage]) -> None:
+    def _send(self, runs: Sequence[RunFolder], messages: Sequence[ShardMessage]) -> None:
         publish(self._settings, self._counters, self._prepared.model, runs, messages)
 
     def _resend(self) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from common.errors import UsageError
 from common.model_files import differing, folder_identity, stamp_of
 from common.models import ModelSource
-from common.store import Run, list_parts
+from common.store import RunFolder, list_parts
 from common.store.freeze import overwrite_option
 
 
 def refuse_replaced_model(
-    model: ModelSource, runs: Iterable[Run], overwritten: Collection[str]
+    model: ModelSource, runs: Iterable[RunFolder], overwritten: Collection[str]
 ) -> None:
     """Raise UsageError where a run that would be shown, or gone on with, has other weights.
 
@@ -41,12 +41,12 @@ def refuse_replaced_model(
             run.forget_model()
 
 
-def _was_answered_from(run: Run, model: ModelSource) -> bool:
+def _was_answered_from(run: RunFolder, model: ModelSource) -> bool:
     """Whether files of this folder are noted, not of another one that has the same name."""
     return run.exists() and run.spec.model_source == model.location and bool(run.pinned_files())
 
 
-def _has_changed(folder: Path, run: Run, names: list[str]) -> str:
+def _has_changed(folder: Path, run: RunFolder, names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return (
         f"model folder {folder} has changed since run {run.key} was answered; what differs in "

@@ -10,14 +10,14 @@ from rich.text import Text
 
 from common.methods import CONFIDENCE, PARAPHRASES
 from common.normalize import exact_match
-from common.store import PartInfo, Progress, Run
+from common.store import PartInfo, Progress, RunFolder
 from common.store.part_files import read_infos
 
 MOST_COLUMNS = 4
 """Methods side by side; more of them stand below each other."""
 
 
-def progress_document(run: Run, progress: Progress) -> dict[str, Any]:
+def progress_document(run: RunFolder, progress: Progress) -> dict[str, Any]:
     """A run's figures as JSON-able data; rate in samples per second."""
     return {
         "run": str(run.key),
@@ -32,7 +32,7 @@ def progress_document(run: Run, progress: Progress) -> dict[str, Any]:
     }
 
 
-def progress_table(rows: Iterable[tuple[Run, Progress]]) -> Table:
+def progress_table(rows: Iterable[tuple[RunFolder, Progress]]) -> Table:
     """One line per run."""
     table = Table()
     for heading in ("run", "state", "expected", "ok", "failed", "missing", "rate", "ETA"):
@@ -46,7 +46,7 @@ def progress_table(rows: Iterable[tuple[Run, Progress]]) -> Table:
     return table
 
 
-def results_table(runs: Sequence[Run]) -> Table:
+def results_table(runs: Sequence[RunFolder]) -> Table:
     """Accuracy and speed of merged runs. Runs answered together share their seconds."""
     table = Table(
         caption="exact: exact match with any alias. Speeds are of the shards, which all methods "
@@ -63,7 +63,7 @@ def results_table(runs: Sequence[Run]) -> Table:
     return table
 
 
-def _score(run: Run) -> tuple[int, int, int]:
+def _score(run: RunFolder) -> tuple[int, int, int]:
     """Rows, failed rows, rows whose prediction is right; streamed."""
     reader = run.store.open_arrow(run.feather)
     rows = failed = right = 0
@@ -90,7 +90,7 @@ def _speeds(parts: Sequence[PartInfo]) -> list[str]:
     return [f"{questions:.1f}", f"{prefill:.0f}", f"{decode:.0f}"]
 
 
-def answers_table(runs: Sequence[Run], count: int = 5) -> Table:
+def answers_table(runs: Sequence[RunFolder], count: int = 5) -> Table:
     """The first questions, their gold answers and what each method said."""
     shown = [run for run in runs if not run.method.row_per_paraphrase] or list(runs[:1])
     names = ["gold", *(run.spec.method for run in shown)]
@@ -114,14 +114,14 @@ def _shown(prediction: str | None, error: str | None) -> str:
     return prediction or (f"[failed: {error}]" if error else "[empty]")
 
 
-def _head(run: Run, count: int) -> list[dict[str, Any]]:
+def _head(run: RunFolder, count: int) -> list[dict[str, Any]]:
     reader = run.store.open_arrow(run.feather)
     if not reader.num_record_batches:
         return []
     return list(pa.Table.from_batches([reader.get_batch(0)]).slice(0, count).to_pylist())
 
 
-def steps_lines(runs: Sequence[Run]) -> list[str]:
+def steps_lines(runs: Sequence[RunFolder]) -> list[str]:
     """What runs that prepare others came to: paraphrases written, confidences found."""
     lines = []
     for run in runs:
@@ -140,7 +140,7 @@ def steps_lines(runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def choices_lines(runs: Sequence[Run]) -> list[str]:
+def choices_lines(runs: Sequence[RunFolder]) -> list[str]:
     """What workers chose for themselves, each once, with its reason."""
     seen: dict[str, None] = {}
     for run in runs:

@@ -17,7 +17,7 @@ from rich.progress import (
 from common.broker import all_queues
 from common.errors import StopRun, UsageError
 from common.run_counters import RunCounters
-from common.store import PartInfo, Run, merge_run, read_progress, verify_run
+from common.store import PartInfo, RunFolder, merge_run, read_progress, verify_run
 
 POLL_SECONDS = 0.5
 IDLE_SECONDS = 15.0
@@ -34,7 +34,7 @@ class Waiter:
 
     def __init__(
         self,
-        runs: Sequence[Run],
+        runs: Sequence[RunFolder],
         counters: RunCounters,
         console: Console,
         resend: Callable[[], None],
@@ -129,13 +129,13 @@ class Waiter:
         self._resend()
 
 
-def finish(run: Run) -> None:
+def finish(run: RunFolder) -> None:
     """Merge a complete run, unless a worker has done it and the file holds."""
     if not _holds(run):
         merge_run(run)
 
 
-def _holds(run: Run) -> bool:
+def _holds(run: RunFolder) -> bool:
     try:
         return run.store.exists(run.feather) and not verify_run(run)
     except UsageError:

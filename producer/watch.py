@@ -5,13 +5,13 @@ import time
 from rich.console import Console
 from rich.live import Live
 
-from common.store import PartInfo, Run, read_progress
+from common.store import PartInfo, RunFolder, read_progress
 from producer.summary import progress_table
 
 REFRESH_SECONDS = 1.0
 
 
-def watch_run(run: Run, console: Console) -> None:
+def watch_run(run: RunFolder, console: Console) -> None:
     """Refresh the run's figures in place; returns when it is merged."""
     known: dict[str, PartInfo] = {}
     with Live(console=console) as live:

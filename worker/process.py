@@ -18,7 +18,7 @@ from common.messages import ShardMessage
 from common.models import ModelSource, find_model
 from common.run_counters import RunCounters
 from common.schema import Answer
-from common.store import StoreFilesystem, PartInfo, Run, merge_run, missing_rows
+from common.store import StoreFilesystem, PartInfo, RunFolder, merge_run, missing_rows
 from common.store.follow import follow, planned_followers
 from common.store.missing import messages_for
 from common.store.parts import part_path, write_part
@@ -162,7 +162,7 @@ class Process:
             )  # fmt: skip
             write_part(run, nothing, answers)
 
-    def _land(self, run: Run, rows: Sequence[int]) -> None:
+    def _land(self, run: RunFolder, rows: Sequence[int]) -> None:
         """Note what is done; merge when the store confirms that nothing is missing."""
         if not _has_part(run, rows):
             return
@@ -172,7 +172,7 @@ class Process:
             logger.info("run %s merged: %d rows, %s", run.key, manifest.found, run.feather_path)
             self._follow(run)
 
-    def _follow(self, run: Run) -> None:
+    def _follow(self, run: RunFolder) -> None:
         """Make the runs planned after this one, and send their shards."""
         try:
             made = follow(run)
@@ -187,7 +187,7 @@ class Process:
         for message in messages_for(made):
             self._send(message, models[message.runs[0]])
 
-    def _stop_followers(self, run: Run, reason: str) -> None:
+    def _stop_followers(self, run: RunFolder, reason: str) -> None:
         try:
             plans = planned_followers(run)
         except UsageError:
@@ -195,7 +195,7 @@ class Process:
         for plan in plans:
             self._hint(partial(self.counters.stop, plan.key, reason), None)
 
-    def _stopped(self, runs: Sequence[Run]) -> bool:
+    def _stopped(self, runs: Sequence[RunFolder]) -> bool:
         names = [str(run.key) for run in runs]
         return self._hint(lambda: any(self.counters.stop_reason(name) for name in names), False)
 
@@ -208,12 +208,12 @@ class Process:
             return otherwise
 
 
-def _has_part(run: Run, rows: Sequence[int]) -> bool:
+def _has_part(run: RunFolder, rows: Sequence[int]) -> bool:
     return run.store.exists(part_path(run, rows))
 
 
 def _part_info(
-    run: Run,
+    run: RunFolder,
     rows: tuple[int, ...],
     answers: Sequence[Answer],
     held: LoadedEngine,

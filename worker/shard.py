@@ -14,7 +14,7 @@ from common.errors import RejectShard, StopRun, UsageError
 from common.messages import ShardMessage
 from common.run import SEMANTICS_VERSION, RunKey, share_prefill
 from common.schema import Sample
-from common.store import StoreFilesystem, Run
+from common.store import StoreFilesystem, RunFolder
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Shard:
     and with the confidences of the runs that have them.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[RunFolder, ...]
     rows: tuple[int, ...]
     samples: tuple[Sample, ...]
 
@@ -53,7 +53,7 @@ def open_shard(store: StoreFilesystem, runs: object, rows: object) -> Shard:
         keys = [RunKey.parse(name) for name in message.runs]
     except (ValidationError, UsageError) as error:
         raise RejectShard(f"message refused: {str(error).splitlines()[0]}") from None
-    found = [Run(store, key) for key in keys]
+    found = [RunFolder(store, key) for key in keys]
     for run in found:
         if not run.exists():
             raise StopRun(
@@ -70,7 +70,7 @@ def open_shard(store: StoreFilesystem, runs: object, rows: object) -> Shard:
     return Shard(tuple(found), tuple(numbers), _samples(found, numbers))
 
 
-def _samples(runs: Sequence[Run], rows: list[int]) -> tuple[Sample, ...]:
+def _samples(runs: Sequence[RunFolder], rows: list[int]) -> tuple[Sample, ...]:
     if not share_prefill([run.spec for run in runs]):
         raise RejectShard(f"runs {[str(r.key) for r in runs]} cannot share a prefill")
     read = [run.read_samples(rows) for run in runs]

@@ -13,14 +13,14 @@ from common.store.filesystem import StoreFilesystem
 from common.store.merge import merge_run
 from common.store.parts import PartInfo, list_parts
 from common.store.progress import Progress, missing_rows, read_progress
-from common.store.runs import Run, RunRecord, list_runs, open_run
+from common.store.runs import RunFolder, RunRecord, list_runs, open_run
 from common.store.verify import verify_run
 
 __all__ = [
     "StoreFilesystem",
     "PartInfo",
     "Progress",
-    "Run",
+    "RunFolder",
     "RunRecord",
     "list_parts",
     "list_runs",

@@ -21,10 +21,10 @@ from common.store.filesystem import StoreFilesystem
 from common.store.manifest import read_manifest
 from common.store.merge import merge_run
 from common.store.progress import missing_rows
-from common.store.runs import Run
+from common.store.runs import RunFolder
 
 
-def plan_followers(run: Run, followers: Sequence[RunPlan]) -> None:
+def plan_followers(run: RunFolder, followers: Sequence[RunPlan]) -> None:
     """Note what is to be made of the run's result."""
     for follower in followers:
         name = RunKey.parse(follower.key).name
@@ -33,7 +33,7 @@ def plan_followers(run: Run, followers: Sequence[RunPlan]) -> None:
         run.store.write_bytes(path, follower.model_dump_json().encode())
 
 
-def planned_followers(run: Run) -> list[RunPlan]:
+def planned_followers(run: RunFolder) -> list[RunPlan]:
     """What is to be made of the run's result; raises UsageError for a damaged note."""
     found = []
     for path in run.store.list(run.file("followers")):
@@ -56,7 +56,7 @@ def make_runs(
     provenance: dict[str, Any],
     overwrite: Collection[str] = (),
     where: Callable[[], str] = lambda: "its row",
-) -> list[Run]:
+) -> list[RunFolder]:
     """Freeze runs, note their followers, and follow those that are complete already.
 
     overwrite: keys of runs and followers to throw away; nothing goes before all is frozen.
@@ -74,10 +74,10 @@ def delete_runs(
     """Remove the runs among `planned`, and what follows them, whose keys are in `overwrite`."""
     for plan in (each for root in planned for each in root.all()):
         if plan.key in overwrite:
-            Run(store, RunKey.parse(plan.key)).delete()
+            RunFolder(store, RunKey.parse(plan.key)).delete()
 
 
-def follow(run: Run) -> list[Run]:
+def follow(run: RunFolder) -> list[RunFolder]:
     """Make the runs planned after a run, and those after them; [] before it is complete.
 
     Raises UsageError where one of them exists with another fingerprint.
@@ -92,7 +92,7 @@ def follow(run: Run) -> list[Run]:
     return make_runs(run.store, followers, samples, provenance, (), lambda: str(run.key))
 
 
-def has_result(run: Run) -> bool:
+def has_result(run: RunFolder) -> bool:
     """Whether the whole result is there; a complete run that nobody merged is merged now.
 
     A partial file is no result to go on from: its samples are not those that follow later.
@@ -105,7 +105,7 @@ def has_result(run: Run) -> bool:
     return True
 
 
-def awaited_runs(runs: Sequence[Run]) -> dict[str, str]:
+def awaited_runs(runs: Sequence[RunFolder]) -> dict[str, str]:
     """Runs that are planned and not made yet: their keys, and the key of what each waits for."""
     found: dict[str, str] = {}
     for run in runs:
@@ -116,7 +116,7 @@ def awaited_runs(runs: Sequence[Run]) -> dict[str, str]:
     return {key: after for key, after in found.items() if key not in made}
 
 
-def result_samples(run: Run) -> Iterator[Sample]:
+def result_samples(run: RunFolder) -> Iterator[Sample]:
     """The samples that a merged run of paraphrases or confidences gives.
 
     A question it failed on keeps what it has, and an empty paraphrase or no confidence stands for
@@ -140,7 +140,7 @@ def result_samples(run: Run) -> Iterator[Sample]:
         )
 
 
-def _rows(run: Run) -> Iterator[dict[str, Any]]:
+def _rows(run: RunFolder) -> Iterator[dict[str, Any]]:
     reader = run.store.open_arrow(run.feather)
     wanted = {"uuid", "paraphrases", "answers", "num_manual", "confidence"}
     columns = [name for name in reader.schema.names if name in wanted]

@@ -11,7 +11,7 @@ from common.planned import RunPlan
 from common.run import RunKey, RunSpec
 from common.schema import Sample
 from common.store.filesystem import StoreFilesystem
-from common.store.runs import Run
+from common.store.runs import RunFolder
 from common.store.samples import InputWriter
 
 _OF_STEP = {
@@ -28,7 +28,7 @@ def freeze(
     provenance: dict[str, Any],
     overwrite: Collection[str] = (),
     where: Callable[[], str] = lambda: "its row",
-) -> list[Run]:
+) -> list[RunFolder]:
     """Write every run's samples aside in one pass, compare, and only then make the runs.
 
     A run that exists with the same spec is left as it is; one with another is refused. Runs
@@ -40,7 +40,7 @@ def freeze(
         for writer in writers:
             staging.callback(store.delete, writer.path)
         _write(planned, writers, samples, where)
-        runs = [Run(store, RunKey.parse(plan.key)) for plan in planned]
+        runs = [RunFolder(store, RunKey.parse(plan.key)) for plan in planned]
         specs = [_complete(p.spec, w) for p, w in zip(planned, writers, strict=True)]
         for plan, run, spec in zip(planned, runs, specs, strict=True):
             if plan.key not in overwrite:
@@ -50,7 +50,7 @@ def freeze(
             if plan.key in overwrite or not run.exists():
                 run.delete()
                 run.create(spec, writer.path, provenance)
-    return [Run(store, run.key) for run in runs]
+    return [RunFolder(store, run.key) for run in runs]
 
 
 def _write(
@@ -124,14 +124,14 @@ def overwrite_option(method: str) -> str:
     return f"--overwrite{_OF_STEP.get(method, '')}"
 
 
-def refuse_other_than_frozen(run: Run, spec: RunSpec) -> None:
+def refuse_other_than_frozen(run: RunFolder, spec: RunSpec) -> None:
     """The same for a spec whose samples are not frozen yet, as far as it can tell."""
     if run.exists():
         known = run.spec.model_dump(include={"dataset_sha256", "num_samples"})
         refuse_other(run, spec.model_copy(update=known))
 
 
-def refuse_other(run: Run, spec: RunSpec) -> None:
+def refuse_other(run: RunFolder, spec: RunSpec) -> None:
     """Raise UsageError if the run exists with another spec."""
     if not run.exists() or run.spec.fingerprint == spec.fingerprint:
         return

@@ -14,7 +14,7 @@ from common.schema import META_MANIFEST, SCHEMA_VERSION
 from common.store.part_files import inspect_part, map_parts
 from common.store.parts import list_parts
 from common.store.progress import note_part
-from common.store.runs import Run
+from common.store.runs import RunFolder
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
 
 
-def build_manifest(run: Run) -> Manifest:
+def build_manifest(run: RunFolder) -> Manifest:
     """Read every part once and state what they hold; raises UsageError for mixed weights."""
     digest = hashlib.sha256()
     held = np.zeros(run.spec.num_samples, dtype=bool)
@@ -74,7 +74,7 @@ def build_manifest(run: Run) -> Manifest:
     )
 
 
-def read_manifest(run: Run) -> Manifest:
+def read_manifest(run: RunFolder) -> Manifest:
     """The manifest inside the merged file; raises UsageError where there is none."""
     if not run.store.exists(run.feather):
         raise UsageError(f"run {run.key} has no merged file yet; `producer merge {run.key}`")

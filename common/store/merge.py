@@ -20,7 +20,7 @@ from common.schema import META_MANIFEST, META_RUN, result_schema
 from common.store.manifest import Manifest, build_manifest
 from common.store.part_files import map_parts, read_part
 from common.store.parts import list_parts, part_range
-from common.store.runs import Run
+from common.store.runs import RunFolder
 from common.store.samples import INPUT_BATCH_ROWS
 
 WINDOW_ROWS = 8 * INPUT_BATCH_ROWS
@@ -28,7 +28,7 @@ WINDOW_ROWS = 8 * INPUT_BATCH_ROWS
 _Integers = np.ndarray[Any, np.dtype[Any]]
 
 
-def merge_run(run: Run, partial: bool = False) -> Manifest:
+def merge_run(run: RunFolder, partial: bool = False) -> Manifest:
     """Write `<run>.feather`, whole or not at all.
 
     Raises UsageError when rows are missing, unless `partial` asks for what there is.
@@ -55,7 +55,7 @@ def merge_run(run: Run, partial: bool = False) -> Manifest:
     return manifest
 
 
-def merged_windows(run: Run) -> Iterator[pa.Table]:
+def merged_windows(run: RunFolder) -> Iterator[pa.Table]:
     """The final rows, a window of samples at a time."""
     schema = _schema(run)
     parts = [(part_range(path), path) for path in list_parts(run)]
@@ -69,11 +69,11 @@ def merged_windows(run: Run) -> Iterator[pa.Table]:
             yield window.select(schema.names).cast(schema)
 
 
-def _schema(run: Run) -> pa.Schema:
+def _schema(run: RunFolder) -> pa.Schema:
     return result_schema(run.method, run.store.open_arrow(run.file("input.arrow")).schema)
 
 
-def _answers(run: Run, paths: list[str], low: int, high: int) -> pa.Table:
+def _answers(run: RunFolder, paths: list[str], low: int, high: int) -> pa.Table:
     table = pa.concat_tables(map_parts(partial(read_part, run.store), paths))
     return table.take(
         _in_order(table["row"].to_numpy(), table["paraphrase_index"].to_numpy(), low, high)
@@ -99,7 +99,7 @@ def _input_window(samples: pa.ipc.RecordBatchFileReader, low: int, high: int) ->
     return pa.Table.from_batches([samples.get_batch(n) for n in numbers])
 
 
-def _join(run: Run, samples: pa.Table, answers: pa.Table, low: int) -> pa.Table:
+def _join(run: RunFolder, samples: pa.Table, answers: pa.Table, low: int) -> pa.Table:
     joined = samples.take(pc.subtract(answers["row"], pa.scalar(low)))
     if not joined["uuid"].equals(answers["uuid"]):
         raise UsageError(f"run {run.key}: a part answers other samples than input.arrow holds")

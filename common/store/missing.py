@@ -7,12 +7,12 @@ import numpy as np
 from common.messages import MAX_RUNS, ShardMessage
 from common.run import share_prefill
 from common.store.progress import missing_rows
-from common.store.runs import Run
+from common.store.runs import RunFolder
 
 DEFAULT_SHARD_SIZE = 64
 
 
-def messages_for(runs: Sequence[Run], shard_size: int | None = None) -> Iterator[ShardMessage]:
+def messages_for(runs: Sequence[RunFolder], shard_size: int | None = None) -> Iterator[ShardMessage]:
     """Messages for every row that some run misses; runs that can share a prefill go together.
 
     shard_size: rows of a message at most; None is the size the runs were made with.
@@ -22,9 +22,9 @@ def messages_for(runs: Sequence[Run], shard_size: int | None = None) -> Iterator
         yield from missing_messages(together, shard_size or int(made_with))
 
 
-def sharing_runs(runs: Sequence[Run]) -> list[list[Run]]:
+def sharing_runs(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
     """Runs that can share a prefill, together, as many as a message may name."""
-    groups: list[list[Run]] = []
+    groups: list[list[RunFolder]] = []
     for run in runs:
         for group in groups:
             together = [other.spec for other in (*group, run)]
@@ -36,7 +36,7 @@ def sharing_runs(runs: Sequence[Run]) -> list[list[Run]]:
     return groups
 
 
-def missing_messages(runs: Sequence[Run], shard_size: int) -> Iterator[ShardMessage]:
+def missing_messages(runs: Sequence[RunFolder], shard_size: int) -> Iterator[ShardMessage]:
     """Messages for every row that some run misses; rows missed by the same runs go together.
 
     >>> list(missing_messages([], 64))

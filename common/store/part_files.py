@@ -18,7 +18,7 @@ from common.errors import UsageError, first_line
 from common.schema import META_PART, PART_SCHEMA
 from common.store.filesystem import StoreFilesystem
 from common.store.parts import PartInfo, list_parts
-from common.store.runs import Run
+from common.store.runs import RunFolder
 
 READERS = 4
 READ_AHEAD = 16
@@ -43,12 +43,12 @@ def map_parts(read: Callable[[str], _Read], paths: Sequence[str]) -> Iterator[_R
             yield from pool.map(read, paths[start : start + READ_AHEAD])
 
 
-def read_infos(run: Run) -> Iterator[PartInfo]:
+def read_infos(run: RunFolder) -> Iterator[PartInfo]:
     """What each part of a run says of itself, in order."""
     return map_parts(partial(read_info, run), list_parts(run))
 
 
-def read_info(run: Run, path: str) -> PartInfo:
+def read_info(run: RunFolder, path: str) -> PartInfo:
     """The part's own metadata, without a column; raises UsageError if another run made it."""
     with _complaining(run.store, path):
         info = _info(run.store.open_arrow(path))
@@ -56,7 +56,7 @@ def read_info(run: Run, path: str) -> PartInfo:
     return info
 
 
-def inspect_part(run: Run, path: str) -> PartContent:
+def inspect_part(run: RunFolder, path: str) -> PartContent:
     """Read a part and its column `row`; raises UsageError if it holds others than it names."""
     with _complaining(run.store, path):
         content = run.store.read_bytes(path)
@@ -87,7 +87,7 @@ def _info(reader: pa.ipc.RecordBatchFileReader) -> PartInfo:
     return PartInfo.model_validate_json((reader.schema.metadata or {})[META_PART])
 
 
-def _check_fingerprint(run: Run, path: str, info: PartInfo) -> None:
+def _check_fingerprint(run: RunFolder, path: str, info: PartInfo) -> None:
     if info.fingerprint != run.record.fingerprint:
         raise UsageError(
             f"{run.store.path(path)} was made for the fingerprint {info.fingerprint[:12]}, "

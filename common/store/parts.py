@@ -16,7 +16,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from common.schema import META_PART, PART_SCHEMA, Answer
-from common.store.runs import Run
+from common.store.runs import RunFolder
 
 _Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -55,7 +55,7 @@ def part_name(rows: Sequence[int], fingerprint: str) -> str:
     return f"{rows[0]:09d}-{rows[-1]:09d}-{digest}-{fingerprint[:8]}.arrow"
 
 
-def part_path(run: Run, rows: Sequence[int]) -> str:
+def part_path(run: RunFolder, rows: Sequence[int]) -> str:
     """Where the part of these rows lies inside the store."""
     return run.file(f"parts/{part_name(rows, run.record.fingerprint)}")
 
@@ -66,7 +66,7 @@ def part_range(path: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def write_part(run: Run, info: PartInfo, answers: Iterable[Answer]) -> str:
+def write_part(run: RunFolder, info: PartInfo, answers: Iterable[Answer]) -> str:
     """Write a part whole, or not at all; returns its path inside the store."""
     path = part_path(run, info.rows)
     schema = PART_SCHEMA.with_metadata({META_PART: info.model_dump_json().encode()})
@@ -81,7 +81,7 @@ def write_part(run: Run, info: PartInfo, answers: Iterable[Answer]) -> str:
     return path
 
 
-def list_parts(run: Run) -> list[str]:
+def list_parts(run: RunFolder) -> list[str]:
     """Paths of the run's parts, ordered by their first row."""
     ending = f"-{run.record.fingerprint[:8]}.arrow"
     return [path for path in run.store.list(run.file("parts")) if path.endswith(ending)]

@@ -12,12 +12,12 @@ import numpy as np
 
 from common.store.part_files import map_parts, read_info, read_infos
 from common.store.parts import PartInfo, list_parts
-from common.store.runs import Run
+from common.store.runs import RunFolder
 
 _Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def held_rows(run: Run) -> _Flags:
+def held_rows(run: RunFolder) -> _Flags:
     """For each row whether some part holds it."""
     held = np.zeros(run.spec.num_samples, dtype=bool)
     for info in read_infos(run):
@@ -25,13 +25,13 @@ def held_rows(run: Run) -> _Flags:
     return held
 
 
-def done_rows(run: Run) -> list[int]:
+def done_rows(run: RunFolder) -> list[int]:
     """Row numbers that some part holds."""
     rows: list[int] = np.flatnonzero(held_rows(run)).tolist()
     return rows
 
 
-def missing_rows(run: Run) -> np.ndarray[Any, np.dtype[np.int64]]:
+def missing_rows(run: RunFolder) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Row numbers no part holds: what is left to do."""
     return np.flatnonzero(~held_rows(run))
 
@@ -65,7 +65,7 @@ class Progress:
         return self.missing / self.rate if self.rate else None
 
 
-def read_progress(run: Run, known: dict[str, PartInfo] | None = None) -> Progress:
+def read_progress(run: RunFolder, known: dict[str, PartInfo] | None = None) -> Progress:
     """Count what the parts hold; a row held by two parts counts once.
 
     known: parts already read, by path. Who asks again and again keeps one dictionary, so

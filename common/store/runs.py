@@ -30,7 +30,7 @@ class RunRecord(BaseModel):
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFolder:
     """One run in a store. Making this object touches no file."""
 
     store: StoreFilesystem
@@ -144,9 +144,9 @@ class Run:
         return pinned
 
 
-def open_run(store: StoreFilesystem, key: RunKey) -> Run:
+def open_run(store: StoreFilesystem, key: RunKey) -> RunFolder:
     """The run `key`; raises UsageError where the store has none."""
-    run = Run(store, key)
+    run = RunFolder(store, key)
     if not run.exists():
         raise UsageError(
             f"run {key} is not in the store {store.uri}; `producer runs` lists what is"
@@ -154,9 +154,9 @@ def open_run(store: StoreFilesystem, key: RunKey) -> Run:
     return run
 
 
-def list_runs(store: StoreFilesystem) -> Iterator[Run]:
+def list_runs(store: StoreFilesystem) -> Iterator[RunFolder]:
     """Every run of a store, ordered by key."""
     paths = (path.split("/") for path in store.list("", recursive=True))
     keys = sorted(path[:3] for path in paths if len(path) == 4 and path[3] == "run.json")
     for key in keys:
-        yield Run(store, RunKey(*key))
+        yield RunFolder(store, RunKey(*key))

@@ -9,10 +9,10 @@ from common.errors import first_line
 from common.schema import META_RUN
 from common.store.manifest import build_manifest, read_manifest
 from common.store.merge import merged_windows
-from common.store.runs import Run
+from common.store.runs import RunFolder
 
 
-def verify_run(run: Run) -> list[str]:
+def verify_run(run: RunFolder) -> list[str]:
     """Recompute the manifest and every row from the parts; returns what does not hold."""
     claimed, actual = asdict(read_manifest(run)), asdict(build_manifest(run))
     problems = [

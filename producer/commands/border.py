@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from common.config import Settings
-    from common.store import Run
+    from common.store import RunFolder
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -25,7 +25,7 @@ def settings_of(store: str | None = None, broker: str | None = None) -> "Setting
     return Settings.from_environment().model_copy(update=given)
 
 
-def open_named(name: str, store: str | None) -> "Run":
+def open_named(name: str, store: str | None) -> "RunFolder":
     from common.run import RunKey
     from common.store import StoreFilesystem, open_run
 
@@ -52,7 +52,7 @@ def console() -> Any:
     return Console()
 
 
-def exit_past(limit: float, finished: "list[Run]") -> None:
+def exit_past(limit: float, finished: "list[RunFolder]") -> None:
     """Exit 1 when a run has more failed rows than its limit allows."""
     from common.store import read_progress
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from common.run import RunSpec
-from common.store import Run
+from common.store import RunFolder
 from producer.report.answers import Metric
 from producer.report.compare import compare_runs
 from producer.report.document import Document, RunReport
@@ -17,7 +17,7 @@ from producer.report.stored import find_sources
 
 
 def build_document(
-    runs: Sequence[Run], metric: Metric = "exact", common: bool = False, seed: int = 0
+    runs: Sequence[RunFolder], metric: Metric = "exact", common: bool = False, seed: int = 0
 ) -> Document:
     """The whole report of merged runs; raises UsageError for runs that cannot be compared.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from common.errors import UsageError
-from common.store import Run
+from common.store import RunFolder
 from producer.report.answers import Metric
 from producer.report.build import build_document
 from producer.report.terminal import print_document
@@ -15,7 +15,7 @@ from producer.saving import save
 
 
 def show_report(
-    runs: Sequence[Run],
+    runs: Sequence[RunFolder],
     console: Console,
     html: Path | None,
     as_json: bool,

@@ -13,7 +13,7 @@ import pyarrow as pa
 from common.errors import UsageError, first_line
 from common.methods import METHODS, Method
 from common.run import RunSpec
-from common.store import Run
+from common.store import RunFolder
 from common.store.manifest import Manifest, read_manifest
 from common.store.part_files import read_infos
 from producer.report.answers import Metric, Question, columns_of, read_questions
@@ -56,7 +56,7 @@ class Loaded:
         return np.array([sum(of) / len(of) for of in replies], dtype=np.float64)
 
 
-def load_runs(runs: Sequence[Run], metric: Metric) -> list[Loaded]:
+def load_runs(runs: Sequence[RunFolder], metric: Metric) -> list[Loaded]:
     """Read them all; raises UsageError for one that cannot be reported, or that comes twice."""
     keys = [str(run.key) for run in runs]
     for key in keys:
@@ -71,7 +71,7 @@ def load_runs(runs: Sequence[Run], metric: Metric) -> list[Loaded]:
     return [_load(run, metric) for run in runs]
 
 
-def _load(run: Run, metric: Metric) -> Loaded:
+def _load(run: RunFolder, metric: Metric) -> Loaded:
     manifest = read_manifest(run)
     questions: dict[str, Question] = {}
     for question in _questions(run, metric):
@@ -92,7 +92,7 @@ def _load(run: Run, metric: Metric) -> Loaded:
     return Loaded(str(run.key), run.spec, run.method, manifest, questions, seconds, rate, rescored)
 
 
-def _questions(run: Run, metric: Metric) -> Iterator[Question]:
+def _questions(run: RunFolder, metric: Metric) -> Iterator[Question]:
     """Batch by batch: of a row only what a report shows is kept."""
     reader = run.store.open_arrow(run.feather)
     columns = columns_of(reader.schema.names, not has_old_scores(reader.schema))
@@ -112,7 +112,7 @@ def _rows(reader: pa.ipc.RecordBatchFileReader, columns: list[str]) -> Iterator[
         yield from reader.get_batch(number).select(columns).to_pylist()
 
 
-def read_speed(run: Run, manifest: Manifest) -> tuple[float | None, float | None]:
+def read_speed(run: RunFolder, manifest: Manifest) -> tuple[float | None, float | None]:
     """Seconds of the messages a run was answered in, and questions per second.
 
     None where parts are gone: what some of the questions took tells nothing of the rest.

@@ -15,7 +15,7 @@ from common.errors import UsageError, first_line
 from common.methods import METHODS
 from common.normalize import exact_match
 from common.schema import META_MANIFEST, META_SCORES, SCORE_FIELDS
-from common.store import Run
+from common.store import RunFolder
 from common.store.manifest import read_manifest
 from producer.scoring.f1 import token_f1
 from producer.scoring.lemmas import LANGUAGE, lemma_match, lemmas, lemmatiser_version
@@ -35,14 +35,14 @@ _Row = dict[str, Any]
 _SCORES = pa.schema(SCORE_FIELDS)
 
 
-def score_runs(runs: Sequence[Run]) -> list[Scores]:
+def score_runs(runs: Sequence[RunFolder]) -> list[Scores]:
     """Score runs one after another; all are checked (UsageError) before the first is touched."""
     for run in runs:
         check_scorable(run)
     return [score_run(run) for run in runs]
 
 
-def check_scorable(run: Run) -> None:
+def check_scorable(run: RunFolder) -> None:
     """Raise UsageError for a run that has no merged answers, and where simplemma is missing."""
     if run.spec.method not in METHODS:
         raise UsageError(
@@ -58,7 +58,7 @@ def check_scorable(run: Run) -> None:
     lemmatiser_version()
 
 
-def score_run(run: Run) -> Scores:
+def score_run(run: RunFolder) -> Scores:
     """Add the columns of SCORE_FIELDS to a merged file, whole or not at all; returns their sums.
 
     A file scored by the same versions is left as it is; one scored by others is scored anew.
@@ -87,7 +87,7 @@ def _versions() -> bytes:
     return json.dumps(used).encode()
 
 
-def _write_scores(run: Run, reader: pa.ipc.RecordBatchFileReader) -> None:
+def _write_scores(run: RunFolder, reader: pa.ipc.RecordBatchFileReader) -> None:
     schema = _scored_schema(reader.schema)
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with run.store.write(run.feather) as sink:
@@ -143,7 +143,7 @@ def _score(row: _Row) -> _Row:
 
 
 @contextmanager
-def _naming(run: Run) -> Iterator[None]:
+def _naming(run: RunFolder) -> Iterator[None]:
     """A complaint of the Arrow library names no file; ours does."""
     try:
         yield

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.compute as pc
 from rich.table import Table
 
-from common.store import Run
+from common.store import RunFolder
 from common.store.manifest import read_manifest
 
 
@@ -30,7 +30,7 @@ class Scores:
     feather: str
 
 
-def summarise(run: Run) -> Scores:
+def summarise(run: RunFolder) -> Scores:
     """Add up the columns of a scored file, batch by batch."""
     reader = run.store.open_arrow(run.feather)
     rows = failed = 0

@@ -11,7 +11,7 @@ from storekit import make_info, make_spec
 from common.planned import RunPlan
 from common.run import Sampling
 from common.schema import Answer, Sample
-from common.store import StoreFilesystem, Run, merge_run
+from common.store import StoreFilesystem, RunFolder, merge_run
 from common.store.follow import make_runs
 from common.store.parts import write_part
 
@@ -52,13 +52,13 @@ def plan(
     return RunPlan(key=key, spec=spec, followers=tuple(followers))
 
 
-def make(store: StoreFilesystem, *planned: RunPlan, samples: Iterable[Sample]) -> list[Run]:
+def make(store: StoreFilesystem, *planned: RunPlan, samples: Iterable[Sample]) -> list[RunFolder]:
     """The planned runs, and those that follow already."""
     return make_runs(store, planned, samples, {"host": "here", "shard_size": 4})
 
 
 def put_paraphrases(
-    run: Run, rows: Iterable[int], failed: Iterable[int] = (), bad: Mapping[int, str] | None = None
+    run: RunFolder, rows: Iterable[int], failed: Iterable[int] = (), bad: Mapping[int, str] | None = None
 ) -> None:
     """A part of a run of paraphrases. bad: rows whose last one stayed wrong, and its text."""
     rows, failed, bad = sorted(rows), sorted(failed), bad or {}
@@ -81,7 +81,7 @@ def put_paraphrases(
     write_part(run, make_info(run, rows, failed=tuple(failed)), answers)
 
 
-def put_confidences(run: Run, rows: Iterable[int], failed: Iterable[int] = ()) -> None:
+def put_confidences(run: RunFolder, rows: Iterable[int], failed: Iterable[int] = ()) -> None:
     """A part of a run of confidences; paraphrase w of row r is `confidence_of(r, w)` sure."""
     rows, failed = sorted(rows), sorted(failed)
     answers = [
@@ -108,19 +108,19 @@ def confidence_of(row: int, number: int) -> float:
     return (row + number) % 11 / 10
 
 
-def finish_paraphrases(run: Run, **how: Any) -> None:
+def finish_paraphrases(run: RunFolder, **how: Any) -> None:
     """All parts of a run of paraphrases, and its merged file."""
     put_paraphrases(run, range(run.spec.num_samples), **how)
     merge_run(run)
 
 
-def finish_confidences(run: Run, **how: Any) -> None:
+def finish_confidences(run: RunFolder, **how: Any) -> None:
     """All parts of a run of confidences, and its merged file."""
     put_confidences(run, range(run.spec.num_samples), **how)
     merge_run(run)
 
 
-def names(runs: Iterable[Run]) -> list[str]:
+def names(runs: Iterable[RunFolder]) -> list[str]:
     return [run.key.name for run in runs]
 
 

@@ -14,7 +14,7 @@ from pyarrow import fs
 from common.prompts import QUESTION_ANSWERING
 from common.run import RunKey, RunSpec
 from common.schema import Answer, Sample
-from common.store import StoreFilesystem, PartInfo, Run
+from common.store import StoreFilesystem, PartInfo, RunFolder
 from common.store.parts import write_part
 from common.store.samples import InputWriter
 
@@ -50,19 +50,19 @@ def make_samples(count: int, paraphrases: int = 1) -> list[Sample]:
     ]
 
 
-def make_run(store: StoreFilesystem, count: int = 7, name: str = "origin", **changes: Any) -> Run:
+def make_run(store: StoreFilesystem, count: int = 7, name: str = "origin", **changes: Any) -> RunFolder:
     """A run that exists, with `count` frozen samples and no part yet."""
     paraphrases = changes.get("num_paraphrases", 1)
     with InputWriter(store, ".staging/input.arrow") as writer:
         for sample in make_samples(count, paraphrases):
             writer.add(sample)
     spec = make_spec(num_samples=count, dataset_sha256=writer.sha256, **changes)
-    run = Run(store, RunKey(spec.dataset, "owner--model", name))
+    run = RunFolder(store, RunKey(spec.dataset, "owner--model", name))
     run.create(spec, writer.path, {"host": "here"})
-    return Run(store, run.key)
+    return RunFolder(store, run.key)
 
 
-def make_info(run: Run, rows: Iterable[int], **changes: Any) -> PartInfo:
+def make_info(run: RunFolder, rows: Iterable[int], **changes: Any) -> PartInfo:
     fields = {
         "rows": tuple(rows),
         "failed": (),
@@ -78,7 +78,7 @@ def make_info(run: Run, rows: Iterable[int], **changes: Any) -> PartInfo:
     return PartInfo.model_validate(fields | changes)
 
 
-def make_answer(run: Run, row: int, paraphrase: int = 0, error: str | None = None) -> Answer:
+def make_answer(run: RunFolder, row: int, paraphrase: int = 0, error: str | None = None) -> Answer:
     """What a worker would write for a row; the prediction tells the row and paraphrase."""
     sample = run.read_samples([row])[0]
     asked: dict[str, Any] = {}
@@ -95,7 +95,7 @@ def make_answer(run: Run, row: int, paraphrase: int = 0, error: str | None = Non
     )  # fmt: skip
 
 
-def put_part(run: Run, rows: Iterable[int], failed: Iterable[int] = (), **changes: Any) -> str:
+def put_part(run: RunFolder, rows: Iterable[int], failed: Iterable[int] = (), **changes: Any) -> str:
     """Write a part as a worker does; returns its path inside the store."""
     rows, failed = sorted(rows), sorted(failed)
     paraphrases = range(run.spec.num_paraphrases if run.method.row_per_paraphrase else 1)
@@ -124,7 +124,7 @@ def memory_store() -> StoreFilesystem:
     return StoreFilesystem(fs.PyFileSystem(handler), "/bucket/runs", "memory://bucket/runs")
 
 
-def read_feather(run: Run) -> pa.Table:
+def read_feather(run: RunFolder) -> pa.Table:
     return run.store.open_arrow(run.feather).read_all()
 
 

@@ -10,7 +10,7 @@ from storekit import all_files
 
 from common.errors import UsageError
 from common.schema import Sample
-from common.store import Run
+from common.store import RunFolder
 from common.store.freeze import freeze, narrowed
 
 BATCHES = 2500  # more questions than two batches, so that files have been begun
@@ -232,5 +232,5 @@ def test_paraphrases_are_written_for_questions_alone():
 def test_a_selection_may_find_fewer_paraphrases(store):
     chosen = plan("avg", num_paraphrases=7).model_copy(update={"from_selection": True})
     (run,) = frozen(store, chosen, samples=questions(3, paraphrases=4, num_manual=4))
-    assert isinstance(run, Run)
+    assert isinstance(run, RunFolder)
     assert len(run.read_samples([2])[0].paraphrases) == 4

@@ -4,7 +4,7 @@ import pytest
 from storekit import make_answer, make_info, make_run, put_part, shards
 
 from common.schema import PART_SCHEMA
-from common.store import Run, list_parts, missing_rows, read_progress
+from common.store import RunFolder, list_parts, missing_rows, read_progress
 from common.store.part_files import read_info, read_part
 from common.store.parts import part_name, part_range, write_part
 
@@ -81,7 +81,7 @@ def test_files_that_are_no_parts_are_passed_over(any_store):
 def test_a_part_that_a_worker_wrote_for_the_run_before_it_was_overwritten_is_not_read(any_store):
     before = make_run(any_store, 7)
     assert before.record.spec.max_new_tokens == 20
-    late = Run(any_store, before.key)
+    late = RunFolder(any_store, before.key)
     assert late.record == before.record
     before.delete()
     run = make_run(any_store, 7, max_new_tokens=9)

@@ -8,7 +8,7 @@ from storekit import make_run, put_part
 
 from common.errors import UsageError
 from common.schema import PART_SCHEMA
-from common.store import Run, missing_rows, read_progress
+from common.store import RunFolder, missing_rows, read_progress
 from common.store.parts import part_path
 
 
@@ -17,7 +17,7 @@ def test_a_part_of_another_fingerprint_is_refused_and_both_are_shown(any_store):
     path = put_part(run, range(3), fingerprint="f" * 64)
     for read in (missing_rows, read_progress):
         with pytest.raises(UsageError) as refused:
-            read(Run(any_store, run.key))
+            read(RunFolder(any_store, run.key))
         message = str(refused.value)
         assert any_store.path(path) in message
         assert f"fingerprint {'f' * 12}, the run has {run.record.fingerprint[:12]}" in message

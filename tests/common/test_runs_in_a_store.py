@@ -7,7 +7,7 @@ from storekit import all_files, make_run, make_samples, make_spec, put_part
 
 from common.errors import RejectShard, StopRun, UsageError
 from common.run import RunKey
-from common.store import Run, list_runs, merge_run, open_run
+from common.store import RunFolder, list_runs, merge_run, open_run
 
 
 def test_a_run_is_a_record_and_its_frozen_samples(any_store):
@@ -34,7 +34,7 @@ def test_a_run_that_is_not_there_is_named_together_with_the_store(store):
 
 
 def test_to_name_a_run_touches_no_file(store):
-    assert not Run(store, RunKey("a", "b", "c")).exists()
+    assert not RunFolder(store, RunKey("a", "b", "c")).exists()
     assert all_files(store) == []
 
 
@@ -42,7 +42,7 @@ def test_to_name_a_run_touches_no_file(store):
 def test_a_damaged_record_is_named_and_overwrite_is_offered(store, content):
     store.write_bytes("a/b/c/run.json", content)
     with pytest.raises(UsageError, match=r"a/b/c/run.json .*--overwrite"):
-        _ = Run(store, RunKey("a", "b", "c")).record
+        _ = RunFolder(store, RunKey("a", "b", "c")).record
 
 
 def test_a_record_with_a_field_of_another_version_is_refused(store):
@@ -51,7 +51,7 @@ def test_a_record_with_a_field_of_another_version_is_refused(store):
     record["spec"]["temperature"] = 0.7
     store.write_bytes(run.file("run.json"), json.dumps(record).encode())
     with pytest.raises(UsageError, match="not a run record of this version"):
-        _ = Run(store, run.key).record
+        _ = RunFolder(store, run.key).record
 
 
 @pytest.mark.parametrize("rows", [[0], [3, 4], [10, 0, 7], [4, 4], list(range(11)), []])
@@ -117,5 +117,5 @@ def test_an_empty_store_lists_no_runs(any_store):
 
 def test_a_spec_with_unicode_survives_the_store(any_store):
     run = make_run(any_store, few_shot=(("où est 東京?", "là 😀"),))
-    assert Run(any_store, run.key).spec.few_shot == (("où est 東京?", "là 😀"),)
-    assert Run(any_store, run.key).spec != make_spec()
+    assert RunFolder(any_store, run.key).spec.few_shot == (("où est 東京?", "là 😀"),)
+    assert RunFolder(any_store, run.key).spec != make_spec()

@@ -8,7 +8,7 @@ import pytest
 from storekit import make_answer, make_info, make_run, put_part, read_feather, shards
 
 from common.errors import UsageError
-from common.store import Run, list_parts, merge_run, verify_run
+from common.store import RunFolder, list_parts, merge_run, verify_run
 from common.store.parts import write_part
 
 
@@ -97,7 +97,7 @@ def test_it_fails_when_the_run_record_is_another_one(merged):
     record = json.loads(merged.store.read_bytes(path))
     record["provenance"]["host"] = "elsewhere"
     merged.store.write_bytes(path, json.dumps(record).encode())
-    assert named(verify_run(Run(merged.store, merged.key))) == {"run"}
+    assert named(verify_run(RunFolder(merged.store, merged.key))) == {"run"}
 
 
 def test_it_refuses_a_part_that_does_not_hold_the_rows_it_names(merged):

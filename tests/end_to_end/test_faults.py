@@ -14,7 +14,7 @@ import redis
 from common.config import Settings
 from common.run import RunKey
 from common.run_counters import RunCounters
-from common.store import StoreFilesystem, Run, list_parts
+from common.store import StoreFilesystem, RunFolder, list_parts
 from tests.conftest import assert_rows_alike, numbered_questions, write_questions
 from tests.end_to_end.conftest import PRODUCER, producer, running_worker, until
 from worker.app import create_app
@@ -30,10 +30,10 @@ def options(tmp_path: Path, tiny_model: Path) -> list[object]:
     ]  # fmt: skip
 
 
-def runs(settings: Settings) -> list[Run]:
+def runs(settings: Settings) -> list[RunFolder]:
     store = StoreFilesystem.open(settings.store)
     return [
-        Run(store, RunKey("numbers", "tiny-llama", f"{m}-3")) for m in ("avg", "flex_attention")
+        RunFolder(store, RunKey("numbers", "tiny-llama", f"{m}-3")) for m in ("avg", "flex_attention")
     ]
 
 

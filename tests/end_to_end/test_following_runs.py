@@ -8,7 +8,7 @@ import pytest
 
 from common.config import Settings
 from common.run import RunKey
-from common.store import StoreFilesystem, Run, verify_run
+from common.store import StoreFilesystem, RunFolder, verify_run
 from tests.conftest import numbered_questions, write_questions
 from tests.end_to_end.conftest import producer, running_worker
 
@@ -31,7 +31,7 @@ def options(tmp_path: Path, tiny_model: Path) -> list[object]:
 
 
 def table(settings: Settings, name: str) -> list[dict[str, object]]:
-    run = Run(StoreFilesystem.open(settings.store), RunKey("bare", "tiny-llama", name))
+    run = RunFolder(StoreFilesystem.open(settings.store), RunKey("bare", "tiny-llama", name))
     assert verify_run(run) == []
     rows: list[dict[str, object]] = feather.read_table(run.feather_path).to_pylist()
     return rows

@@ -13,7 +13,7 @@ import pytest
 from common.config import Settings
 from common.run import RunKey
 from common.schema import META_MANIFEST, META_RUN
-from common.store import StoreFilesystem, Run, list_parts
+from common.store import StoreFilesystem, RunFolder, list_parts
 from producer.sources import open_source
 from tests.conftest import assert_rows_alike
 from tests.end_to_end.conftest import producer, running_worker
@@ -30,9 +30,9 @@ class Job:
 
     settings: Settings
 
-    def run(self, name: str) -> Run:
+    def run(self, name: str) -> RunFolder:
         store = StoreFilesystem.open(self.settings.store)
-        return Run(store, RunKey("webqa_mini", "smollm2_135m_it", name))
+        return RunFolder(store, RunKey("webqa_mini", "smollm2_135m_it", name))
 
     def table(self, name: str) -> pa.Table:
         return feather.read_table(self.run(name).feather_path)

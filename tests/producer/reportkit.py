@@ -8,7 +8,7 @@ from storekit import WEIGHTS, make_answer, make_info, make_run, make_spec
 
 from common.run import RunKey
 from common.schema import Answer, Sample, SingleAnswer
-from common.store import StoreFilesystem, Run, merge_run
+from common.store import StoreFilesystem, RunFolder, merge_run
 from common.store.parts import write_part
 from common.store.samples import InputWriter
 
@@ -18,7 +18,7 @@ Said = tuple[str, float]
 METHODS = {"origin": 1, "avg-3": 3, "max-3": 3, "flex_attention-3": 3, "per_prompt-3": 3}
 
 
-def begin(store: StoreFilesystem, name: str, count: int) -> Run:
+def begin(store: StoreFilesystem, name: str, count: int) -> RunFolder:
     method = name.partition("-")[0]
     layout = ("concat", "sequential") if method == "flex_attention" else (None, None)
     return make_run(
@@ -27,7 +27,7 @@ def begin(store: StoreFilesystem, name: str, count: int) -> Run:
     )  # fmt: skip
 
 
-def finish(run: Run, answers: Iterable[Answer], partial: bool = False, **changes: Any) -> Run:
+def finish(run: RunFolder, answers: Iterable[Answer], partial: bool = False, **changes: Any) -> RunFolder:
     """Write the answers as one part and merge it."""
     answers = list(answers)
     rows = sorted({answer.row for answer in answers})
@@ -39,20 +39,20 @@ def finish(run: Run, answers: Iterable[Answer], partial: bool = False, **changes
 
 def answered(
     store: StoreFilesystem, name: str, count: int, right: Collection[int], failed: Collection[int] = ()
-) -> Run:
+) -> RunFolder:
     """A run of one answer to each question: right on these rows, failed on those."""
     run = begin(store, name, count)
     return finish(run, (an_answer(run, row, right, failed) for row in range(count)))
 
 
-def an_answer(run: Run, row: int, right: Collection[int], failed: Collection[int] = ()) -> Answer:
+def an_answer(run: RunFolder, row: int, right: Collection[int], failed: Collection[int] = ()) -> Answer:
     if row in failed:
         return make_answer(run, row, error="it broke")
     text = f"The gold {row}!" if row in right else "something else"
     return replace(make_answer(run, row), prediction=text)
 
 
-def per_paraphrase(store: StoreFilesystem, said: Sequence[Sequence[Said | None]]) -> Run:
+def per_paraphrase(store: StoreFilesystem, said: Sequence[Sequence[Said | None]]) -> RunFolder:
     """A run with a row for each paraphrase; None is a paraphrase that failed."""
     run = begin(store, "per_prompt-3", len(said))
     return finish(
@@ -70,7 +70,7 @@ def per_paraphrase(store: StoreFilesystem, said: Sequence[Sequence[Said | None]]
     )  # fmt: skip
 
 
-def with_singles(store: StoreFilesystem, name: str, said: Sequence[Sequence[Said] | str | None]) -> Run:
+def with_singles(store: StoreFilesystem, name: str, said: Sequence[Sequence[Said] | str | None]) -> RunFolder:
     """A run that keeps single answers: None where it has none, a text where the row failed."""
     run = begin(store, name, len(said))
     return finish(
@@ -90,13 +90,13 @@ def a_single(text: str, logprob: float) -> SingleAnswer:
 
 def answered_samples(
     store: StoreFilesystem, name: str, samples: Sequence[Sample], predictions: Sequence[str]
-) -> Run:
+) -> RunFolder:
     """A run over samples of one's own."""
     with InputWriter(store, ".staging/input.arrow") as writer:
         for sample in samples:
             writer.add(sample)
     spec = make_spec(num_samples=len(samples), dataset_sha256=writer.sha256)
-    run = Run(store, RunKey(spec.dataset, "owner--model", name))
+    run = RunFolder(store, RunKey(spec.dataset, "owner--model", name))
     run.create(spec, writer.path, {"host": "here"})
     answers = [
         Answer(row, 0, samples[row].uuid, prediction=text, tokens=[row], logprob=-1.0)

@@ -11,7 +11,7 @@ import pytest
 from storekit import make_answer, make_info
 
 from common.run import RunKey
-from common.store import StoreFilesystem, Run, merge_run
+from common.store import StoreFilesystem, RunFolder, merge_run
 from common.store.parts import write_part
 from producer.cli import cli
 
@@ -48,7 +48,7 @@ def answered(folder, questions, command):
     """Two runs over them, every row answered, scored and merged."""
     assert command("enqueue", *ASKED, *METHODS, "--data", questions).status == 0
     for name in RUNS:
-        run = Run(folder, RunKey.parse(name))
+        run = RunFolder(folder, RunKey.parse(name))
         answers = [replace(make_answer(run, n), prediction=f"là {n} → 東京") for n in range(7)]
         write_part(run, make_info(run, range(7), reasons={"device": "où?"}), answers)
         merge_run(run)
@@ -126,7 +126,7 @@ def test_a_process_with_python_io_encoding_ascii_ends_well(
     assert done.stdout.isascii()
     if arguments[0] == "run":
         last = done.stdout.decode().splitlines()[-2:]
-        paths = [Run(folder, RunKey.parse(name)).feather_path for name in RUNS]
+        paths = [RunFolder(folder, RunKey.parse(name)).feather_path for name in RUNS]
         assert last == [path.encode("ascii", "replace").decode() for path in paths]
         assert b"'gold_r?ponses'" in done.stdout
 

@@ -10,7 +10,7 @@ from common.config import Settings
 from common.messages import ShardMessage
 from common.models import ModelSource
 from common.run_counters import RunCounters
-from common.store import StoreFilesystem, Run
+from common.store import StoreFilesystem, RunFolder
 from producer.enqueue import Prepared, prepare
 from producer.request import EnqueueRequest
 from tests.conftest import numbered_questions, write_questions
@@ -60,7 +60,7 @@ def make_runs(settings: Settings, tmp_path: Path, tiny_model: Path) -> MakeRuns:
     return make
 
 
-def shard_of(runs: tuple[Run, ...], rows: list[int]) -> Shard:
+def shard_of(runs: tuple[RunFolder, ...], rows: list[int]) -> Shard:
     """The shard that a message for these rows opens."""
     ranges = [[row, row + 1] for row in rows]
     return open_shard(runs[0].store, [str(run.key) for run in runs], ranges)

@@ -10,7 +10,7 @@ from common.errors import RetryShard, StopRun
 from common.planned import RunPlan
 from common.run import RunKey, Sampling
 from common.schema import Sample
-from common.store import Run, missing_rows
+from common.store import RunFolder, missing_rows
 from common.store.follow import make_runs
 from common.store.manifest import read_manifest
 from worker.process import Process
@@ -52,7 +52,7 @@ def begin(process):
 
 
 def run_named(process, name):
-    return Run(process.store, RunKey.parse(f"{FOLDER}/{name}"))
+    return RunFolder(process.store, RunKey.parse(f"{FOLDER}/{name}"))
 
 
 def do(process, names, rows):
