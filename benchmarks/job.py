@@ -17,7 +17,7 @@ from benchmarks.vllm_way import run_vllm
 from benchmarks.way import Way
 from benchmarks.workload import Workload, early_stop
 from common.layout import PromptTokens, pack_fused
-from worker.runtime import LoadedEngine
+from worker.manager import LoadedEngine
 from worker.weights import load_model
 
 PUBLISHED = {"block": "published algorithm", "dense": "published algorithm, SDPA"}

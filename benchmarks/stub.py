@@ -13,7 +13,7 @@ from worker.budget import Budget
 from worker.engine.decode import Generation
 from worker.engine.request import Asked, Counts, Request
 from worker.engine.sample import Answers
-from worker.runtime import LoadedEngine, Runtime
+from worker.manager import LoadedEngine, ModelManager
 
 ANSWER = Generation((1, 2, 3, 4, 5), (-0.25,) * 5, "newline")
 
@@ -35,9 +35,9 @@ class StubEngine:
         return " nothing\n"
 
 
-def _engine_for(self: Runtime, spec: RunSpec) -> LoadedEngine:
+def _engine_for(self: ModelManager, spec: RunSpec) -> LoadedEngine:
     return LoadedEngine(StubEngine(), "stub", {}, {}, BUDGET)  # type: ignore[arg-type]
 
 
-Runtime.engine_for = _engine_for  # type: ignore[method-assign]
+ModelManager.engine_for = _engine_for  # type: ignore[method-assign]
 app.conf.imports = ("worker.tasks", "benchmarks.stub")

@@ -22,7 +22,7 @@ from producer.sources import webqa_mini
 from worker.answer import make_request
 from worker.engine.engine import Engine
 from worker.engine.request import Question, Request
-from worker.runtime import LoadedEngine, Runtime
+from worker.manager import LoadedEngine, ModelManager
 
 MODEL = "smollm2_135m_it"
 SEED = 0
@@ -83,7 +83,7 @@ class Workload:
 
     def held_engine(self) -> LoadedEngine:
         """The engine as a worker of this machine and these settings builds it."""
-        return Runtime(Settings.from_environment(), slot=0).engine_for(self.spec("origin"))
+        return ModelManager(Settings.from_environment(), slot=0).engine_for(self.spec("origin"))
 
 
 def few_shot(count: int) -> tuple[Example, ...]:

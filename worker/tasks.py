@@ -21,7 +21,7 @@ from worker.shard import open_shard
 from worker.sick_device import end_process_if_sick
 
 if TYPE_CHECKING:
-    from worker.process import Process
+    from worker.executor import ShardExecutor
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ RETRY_SECONDS = 10
 
 
 @cache
-def process() -> "Process":
+def executor() -> "ShardExecutor":
     """This process's store, counters and model; made in the child. Raises StopRun."""
     # Not above: torch names its compile cache when it is imported, and the main process, whose
     # environment children get, has no use for it.
@@ -38,9 +38,9 @@ def process() -> "Process":
     slot = getattr(billiard.current_process(), "index", None) or 0
     try:
         use_own_cache(slot)
-        from worker.process import Process
+        from worker.executor import ShardExecutor
 
-        return Process(Settings.from_environment(), counters(), send, slot)
+        return ShardExecutor(Settings.from_environment(), counters(), send, slot)
     except Exception as error:
         logger.exception("this process cannot begin")
         raise StopRun(f"a worker process cannot begin: {_described(error)}") from error
@@ -54,7 +54,7 @@ def counters() -> RunCounters:
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def warm_up(**_: Any) -> None:
     """Before this process says that it is up. Here, as a spawned one imports only tasks."""
-    process().warm_up()
+    executor().warm_up()
 
 
 def send(message: ShardMessage, model: ModelSource) -> None:
@@ -70,8 +70,8 @@ def send(message: ShardMessage, model: ModelSource) -> None:
 def answer_shard(self: Any, runs: Any, rows: Any) -> None:
     """Answer the given rows of runs that share a prefill; names are checked before use."""
     try:
-        shard = open_shard(process().store, runs, rows)
-        for part in process().do(shard):
+        shard = open_shard(executor().store, runs, rows)
+        for part in executor().execute(shard):
             self.apply_async(
                 kwargs=ShardMessage.of(runs, part.rows).model_dump(),
                 queue=self.request.delivery_info["routing_key"],

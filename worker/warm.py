@@ -13,17 +13,17 @@ from worker.compile_cache import compiling
 from worker.engine.attention import FLEX_MIN_TOKENS
 from worker.engine.engine import Engine
 from worker.engine.request import Question, Request
-from worker.runtime import Runtime
+from worker.manager import ModelManager
 
 logger = logging.getLogger(__name__)
 
 _WORDS = "which of the many things that are asked of it does a model answer well"
 
 
-def warm_up(runtime: Runtime, model: str, dtype: str, num_samples: int | None = None) -> None:
+def warm_up(manager: ModelManager, model: str, dtype: str, num_samples: int | None = None) -> None:
     """Load a model and compile what it needs. What fails is said, and met again by a shard."""
     try:
-        held = runtime.engine_of(model, find_model(model).location, dtype, num_samples)
+        held = manager.engine_of(model, find_model(model).location, dtype, num_samples)
         answer_invented_questions(held.engine)
     except Exception as error:
         logger.warning("model %s could not be warmed: %s", model, first_line(error))

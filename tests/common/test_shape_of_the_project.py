@@ -19,7 +19,7 @@ LAYERS = {
     "producer": ["worker", "benchmarks", "torch", "transformers"],
     "worker": ["producer", "benchmarks"],
     "worker.engine": [
-        "worker.tasks", "worker.app", "worker.runtime", "worker.shard", "common.store",
+        "worker.tasks", "worker.app", "worker.manager", "worker.shard", "common.store",
         "common.run_counters", "celery", "redis", "pyarrow",
     ],
 }  # fmt: skip

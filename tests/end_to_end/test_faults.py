@@ -50,13 +50,13 @@ def merged(settings: Settings) -> bool:
 def undisturbed(settings: Settings, options: list[object], tmp_path: Path) -> list[object]:
     """The tables of the same job on a store of its own, in this process."""
     from tests.worker.conftest import shard_of
-    from worker.process import Process
+    from worker.executor import ShardExecutor
 
     other = settings.model_copy(update={"store": str(tmp_path / "other"), "attention": "sdpa"})
     producer("enqueue", *options, settings=other)
-    process = Process(other, RunCounters.connect(other.broker), lambda *_: pytest.fail("sent"))
+    executor = ShardExecutor(other, RunCounters.connect(other.broker), lambda *_: pytest.fail("sent"))
     for first in range(0, 60, 2):
-        process.do(shard_of(tuple(runs(other)), [first, first + 1]))
+        executor.execute(shard_of(tuple(runs(other)), [first, first + 1]))
     redis.Redis.from_url(other.broker).flushall()
     return tables(other)
 

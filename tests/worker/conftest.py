@@ -14,7 +14,7 @@ from common.store import StoreFilesystem, RunFolder
 from producer.enqueue import Prepared, prepare
 from producer.request import EnqueueRequest
 from tests.conftest import numbered_questions, write_questions
-from worker.process import Process
+from worker.executor import ShardExecutor
 from worker.shard import Shard, open_shard
 
 MakeRuns = Callable[..., Prepared]
@@ -34,9 +34,9 @@ def sent() -> list[tuple[ShardMessage, ModelSource]]:
 
 
 @pytest.fixture
-def process(settings: Settings, sent: list[tuple[ShardMessage, ModelSource]]) -> Process:
+def executor(settings: Settings, sent: list[tuple[ShardMessage, ModelSource]]) -> ShardExecutor:
     counters = RunCounters.connect(settings.broker)
-    return Process(settings, counters, lambda *message: sent.append(message))
+    return ShardExecutor(settings, counters, lambda *message: sent.append(message))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from common.errors import StopRun
-from worker import runtime
+from worker import manager
 from worker.choices import ResolvedSetting
 
 
@@ -18,47 +18,47 @@ def checked(monkeypatch):
             raise StopRun(faults.pop())
         return "as it should be"
 
-    monkeypatch.setattr(runtime, "check_engine", check)
+    monkeypatch.setattr(manager, "check_engine", check)
     return engines, faults
 
 
-def test_a_model_is_compared_once_for_as_long_as_it_is_held(process, make_runs, checked, caplog):
+def test_a_model_is_compared_once_for_as_long_as_it_is_held(executor, make_runs, checked, caplog):
     spec = make_runs().runs[0].spec
     with caplog.at_level("INFO"):
-        held = process.runtime.engine_for(spec)
-    assert process.runtime.engine_for(spec) is held
+        held = executor.manager.engine_for(spec)
+    assert executor.manager.engine_for(spec) is held
     assert checked[0] == [held.engine]
     assert "equal to transformers' eager attention: as it should be" in caplog.text
 
 
-def test_a_model_that_differs_is_not_held(process, make_runs, checked):
+def test_a_model_that_differs_is_not_held(executor, make_runs, checked):
     spec = make_runs().runs[0].spec
     checked[1].append("logits differ")
     with pytest.raises(StopRun, match="logits differ"):
-        process.runtime.engine_for(spec)
-    assert process.runtime.engine_for(spec).engine is checked[0][1]
+        executor.manager.engine_for(spec)
+    assert executor.manager.engine_for(spec).engine is checked[0][1]
     assert checked[0][0] is not checked[0][1]
 
 
 def test_an_engine_is_compared_again_when_it_was_compiled(
-    process, make_runs, checked, monkeypatch
+    executor, make_runs, checked, monkeypatch
 ):
     spec = make_runs().runs[0].spec
-    process.runtime.engine_for(spec)
+    executor.manager.engine_for(spec)
     wanted = ResolvedSetting("compiled", "for a test")
-    monkeypatch.setattr(runtime, "wants_compiled", lambda *_: wanted)
-    monkeypatch.setattr(runtime, "compile_engine", lambda wanted, engine: wanted)
-    process.runtime.engine_for(spec)
+    monkeypatch.setattr(manager, "wants_compiled", lambda *_: wanted)
+    monkeypatch.setattr(manager, "compile_engine", lambda wanted, engine: wanted)
+    executor.manager.engine_for(spec)
     assert len(checked[0]) == 2
 
 
-def test_compiled_code_that_differs_is_not_used(process, make_runs, checked, monkeypatch):
+def test_compiled_code_that_differs_is_not_used(executor, make_runs, checked, monkeypatch):
     spec = make_runs().runs[0].spec
-    first = process.runtime.engine_for(spec)
+    first = executor.manager.engine_for(spec)
     wanted = ResolvedSetting("compiled", "for a test")
-    monkeypatch.setattr(runtime, "wants_compiled", lambda *_: wanted)
-    monkeypatch.setattr(runtime, "compile_engine", lambda wanted, engine: wanted)
+    monkeypatch.setattr(manager, "wants_compiled", lambda *_: wanted)
+    monkeypatch.setattr(manager, "compile_engine", lambda wanted, engine: wanted)
     checked[1].append("logits differ")
     with pytest.raises(StopRun, match="logits differ"):
-        process.runtime.engine_for(spec)
-    assert process.runtime.engine_for(spec).engine is not first.engine
+        executor.manager.engine_for(spec)
+    assert executor.manager.engine_for(spec).engine is not first.engine

@@ -19,8 +19,8 @@ WANTED = ResolvedSetting("compiled", "for a test")
 
 
 @pytest.fixture
-def engine(process, make_runs):
-    return process.runtime.engine_for(make_runs().runs[0].spec).engine
+def engine(executor, make_runs):
+    return executor.manager.engine_for(make_runs().runs[0].spec).engine
 
 
 @pytest.mark.parametrize(
@@ -38,21 +38,21 @@ def test_large_runs_are_compiled_for_unless_a_setting_says_otherwise(setting, sa
     assert wants_compiled(setting, samples).value == value
 
 
-def test_a_small_run_is_answered_as_written_and_says_why(process, make_runs):
-    held = process.runtime.engine_for(make_runs().runs[0].spec)
+def test_a_small_run_is_answered_as_written_and_says_why(executor, make_runs):
+    held = executor.manager.engine_for(make_runs().runs[0].spec)
     assert (held.choices["layers"], held.reasons["layers"]) == ("eager", TOO_FEW)
 
 
-def test_a_larger_run_of_the_held_model_is_compiled_for(process, make_runs, monkeypatch):
+def test_a_larger_run_of_the_held_model_is_compiled_for(executor, make_runs, monkeypatch):
     spec = make_runs().runs[0].spec
-    small = process.runtime.engine_for(spec)
+    small = executor.manager.engine_for(spec)
     monkeypatch.setattr(compilation, "COMPILE_FROM", spec.num_samples)
-    monkeypatch.setattr("worker.runtime.compile_engine", lambda wanted, engine: wanted)
-    large = process.runtime.engine_for(spec)
+    monkeypatch.setattr("worker.manager.compile_engine", lambda wanted, engine: wanted)
+    large = executor.manager.engine_for(spec)
     assert large.choices["layers"] == "compiled"
     assert large.engine is small.engine
     monkeypatch.setattr(compilation, "COMPILE_FROM", spec.num_samples + 1)
-    assert process.runtime.engine_for(spec) is large, "what is compiled stays so"
+    assert executor.manager.engine_for(spec) is large, "what is compiled stays so"
 
 
 def fails(*_):
@@ -98,10 +98,10 @@ def test_compiled_code_that_gives_another_answer_stops_the_run(
         compile_engine(WANTED, engine)
 
 
-def test_a_compiled_engine_answers_a_shard_as_the_code_as_written(process, make_runs):
+def test_a_compiled_engine_answers_a_shard_as_the_code_as_written(executor, make_runs):
     runs = make_runs().runs
-    process.do(shard_of(runs, [0, 1, 2]))
-    held = process.runtime.engine_for(runs[0].spec)
+    executor.execute(shard_of(runs, [0, 1, 2]))
+    held = executor.manager.engine_for(runs[0].spec)
     samples = [("who is it?", "it is whom?"), ("where is it?", "it is where?")]
     request = make_request([run.spec for run in runs])
     before = held.engine.answer(samples, request)

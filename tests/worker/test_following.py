@@ -13,7 +13,7 @@ from common.schema import Sample
 from common.store import RunFolder, missing_rows
 from common.store.follow import make_runs
 from common.store.manifest import read_manifest
-from worker.process import Process
+from worker.executor import ShardExecutor
 from worker.shard import open_shard
 
 FOLDER = "quiz/tiny-llama"
@@ -38,30 +38,30 @@ def plan(tiny_model):
 
 
 @pytest.fixture
-def begin(process):
+def begin(executor):
     """Freeze planned runs over five questions, shards of two; returns the runs that can begin."""
 
     def make(*plans):
         samples = [Sample(f"id{i}", (f"what is {i}?",), ("9",)) for i in range(5)]
-        runs = make_runs(process.store, plans, samples, {"shard_size": 2})
+        runs = make_runs(executor.store, plans, samples, {"shard_size": 2})
         for plan in (each for root in plans for each in root.all()):
-            process.counters.reset(plan.key, [])
+            executor.counters.reset(plan.key, [])
         return runs
 
     return make
 
 
-def run_named(process, name):
-    return RunFolder(process.store, RunKey.parse(f"{FOLDER}/{name}"))
+def run_named(executor, name):
+    return RunFolder(executor.store, RunKey.parse(f"{FOLDER}/{name}"))
 
 
-def do(process, names, rows):
-    return process.do(open_shard(process.store, [f"{FOLDER}/{name}" for name in names], rows))
+def execute(executor, names, rows):
+    return executor.execute(open_shard(executor.store, [f"{FOLDER}/{name}" for name in names], rows))
 
 
-def do_all(process, name="paraphrases-3"):
+def execute_all(executor, name="paraphrases-3"):
     for rows in ([[0, 2]], [[2, 4]], [[4, 5]]):
-        assert do(process, [name], rows) == []
+        assert execute(executor, [name], rows) == []
 
 
 def messages(sent):
@@ -72,101 +72,101 @@ def messages(sent):
 THREE = [[(0, 2)], [(2, 4)], [(4, 5)]]
 
 
-def test_what_follows_is_made_and_sent_when_the_last_part_is_there(process, sent, begin, plan):
+def test_what_follows_is_made_and_sent_when_the_last_part_is_there(executor, sent, begin, plan):
     begin(plan("paraphrases", plan("avg"), plan("max")))
-    do(process, ["paraphrases-3"], [[0, 2]])
-    do(process, ["paraphrases-3"], [[2, 4]])
-    assert not run_named(process, "avg-3").exists()
+    execute(executor, ["paraphrases-3"], [[0, 2]])
+    execute(executor, ["paraphrases-3"], [[2, 4]])
+    assert not run_named(executor, "avg-3").exists()
     assert sent == []
-    do(process, ["paraphrases-3"], [[4, 5]])
+    execute(executor, ["paraphrases-3"], [[4, 5]])
     assert messages(sent) == [(["avg-3", "max-3"], rows) for rows in THREE]
     assert {model.slug for _, model in sent} == {"tiny-llama"}
-    written = run_named(process, "avg-3").read_samples(range(5))
+    written = run_named(executor, "avg-3").read_samples(range(5))
     assert [sample.uuid for sample in written] == [f"id{i}" for i in range(5)]
     assert all(len(sample.paraphrases) == 3 for sample in written)
-    provenance = run_named(process, "avg-3").record.provenance
+    provenance = run_named(executor, "avg-3").record.provenance
     assert provenance["follows"].startswith(f"{FOLDER}/paraphrases-3@")
     assert provenance["shard_size"] == 2
 
 
-def test_runs_follow_one_another_to_the_last(process, sent, begin, plan):
+def test_runs_follow_one_another_to_the_last(executor, sent, begin, plan):
     """As Celery would: every message that is sent is done, until none is left."""
     weighted = plan("weighted_avg"), plan("weighted_max")
     begin(plan("paraphrases", plan("confidence", *weighted), plan("flex_attention",
           layout="shared", positions="aligned")))  # fmt: skip
-    do_all(process)
+    execute_all(executor)
     done = []
     while sent:
         message, _ = sent.pop(0)
         done.append(message)
-        process.do(open_shard(process.store, message.runs, message.rows))
+        executor.execute(open_shard(executor.store, message.runs, message.rows))
     names = ["paraphrases-3", "confidence-3", "flex_attention-3", "weighted_avg-3",
              "weighted_max-3"]  # fmt: skip
     for name in names:
-        manifest = read_manifest(run_named(process, name))
+        manifest = read_manifest(run_named(executor, name))
         assert (manifest.found, manifest.partial) == (5, False)
     assert len(done) == len(set(map(str, done))) == 9
     confidences = [
-        s.confidences for s in run_named(process, "weighted_avg-3").read_samples([0, 4])
+        s.confidences for s in run_named(executor, "weighted_avg-3").read_samples([0, 4])
     ]
     assert all(len(found) == 3 and set(found) <= {0, 0.5, 1} for found in confidences)
 
 
-def test_following_again_makes_nothing_new(process, sent, begin, plan):
+def test_following_again_makes_nothing_new(executor, sent, begin, plan):
     begin(plan("paraphrases", plan("avg")))
-    do_all(process)
-    record = run_named(process, "avg-3").record
-    before, first = set(process.store.list("", recursive=True)), messages(sent)
+    execute_all(executor)
+    record = run_named(executor, "avg-3").record
+    before, first = set(executor.store.list("", recursive=True)), messages(sent)
     sent.clear()
-    do(process, ["paraphrases-3"], [[4, 5]])
-    assert set(process.store.list("", recursive=True)) == before
-    assert run_named(process, "avg-3").record == record
+    execute(executor, ["paraphrases-3"], [[4, 5]])
+    assert set(executor.store.list("", recursive=True)) == before
+    assert run_named(executor, "avg-3").record == record
     assert messages(sent) == first, "what is missing may be sent again: a part is done once"
 
 
-def test_what_is_done_of_a_follower_is_not_sent_again(process, sent, begin, plan):
+def test_what_is_done_of_a_follower_is_not_sent_again(executor, sent, begin, plan):
     begin(plan("paraphrases", plan("avg")))
-    do_all(process)
-    do(process, ["avg-3"], [[2, 4]])
+    execute_all(executor)
+    execute(executor, ["avg-3"], [[2, 4]])
     sent.clear()
-    do(process, ["paraphrases-3"], [[0, 2]])
+    execute(executor, ["paraphrases-3"], [[0, 2]])
     assert messages(sent) == [(["avg-3"], [(0, 2)]), (["avg-3"], [(4, 5)])]
     for rows in ([[0, 2]], [[4, 5]]):
-        do(process, ["avg-3"], rows)
+        execute(executor, ["avg-3"], rows)
     sent.clear()
-    do(process, ["paraphrases-3"], [[0, 2]])
+    execute(executor, ["paraphrases-3"], [[0, 2]])
     assert sent == []
 
 
 def test_a_follower_that_is_there_otherwise_is_stopped_and_the_shard_is_done(
-    process, sent, begin, plan
+    executor, sent, begin, plan
 ):
     begin(plan("avg", num_paraphrases=1).model_copy(update={"key": f"{FOLDER}/avg-3"}))
     begin(plan("paraphrases", plan("avg"), plan("max")))
-    do_all(process)
+    execute_all(executor)
     assert sent == []
-    assert not missing_rows(run_named(process, "paraphrases-3")).size
-    assert run_named(process, "paraphrases-3").store.exists(f"{FOLDER}/paraphrases-3.feather")
-    assert "num_paraphrases is '1' there and '3' here" in process.counters.stop_reason(
+    assert not missing_rows(run_named(executor, "paraphrases-3")).size
+    assert run_named(executor, "paraphrases-3").store.exists(f"{FOLDER}/paraphrases-3.feather")
+    assert "num_paraphrases is '1' there and '3' here" in executor.counters.stop_reason(
         f"{FOLDER}/avg-3"
     )
-    assert "--overwrite" in process.counters.stop_reason(f"{FOLDER}/max-3"), (
+    assert "--overwrite" in executor.counters.stop_reason(f"{FOLDER}/max-3"), (
         "all are made, or none"
     )
-    assert not run_named(process, "max-3").exists()
+    assert not run_named(executor, "max-3").exists()
 
 
 def test_a_damaged_note_of_what_follows_is_said_and_fails_no_shard(
-    process, sent, begin, plan, caplog
+    executor, sent, begin, plan, caplog
 ):
     begin(plan("paraphrases", plan("avg")))
-    process.store.write_bytes(f"{FOLDER}/paraphrases-3/followers/x-max-3.json", b"{")
-    do_all(process)
+    executor.store.write_bytes(f"{FOLDER}/paraphrases-3/followers/x-max-3.json", b"{")
+    execute_all(executor)
     assert "is no planned run of this version" in caplog.text
     assert sent == []
 
 
-def test_a_send_that_fails_is_made_good_the_next_time(settings, process, begin, plan):
+def test_a_send_that_fails_is_made_good_the_next_time(settings, executor, begin, plan):
     begin(plan("paraphrases", plan("avg")))
     taken = []
 
@@ -176,40 +176,40 @@ def test_a_send_that_fails_is_made_good_the_next_time(settings, process, begin, 
         if len(taken) == 2:
             raise RetryShard("the broker does not take what follows")
 
-    failing = Process(settings, process.counters, send_third)
-    do(failing, ["paraphrases-3"], [[0, 4]])
+    failing = ShardExecutor(settings, executor.counters, send_third)
+    execute(failing, ["paraphrases-3"], [[0, 4]])
     with pytest.raises(RetryShard, match="does not take"):
-        do(failing, ["paraphrases-3"], [[4, 5]])
-    assert run_named(process, "avg-3").exists()
-    assert do(failing, ["paraphrases-3"], [[4, 5]]) == []
+        execute(failing, ["paraphrases-3"], [[4, 5]])
+    assert run_named(executor, "avg-3").exists()
+    assert execute(failing, ["paraphrases-3"], [[4, 5]]) == []
     assert [message.rows for message in taken[2:]] == THREE
 
 
 def test_what_follows_waits_for_the_counters_and_is_not_lost_without_it(
-    process, sent, begin, plan
+    executor, sent, begin, plan
 ):
     """Without it no worker knows that the last part is there; whoever comes next does."""
     begin(plan("paraphrases", plan("avg")))
-    do(process, ["paraphrases-3"], [[0, 4]])
+    execute(executor, ["paraphrases-3"], [[0, 4]])
     nobody = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
-    counters, process.counters._redis = process.counters._redis, nobody
-    do(process, ["paraphrases-3"], [[4, 5]])
+    counters, executor.counters._redis = executor.counters._redis, nobody
+    execute(executor, ["paraphrases-3"], [[4, 5]])
     assert sent == []
-    process.counters._redis = counters
-    do(process, ["paraphrases-3"], [[4, 5]])
+    executor.counters._redis = counters
+    execute(executor, ["paraphrases-3"], [[4, 5]])
     assert messages(sent) == [(["avg-3"], rows) for rows in THREE]
 
 
-def test_runs_that_nothing_follows_send_nothing(process, sent, begin, plan):
+def test_runs_that_nothing_follows_send_nothing(executor, sent, begin, plan):
     begin(plan("origin", num_paraphrases=1))
-    do_all(process, "origin-1")
-    assert read_manifest(run_named(process, "origin-1")).found == 5
+    execute_all(executor, "origin-1")
+    assert read_manifest(run_named(executor, "origin-1")).found == 5
     assert sent == []
 
 
-def test_a_follower_whose_model_is_not_on_this_host_stops_the_run_in_words(process, begin, plan):
+def test_a_follower_whose_model_is_not_on_this_host_stops_the_run_in_words(executor, begin, plan):
     elsewhere = plan("avg", num_paraphrases=3, model="/not/here", model_source="/not/here")
     begin(plan("paraphrases", elsewhere, num_paraphrases=3))
     with pytest.raises(StopRun, match="'/not/here'"):
-        do(process, ["paraphrases-3"], [[0, 5]])
-    assert run_named(process, "paraphrases-3").store.exists(f"{FOLDER}/paraphrases-3.feather")
+        execute(executor, ["paraphrases-3"], [[0, 5]])
+    assert run_named(executor, "paraphrases-3").store.exists(f"{FOLDER}/paraphrases-3.feather")

@@ -14,7 +14,7 @@ from tests.worker.checkpoints import configured, copied, cut, with_tensors
 from tests.worker.conftest import shard_of
 from worker import tasks
 from worker.gguf import unpacked_gguf
-from worker.process import Process
+from worker.executor import ShardExecutor
 
 FAULTS = [
     OSError(28, "No space left on device"),
@@ -28,27 +28,27 @@ FAULTS = [
 @pytest.mark.parametrize("where", ["_load_weights", "choose_attention", "Engine"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 def test_a_fault_of_loading_is_never_taken_for_one_of_the_store(
-    process, make_runs, monkeypatch, where, fault
+    executor, make_runs, monkeypatch, where, fault
 ):
     def fails(*_):
         raise fault
 
-    monkeypatch.setattr(f"worker.runtime.{where}", fails)
+    monkeypatch.setattr(f"worker.manager.{where}", fails)
     runs = make_runs().runs
     with pytest.raises(StopRun, match=r"tiny-llama: no engine can be made of it") as stopped:
-        process.do(shard_of(runs, [0, 1]))
+        executor.execute(shard_of(runs, [0, 1]))
     assert type(fault).__name__ in str(stopped.value)
     assert "store" not in str(stopped.value)
     assert list_parts(runs[0]) == []
 
 
-def test_memory_that_runs_out_while_the_engine_is_made_is_said(process, make_runs, monkeypatch):
+def test_memory_that_runs_out_while_the_engine_is_made_is_said(executor, make_runs, monkeypatch):
     def too_large(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    monkeypatch.setattr("worker.runtime.choose_attention", too_large)
+    monkeypatch.setattr("worker.manager.choose_attention", too_large)
     with pytest.raises(StopRun, match="memory ran out while its engine was made: CUDA out of"):
-        process.do(shard_of(make_runs().runs, [0]))
+        executor.execute(shard_of(make_runs().runs, [0]))
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):
@@ -70,84 +70,84 @@ def identity(run):
     return read_info(run, list_parts(run)[0]).model_identity
 
 
-def test_a_worker_reads_files_again_that_were_replaced_since(process, make_runs, own_model):
+def test_a_worker_reads_files_again_that_were_replaced_since(executor, make_runs, own_model):
     """It may have held the old model for weeks; the run was begun anew for the new one."""
     runs = make_runs(model=str(own_model)).runs
-    process.do(shard_of(runs, list(range(7))))
+    executor.execute(shard_of(runs, list(range(7))))
     before = identity(runs[0])
     doubled(own_model)
     runs = make_runs(model=str(own_model), overwrite=True).runs
-    process.do(shard_of(runs, list(range(7))))
+    executor.execute(shard_of(runs, list(range(7))))
     assert identity(runs[0]) != before
     assert runs[0].pinned_model() == identity(runs[0])
 
 
-def test_a_worker_goes_on_with_a_model_whose_files_are_gone(process, make_runs, own_model):
+def test_a_worker_goes_on_with_a_model_whose_files_are_gone(executor, make_runs, own_model):
     runs = make_runs(model=str(own_model)).runs
-    process.do(shard_of(runs, [0, 1, 2]))
+    executor.execute(shard_of(runs, [0, 1, 2]))
     for path in own_model.iterdir():
         path.unlink()
-    process.do(shard_of(runs, [3, 4, 5, 6]))
+    executor.execute(shard_of(runs, [3, 4, 5, 6]))
     assert runs[0].store.exists(runs[0].feather)
 
 
 def test_what_a_checkpoint_asks_for_is_in_the_log_and_in_the_part(
-    process, make_runs, own_model, caplog
+    executor, make_runs, own_model, caplog
 ):
     configured("generation_config.json", repetition_penalty=1.3)(own_model)
     runs = make_runs(model=str(own_model)).runs
     with caplog.at_level(logging.INFO):
-        process.do(shard_of(runs, [0, 1]))
+        executor.execute(shard_of(runs, [0, 1]))
     info = read_info(runs[0], list_parts(runs[0])[0])
     assert "generation is greedy (not applied of the checkpoint: repetition_pen" in caplog.text
     assert info.choices["generation"] == "greedy"
     assert "repetition_penalty=1.3" in info.reasons["generation"]
 
 
-def test_a_model_whose_loading_ends_the_process_each_time_stops_the_run(process, make_runs):
+def test_a_model_whose_loading_ends_the_process_each_time_stops_the_run(executor, make_runs):
     """As on a host without memory for it. The shard is not cut down to single rows for that."""
     runs = make_runs().runs
     shard = shard_of(runs, [1, 2, 3])
-    for _ in range(process.settings.max_attempts):
-        process.counters.start_attempt(process._place, runs[0].spec.model)
-        process.counters.start_attempt(str(runs[0].key), shard.name)
+    for _ in range(executor.settings.max_attempts):
+        executor.counters.start_attempt(executor._place, runs[0].spec.model)
+        executor.counters.start_attempt(str(runs[0].key), shard.name)
     with pytest.raises(
         StopRun, match=r"was loaded 3 times, and each time the process on \S+ ended"
     ):
-        process.do(shard)
+        executor.execute(shard)
     assert list_parts(runs[0]) == []
 
 
-def test_after_that_verdict_the_model_is_tried_again(process, make_runs):
+def test_after_that_verdict_the_model_is_tried_again(executor, make_runs):
     runs = make_runs().runs
-    for _ in range(process.settings.max_attempts):
-        process.counters.start_attempt(process._place, runs[0].spec.model)
+    for _ in range(executor.settings.max_attempts):
+        executor.counters.start_attempt(executor._place, runs[0].spec.model)
     with pytest.raises(StopRun):
-        process.do(shard_of(runs, [1]))
-    assert process.do(shard_of(runs, [1])) == []
+        executor.execute(shard_of(runs, [1]))
+    assert executor.execute(shard_of(runs, [1])) == []
     assert len(list_parts(runs[0])) == 1
 
 
-def test_deaths_of_another_worker_on_this_host_are_not_counted(process, make_runs):
-    other = Process(process.settings, process.counters, lambda *_: None, slot=1)
+def test_deaths_of_another_worker_on_this_host_are_not_counted(executor, make_runs):
+    other = ShardExecutor(executor.settings, executor.counters, lambda *_: None, slot=1)
     runs = make_runs().runs
-    for _ in range(process.settings.max_attempts):
-        process.counters.start_attempt(other._place, runs[0].spec.model)
-    assert process.do(shard_of(runs, [1])) == []
+    for _ in range(executor.settings.max_attempts):
+        executor.counters.start_attempt(other._place, runs[0].spec.model)
+    assert executor.execute(shard_of(runs, [1])) == []
 
 
-def test_a_model_that_loads_leaves_no_note(process, make_runs):
+def test_a_model_that_loads_leaves_no_note(executor, make_runs):
     runs = make_runs().runs
     for row in range(5):
-        process.do(shard_of(runs, [row]))
-    assert process.counters.attempts(process._place, runs[0].spec.model) == 0
+        executor.execute(shard_of(runs, [row]))
+    assert executor.counters.attempts(executor._place, runs[0].spec.model) == 0
 
 
 @pytest.fixture
-def answer(process, monkeypatch):
+def answer(executor, monkeypatch):
     """Run the task here for rows of runs, as a worker would with this process."""
-    monkeypatch.setattr(tasks, "process", lambda: process)
-    monkeypatch.setattr(tasks, "counters", lambda: process.counters)
+    monkeypatch.setattr(tasks, "executor", lambda: executor)
+    monkeypatch.setattr(tasks, "counters", lambda: executor.counters)
 
     def answer(runs, retries=0):
         tasks.answer_shard.push_request(retries=retries, called_directly=False, id="an id")
@@ -155,7 +155,7 @@ def answer(process, monkeypatch):
             tasks.answer_shard.run([str(run.key) for run in runs], [[0, 3]])
         finally:
             tasks.answer_shard.pop_request()
-        return process.counters.stop_reason(str(runs[0].key))
+        return executor.counters.stop_reason(str(runs[0].key))
 
     return answer
 
@@ -167,14 +167,14 @@ def test_a_damaged_model_stops_the_run_with_the_name_of_its_file(answer, make_ru
 
 
 def test_an_error_that_nobody_foresaw_stops_the_run_with_its_text(
-    answer, process, make_runs, monkeypatch
+    answer, executor, make_runs, monkeypatch
 ):
     """Celery would drop the message: the queue would be empty, and rows missing."""
 
     def fails(_):
         raise LookupError("not foreseen")
 
-    monkeypatch.setattr(process, "do", fails)
+    monkeypatch.setattr(executor, "do", fails)
     assert "LookupError: not foreseen" in answer(make_runs().runs)
 
 
@@ -182,40 +182,40 @@ def test_a_process_that_cannot_begin_stops_the_run(answer, make_runs, monkeypatc
     def cannot():
         raise StopRun("a worker process cannot begin: no temporary folder")
 
-    monkeypatch.setattr(tasks, "process", cannot)
+    monkeypatch.setattr(tasks, "executor", cannot)
     assert "cannot begin" in answer(make_runs().runs)
 
 
 def test_a_store_that_is_away_is_tried_again_and_the_producer_can_see_why(
-    answer, process, make_runs, monkeypatch
+    answer, executor, make_runs, monkeypatch
 ):
     runs = make_runs().runs
 
     def away(_):
         raise RetryShard("store /data: timed out")
 
-    monkeypatch.setattr(process, "do", away)
+    monkeypatch.setattr(executor, "do", away)
     monkeypatch.setattr(tasks.answer_shard, "retry", lambda **_: Retry("later"))
     with pytest.raises(Retry):
         answer(runs)
-    assert process.counters.delayed(str(runs[0].key)) == "store /data: timed out"
-    assert process.counters.stop_reason(str(runs[0].key)) is None
+    assert executor.counters.delayed(str(runs[0].key)) == "store /data: timed out"
+    assert executor.counters.stop_reason(str(runs[0].key)) is None
 
 
-def test_after_the_last_try_the_run_is_stopped(answer, process, make_runs, monkeypatch):
+def test_after_the_last_try_the_run_is_stopped(answer, executor, make_runs, monkeypatch):
     def away(_):
         raise RetryShard("store /data: timed out")
 
-    monkeypatch.setattr(process, "do", away)
+    monkeypatch.setattr(executor, "do", away)
     assert "given up after 100 tries: store /data" in answer(make_runs().runs, retries=100)
 
 
-def test_a_bad_message_stops_nothing(answer, process, make_runs, monkeypatch):
+def test_a_bad_message_stops_nothing(answer, executor, make_runs, monkeypatch):
     def rejects(_):
         raise RejectShard("rows that do not exist")
 
     runs = make_runs().runs
-    monkeypatch.setattr(process, "do", rejects)
+    monkeypatch.setattr(executor, "do", rejects)
     with pytest.raises(Reject):
         answer(runs)
-    assert process.counters.stop_reason(str(runs[0].key)) is None
+    assert executor.counters.stop_reason(str(runs[0].key)) is None

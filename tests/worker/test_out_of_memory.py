@@ -65,15 +65,15 @@ def errors(run):
 
 @pytest.mark.parametrize("error", [cuda_error, cpu_error, MemoryError])
 def test_the_same_samples_are_answered_with_half_the_budget(
-    process, make_runs, memory_for, error, caplog
+    executor, make_runs, memory_for, error, caplog
 ):
     runs = make_runs().runs
-    process.do(shard_of(runs, EVERYTHING))
+    executor.execute(shard_of(runs, EVERYTHING))
     expected = table(runs[0])
     runs = make_runs(overwrite=True).runs
     tried = memory_for(1024, error)
     with caplog.at_level(logging.WARNING):
-        process.do(shard_of(runs, EVERYTHING))
+        executor.execute(shard_of(runs, EVERYTHING))
     steps = [BEGIN, Budget(2048, 32 << 20), Budget(1024, 16 << 20)]
     assert tried == [(step, 7) for step in steps]
     assert_rows_alike(table(runs[0]), expected)
@@ -81,52 +81,52 @@ def test_the_same_samples_are_answered_with_half_the_budget(
     assert said == [f"out of memory, going on with half of the budget: {s}" for s in steps[1:]]
 
 
-def test_the_next_shard_begins_with_what_memory_allowed(process, make_runs, memory_for):
+def test_the_next_shard_begins_with_what_memory_allowed(executor, make_runs, memory_for):
     runs = make_runs().runs
     tried = memory_for(1024)
-    process.do(shard_of(runs, [0, 1, 2]))
+    executor.execute(shard_of(runs, [0, 1, 2]))
     tried.clear()
-    process.do(shard_of(runs, [3, 4, 5, 6]))
+    executor.execute(shard_of(runs, [3, 4, 5, 6]))
     assert tried == [(Budget(1024, 16 << 20), 4)]
     assert errors(runs[0]) == [None] * 7
 
 
-def test_the_limit_of_a_model_is_kept_while_another_is_loaded(process, make_runs, memory_for):
+def test_the_limit_of_a_model_is_kept_while_another_is_loaded(executor, make_runs, memory_for):
     runs = make_runs().runs
     spec = runs[0].spec
     memory_for(1024)
-    process.do(shard_of(runs, [0, 1]))
-    other = process.runtime.engine_for(spec.model_copy(update={"dtype": "bfloat16"}))
+    executor.execute(shard_of(runs, [0, 1]))
+    other = executor.manager.engine_for(spec.model_copy(update={"dtype": "bfloat16"}))
     assert Budget.of(other.engine) == BEGIN
-    again = process.runtime.engine_for(spec)
+    again = executor.manager.engine_for(spec)
     assert Budget.of(again.engine) == again.budget == Budget(1024, 16 << 20)
     assert "it ran out with more" in again.reasons["memory"]
 
 
 def test_a_sample_that_never_fits_is_its_own_row_and_costs_the_others_nothing(
-    process, make_runs, memory_for
+    executor, make_runs, memory_for
 ):
     runs = make_runs().runs
     tried = memory_for(10**9, too_large="number 4 ")
-    process.do(shard_of(runs, EVERYTHING))
+    executor.execute(shard_of(runs, EVERYTHING))
     found = errors(runs[0])
     assert found[4] == "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
     assert found[:4] + found[5:] == [None] * 6
     assert (Budget(64, 16 << 20), 1) in tried
-    held = process.runtime.engine_for(runs[0].spec)
+    held = executor.manager.engine_for(runs[0].spec)
     assert Budget.of(held.engine) == held.budget == BEGIN
 
 
-def test_where_no_sample_fits_the_run_stops(process, make_runs, memory_for):
+def test_where_no_sample_fits_the_run_stops(executor, make_runs, memory_for):
     runs = make_runs().runs
     memory_for(0)
     with pytest.raises(StopRun, match=r"every sample of a shard failed.*out of memory"):
-        process.do(shard_of(runs, EVERYTHING))
+        executor.execute(shard_of(runs, EVERYTHING))
     assert list_parts(runs[0]) == []
 
 
 def test_another_error_after_less_memory_is_not_taken_for_want_of_memory(
-    process, make_runs, memory_for, monkeypatch
+    executor, make_runs, memory_for, monkeypatch
 ):
     runs = make_runs().runs
     memory_for(2048)
@@ -139,17 +139,17 @@ def test_another_error_after_less_memory_is_not_taken_for_want_of_memory(
         return found
 
     monkeypatch.setattr(Engine, "answer", no_fours)
-    process.do(shard_of(runs, EVERYTHING))
+    executor.execute(shard_of(runs, EVERYTHING))
     assert errors(runs[0]) == [None] * 4 + ["ArithmeticError: no fours"] + [None] * 2
-    held = process.runtime.engine_for(runs[0].spec)
+    held = executor.manager.engine_for(runs[0].spec)
     assert Budget.of(held.engine) == Budget(2048, 32 << 20)
 
 
-def test_budgets_that_differ_do_not_make_a_file_mixed(process, make_runs, memory_for):
+def test_budgets_that_differ_do_not_make_a_file_mixed(executor, make_runs, memory_for):
     runs = make_runs().runs
-    process.do(shard_of(runs, [0, 1, 2]))
+    executor.execute(shard_of(runs, [0, 1, 2]))
     memory_for(1024)
-    process.do(shard_of(runs, [3, 4, 5, 6]))
+    executor.execute(shard_of(runs, [3, 4, 5, 6]))
     assert not read_manifest(runs[0]).mixed_choices
     before, after = (read_info(runs[0], part).reasons for part in sorted(list_parts(runs[0])))
     assert before["pack_tokens"] == "4096 (SELF_ENSEMBLE_PACK_TOKENS asks for it)"
@@ -159,11 +159,11 @@ def test_budgets_that_differ_do_not_make_a_file_mixed(process, make_runs, memory
 
 @pytest.mark.parametrize("error", [cuda_error, cpu_error])
 def test_a_model_that_does_not_fit_stops_the_run_and_says_so(
-    process, make_runs, monkeypatch, error
+    executor, make_runs, monkeypatch, error
 ):
     def too_large(*_):
         raise error()
 
-    monkeypatch.setattr("worker.runtime.load_model", too_large)
+    monkeypatch.setattr("worker.manager.load_model", too_large)
     with pytest.raises(StopRun, match="in float32 does not fit into the free memory of cpu"):
-        process.runtime.engine_for(make_runs().runs[0].spec)
+        executor.manager.engine_for(make_runs().runs[0].spec)

@@ -16,7 +16,7 @@ from common.store.missing import messages_for
 from tests.conftest import assert_rows_alike
 from tests.worker.conftest import shard_of
 from worker.engine.engine import Engine
-from worker.process import Process
+from worker.executor import ShardExecutor
 from worker.shard import open_shard
 
 ASK = Template(instruction="Ask it again.", question="Question: ", cue="Paraphrase:")
@@ -24,7 +24,7 @@ QUESTIONS = ["what is the number?", "who is 7?", "the answer is it?", "is it 9?"
 
 
 @pytest.fixture
-def run_of(process, tiny_model):
+def run_of(executor, tiny_model):
     """A run of a method over questions, thrown away and made again at every call."""
 
     def make(method, questions=QUESTIONS, **changes):
@@ -35,16 +35,16 @@ def run_of(process, tiny_model):
         model = {"model": str(tiny_model), "model_source": str(tiny_model)}
         spec = make_spec(method, **model, **changes)
         key = f"quiz/tiny-llama/{method}-3"
-        (run,) = freeze(process.store, [RunPlan(key=key, spec=spec)], samples, {}, [key])
-        process.counters.reset(key, [])
+        (run,) = freeze(executor.store, [RunPlan(key=key, spec=spec)], samples, {}, [key])
+        executor.counters.reset(key, [])
         return run
 
     return make
 
 
-def rows_after(process, run, shards):
+def rows_after(executor, run, shards):
     for rows in shards:
-        assert process.do(shard_of((run,), rows)) == []
+        assert executor.execute(shard_of((run,), rows)) == []
     return result_of(run)
 
 
@@ -57,9 +57,9 @@ PARAPHRASES = {"template": ASK, "sampling": ONCE, "exemplars": EXEMPLARS, "max_n
 SHARDS = [[[0, 1, 2, 3, 4]], [[0, 1], [2], [3, 4]], [[4], [2, 3], [0, 1]]]
 
 
-def test_paraphrases_are_the_same_whatever_the_shard(process, run_of):
+def test_paraphrases_are_the_same_whatever_the_shard(executor, run_of):
     whole, *others = [
-        rows_after(process, run_of("paraphrases", **PARAPHRASES), shards) for shards in SHARDS
+        rows_after(executor, run_of("paraphrases", **PARAPHRASES), shards) for shards in SHARDS
     ]
     assert all(other.equals(whole) for other in others)
     assert whole["question"].to_pylist() == QUESTIONS
@@ -93,11 +93,11 @@ def drawn_run(run_of):
 
 
 @pytest.fixture
-def by_one_row(process, drawn_run):
+def by_one_row(executor, drawn_run):
     """What is drawn for every row alone, by method: texts only, floats may differ at the end."""
 
     def rows(method):
-        return drawn_texts(rows_after(process, drawn_run(method), shards_of(1, "in order")))
+        return drawn_texts(rows_after(executor, drawn_run(method), shards_of(1, "in order")))
 
     return rows
 
@@ -110,34 +110,34 @@ def drawn_texts(table):
 
 @pytest.mark.parametrize("method", ["paraphrases", "confidence"])
 def test_no_draw_depends_on_the_size_or_the_order_of_shards(
-    process, drawn_run, by_one_row, method
+    executor, drawn_run, by_one_row, method
 ):
     alone = by_one_row(method)
     column = "paraphrases" if method == "paraphrases" else "sampled"
     assert len({text for row in alone for text in row[column]}) > 25, "draws that differ"
     for size, order in [(64, "in order"), (7, "turned"), (3, "shuffled"), (1, "turned")]:
         run = drawn_run(method)
-        assert drawn_texts(rows_after(process, run, shards_of(size, order))) == alone
+        assert drawn_texts(rows_after(executor, run, shards_of(size, order))) == alone
 
 
 @pytest.mark.parametrize("method", ["paraphrases", "confidence"])
 def test_no_draw_depends_on_the_worker_or_on_a_resume(
-    process, settings, drawn_run, by_one_row, method
+    executor, settings, drawn_run, by_one_row, method
 ):
     """Two processes take turns; then what is missing comes in shards of another size."""
-    run, other = drawn_run(method), Process(settings, process.counters, lambda *_: None)
-    process.do(shard_of((run,), [0, 1]))
-    other.do(shard_of((run,), [6, 7, 8]))
+    run, other = drawn_run(method), ShardExecutor(settings, executor.counters, lambda *_: None)
+    executor.execute(shard_of((run,), [0, 1]))
+    other.execute(shard_of((run,), [6, 7, 8]))
     assert missing_rows(run).tolist() == [2, 3, 4, 5]
-    restarted = Process(settings, process.counters, lambda *_: None)
+    restarted = ShardExecutor(settings, executor.counters, lambda *_: None)
     for message in messages_for([run], 3):
-        restarted.do(open_shard(run.store, message.runs, message.rows))
+        restarted.execute(open_shard(run.store, message.runs, message.rows))
     assert drawn_texts(result_of(run)) == by_one_row(method)
 
 
-def test_written_paraphrases_are_marked_or_paraphrases_of_their_own(process, run_of):
+def test_written_paraphrases_are_marked_or_paraphrases_of_their_own(executor, run_of):
     run = run_of("paraphrases", **PARAPHRASES)
-    for row in rows_after(process, run, SHARDS[0]).to_pylist():
+    for row in rows_after(executor, run, SHARDS[0]).to_pylist():
         question, *written = row["paraphrases"]
         assert question == row["question"]
         assert len(written) == len(row["problems"]) - 1 == 2
@@ -151,11 +151,11 @@ def test_written_paraphrases_are_marked_or_paraphrases_of_their_own(process, run
 COOL = Sampling(temperature=0.3, top_p=0.9, num_draws=5)
 
 
-def test_confidences_are_the_same_whatever_the_shard(process, run_of):
+def test_confidences_are_the_same_whatever_the_shard(executor, run_of):
     questions = [(q, f"tell me, {q}", "what?") for q in QUESTIONS]
     whole, *others = [
         rows_after(
-            process, run_of("confidence", questions, sampling=COOL, max_new_tokens=2), shards
+            executor, run_of("confidence", questions, sampling=COOL, max_new_tokens=2), shards
         )
         for shards in SHARDS
     ]
@@ -169,36 +169,36 @@ def test_confidences_are_the_same_whatever_the_shard(process, run_of):
 LONG = "long " * 400
 
 
-def test_questions_that_are_too_long_are_rows_in_any_company(process, run_of):
+def test_questions_that_are_too_long_are_rows_in_any_company(executor, run_of):
     """What is the matter with a sample does not depend on the shard it comes in."""
     questions = [LONG, LONG, QUESTIONS[0]]
     for shards in ([[0, 1], [2]], [[0, 1, 2]], [[0], [1], [2]]):
         run = run_of("paraphrases", questions, **PARAPHRASES)
-        rows = rows_after(process, run, shards).to_pylist()
+        rows = rows_after(executor, run, shards).to_pylist()
         assert [row["error"] is None for row in rows] == [False, False, True]
         assert "positions" in rows[0]["error"]
         assert rows[0]["paraphrases"] == [LONG]
         assert read_progress(run).failed == 2
 
 
-def test_a_shard_in_which_every_question_raises_stops_the_run(process, run_of, monkeypatch):
+def test_a_shard_in_which_every_question_raises_stops_the_run(executor, run_of, monkeypatch):
     def broken(*_):
         raise RuntimeError("device lost")
 
     run = run_of("paraphrases", **PARAPHRASES)
     monkeypatch.setattr(Engine, "answer", broken)
     with pytest.raises(StopRun, match="device lost"):
-        process.do(shard_of((run,), [0, 1]))
+        executor.execute(shard_of((run,), [0, 1]))
     assert missing_rows(run).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_a_message_of_two_runs_that_write_answers_both(process, run_of, tiny_model):
+def test_a_message_of_two_runs_that_write_answers_both(executor, run_of, tiny_model):
     three = run_of("paraphrases", **PARAPHRASES)
     samples = three.read_samples(range(5))
     spec = three.spec.model_copy(update={"num_paraphrases": 2})
     two_key = "quiz/tiny-llama/paraphrases-2"
-    (two,) = freeze(process.store, [RunPlan(key=two_key, spec=spec)], samples, {})
-    process.do(shard_of((three, two), list(range(5))))
+    (two,) = freeze(executor.store, [RunPlan(key=two_key, spec=spec)], samples, {})
+    executor.execute(shard_of((three, two), list(range(5))))
     wide, narrow = (
         run.store.open_arrow(run.feather).read_all()["paraphrases"].to_pylist()
         for run in (three, two)

@@ -31,15 +31,15 @@ GOOD = "numbers/tiny-llama/avg-3"
         ([7], [[0, 1]]),
     ],
 )
-def test_a_message_that_is_not_as_it_should_be_is_rejected(process, make_runs, runs, rows):
+def test_a_message_that_is_not_as_it_should_be_is_rejected(executor, make_runs, runs, rows):
     make_runs(methods=("avg",))
     with pytest.raises(RejectShard):
-        open_shard(process.store, runs, rows)
+        open_shard(executor.store, runs, rows)
 
 
-def test_a_run_that_this_store_does_not_have_stops(process):
+def test_a_run_that_this_store_does_not_have_stops(executor):
     with pytest.raises(StopRun, match="SELF_ENSEMBLE_STORE"):
-        open_shard(process.store, ["a/b/c"], [[0, 1]])
+        open_shard(executor.store, ["a/b/c"], [[0, 1]])
 
 
 def test_a_run_of_another_semantics_version_stops_and_is_not_mixed(make_runs, monkeypatch):
@@ -51,14 +51,14 @@ def test_a_run_of_another_semantics_version_stops_and_is_not_mixed(make_runs, mo
         shard_of(runs, [0])
 
 
-def test_runs_of_one_message_must_share_their_prefill(process, make_runs):
+def test_runs_of_one_message_must_share_their_prefill(executor, make_runs):
     avg = make_runs(methods=("avg",)).runs
     longer = make_runs(methods=("max",), max_new_tokens=6).runs
     with pytest.raises(RejectShard, match="share a prefill"):
         shard_of((*avg, *longer), [0])
 
 
-def test_runs_of_one_message_must_hold_the_same_samples(process, make_runs):
+def test_runs_of_one_message_must_hold_the_same_samples(executor, make_runs):
     avg = make_runs(methods=("avg",)).runs
     rows = numbered_questions(7)
     rows[2]["question"] = "another?"

@@ -28,14 +28,14 @@ LOADING = """
 import sys
 from common.config import Settings
 from common.errors import StopRun
-from worker.runtime import Runtime
+from worker.manager import ModelManager
 
 def fail(*arguments):
     raise RuntimeError(sys.argv[1])
 
-Runtime._load = fail
+ModelManager._load = fail
 try:
-    Runtime(Settings(), 0).engine_of("owner/model", "owner/model", "auto", 7)
+    ModelManager(Settings(), 0).engine_of("owner/model", "owner/model", "auto", 7)
 except StopRun as error:
     print("a verdict on the run")
 """

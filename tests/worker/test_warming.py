@@ -27,24 +27,24 @@ def settings(settings, tiny_model):
     return settings.model_copy(update=warm)
 
 
-def test_a_warm_model_is_the_one_that_the_first_shard_finds(process, make_runs, caplog):
+def test_a_warm_model_is_the_one_that_the_first_shard_finds(executor, make_runs, caplog):
     with caplog.at_level(logging.INFO):
-        process.warm_up()
+        executor.warm_up()
     assert "is warm" in caplog.text
-    held = process.runtime._held
+    held = executor.manager._held
     runs = make_runs().runs
-    process.do(shard_of(runs, [0, 1]))
-    assert process.runtime._held is held
+    executor.execute(shard_of(runs, [0, 1]))
+    assert executor.manager._held is held
 
 
-def test_without_a_setting_nothing_is_loaded(process):
-    process.settings = process.settings.model_copy(update={"warm_model": None})
-    process.warm_up()
-    assert process.runtime._held is None
+def test_without_a_setting_nothing_is_loaded(executor):
+    executor.settings = executor.settings.model_copy(update={"warm_model": None})
+    executor.warm_up()
+    assert executor.manager._held is None
 
 
-def test_the_invented_questions_fill_a_row_that_is_compiled_for(process, make_runs, monkeypatch):
-    held = process.runtime.engine_for(make_runs().runs[0].spec)
+def test_the_invented_questions_fill_a_row_that_is_compiled_for(executor, make_runs, monkeypatch):
+    held = executor.manager.engine_for(make_runs().runs[0].spec)
     answer, counts = Engine.answer, Counts()
     monkeypatch.setattr(Engine, "answer", lambda *asked: answer(*asked, counts))
     answer_invented_questions(held.engine)
@@ -54,18 +54,18 @@ def test_the_invented_questions_fill_a_row_that_is_compiled_for(process, make_ru
 
 @pytest.mark.parametrize("fault", [MemoryError, RuntimeError, OSError])
 def test_a_fault_while_warming_is_said_and_leaves_the_process_alive(
-    process, tiny_model, monkeypatch, caplog, fault
+    executor, tiny_model, monkeypatch, caplog, fault
 ):
     def fails(*_):
         raise fault("no luck")
 
     monkeypatch.setattr(warm, "answer_invented_questions", fails)
-    warm_up(process.runtime, str(tiny_model), "float32")
+    warm_up(executor.manager, str(tiny_model), "float32")
     assert "could not be warmed: no luck" in caplog.text
 
 
-def test_a_model_that_is_gone_is_said_and_leaves_the_process_alive(process, tmp_path, caplog):
-    warm_up(process.runtime, str(tmp_path / "gone"), "auto")
+def test_a_model_that_is_gone_is_said_and_leaves_the_process_alive(executor, tmp_path, caplog):
+    warm_up(executor.manager, str(tmp_path / "gone"), "auto")
     assert "could not be warmed" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""The runtime: the model this process holds. It stays loaded; another model takes its place.
+"""The model manager: holds the one model of this process. It stays loaded; another model takes its place.
 
 How much memory a model was found to allow is remembered for as long as the process lives.
 """
@@ -69,7 +69,7 @@ class LoadedEngine:
         return self.reasons | ({} if now == self.budget else {"halved": f"to {now}"})
 
 
-class Runtime:
+class ModelManager:
     """Holds one engine at a time; `slot` is this process's number on its host."""
 
     def __init__(self, settings: Settings, slot: int) -> None:

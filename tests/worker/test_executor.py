@@ -16,7 +16,7 @@ from common.store.part_files import read_info
 from tests.conftest import assert_rows_alike, numbered_questions
 from tests.worker.conftest import shard_of
 from worker.engine.engine import Engine
-from worker.process import Process
+from worker.executor import ShardExecutor
 
 
 def table(run):
@@ -29,53 +29,53 @@ def frozen_anew(runs, samples):
     return freeze(runs[0].store, planned, samples, {}, overwrite=[p.key for p in planned])
 
 
-def test_a_shard_becomes_one_part_for_each_run(process, make_runs):
+def test_a_shard_becomes_one_part_for_each_run(executor, make_runs):
     runs = make_runs().runs
-    assert process.do(shard_of(runs, [0, 1, 2])) == []
+    assert executor.execute(shard_of(runs, [0, 1, 2])) == []
     assert [len(list_parts(run)) for run in runs] == [1, 1, 1]
     assert all(missing_rows(run).tolist() == [3, 4, 5, 6] for run in runs)
 
 
-def test_the_last_part_merges_the_run_by_itself(process, make_runs):
+def test_the_last_part_merges_the_run_by_itself(executor, make_runs):
     runs = make_runs().runs
     for rows in ([4, 5, 6], [0, 1, 2, 3]):
         assert not runs[0].store.exists(runs[0].feather)
-        process.do(shard_of(runs, rows))
+        executor.execute(shard_of(runs, rows))
     assert table(runs[0])["uuid"].to_pylist() == [f"id-{n:03d}" for n in range(7)]
     assert len(table(runs[1])) == 21
 
 
-def test_doing_a_shard_twice_computes_it_once_and_keeps_its_rows(process, make_runs, monkeypatch):
+def test_doing_a_shard_twice_computes_it_once_and_keeps_its_rows(executor, make_runs, monkeypatch):
     runs = make_runs().runs
-    process.do(shard_of(runs, list(range(7))))
+    executor.execute(shard_of(runs, list(range(7))))
     before = [table(run) for run in runs]
     monkeypatch.setattr(Engine, "answer", lambda *_: pytest.fail("answered again"))
-    process.do(shard_of(runs, list(range(7))))
+    executor.execute(shard_of(runs, list(range(7))))
     assert [table(run) for run in runs] == before
 
 
-def test_shards_of_another_size_give_the_same_rows(process, make_runs):
+def test_shards_of_another_size_give_the_same_rows(executor, make_runs):
     runs = make_runs().runs
-    process.do(shard_of(runs, list(range(7))))
+    executor.execute(shard_of(runs, list(range(7))))
     whole = [table(run) for run in runs]
     runs = make_runs(overwrite=True).runs
     for rows in ([6], [0, 1, 2, 3, 4], [2, 3, 4, 5]):
-        process.do(shard_of(runs, rows))
+        executor.execute(shard_of(runs, rows))
     for run, expected in zip(runs, whole, strict=True):
         assert_rows_alike(table(run), expected)
 
 
 @pytest.mark.parametrize("bad", ["far too long " * 400, " \n "], ids=["too long", "empty"])
-def test_a_bad_sample_is_one_row_and_its_neighbours_are_answered(process, make_runs, bad):
+def test_a_bad_sample_is_one_row_and_its_neighbours_are_answered(executor, make_runs, bad):
     """A paraphrase may be empty where a model could not write it: files with such are refused."""
     good = make_runs(numbered_questions(5)).runs
-    process.do(shard_of(good, list(range(5))))
+    executor.execute(shard_of(good, list(range(5))))
     expected = table(good[0])["prediction"].to_pylist()
     samples = good[0].read_samples(range(5))
     paraphrases = (samples[3].paraphrases[0], "fine?", bad)
     samples[3] = replace(samples[3], paraphrases=paraphrases)
     runs = frozen_anew(good, samples)
-    process.do(shard_of(runs, list(range(5))))
+    executor.execute(shard_of(runs, list(range(5))))
     result = table(runs[0])
     assert [e is not None for e in result["error"].to_pylist()] == [0, 0, 0, 1, 0]
     expected[3] = None
@@ -83,7 +83,7 @@ def test_a_bad_sample_is_one_row_and_its_neighbours_are_answered(process, make_r
     assert read_progress(runs[0]).failed == 1
 
 
-def test_a_sample_that_raises_is_found_and_named(process, make_runs, monkeypatch):
+def test_a_sample_that_raises_is_found_and_named(executor, make_runs, monkeypatch):
     answer = Engine.answer
 
     def answer_but_four(self, samples, request, counts=None):
@@ -93,95 +93,95 @@ def test_a_sample_that_raises_is_found_and_named(process, make_runs, monkeypatch
 
     monkeypatch.setattr(Engine, "answer", answer_but_four)
     runs = make_runs().runs
-    process.do(shard_of(runs, list(range(7))))
+    executor.execute(shard_of(runs, list(range(7))))
     errors = table(runs[0])["error"].to_pylist()
     assert errors == [None] * 4 + ["ArithmeticError: no fours"] + [None] * 2
 
 
-def test_a_shard_in_which_everything_raises_stops_the_run(process, make_runs, monkeypatch):
+def test_a_shard_in_which_everything_raises_stops_the_run(executor, make_runs, monkeypatch):
     def broken(*_):
         raise RuntimeError("device lost")
 
     monkeypatch.setattr(Engine, "answer", broken)
     runs = make_runs().runs
     with pytest.raises(StopRun, match="device lost"):
-        process.do(shard_of(runs, list(range(7))))
+        executor.execute(shard_of(runs, list(range(7))))
     assert list_parts(runs[0]) == []
 
 
-def test_a_worker_with_other_weights_is_refused(process, make_runs):
+def test_a_worker_with_other_weights_is_refused(executor, make_runs):
     runs = make_runs().runs
     runs[0].pin_model("sha256:somebody else's")
     with pytest.raises(StopRun, match="somebody else's"):
-        process.do(shard_of(runs, [0, 1]))
+        executor.execute(shard_of(runs, [0, 1]))
     assert missing_rows(runs[0]).tolist() == list(range(7))
 
 
-def test_a_model_directory_that_is_gone_stops_the_run(process, make_runs, tiny_model, tmp_path):
+def test_a_model_directory_that_is_gone_stops_the_run(executor, make_runs, tiny_model, tmp_path):
     moved = tmp_path / "moved-model"
     moved.symlink_to(tiny_model, target_is_directory=True)
     runs = make_runs(model=str(moved)).runs
     spec = runs[0].spec.model_copy(update={"model": str(tmp_path / "gone")})
     with pytest.raises(StopRun, match="no directory here"):
-        process.runtime.engine_for(spec)
+        executor.manager.engine_for(spec)
 
 
-def test_a_stopped_run_is_passed_over(process: Process, make_runs):
+def test_a_stopped_run_is_passed_over(executor: ShardExecutor, make_runs):
     runs = make_runs().runs
-    process.counters.stop(str(runs[0].key), "no weights")
-    process.do(shard_of(runs, [0, 1]))
+    executor.counters.stop(str(runs[0].key), "no weights")
+    executor.execute(shard_of(runs, [0, 1]))
     assert list_parts(runs[0]) == []
 
 
-def test_a_shard_that_kills_its_worker_is_cut_down_to_the_row_that_does_it(process, make_runs):
+def test_a_shard_that_kills_its_worker_is_cut_down_to_the_row_that_does_it(executor, make_runs):
     runs = make_runs().runs
     shard = shard_of(runs, [1, 2, 3])
-    for _ in range(process.settings.max_attempts):
-        process.counters.start_attempt(str(runs[0].key), shard.name)
-    first, second = process.do(shard)
+    for _ in range(executor.settings.max_attempts):
+        executor.counters.start_attempt(str(runs[0].key), shard.name)
+    first, second = executor.execute(shard)
     assert (first.rows, second.rows) == ((1,), (2, 3))
-    for _ in range(process.settings.max_attempts):
-        process.counters.start_attempt(str(runs[0].key), first.name)
-    process.do(first)
-    process.do(second)
-    process.do(shard_of(runs, [0, 4, 5, 6]))
+    for _ in range(executor.settings.max_attempts):
+        executor.counters.start_attempt(str(runs[0].key), first.name)
+    executor.execute(first)
+    executor.execute(second)
+    executor.execute(shard_of(runs, [0, 4, 5, 6]))
     errors = table(runs[0])["error"].to_pylist()
     assert "died 3 times" in errors[1]
     assert errors[:1] + errors[2:] == [None] * 6
 
 
-def test_a_broker_that_is_away_does_not_stop_the_work(process, make_runs, monkeypatch):
+def test_a_broker_that_is_away_does_not_stop_the_work(executor, make_runs, monkeypatch):
     import redis
 
     runs = make_runs().runs
-    process.counters._redis = redis.Redis(port=1)
-    process.do(shard_of(runs, list(range(7))))
+    executor.counters._redis = redis.Redis(port=1)
+    executor.execute(shard_of(runs, list(range(7))))
     assert not missing_rows(runs[0]).size
 
 
-def test_the_model_stays_loaded_until_another_is_asked_for(process, make_runs):
+def test_the_model_stays_loaded_until_another_is_asked_for(executor, make_runs):
     spec = make_runs().runs[0].spec
-    held = process.runtime.engine_for(spec)
-    assert process.runtime.engine_for(spec.model_copy(update={"max_new_tokens": 3})) is held
-    assert process.runtime.engine_for(spec.model_copy(update={"dtype": "bfloat16"})) is not held
+    held = executor.manager.engine_for(spec)
+    assert executor.manager.engine_for(spec.model_copy(update={"max_new_tokens": 3})) is held
+    assert executor.manager.engine_for(spec.model_copy(update={"dtype": "bfloat16"})) is not held
 
 
-def test_a_model_that_another_takes_the_place_of_leaves_memory(process, make_runs):
+def test_a_model_that_another_takes_the_place_of_leaves_memory(executor, make_runs):
     """Though it is kept out of Python's collections while it is held."""
     spec = make_runs().runs[0].spec
-    held = process.runtime.engine_for(spec)
+    held = executor.manager.engine_for(spec)
     held.engine.itself = held.engine
     weights = weakref.ref(held.engine.model.get_input_embeddings())
     del held
     gc.collect()
     assert weights() is not None
-    process.runtime.engine_for(spec.model_copy(update={"dtype": "bfloat16"}))
+    executor.manager.engine_for(spec.model_copy(update={"dtype": "bfloat16"}))
     assert weights() is None
 
 
-def test_what_the_worker_chose_is_in_the_part_with_its_reason(process, make_runs):
+def test_what_the_worker_chose_is_in_the_part_with_its_reason(executor, make_runs):
     runs = make_runs().runs
-    process.do(shard_of(runs, list(range(7))))
+    executor.execute(shard_of(runs, list(range(7))))
     (choice,) = read_manifest(runs[0]).choices
     chosen = {"device": "cpu", "dtype": "float32", "attention": "sdpa", "layers": "eager"}
     assert choice == chosen | {"samples": 7}
@@ -190,7 +190,7 @@ def test_what_the_worker_chose_is_in_the_part_with_its_reason(process, make_runs
     assert info.reasons["attention"] == "SELF_ENSEMBLE_ATTENTION asks for it"
 
 
-def test_a_store_that_is_away_counts_as_no_attempt(process, make_runs, monkeypatch):
+def test_a_store_that_is_away_counts_as_no_attempt(executor, make_runs, monkeypatch):
     runs = make_runs().runs
     shard = shard_of(runs, list(range(7)))
 
@@ -198,18 +198,18 @@ def test_a_store_that_is_away_counts_as_no_attempt(process, make_runs, monkeypat
         raise OSError(110, "timed out")
 
     with monkeypatch.context() as patch:
-        patch.setattr("worker.process.write_part", away)
-        for _ in range(process.settings.max_attempts + 2):
+        patch.setattr("worker.executor.write_part", away)
+        for _ in range(executor.settings.max_attempts + 2):
             with pytest.raises(RetryShard, match="timed out"):
-                process.do(shard)
-    assert process.do(shard) == []
+                executor.execute(shard)
+    assert executor.execute(shard) == []
     assert table(runs[0])["error"].null_count == 7
 
 
-def test_a_store_that_may_not_be_written_stops_the_run(process, make_runs, monkeypatch):
+def test_a_store_that_may_not_be_written_stops_the_run(executor, make_runs, monkeypatch):
     def denied(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("worker.process.write_part", denied)
+    monkeypatch.setattr("worker.executor.write_part", denied)
     with pytest.raises(StopRun, match="may not write"):
-        process.do(shard_of(make_runs().runs, [0]))
+        executor.execute(shard_of(make_runs().runs, [0]))

@@ -26,7 +26,7 @@ from common.store.progress import done_rows
 from worker.answer import answer_shard
 from worker.engine.request import Counts
 from worker.rows import failed_answers
-from worker.runtime import LoadedEngine, Runtime
+from worker.manager import LoadedEngine, ModelManager
 from worker.shard import Shard
 from worker.warm import warm_up
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 Send = Callable[[ShardMessage, ModelSource], None]
 
 
-class Process:
+class ShardExecutor:
     """Answers shards. Everything it needs is given to it, so tests need no Celery.
 
     send: puts a message on the queue of a model.
@@ -52,8 +52,8 @@ class Process:
         self._slot = slot
 
     @cached_property
-    def runtime(self) -> Runtime:
-        return Runtime(self.settings, self._slot)
+    def manager(self) -> ModelManager:
+        return ModelManager(self.settings, self._slot)
 
     def warm_up(self) -> None:
         """Load the model that the settings name, if any, before the first shard comes.
@@ -63,9 +63,9 @@ class Process:
         asked = self.settings
         if asked.warm_model and not self._dies_of(asked.warm_model):
             with self._noted_as_loading(asked.warm_model):
-                warm_up(self.runtime, asked.warm_model, asked.warm_dtype, asked.warm_samples)
+                warm_up(self.manager, asked.warm_model, asked.warm_dtype, asked.warm_samples)
 
-    def do(self, shard: Shard) -> list[Shard]:
+    def execute(self, shard: Shard) -> list[Shard]:
         """Answer a shard and write its parts; returns shards to put in its place, if any.
 
         Raises StopRun or RetryShard. Doing a shard again finds its parts and returns.
@@ -107,7 +107,7 @@ class Process:
         started = time.time()
         spec = shard.runs[0].spec
         with self._noted_as_loading(spec.model):
-            held = self.runtime.engine_for(spec)
+            held = self.manager.engine_for(spec)
         for run in shard.runs:
             run.pin_model(held.identity, held.files.stamp)
         counts = Counts()
