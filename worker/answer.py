@@ -6,7 +6,7 @@ from common.errors import SampleError, StopRun
 from common.methods import PARAPHRASES, get_method
 from common.run import RunSpec
 from common.schema import Answer, Sample
-from worker.bisect import answer_bisected
+from worker.bisect import answer_or_bisect
 from worker.engine.engine import Engine
 from worker.engine.request import Counts, Question, Request
 from worker.paraphrase import write_paraphrases
@@ -36,7 +36,7 @@ def answer_shard(engine: Engine, shard: Shard, counts: Counts) -> dict[str, list
         return {r.key.name: _paraphrases(engine, shard, r.spec, counts) for r in shard.runs}
     request = make_request([run.spec for run in shard.runs])
     questions = [as_question(sample) for sample in shard.samples]
-    outcomes = answer_bisected(engine, questions, request, counts)
+    outcomes = answer_or_bisect(engine, questions, request, counts)
     _refuse_all_failed(outcomes, shard)
     rows: dict[str, list[Answer]] = {}
     for run in shard.runs:

@@ -19,15 +19,15 @@ from worker.sick_device import end_process_if_sick
 logger = logging.getLogger(__name__)
 
 
-def answer_bisected(
+def answer_or_bisect(
     engine: Engine, questions: Sequence[Question], request: Request, counts: Counts
 ) -> list[Outcome]:
     """An outcome per sample: its answers by method, or what was wrong with it."""
-    return _Asking(engine, request, counts).answer(questions)
+    return Bisector(engine, request, counts).answer(questions)
 
 
 @dataclass(frozen=True)
-class _Asking:
+class Bisector:
     """What is the same for all of the questions."""
 
     engine: Engine

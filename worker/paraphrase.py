@@ -13,7 +13,7 @@ from common.methods import PARAPHRASES
 from common.prompts import Example
 from common.run import RunSpec
 from common.schema import Answer, Sample
-from worker.bisect import answer_bisected
+from worker.bisect import answer_or_bisect
 from worker.engine.engine import Engine
 from worker.engine.request import Counts, Question, Request
 from worker.paraphrase_check import find_problem
@@ -88,7 +88,7 @@ def _draw(
     questions = [
         Question(d.sample.paraphrases[:1], seed=f"{d.sample.uuid}/{i}/{number}") for d in drafts
     ]
-    outcomes = answer_bisected(engine, questions, paraphrase_request(spec, i), counts)
+    outcomes = answer_or_bisect(engine, questions, paraphrase_request(spec, i), counts)
     texts = {}
     for draft, outcome in zip(drafts, outcomes, strict=True):
         found = outcome if isinstance(outcome, Exception) else outcome[PARAPHRASES.name]

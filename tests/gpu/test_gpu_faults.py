@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.engine.families import known, make_request
-from worker.bisect import answer_bisected
+from worker.bisect import answer_or_bisect
 from worker.engine.attention import SdpaBackend
 from worker.engine.engine import Engine
 from worker.engine.request import Counts
@@ -21,14 +21,14 @@ SPARE_BYTES = 100 << 20
 
 ASSERT = """
 import torch
-from worker.bisect import answer_bisected
+from worker.bisect import answer_or_bisect
 
 class Engine:
     def answer(self, questions, request, counts):
         torch.zeros(3, device="cuda")[torch.tensor([7], device="cuda")]
         torch.cuda.synchronize()
 
-answer_bisected(Engine(), ["one", "two"], None, None)
+answer_or_bisect(Engine(), ["one", "two"], None, None)
 print("the process goes on")
 """
 
@@ -57,7 +57,7 @@ def test_memory_that_runs_out_halves_the_budget_and_changes_no_answer(
     before = engine.answer(questions, request, counts)
     assert counts.prefill_tokens > 4096
     little_memory(SPARE_BYTES)
-    after = answer_bisected(engine, questions, request, Counts())
+    after = answer_or_bisect(engine, questions, request, Counts())
     assert engine.pack_tokens < 4096
     pairs = zip(before, after, strict=True)
     same = [a["flex_attention"][0].tokens == b["flex_attention"][0].tokens for a, b in pairs]

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 ANSWERING = """
 import sys
-from worker.bisect import answer_bisected
+from worker.bisect import answer_or_bisect
 
 class Engine:
     pack_tokens, cache_bytes = 64, 16 << 20
@@ -21,7 +21,7 @@ class Engine:
     def answer(self, questions, request, counts):
         raise RuntimeError(sys.argv[1])
 
-print(len(answer_bisected(Engine(), ["one", "two"], None, None)), "outcomes")
+print(len(answer_or_bisect(Engine(), ["one", "two"], None, None)), "outcomes")
 """
 
 LOADING = """
