@@ -1,4 +1,4 @@
-"""Compilation: whether a model's layers and inner loops are compiled, said and checked.
+"""Compilation: whether a model's layers and decode operations are compiled, said and checked.
 
 Compiled code computes the same in fewer passes over memory. It is checked against the code as
 written before it answers anything; where it cannot be had, the code as written goes on.
@@ -19,7 +19,7 @@ from worker.engine.cascade_backend import CascadeBackend, compiled_attend_rows
 from worker.engine.compiled import compile_layers, leave_layers
 from worker.engine.engine import Engine
 from worker.engine.geometry import geometry_of
-from worker.engine.inner import compiled_inner_loops
+from worker.engine.decode_ops import compiled_ops
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.plan import Segment
 
@@ -59,7 +59,7 @@ def compile_engine(wanted: ResolvedSetting, engine: Engine) -> ResolvedSetting:
         backend = CascadeBackend(compiled_attend_rows())
     try:
         with compiling():
-            inner = cascade_difference(compiled_cascade(), engine.model)
+            attend = cascade_difference(compiled_cascade(), engine.model)
             layers = layer_difference(engine.model, engine.backend, backend)
     except Exception as error:
         leave_layers(engine.model)
@@ -68,14 +68,14 @@ def compile_engine(wanted: ResolvedSetting, engine: Engine) -> ResolvedSetting:
             raise StopRun(f"{reason}; set SELF_ENSEMBLE_COMPILE=never") from error
         logger.warning("the engine goes on as written: %s", reason)
         return ResolvedSetting("eager", reason)
-    difference = _largest(inner, layers)
+    difference = _largest(attend, layers)
     # Written so that NaN stops the run, too.
     if not difference <= (1e-3 if engine.model.dtype == torch.float32 else 0.1):
         raise StopRun(
             f"compiled code differs from the code as written by {difference:.3g} on this "
             "machine; set SELF_ENSEMBLE_COMPILE=never and report it"
         )
-    engine.backend, engine.inner = backend, compiled_inner_loops()
+    engine.backend, engine.ops = backend, compiled_ops()
     return ResolvedSetting("compiled", f"{wanted.reason}; equal to eager here")
 
 

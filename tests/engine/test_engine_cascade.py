@@ -13,7 +13,7 @@ from worker.engine import kv_cache
 from worker.engine.cascade import Own, cascade, compiled_cascade, shared_keys
 from worker.engine.cascade_backend import CascadeBackend, compiled_attend_rows
 from worker.engine.compiled import compile_layers
-from worker.engine.inner import compiled_inner_loops
+from worker.engine.decode_ops import compiled_ops
 from worker.engine.rotate import rotate
 
 BACKENDS = {"eager": CascadeBackend(), "compiled": CascadeBackend(compiled_attend_rows())}
@@ -47,7 +47,7 @@ def test_logits_and_tokens_by_cascade_equal_the_reference(
 def test_logits_and_tokens_of_a_compiled_engine_equal_the_reference(
     make_engine, tokenizers, compare, method, no_short_packs
 ):
-    options = {"backend": BACKENDS["compiled"], "inner": compiled_inner_loops()}
+    options = {"backend": BACKENDS["compiled"], "ops": compiled_ops()}
     engine = make_engine("mistral", engine=options)
     compile_layers(engine.model)
     compare(engine, tokenizers[False], MANY, make_request(method))

@@ -71,12 +71,12 @@ def test_what_cannot_be_compiled_goes_on_as_written_and_says_so(
     engine, monkeypatch, caplog, name, fault
 ):
     monkeypatch.setattr(compilation, name, fault)
-    backend, inner = engine.backend, engine.inner
+    backend, ops = engine.backend, engine.ops
     with caplog.at_level(logging.WARNING):
         choice = compile_engine(WANTED, engine)
     assert choice == ResolvedSetting("eager", "it cannot be compiled here: no C++ compiler found")
     assert choice.reason in caplog.text
-    assert (engine.backend, engine.inner) == (backend, inner)
+    assert (engine.backend, engine.ops) == (backend, ops)
     assert not any(layer._compiled_call_impl for layer in engine.model.base_model.layers)
 
 

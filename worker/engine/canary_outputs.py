@@ -49,7 +49,7 @@ def engine_outputs(engine: Engine, cases: Sequence[Case], hidden: bool = False) 
     done = prefill(model, backend, distinct_segments(list(cut.values())), cached, always)
     placed = {planned: Placed(sequence, done) for planned, sequence in cut.items()}
     ensembles = [Ensemble((sequence,), "own") for sequence in sequences]
-    batch = start_batch(model, ensembles, placed, cached, NEW_TOKENS, engine.inner.attend)
+    batch = start_batch(model, ensembles, placed, cached, NEW_TOKENS, engine.ops.attend)
     with _layer_outputs(model if hidden else None) as layers:
         steps = [_step(engine, batch, layers) for _ in range(NEW_TOKENS)]
     return [
@@ -81,7 +81,7 @@ def _step(
     computed = batch.logits(engine.model)
     (group,) = batch.groups
     rows, weights = group.rows, None
-    tokens, _ = engine.inner.pick_best(gathered(computed, rows), group.fusion, weights)
+    tokens, _ = engine.ops.pick_best(gathered(computed, rows), group.fusion, weights)
     logits = computed[rows[:, 0]].clone()
     hidden = {n: output[0][rows[:, 0]].clone() for n, output in layers.items()}
     batch.advance([torch.zeros(len(rows), dtype=torch.bool, device=rows.device)], [tokens])

@@ -15,7 +15,7 @@ from worker.engine.attention import AttentionBackend, install_attention
 from worker.engine.decode import Batch, Generation, Results, decode, start_batch
 from worker.engine.ensembles import Ensemble
 from worker.engine.geometry import dtype_name, geometry_of
-from worker.engine.inner import EAGER, InnerLoops
+from worker.engine.decode_ops import EAGER, DecodeOps
 from worker.engine.kv_cache import Placed, prefill
 from worker.engine.numbers import refuse_no_numbers
 from worker.engine.packing import cut_where_full
@@ -38,7 +38,7 @@ class Engine:
     """A model that answers samples in several paraphrases.
 
     backend: of prefill. pack_tokens: tokens in one prefill row. cache_bytes: keys and values
-    decoded at once. inner: what decoding spends its time in, eager or compiled.
+    decoded at once. ops: what decoding spends its time in, eager or compiled.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Engine:
         backend: AttentionBackend,
         pack_tokens: int = 4096,
         cache_bytes: int = 2 << 30,
-        inner: InnerLoops = EAGER,
+        ops: DecodeOps = EAGER,
     ) -> None:
         install_attention(model)
         self.geometry = geometry_of(model)
@@ -57,7 +57,7 @@ class Engine:
         self.backend = backend
         self.pack_tokens = pack_tokens
         self.cache_bytes = cache_bytes
-        self.inner = inner
+        self.ops = ops
         self._prefix_cache = PrefixCache(model, self.tokenizer)
         self._prefix = self._prefix_cache.none
         vocabulary = self.geometry.vocabulary
@@ -153,7 +153,7 @@ class Engine:
         started = time.perf_counter()
         cached, max_new_tokens = self._prefix.done, request.max_new_tokens
         batch = start_batch(
-            self.model, ensembles, placed, cached, max_new_tokens, self.inner.attend
+            self.model, ensembles, placed, cached, max_new_tokens, self.ops.attend
         )
         results = Results(len(ensembles), max_new_tokens, self.model.device)
         counts.decode_tokens += self._run(batch, results)
@@ -162,7 +162,7 @@ class Engine:
 
     def _run(self, batch: Batch, results: Results) -> int:
         """Decode a batch to its end; returns the tokens fed. A seam: its steps can be watched."""
-        return decode(self.model, batch, results, self._stops, self.inner.pick_best)
+        return decode(self.model, batch, results, self._stops, self.ops.pick_best)
 
 
 def _eos_ids(

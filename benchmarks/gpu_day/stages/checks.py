@@ -50,7 +50,7 @@ def check_flex(bench: Bench, rows: Rows) -> None:
 
 
 def check_compiled(bench: Bench, rows: Rows) -> None:
-    """Layers, inner loops and cascade attention compiled."""
+    """Layers, the operations of decoding and cascade attention compiled."""
     _check(bench, rows, ("cascade", "sdpa"), (), compiled=True)
 
 

@@ -34,7 +34,7 @@ def build_engine(
 ) -> AnyEngine:
     """A new engine around a model.
 
-    compiled: layers and inner loops; FlexAttention's backend always compiles itself. Raises
+    compiled: layers and the operations of decoding; FlexAttention's backend always compiles itself. Raises
     StopRun where compiling fails, or compiled code gives another answer.
     """
     budget, _ = choose_budget(Settings.from_environment(), model, backend)
