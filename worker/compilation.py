@@ -92,15 +92,15 @@ def cascade_difference(compiled: Attend, model: PreTrainedModel) -> float:
 
     rows, views = 37, 5
     query = random(rows, kv_heads, group, 1, dim)
-    turn = random(rows, views, dim).float(), random(rows, views, dim).float()
+    rotated = random(rows, views, dim).float(), random(rows, views, dim).float()
     keys, values = random(kv_heads, 101, dim), random(kv_heads, 101, value_dim)
     # A part of a cache, as in decoding: strides are part of what is compiled for.
     own_keys = random(rows, kv_heads, dim, 31)[..., :29].transpose(-1, -2)
     own_values = random(rows, kv_heads, 31, value_dim)[..., :29, :]
     own = Own(own_keys, own_values, random(rows, 1, 29).float())
     found = []
-    for number, turned in ((1, None), (views, turn)):
-        shared = shared_keys(keys, values, random(rows, number, 101).float(), turned)
+    for number, rotation in ((1, None), (views, rotated)):
+        shared = shared_keys(keys, values, random(rows, number, 101).float(), rotation)
         found.append(relative(compiled(query, shared, own), cascade(query, shared, own)))
     return _largest(*found)
 

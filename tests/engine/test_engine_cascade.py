@@ -59,7 +59,7 @@ def written_out(query, shared, own):
     for row in range(len(query)):
         keys, values, bias = [own.keys[row]], [own.values[row]], [own.bias[row, 0]]
         for view in range(shared.bias.shape[1]):
-            cos, sin = (t[row, view] for t in shared.turn)
+            cos, sin = (t[row, view] for t in shared.rotation)
             keys.append(rotate(shared.keys, cos, -sin))
             values.append(shared.values)
             bias.append(shared.bias[row, view])
@@ -79,12 +79,12 @@ def decoding(rows=7, kv_heads=3, group=3, dim=14, views=2, num_shared=11, num_ow
     angle = random(rows, views, dim // 2).repeat(1, 1, 2)
     bias = random(rows, views, num_shared)
     bias[:, 0, ::3] = -torch.inf
-    turn = angle.cos(), angle.sin()
+    rotation = angle.cos(), angle.sin()
     keys, values = random(2, kv_heads, num_shared, dim)
     own = Own(
         *random(2, rows, kv_heads, num_own + 1, dim)[..., :num_own, :], random(rows, 1, num_own)
     )
-    return random(rows, kv_heads, group, 1, dim), shared_keys(keys, values, bias, turn), own
+    return random(rows, kv_heads, group, 1, dim), shared_keys(keys, values, bias, rotation), own
 
 
 @pytest.mark.parametrize("attend", ATTEND)

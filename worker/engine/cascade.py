@@ -20,14 +20,14 @@ from worker.engine.rotate import rotate
 class Shared(NamedTuple):
     """Keys that all B rows of queries share, seen at V shifts each.
 
-    keys, values: [H_kv, P, D or D_v]. bias: float32 [B, V, P]. turn: cos and sin, float32
+    keys, values: [H_kv, P, D or D_v]. bias: float32 [B, V, P]. rotation: cos and sin, float32
     [B, V, D], that move the query instead of the keys; None where V is 1 and nothing is shifted.
     """
 
     keys: Tensor
     values: Tensor
     bias: Tensor
-    turn: tuple[Tensor, Tensor] | None = None
+    rotation: tuple[Tensor, Tensor] | None = None
 
 
 class Own(NamedTuple):
@@ -42,7 +42,7 @@ class Own(NamedTuple):
 
 
 def shared_keys(
-    keys: Tensor, values: Tensor, bias: Tensor, turn: tuple[Tensor, Tensor] | None = None
+    keys: Tensor, values: Tensor, bias: Tensor, rotation: tuple[Tensor, Tensor] | None = None
 ) -> Shared:
     """As given; fewer than two keys are filled up with keys that nobody sees.
 
@@ -51,7 +51,7 @@ def shared_keys(
     if (missing := 2 - keys.shape[1]) > 0:
         keys, values = (pad(x, (0, 0, 0, missing)) for x in (keys, values))
         bias = pad(bias, (0, missing), value=-torch.inf)
-    return Shared(keys, values, bias, turn)
+    return Shared(keys, values, bias, rotation)
 
 
 Attend = Callable[[Tensor, Shared, Own], Tensor]
@@ -62,31 +62,31 @@ def cascade(query: Tensor, shared: Shared, own: Own) -> Tensor:
 
     Softmax is in float32 and subtracts the highest score; each row must see some key.
     """
-    far = _shared_scores(query, shared)
-    near = _own_scores(query, own)
-    highest = torch.maximum(far.amax(dim=(-2, -1)), near.amax(dim=-1).transpose(0, 1))
+    prefix_scores = _score_prefix(query, shared)
+    suffix_scores = _score_suffix(query, own)
+    highest = torch.maximum(prefix_scores.amax(dim=(-2, -1)), suffix_scores.amax(dim=-1).transpose(0, 1))
     # The views of a shared key have one value: what they weigh is added up before it is read.
-    far = (far - highest[..., None, None]).exp().sum(dim=-2)
-    near = (near - highest.transpose(0, 1)[..., None]).exp()
-    total = far.sum(dim=-1).transpose(0, 1) + near.sum(dim=-1)
-    kv_heads, *rows, num_shared = far.shape
-    read = far.to(query.dtype).reshape(kv_heads, -1, num_shared) @ shared.values
-    output = read.view(kv_heads, *rows, -1).transpose(0, 1) + _own_values(near, own)
+    prefix_weights = (prefix_scores - highest[..., None, None]).exp().sum(dim=-2)
+    suffix_weights = (suffix_scores - highest.transpose(0, 1)[..., None]).exp()
+    total = prefix_weights.sum(dim=-1).transpose(0, 1) + suffix_weights.sum(dim=-1)
+    kv_heads, *rows, num_shared = prefix_weights.shape
+    read = prefix_weights.to(query.dtype).reshape(kv_heads, -1, num_shared) @ shared.values
+    output = read.view(kv_heads, *rows, -1).transpose(0, 1) + _own_values(suffix_weights, own)
     return (output / total[..., None]).to(query.dtype)
 
 
-def _shared_scores(query: Tensor, shared: Shared) -> Tensor:
+def _score_prefix(query: Tensor, shared: Shared) -> Tensor:
     """float32 [H_kv, B, G, T, V, P], by one matmul for all rows."""
     seen = query.transpose(0, 1)[..., None, :]
-    if shared.turn is not None:
-        cos, sin = (t[:, None, None] for t in shared.turn)
+    if shared.rotation is not None:
+        cos, sin = (t[:, None, None] for t in shared.rotation)
         seen = rotate(seen, cos, sin)
     rows = seen.reshape(seen.shape[0], -1, seen.shape[-1])
     scores = rows @ shared.keys.transpose(-1, -2)
     return scores.view(*seen.shape[:-1], -1).float() + shared.bias[:, None, None]
 
 
-def _own_scores(query: Tensor, own: Own) -> Tensor:
+def _score_suffix(query: Tensor, own: Own) -> Tensor:
     """float32 [B, H_kv, G, T, L]."""
     if _by_sums(query):
         scores = (query.float() * own.keys[:, :, None].float()).sum(dim=-1)[..., None, :]

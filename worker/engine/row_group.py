@@ -46,7 +46,7 @@ class RowGroup:
         self._attend = attend
         self._cached = cached
         self._prefix_bias = bias.to(model.device)
-        self._turn = rotation(model, -torch.tensor(shifts)) if any(map(any, shifts)) else None
+        self._rotation = rotation(model, -torch.tensor(shifts)) if any(map(any, shifts)) else None
         self._fill_own_cache(model, placed, max_new_tokens)
 
     def _fill_own_cache(
@@ -55,7 +55,7 @@ class RowGroup:
         own = [own_slots(each, self._cached) for each in placed]
         self.filled = max(map(len, own))
         slots, shifts, bias = (part.to(model.device) for part in _table(own, self.filled))
-        turn = rotation(model, shifts) if bool(shifts.any()) else None
+        moved = rotation(model, shifts) if bool(shifts.any()) else None
         keys = self._cached.keys
         layers, heads, _, dim = keys.shape
         # One more than is filled: compiled code tells a whole cache from a part of one.
@@ -66,7 +66,7 @@ class RowGroup:
         for done, rows in _by_pack(placed):
             for layer in range(layers):
                 keys = _read(done.keys[layer], slots[rows])
-                keys = rotate(keys, *(t[rows, None] for t in turn)) if turn else keys
+                keys = rotate(keys, *(t[rows, None] for t in moved)) if moved else keys
                 self.keys[layer, rows, :, : self.filled] = keys
                 self.values[layer, rows, :, : self.filled] = _read(done.values[layer], slots[rows])
         self._own_bias = torch.zeros(len(own), capacity, device=model.device)
@@ -88,15 +88,15 @@ class RowGroup:
         own = Own(keys[:, :, :end], values[:, :, :end], self._own_bias[:, None, :end])
         grouped = (query * scaling).unflatten(1, (key.shape[1], -1))[..., None, :]
         keys, values = self._cached.keys[layer], self._cached.values[layer]
-        shared = shared_keys(keys, values, self._prefix_bias, self._turn)
+        shared = shared_keys(keys, values, self._prefix_bias, self._rotation)
         return self._attend(grouped, shared, own).flatten(1, 3)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows, in this order; a row named twice is forked."""
         self.keys, self.values = _kept(self.keys, rows), _kept(self.values, rows)
         self._own_bias, self._prefix_bias = self._own_bias[rows], self._prefix_bias[rows]
-        if self._turn:
-            self._turn = (self._turn[0][rows], self._turn[1][rows])
+        if self._rotation:
+            self._rotation = (self._rotation[0][rows], self._rotation[1][rows])
 
 
 def _kept(cache: Tensor, rows: Tensor) -> Tensor:
