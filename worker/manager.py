@@ -28,7 +28,7 @@ from worker.engine.canary import check_engine
 from worker.engine.engine import Engine
 from worker.memory import is_out_of_memory, keep_freed_memory, release
 from worker.sick_device import end_process_if_sick
-from worker.weights import NO_FOLDER, Files, Loaded, load_model
+from worker.weights import NO_FOLDER, Files, LoadedModel, load_model
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ def _cannot_be_used(model: str, error: Exception) -> str:
     )
 
 
-def _load_weights(model: str, dtype: str, device: str) -> Loaded:
+def _load_weights(model: str, dtype: str, device: str) -> LoadedModel:
     try:
         return load_model(_source(model), dtype, device)
     except Exception as error:

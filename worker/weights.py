@@ -59,7 +59,7 @@ NO_FOLDER = Files()
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedModel:
     """A model ready to compute.
 
     identity: the hub id and commit, or a hash over the files. notes: what of the checkpoint is
@@ -103,7 +103,7 @@ class _Place:
         return folder_identity(self.folder)
 
 
-def load_model(source: ModelSource, dtype: str, device: str) -> Loaded:
+def load_model(source: ModelSource, dtype: str, device: str) -> LoadedModel:
     """Load a model; raises StopRun where it cannot be had whole."""
     place = _find(source)
     files = place.files
@@ -114,7 +114,7 @@ def load_model(source: ModelSource, dtype: str, device: str) -> Loaded:
     if names := differing(files.stamp, place.files.stamp):
         raise StopRun(f"model {source.slug}: {names[0]} of {place.folder} changed while loading")
     notes = unread_tensors(info) | asked_beyond_greedy(model)
-    return Loaded(model.to(device), tokenizer, identity, files, notes)
+    return LoadedModel(model.to(device), tokenizer, identity, files, notes)
 
 
 def _read_model(place: _Place, dtype: str) -> tuple[Any, LoadingInfo]:

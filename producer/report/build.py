@@ -7,7 +7,7 @@ from common.store import RunFolder
 from producer.report.answers import Metric
 from producer.report.compare import compare_runs
 from producer.report.document import Document, RunReport
-from producer.report.load import Loaded, load_runs
+from producer.report.load import RunAnswers, load_runs
 from producer.report.matching import Matched, match_questions
 from producer.report.notes import all_notes
 from producer.report.paraphrases import report_paraphrases
@@ -42,7 +42,7 @@ def build_document(
     )
 
 
-def _dataset(runs: Sequence[Loaded]) -> str:
+def _dataset(runs: Sequence[RunAnswers]) -> str:
     return ", ".join(dict.fromkeys(run.spec.dataset for run in runs))
 
 
@@ -58,7 +58,7 @@ def _title(matched: Matched) -> str:
     return f"{about}: {len(runs)} run{'s' * (len(runs) > 1)} on {asked}"
 
 
-def _run_report(run: Loaded, seed: int) -> RunReport:
+def _run_report(run: RunAnswers, seed: int) -> RunReport:
     spec: RunSpec = run.spec
     questions = run.questions.values()
     return RunReport(

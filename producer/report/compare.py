@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 
 from producer.report.document import Comparison
-from producer.report.load import Loaded
+from producer.report.load import RunAnswers
 from producer.report.statistics import (
     difference_interval,
     holm,
@@ -34,12 +34,12 @@ class Outcome:
         return flips / (flips + self.ties)
 
 
-def parties(runs: Sequence[Loaded]) -> list[Loaded]:
+def parties(runs: Sequence[RunAnswers]) -> list[RunAnswers]:
     """The runs with one answer to each question: only those can win or lose it."""
     return [run for run in runs if not run.method.row_per_paraphrase]
 
 
-def compare_runs(runs: Sequence[Loaded], seed: int) -> tuple[Comparison, ...]:
+def compare_runs(runs: Sequence[RunAnswers], seed: int) -> tuple[Comparison, ...]:
     """All pairs of `parties(runs)`, in their order; the questions are the same, in one order."""
     pairs = list(combinations(parties(runs), 2))
     outcomes = [find_outcome(run, other) for run, other in pairs]
@@ -53,7 +53,7 @@ def compare_runs(runs: Sequence[Loaded], seed: int) -> tuple[Comparison, ...]:
     )
 
 
-def find_outcome(run: Loaded, other: Loaded) -> Outcome:
+def find_outcome(run: RunAnswers, other: RunAnswers) -> Outcome:
     """Which questions flip between two runs, by uuid."""
     differences = run.correct - other.correct
     uuids = np.array(list(run.questions), dtype=object)
@@ -62,7 +62,7 @@ def find_outcome(run: Loaded, other: Loaded) -> Outcome:
 
 
 def _comparison(
-    run: Loaded, other: Loaded, outcome: Outcome, p: float, p_adjusted: float, seed: int
+    run: RunAnswers, other: RunAnswers, outcome: Outcome, p: float, p_adjusted: float, seed: int
 ) -> Comparison:
     flipped = {*outcome.won, *outcome.lost}
     return Comparison(

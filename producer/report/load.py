@@ -22,7 +22,7 @@ from producer.scoring.score import has_old_scores
 
 
 @dataclass(frozen=True)
-class Loaded:
+class RunAnswers:
     """One run, in memory. questions: by uuid, in the order of the data set.
 
     seconds, rate: of all it answered, cut or not; None where its parts are gone. rate is in
@@ -47,7 +47,7 @@ class Loaded:
     def f1(self) -> Values:
         return self._means([q.f1 for q in self.questions.values()])
 
-    def cut_to(self, uuids: Sequence[str]) -> "Loaded":
+    def cut_to(self, uuids: Sequence[str]) -> "RunAnswers":
         """The same run with these questions only, in this order."""
         return replace(self, questions={uuid: self.questions[uuid] for uuid in uuids})
 
@@ -56,7 +56,7 @@ class Loaded:
         return np.array([sum(of) / len(of) for of in replies], dtype=np.float64)
 
 
-def load_runs(runs: Sequence[RunFolder], metric: Metric) -> list[Loaded]:
+def load_runs(runs: Sequence[RunFolder], metric: Metric) -> list[RunAnswers]:
     """Read them all; raises UsageError for one that cannot be reported, or that comes twice."""
     keys = [str(run.key) for run in runs]
     for key in keys:
@@ -71,7 +71,7 @@ def load_runs(runs: Sequence[RunFolder], metric: Metric) -> list[Loaded]:
     return [_load(run, metric) for run in runs]
 
 
-def _load(run: RunFolder, metric: Metric) -> Loaded:
+def _load(run: RunFolder, metric: Metric) -> RunAnswers:
     manifest = read_manifest(run)
     questions: dict[str, Question] = {}
     for question in _questions(run, metric):
@@ -89,7 +89,7 @@ def _load(run: RunFolder, metric: Metric) -> Loaded:
         )
     seconds, rate = read_speed(run, manifest)
     rescored = has_old_scores(run.store.open_arrow(run.feather).schema)
-    return Loaded(str(run.key), run.spec, run.method, manifest, questions, seconds, rate, rescored)
+    return RunAnswers(str(run.key), run.spec, run.method, manifest, questions, seconds, rate, rescored)
 
 
 def _questions(run: RunFolder, metric: Metric) -> Iterator[Question]:

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.errors import UsageError
-from producer.report.load import Loaded
+from producer.report.load import RunAnswers
 
 
 @dataclass(frozen=True)
 class Matched:
     """Runs with the same questions in the same order; common_of: how many there were in all."""
 
-    runs: list[Loaded]
+    runs: list[RunAnswers]
     common_of: int | None
 
 
-def match_questions(runs: Sequence[Loaded], common: bool) -> Matched:
+def match_questions(runs: Sequence[RunAnswers], common: bool) -> Matched:
     """Bring runs into the first one's order; raises UsageError where questions differ.
 
     common: cut to the questions that every run has, instead of refusing.
@@ -37,7 +37,7 @@ def match_questions(runs: Sequence[Loaded], common: bool) -> Matched:
     return Matched([run.cut_to(everywhere) for run in runs], len(in_all))
 
 
-def _check_answers(first: Loaded, run: Loaded) -> None:
+def _check_answers(first: RunAnswers, run: RunAnswers) -> None:
     """A uuid whose gold answers differ is another question: no cut makes that comparable."""
     for uuid, question in run.questions.items():
         known = first.questions.get(uuid)
@@ -49,7 +49,7 @@ def _check_answers(first: Loaded, run: Loaded) -> None:
             )
 
 
-def _difference(runs: Sequence[Loaded], common: int) -> str:
+def _difference(runs: Sequence[RunAnswers], common: int) -> str:
     first = runs[0]
     other = next(run for run in runs if run.questions.keys() != first.questions.keys())
     return (

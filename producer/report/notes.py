@@ -7,7 +7,7 @@ from math import comb
 from producer.report.answers import Question
 from producer.report.compare import parties
 from producer.report.figures import short_names
-from producer.report.load import Loaded
+from producer.report.load import RunAnswers
 from producer.report.matching import Matched
 from producer.report.paraphrases import MAX_SUBSETS
 from producer.report.statistics import RESAMPLES
@@ -51,7 +51,7 @@ def _on_cut(matched: Matched) -> Iterator[str]:
         )
 
 
-def _on_run(run: Loaded, name: str) -> Iterator[str]:
+def _on_run(run: RunAnswers, name: str) -> Iterator[str]:
     merged = run.manifest
     if merged.partial:
         yield f"{name} is PARTIAL: merged with {merged.found} of {merged.expected} questions."
@@ -64,7 +64,7 @@ def _on_run(run: Loaded, name: str) -> Iterator[str]:
         )
 
 
-def _on_differences(runs: Sequence[Loaded], names: Names) -> Iterator[str]:
+def _on_differences(runs: Sequence[RunAnswers], names: Names) -> Iterator[str]:
     """Runs may be compared across anything; what their keys do not tell is told here."""
     first = runs[0]
     for run in runs[1:]:
@@ -81,7 +81,7 @@ def _other_paraphrases(one: Question, other: Question) -> bool:
     return any(a != b for a, b in zip(one.paraphrases, other.paraphrases, strict=False))
 
 
-def _on_seconds(runs: Sequence[Loaded], names: Names) -> Iterator[str]:
+def _on_seconds(runs: Sequence[RunAnswers], names: Names) -> Iterator[str]:
     if sum(run.seconds is not None for run in runs) > 1:
         yield "Runs that were answered together share their seconds, so these do not add up."
     untimed = [names[run.key] for run in runs if run.seconds is None]
@@ -89,7 +89,7 @@ def _on_seconds(runs: Sequence[Loaded], names: Names) -> Iterator[str]:
         yield f"No seconds, as parts are gone or counted none: {', '.join(untimed)}."
 
 
-def _on_pairs(runs: Sequence[Loaded], names: Names) -> Iterator[str]:
+def _on_pairs(runs: Sequence[RunAnswers], names: Names) -> Iterator[str]:
     compared = parties(runs)
     for run in runs:
         if run not in compared:

@@ -6,13 +6,13 @@ from typing import TypeVar
 from producer.report.answers import Reply
 from producer.report.compare import parties
 from producer.report.document import SampleRow
-from producer.report.load import Loaded
+from producer.report.load import RunAnswers
 from producer.report.stored import SingleSources
 
 T = TypeVar("T")
 
 
-def sample_rows(runs: Sequence[Loaded], sources: SingleSources) -> Iterator[SampleRow]:
+def sample_rows(runs: Sequence[RunAnswers], sources: SingleSources) -> Iterator[SampleRow]:
     """One row per question, in the order of the data set.
 
     Predictions are those of runs with one answer to each question. Where there are several runs
@@ -38,7 +38,7 @@ def sample_rows(runs: Sequence[Loaded], sources: SingleSources) -> Iterator[Samp
         )
 
 
-def _paraphrases(uuid: str, runs: Sequence[Loaded], source: str | None) -> tuple[str, ...]:
+def _paraphrases(uuid: str, runs: Sequence[RunAnswers], source: str | None) -> tuple[str, ...]:
     """Those the single answers belong to, or else of the run that read the most."""
     found = [run.questions[uuid].paraphrases for run in runs if source in (None, run.key)]
     return max(found, key=len)

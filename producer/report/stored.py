@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from producer.report.answers import NO_LOGPROB, Question, Reply
-from producer.report.load import Loaded
+from producer.report.load import RunAnswers
 
 SingleAnswers = list[tuple[Reply, ...]]
 """Of each question the answers of its paraphrases, in their order."""
@@ -27,7 +27,7 @@ class SingleSources:
     lone: list[str] = field(default_factory=list)
 
 
-def find_sources(runs: Sequence[Loaded]) -> SingleSources:
+def find_sources(runs: Sequence[RunAnswers]) -> SingleSources:
     """Look through the runs; those with a row for each paraphrase come first."""
     sources = SingleSources()
     for run in sorted(runs, key=lambda run: not run.method.row_per_paraphrase):
@@ -47,13 +47,13 @@ def find_sources(runs: Sequence[Loaded]) -> SingleSources:
     return sources
 
 
-def _count_kept(run: Loaded) -> int:
+def _count_kept(run: RunAnswers) -> int:
     if run.method.row_per_paraphrase:
         return len(run.questions)
     return sum(question.singles is not None for question in run.questions.values())
 
 
-def _of_question(run: Loaded, question: Question) -> tuple[Reply, ...] | None:
+def _of_question(run: RunAnswers, question: Question) -> tuple[Reply, ...] | None:
     """Those of a question that failed are paraphrases that failed; None where none were kept."""
     if run.method.row_per_paraphrase:
         return question.replies

@@ -27,7 +27,7 @@ from worker.engine.engine import Engine
 from worker.engine.reference import reference_decode
 from worker.engine.request import Request
 from worker.engine.tokenize import PromptTokenizer
-from worker.weights import Loaded, load_model
+from worker.weights import LoadedModel, load_model
 
 
 @pytest.fixture(params=FAMILIES)
@@ -120,7 +120,7 @@ def compare(
 
 
 @pytest.fixture(scope="session")
-def smollm2() -> Loaded:
+def smollm2() -> LoadedModel:
     """SmolLM2-135M-Instruct in float32; tests that use it are marked `model`."""
     return load_model(find_model("smollm2_135m_it"), "float32", "cpu")
 
