@@ -16,7 +16,7 @@ from benchmarks.memory import watched
 from common.broker import all_queues
 from common.errors import UsageError
 from common.run_counters import RunCounters
-from common.schema import Answer
+from common.schema import ResultRow
 from common.store import PartInfo, RunFolder
 from common.store.missing import messages_for
 from common.store.parts import write_part
@@ -92,8 +92,8 @@ def fill(run: RunFolder) -> None:
         write_part(run, info, map(_answer, rows))
 
 
-def _answer(row: int) -> Answer:
-    return Answer(
+def _answer(row: int) -> ResultRow:
+    return ResultRow(
         row, 0, f"q{row}", prediction=str(row), generation=f" {row}\n", tokens=[1, 2, 3, 4, 5],
         token_logprobs=[-0.25] * 5, logprob=-1.25, finish_reason="newline",
     )  # fmt: skip

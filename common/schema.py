@@ -130,7 +130,7 @@ class SingleAnswer:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ResultRow:
     """One row of a part: what came out for one sample, or for one paraphrase of it.
 
     tokens: ids generated, the stop token included. token_logprobs: of each (natural log);

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from common.errors import SampleError, StopRun
 from common.methods import PARAPHRASES, get_method
 from common.run import RunSpec
-from common.schema import Answer, Sample
+from common.schema import ResultRow, Sample
 from worker.bisect import answer_or_bisect
 from worker.engine.engine import Engine
 from worker.engine.request import Counts, Question, Request
@@ -30,7 +30,7 @@ def make_request(specs: Sequence[RunSpec]) -> Request:
     )
 
 
-def answer_shard(engine: Engine, shard: Shard, counts: Counts) -> dict[str, list[Answer]]:
+def answer_shard(engine: Engine, shard: Shard, counts: Counts) -> dict[str, list[ResultRow]]:
     """Rows of every run of the shard, by run name; raises StopRun if nothing can be answered."""
     if shard.runs[0].method == PARAPHRASES:
         return {r.key.name: _paraphrases(engine, shard, r.spec, counts) for r in shard.runs}
@@ -38,7 +38,7 @@ def answer_shard(engine: Engine, shard: Shard, counts: Counts) -> dict[str, list
     questions = [as_question(sample) for sample in shard.samples]
     outcomes = answer_or_bisect(engine, questions, request, counts)
     _refuse_all_failed(outcomes, shard)
-    rows: dict[str, list[Answer]] = {}
+    rows: dict[str, list[ResultRow]] = {}
     for run in shard.runs:
         maker = RowMaker(run.spec, engine.text)
         rows[run.key.name] = [
@@ -54,7 +54,7 @@ def as_question(sample: Sample) -> Question:
     return Question(sample.paraphrases, sample.num_manual, sample.confidences, sample.uuid)
 
 
-def _paraphrases(engine: Engine, shard: Shard, spec: RunSpec, counts: Counts) -> list[Answer]:
+def _paraphrases(engine: Engine, shard: Shard, spec: RunSpec, counts: Counts) -> list[ResultRow]:
     drafts = write_paraphrases(engine, spec, shard.samples, counts)
     _refuse_all_failed([draft.error for draft in drafts], shard)
     return [draft.row(row, spec) for row, draft in zip(shard.rows, drafts, strict=True)]

@@ -17,7 +17,7 @@ from common.errors import RetryShard, StopRun, UsageError
 from common.messages import ShardMessage
 from common.models import ModelSource, find_model
 from common.run_counters import RunCounters
-from common.schema import Answer
+from common.schema import ResultRow
 from common.store import StoreFilesystem, PartInfo, RunFolder, merge_run, missing_rows
 from common.store.follow import follow, planned_followers
 from common.store.missing import messages_for
@@ -25,7 +25,7 @@ from common.store.parts import part_path, write_part
 from common.store.progress import done_rows
 from worker.answer import answer_shard
 from worker.engine.request import Counts
-from worker.rows import failed_answers
+from worker.rows import failed_rows
 from worker.manager import LoadedEngine, ModelManager
 from worker.shard import Shard
 from worker.warm import warm_up
@@ -152,7 +152,7 @@ class ShardExecutor:
             answers = [
                 answer
                 for row, sample in zip(shard.rows, shard.samples, strict=True)
-                for answer in failed_answers(run.spec, row, sample, reason)
+                for answer in failed_rows(run.spec, row, sample, reason)
             ]
             identity = run.pinned_model()
             nothing = PartInfo(
@@ -215,7 +215,7 @@ def _has_part(run: RunFolder, rows: Sequence[int]) -> bool:
 def _part_info(
     run: RunFolder,
     rows: tuple[int, ...],
-    answers: Sequence[Answer],
+    answers: Sequence[ResultRow],
     held: LoadedEngine,
     started: float,
     counts: Counts,

@@ -12,12 +12,12 @@ from common.errors import StopRun
 from common.methods import PARAPHRASES
 from common.prompts import Example
 from common.run import RunSpec
-from common.schema import Answer, Sample
+from common.schema import ResultRow, Sample
 from worker.bisect import answer_or_bisect
 from worker.engine.engine import Engine
 from worker.engine.request import Counts, Question, Request
 from worker.paraphrase_check import find_problem
-from worker.rows import describe, failed_answers
+from worker.rows import describe, failed_rows
 
 MAX_DRAWS = 8
 
@@ -50,10 +50,10 @@ class Draft:
         if text or not self.paraphrases[i]:
             self.paraphrases[i], self.problems[i] = text, find_problem(text, accepted)
 
-    def row(self, row: int, spec: RunSpec) -> Answer:
+    def row(self, row: int, spec: RunSpec) -> ResultRow:
         if self.error:
-            return failed_answers(spec, row, self.sample, describe(self.error))[0]
-        return Answer(
+            return failed_rows(spec, row, self.sample, describe(self.error))[0]
+        return ResultRow(
             row,
             0,
             self.sample.uuid,

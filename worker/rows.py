@@ -10,7 +10,7 @@ from common.equality import answer_key
 from common.errors import SampleError
 from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
 from common.run import RunSpec
-from common.schema import Answer, Sample, SingleAnswer
+from common.schema import ResultRow, Sample, SingleAnswer
 from common.vote import majority
 from worker.engine.decode import Generation
 from worker.engine.sample import Answers
@@ -26,11 +26,11 @@ class RowMaker:
     spec: RunSpec
     to_text: ToText
 
-    def rows(self, row: int, sample: Sample, outcome: Outcome) -> list[Answer]:
+    def rows(self, row: int, sample: Sample, outcome: Outcome) -> list[ResultRow]:
         """The rows of one sample, or those that say why there is no answer."""
         found = outcome if isinstance(outcome, Exception) else outcome[self.spec.method]
         if isinstance(found, Exception):
-            return failed_answers(self.spec, row, sample, describe(found))
+            return failed_rows(self.spec, row, sample, describe(found))
         method = get_method(self.spec.method)
         if method == CONFIDENCE:
             return self._confidences(row, sample, found)
@@ -56,7 +56,7 @@ class RowMaker:
             for g in found
         ]
 
-    def _confidences(self, row: int, sample: Sample, found: Sequence[Generation]) -> list[Answer]:
+    def _confidences(self, row: int, sample: Sample, found: Sequence[Generation]) -> list[ResultRow]:
         """Share of drawn answers that equal the greedy one, as votes compare answers."""
         num_drawn = self.spec.sampling.num_draws if self.spec.sampling else 0
         answers = []
@@ -75,11 +75,11 @@ class RowMaker:
         generated: Generation,
         index: int = 0,
         singles: list[SingleAnswer] | None = None,
-    ) -> Answer:
+    ) -> ResultRow:
         text, spec = self.to_text(generated), self.spec
         per_paraphrase = get_method(spec.method).row_per_paraphrase
         asked = sample.paraphrases[index] if per_paraphrase else None
-        return Answer(
+        return ResultRow(
             row=row,
             paraphrase_index=index,
             uuid=sample.uuid,
@@ -98,16 +98,16 @@ class RowMaker:
         return self.spec.template.predict(self.to_text(generated))
 
 
-def failed_answers(spec: RunSpec, row: int, sample: Sample, error: str) -> list[Answer]:
+def failed_rows(spec: RunSpec, row: int, sample: Sample, error: str) -> list[ResultRow]:
     """The rows of a sample that could not be answered."""
     method = get_method(spec.method)
     if method == PARAPHRASES:
-        return [Answer(row, 0, sample.uuid, paraphrases=list(sample.paraphrases), error=error)]
+        return [ResultRow(row, 0, sample.uuid, paraphrases=list(sample.paraphrases), error=error)]
     if not method.row_per_paraphrase:
-        return [Answer(row, 0, sample.uuid, error=error)]
+        return [ResultRow(row, 0, sample.uuid, error=error)]
     paraphrases = sample.paraphrases[: spec.num_paraphrases]
     return [
-        Answer(row, i, sample.uuid, paraphrase=paraphrase, error=error)
+        ResultRow(row, i, sample.uuid, paraphrase=paraphrase, error=error)
         for i, paraphrase in enumerate(paraphrases)
     ]
 

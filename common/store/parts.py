@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from common.schema import META_PART, PART_SCHEMA, Answer
+from common.schema import META_PART, PART_SCHEMA, ResultRow
 from common.store.runs import RunFolder
 
 _Flags = np.ndarray[Any, np.dtype[np.bool_]]
@@ -66,7 +66,7 @@ def part_range(path: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def write_part(run: RunFolder, info: PartInfo, answers: Iterable[Answer]) -> str:
+def write_part(run: RunFolder, info: PartInfo, answers: Iterable[ResultRow]) -> str:
     """Write a part whole, or not at all; returns its path inside the store."""
     path = part_path(run, info.rows)
     schema = PART_SCHEMA.with_metadata({META_PART: info.model_dump_json().encode()})

@@ -10,7 +10,7 @@ from storekit import make_info, make_spec
 
 from common.planned import RunPlan
 from common.run import Sampling
-from common.schema import Answer, Sample
+from common.schema import ResultRow, Sample
 from common.store import StoreFilesystem, RunFolder, merge_run
 from common.store.follow import make_runs
 from common.store.parts import write_part
@@ -67,7 +67,7 @@ def put_paraphrases(
     for row, sample in zip(rows, run.read_samples(rows), strict=True):
         if row in failed:
             answers.append(
-                Answer(row, 0, sample.uuid, paraphrases=[*sample.paraphrases], error="too long")
+                ResultRow(row, 0, sample.uuid, paraphrases=[*sample.paraphrases], error="too long")
             )
             continue
         texts = [paraphrase(row, w) for w in range(width)]
@@ -76,7 +76,7 @@ def put_paraphrases(
             texts[-1], problems[-1] = bad[row], "empty"
         draws = [0, *[1] * (width - 1)]
         answers.append(
-            Answer(row, 0, sample.uuid, paraphrases=texts, problems=problems, draws=draws)
+            ResultRow(row, 0, sample.uuid, paraphrases=texts, problems=problems, draws=draws)
         )
     write_part(run, make_info(run, rows, failed=tuple(failed)), answers)
 
@@ -92,11 +92,11 @@ def put_confidences(run: RunFolder, rows: Iterable[int], failed: Iterable[int] =
     write_part(run, make_info(run, rows, failed=tuple(failed)), answers)
 
 
-def _confidence(row: int, w: int, sample: Sample, failed: bool) -> Answer:
+def _confidence(row: int, w: int, sample: Sample, failed: bool) -> ResultRow:
     text = sample.paraphrases[w]
     if failed:
-        return Answer(row, w, sample.uuid, paraphrase=text, error="empty")
-    return Answer(
+        return ResultRow(row, w, sample.uuid, paraphrase=text, error="empty")
+    return ResultRow(
         row, w, sample.uuid, paraphrase=text, prompt=f"Q: {text}\nA:",
         prediction=f"answer {row}", generation=f" answer {row}\n", tokens=[1],
         token_logprobs=[-0.5], logprob=-0.5, finish_reason="newline",

@@ -13,7 +13,7 @@ from pyarrow import fs
 
 from common.prompts import QUESTION_ANSWERING
 from common.run import RunKey, RunSpec
-from common.schema import Answer, Sample
+from common.schema import ResultRow, Sample
 from common.store import StoreFilesystem, PartInfo, RunFolder
 from common.store.parts import write_part
 from common.store.samples import InputWriter
@@ -78,7 +78,7 @@ def make_info(run: RunFolder, rows: Iterable[int], **changes: Any) -> PartInfo:
     return PartInfo.model_validate(fields | changes)
 
 
-def make_answer(run: RunFolder, row: int, paraphrase: int = 0, error: str | None = None) -> Answer:
+def make_answer(run: RunFolder, row: int, paraphrase: int = 0, error: str | None = None) -> ResultRow:
     """What a worker would write for a row; the prediction tells the row and paraphrase."""
     sample = run.read_samples([row])[0]
     asked: dict[str, Any] = {}
@@ -86,9 +86,9 @@ def make_answer(run: RunFolder, row: int, paraphrase: int = 0, error: str | None
         text = sample.paraphrases[paraphrase]
         asked = {"paraphrase": text, "prompt": f"Q: {text}\nA:"}
     if error is not None:
-        return Answer(row, paraphrase, sample.uuid, error=error, **asked)
+        return ResultRow(row, paraphrase, sample.uuid, error=error, **asked)
     said = f"answer {row}.{paraphrase}"
-    return Answer(
+    return ResultRow(
         row, paraphrase, sample.uuid, prediction=said, generation=f" {said}\n",
         tokens=[row, paraphrase], token_logprobs=[-0.5 * row, 0.0], logprob=-0.5 * row,
         finish_reason="newline", **asked,

@@ -7,7 +7,7 @@ from typing import Any
 from storekit import WEIGHTS, make_answer, make_info, make_run, make_spec
 
 from common.run import RunKey
-from common.schema import Answer, Sample, SingleAnswer
+from common.schema import ResultRow, Sample, SingleAnswer
 from common.store import StoreFilesystem, RunFolder, merge_run
 from common.store.parts import write_part
 from common.store.samples import InputWriter
@@ -27,7 +27,7 @@ def begin(store: StoreFilesystem, name: str, count: int) -> RunFolder:
     )  # fmt: skip
 
 
-def finish(run: RunFolder, answers: Iterable[Answer], partial: bool = False, **changes: Any) -> RunFolder:
+def finish(run: RunFolder, answers: Iterable[ResultRow], partial: bool = False, **changes: Any) -> RunFolder:
     """Write the answers as one part and merge it."""
     answers = list(answers)
     rows = sorted({answer.row for answer in answers})
@@ -45,7 +45,7 @@ def answered(
     return finish(run, (an_answer(run, row, right, failed) for row in range(count)))
 
 
-def an_answer(run: RunFolder, row: int, right: Collection[int], failed: Collection[int] = ()) -> Answer:
+def an_answer(run: RunFolder, row: int, right: Collection[int], failed: Collection[int] = ()) -> ResultRow:
     if row in failed:
         return make_answer(run, row, error="it broke")
     text = f"The gold {row}!" if row in right else "something else"
@@ -99,7 +99,7 @@ def answered_samples(
     run = RunFolder(store, RunKey(spec.dataset, "owner--model", name))
     run.create(spec, writer.path, {"host": "here"})
     answers = [
-        Answer(row, 0, samples[row].uuid, prediction=text, tokens=[row], logprob=-1.0)
+        ResultRow(row, 0, samples[row].uuid, prediction=text, tokens=[row], logprob=-1.0)
         for row, text in enumerate(predictions)
     ]
     return finish(run, answers, model_identity=WEIGHTS)

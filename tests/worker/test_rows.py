@@ -7,7 +7,7 @@ from common.errors import SampleError
 from common.prompts import Template
 from common.run import Sampling
 from common.schema import Sample
-from worker.rows import RowMaker, describe, failed_answers
+from worker.rows import RowMaker, describe, failed_rows
 
 SAMPLE = Sample("id-7", ("who?", "which one?", "tell me who"), ("Ann",))
 THREE = [spoken(" Rome\n"), spoken(" Ann.\n"), spoken(" ann\n")]
@@ -184,7 +184,7 @@ def test_a_method_that_failed_leaves_the_others_their_rows():
 
 def test_a_question_without_paraphrases_yet_keeps_its_question_when_it_fails():
     sample = Sample("id-7", ("who?",), ("Ann",))
-    (answer,) = failed_answers(make_spec("paraphrases"), 7, sample, "too long")
+    (answer,) = failed_rows(make_spec("paraphrases"), 7, sample, "too long")
     assert (answer.paraphrases, answer.problems, answer.error) == (["who?"], None, "too long")
 
 
