@@ -23,7 +23,7 @@ from benchmarks.timing import Patience, timed
 from benchmarks.vocabulary_walk import drawing_by_walk, pick_by_walk
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
 from common.methods import CONFIDENCE, PARAPHRASES
-from common.run import DTypeName, RunSpec, Sampling
+from common.run import DTypeName, RunSpec, SamplingParams
 from common.schema import Sample
 from producer import paraphrasing
 from worker.answer import as_question, make_request
@@ -117,7 +117,7 @@ class Bench:
             ]
 
     def _confidences(self, samples: Sequence[Sample]) -> Answered:
-        sampling = Sampling(temperature=1, top_p=1, num_draws=self.num_draws)
+        sampling = SamplingParams(temperature=1, top_p=1, num_draws=self.num_draws)
         spec = self._spec(CONFIDENCE.name, sampling=sampling, num_paraphrases=1)
         rows = RowMaker(spec, self.engine.text)
         answers = self.engine.answer([as_question(s) for s in samples], make_request([spec]))
@@ -216,7 +216,7 @@ def draw_times(
     places = torch.arange(TIMED_ROWS, device=device)
     ratios, notes = {}, []
     for name, (temperature, top_p) in TIMED_SAMPLING.items():
-        sampling = Sampling(temperature=temperature, top_p=top_p, num_draws=1)
+        sampling = SamplingParams(temperature=temperature, top_p=top_p, num_draws=1)
         seconds = []
         for draw in (pick, pick_by_walk):
             draw(scores, sampling, places, places)

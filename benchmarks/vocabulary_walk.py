@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.run import Sampling
+from common.run import SamplingParams
 from worker.engine import decode
 from worker.engine.sampling import splitmix
 
 
 def pick_by_walk(
-    scores: Tensor, sampling: Sampling, seeds: Tensor, steps: Tensor, rows: Tensor | None = None
+    scores: Tensor, sampling: SamplingParams, seeds: Tensor, steps: Tensor, rows: Tensor | None = None
 ) -> Tensor:
     """Draw token ids; arguments and result as those of `sampling.pick`."""
     probabilities = (scores / sampling.temperature).softmax(dim=-1)

@@ -69,7 +69,7 @@ class RunKey:
         return f"{self.dataset}/{self.model}/{self.name}"
 
 
-class Sampling(BaseModel):
+class SamplingParams(BaseModel):
     """How answers are drawn, where they are drawn: temperature, then the nucleus of top_p."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,7 +104,7 @@ class RunSpec(BaseModel):
     max_new_tokens: int = Field(ge=1, le=4096)
     dtype: DTypeName
     semantics: int = SEMANTICS_VERSION
-    sampling: Sampling | None = None
+    sampling: SamplingParams | None = None
     exemplars: tuple[tuple[str, ...], ...] | None = None
 
     @property

@@ -4,10 +4,10 @@ import json
 from functools import cache
 
 from common.prompts import Template
-from common.run import Sampling
+from common.run import SamplingParams
 from producer.sources.source import BUNDLED
 
-SAMPLING = Sampling(temperature=1.5, top_p=0.9, num_draws=1)
+SAMPLING = SamplingParams(temperature=1.5, top_p=0.9, num_draws=1)
 MAX_NEW_TOKENS = 30
 
 TEMPLATE = Template(

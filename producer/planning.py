@@ -13,7 +13,7 @@ from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
 from common.models import ModelSource
 from common.planned import RunPlan
 from common.prompts import Example
-from common.run import RunKey, RunSpec, Sampling
+from common.run import RunKey, RunSpec, SamplingParams
 from common.store import StoreFilesystem, RunFolder
 from producer import paraphrasing
 from producer.request import EnqueueRequest
@@ -75,7 +75,7 @@ class Planner:
         }
         return self._planned(PARAPHRASES, changes, followers)
 
-    def _sampling(self, step: Method, asked: Sampling) -> Sampling:
+    def _sampling(self, step: Method, asked: SamplingParams) -> SamplingParams:
         """As asked; a step that was done before is taken as it was done, if nothing was said."""
         run = RunFolder(self.store, self._key(step))
         anew = self.request.overwrite and self.request.step == step.name

@@ -7,7 +7,7 @@ from pathlib import Path
 from common.errors import UsageError
 from common.methods import CONFIDENCE, PARAPHRASES, Method
 from common.models import ModelSource
-from common.run import DEFAULT_POSITIONS, DTypeName, Layout, Positions, RunKey, Sampling, run_name
+from common.run import DEFAULT_POSITIONS, DTypeName, Layout, Positions, RunKey, SamplingParams, run_name
 from common.store.missing import DEFAULT_SHARD_SIZE
 from producer import paraphrasing
 from producer.sources import Selection, Source, known_sources, open_source
@@ -115,17 +115,17 @@ class EnqueueRequest:
         return self.max_new_tokens or self.source.default_max_new_tokens
 
     @property
-    def paraphrase_sampling(self) -> Sampling:
+    def paraphrase_sampling(self) -> SamplingParams:
         """How paraphrases are drawn."""
         return self._sampling(PARAPHRASES, paraphrasing.SAMPLING)
 
     @property
-    def confidence_sampling(self) -> Sampling:
+    def confidence_sampling(self) -> SamplingParams:
         """How the answers are drawn that a confidence is the share of."""
-        default = Sampling(temperature=1, top_p=1, num_draws=self.num_draws or 100)
+        default = SamplingParams(temperature=1, top_p=1, num_draws=self.num_draws or 100)
         return self._sampling(CONFIDENCE, default)
 
-    def _sampling(self, step: Method, default: Sampling) -> Sampling:
+    def _sampling(self, step: Method, default: SamplingParams) -> SamplingParams:
         if self.step != step.name:
             return default
         given = {"temperature": self.temperature, "top_p": self.top_p}

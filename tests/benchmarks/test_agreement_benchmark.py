@@ -9,7 +9,7 @@ from scipy.stats import chisquare
 from benchmarks import agreement, vocabulary_walk
 from benchmarks.agreement import GREEDY, different, in_calls
 from benchmarks.vocabulary_walk import drawing_by_walk, pick_by_walk
-from common.run import Sampling
+from common.run import SamplingParams
 from common.schema import Sample
 from worker.engine import decode
 from worker.engine.sampling import pick
@@ -51,7 +51,7 @@ def test_the_walk_draws_as_the_softmax_says():
     scores = torch.tensor([0.3, -1.2, 1.7, 0.0]).expand(9001, -1)
     places = torch.arange(9001)
     found = pick_by_walk(
-        scores, Sampling(temperature=1, top_p=1), places, torch.zeros(9001).long()
+        scores, SamplingParams(temperature=1, top_p=1), places, torch.zeros(9001).long()
     )
     wanted = scores[0].double().softmax(-1) * 9001
     assert chisquare(found.bincount(minlength=4).numpy(), wanted.numpy()).pvalue > 1e-3
@@ -64,7 +64,7 @@ def test_the_walk_draws_from_the_nucleus_that_the_noise_draws_from(top_p):
     tokens = [
         set(
             draw(
-                row.expand(2003, -1), Sampling(temperature=1, top_p=top_p), places, places
+                row.expand(2003, -1), SamplingParams(temperature=1, top_p=top_p), places, places
             ).tolist()
         )
         for draw in (pick, pick_by_walk)

@@ -9,14 +9,14 @@ from typing import Any
 from storekit import make_info, make_spec
 
 from common.planned import RunPlan
-from common.run import Sampling
+from common.run import SamplingParams
 from common.schema import ResultRow, Sample
 from common.store import StoreFilesystem, RunFolder, merge_run
 from common.store.follow import make_runs
 from common.store.parts import write_part
 
-SAMPLING = Sampling(temperature=1.5, top_p=0.9, num_draws=1)
-DRAWS = Sampling(temperature=1, top_p=1, num_draws=10)
+SAMPLING = SamplingParams(temperature=1.5, top_p=0.9, num_draws=1)
+DRAWS = SamplingParams(temperature=1, top_p=1, num_draws=10)
 
 
 def questions(count: int, paraphrases: int = 1, num_manual: int | None = None) -> list[Sample]:

@@ -9,7 +9,7 @@ from storekit import make_spec
 
 from common.config import Settings
 from common.prompts import Template
-from common.run import RunSpec, Sampling
+from common.run import RunSpec, SamplingParams
 
 CHANGES = {
     "dataset": "other",
@@ -55,7 +55,7 @@ def test_the_changes_above_are_of_every_part_of_the_template():
 
 @pytest.mark.parametrize(("part", "value"), [("temperature", 0.7), ("top_p", 1), ("num_draws", 9)])
 def test_the_fingerprint_changes_with_each_part_of_the_sampling(part, value):
-    sampling = Sampling(temperature=1.5, top_p=0.9, num_draws=3)
+    sampling = SamplingParams(temperature=1.5, top_p=0.9, num_draws=3)
     changed = sampling.model_copy(update={part: value})
     assert make_spec(sampling=changed).fingerprint != make_spec(sampling=sampling).fingerprint
 

@@ -7,14 +7,14 @@ import pytest
 from families import EOS, MANY, make_request, packed_prompts, watch_fed_tokens
 
 from common.methods import CONFIDENCE, PARAPHRASES
-from common.run import Sampling
+from common.run import SamplingParams
 from worker.engine.reference import PLAIN, reference_decode
 from worker.engine.request import Question
 from worker.engine.sampling import Draw, seed_of
 from worker.engine.tokenize import PromptTokenizer
 
 QUESTIONS = [Question(paraphrases, seed=f"id-{i}") for i, paraphrases in enumerate(MANY)]
-WARM = Sampling(temperature=1.5, top_p=0.9, num_draws=3)
+WARM = SamplingParams(temperature=1.5, top_p=0.9, num_draws=3)
 
 
 def ask(method=CONFIDENCE, sampling=WARM, **changes):
@@ -134,7 +134,7 @@ def test_paraphrases_to_be_written_are_drawn_alone_and_from_the_question_alone(m
 
 
 def test_an_almost_frozen_draw_is_the_best_answer(make_engine):
-    cold = Sampling(temperature=0.001, top_p=1, num_draws=2)
+    cold = SamplingParams(temperature=0.001, top_p=1, num_draws=2)
     for answer in tokens(make_engine().answer(QUESTIONS, ask(sampling=cold))):
         for first in (0, 3, 6):
             assert answer[first] == answer[first + 1] == answer[first + 2]

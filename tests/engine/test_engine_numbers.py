@@ -10,7 +10,7 @@ from families import MANY, SAMPLES, make_request
 
 from common.errors import SampleError, StopRun
 from common.methods import CONFIDENCE
-from common.run import Sampling
+from common.run import SamplingParams
 from worker.engine.decode import Batch, Generation
 from worker.engine.geometry import _read
 from worker.engine.numbers import refuse_no_numbers
@@ -78,7 +78,7 @@ def test_a_later_token_is_named(make_engine, spoil):
 
 def test_a_drawn_answer_is_checked_too(make_engine, spoil):
     spoil(math.nan)
-    sampling = Sampling(num_draws=3, temperature=0.7, top_p=0.9)
+    sampling = SamplingParams(num_draws=3, temperature=0.7, top_p=0.9)
     request = make_request("origin", sampling=sampling)
     request = replace(request, methods=(CONFIDENCE,))
     (answer,) = make_engine().answer(SAMPLES[:1], request)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.stats import binomtest, chisquare, kstest
 
-from common.run import Sampling
+from common.run import SamplingParams
 from worker.engine import reference
 from worker.engine.reference import reference_pick
 from worker.engine.sampling import Draw, exponential, pick, seed_of, splitmix, uniform
@@ -100,7 +100,7 @@ def test_a_seed_depends_on_the_name_and_the_number_and_fits_64_bits():
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 1.5])
 @pytest.mark.parametrize("top_p", [1, 0.9, 0.3])
 def test_picks_equal_the_reference_token_by_token(temperature, top_p):
-    sampling = Sampling(temperature=temperature, top_p=top_p)
+    sampling = SamplingParams(temperature=temperature, top_p=top_p)
     generator = torch.Generator().manual_seed(11)
     scores = (torch.randn(173, 29, generator=generator) * 3).log_softmax(dim=-1)
     seeds = SEEDS[:173]
@@ -126,7 +126,7 @@ SCORES = [0.3, -1.2, 1.7, 0.0, -0.4, 1.1, -2.5]
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 1.5])
 def test_tokens_come_as_often_as_the_softmax_says(temperature):
     number = 20_001
-    found = draws(SCORES, Sampling(temperature=temperature, top_p=1), number)
+    found = draws(SCORES, SamplingParams(temperature=temperature, top_p=1), number)
     counts = found.bincount(minlength=len(SCORES)).tolist()
     wanted = [number * share for share in softmax(SCORES, temperature)]
     assert chisquare(counts, wanted).pvalue > 1e-3
@@ -137,7 +137,7 @@ def test_tokens_come_as_often_as_the_softmax_says(temperature):
 def test_tokens_of_a_nucleus_come_as_often_as_their_shares_of_it():
     """Most probable first the shares are 0.47, 0.26, 0.12, ...: three of them reach 0.8."""
     number, nucleus = 9_001, [2, 5, 0]
-    found = draws(SCORES, Sampling(temperature=1, top_p=0.8), number)
+    found = draws(SCORES, SamplingParams(temperature=1, top_p=0.8), number)
     assert set(found.tolist()) == set(nucleus)
     shares = [softmax(SCORES, 1)[token] for token in nucleus]
     counts = [int((found == token).sum()) for token in nucleus]
@@ -149,7 +149,7 @@ def test_no_token_outside_the_nucleus_is_ever_drawn(top_p):
     generator = torch.Generator().manual_seed(5)
     scores = torch.randn(997, 41, generator=generator) * 2
     seeds = torch.tensor([seed_of("nucleus", i) for i in range(997)])
-    found = pick(scores, Sampling(temperature=1.5, top_p=top_p), seeds, torch.zeros_like(seeds))
+    found = pick(scores, SamplingParams(temperature=1.5, top_p=top_p), seeds, torch.zeros_like(seeds))
     for row, token in zip(scores.tolist(), found.tolist(), strict=True):
         shares = softmax(row, 1.5)
         more_probable = sum(share for share in shares if share > shares[token])
@@ -159,7 +159,7 @@ def test_no_token_outside_the_nucleus_is_ever_drawn(top_p):
 def test_a_tiny_nucleus_is_the_best_token():
     scores = torch.randn(101, 31, generator=torch.Generator().manual_seed(2))
     found = pick(
-        scores, Sampling(temperature=10, top_p=1e-9), torch.arange(101), torch.zeros(101).long()
+        scores, SamplingParams(temperature=10, top_p=1e-9), torch.arange(101), torch.zeros(101).long()
     )
     assert found.equal(scores.argmax(dim=-1))
 
@@ -168,18 +168,18 @@ def test_a_tiny_nucleus_is_the_best_token():
 def test_a_temperature_near_zero_draws_the_best_token(top_p):
     scores = torch.randn(31, 41, generator=torch.Generator().manual_seed(4)).log_softmax(-1)
     places = torch.arange(31)
-    found = pick(scores, Sampling(temperature=1e-42, top_p=top_p), places, places)
+    found = pick(scores, SamplingParams(temperature=1e-42, top_p=top_p), places, places)
     assert found.equal(scores.argmax(dim=-1))
 
 
 def test_equal_scores_belong_to_the_nucleus_together():
-    found = draws([1.0, 3.0, 3.0, 3.0], Sampling(temperature=1, top_p=0.1), 57)
+    found = draws([1.0, 3.0, 3.0, 3.0], SamplingParams(temperature=1, top_p=0.1), 57)
     assert set(found.tolist()) == {1, 2, 3}
 
 
 @pytest.mark.parametrize("top_p", [1, 0.9])
 def test_tokens_of_no_probability_are_never_drawn(top_p):
-    sampling = Sampling(temperature=1.5, top_p=top_p)
+    sampling = SamplingParams(temperature=1.5, top_p=top_p)
     found = draws([-math.inf, 0.0, -math.inf, 0.0, -1e30, -math.inf], sampling, 1001)
     assert set(found.tolist()) == {1, 3}
 
@@ -187,7 +187,7 @@ def test_tokens_of_no_probability_are_never_drawn(top_p):
 @pytest.mark.parametrize("top_p", [1, 0.9])
 @pytest.mark.parametrize("scores", [[-1e30, 3e30, 0.0], [-math.inf, 0.0, -math.inf], [5.0]])
 def test_a_sure_model_draws_its_best_token(top_p, scores):
-    found = draws(scores, Sampling(temperature=0.01, top_p=top_p), 31)
+    found = draws(scores, SamplingParams(temperature=0.01, top_p=top_p), 31)
     assert set(found.tolist()) == {scores.index(max(scores))}
 
 
@@ -197,7 +197,7 @@ def test_the_ends_of_the_noise_draw_tokens_that_have_a_probability(monkeypatch, 
     ends = torch.full((3, 3), bits)
     monkeypatch.setattr("worker.engine.sampling.splitmix", lambda *_: ends.clone())
     scores = torch.tensor([[-math.inf, 0.5, 0.1, -0.3, -math.inf]]).expand(3, -1)
-    found = pick(scores, Sampling(temperature=1, top_p=top_p), torch.arange(3), torch.arange(3))
+    found = pick(scores, SamplingParams(temperature=1, top_p=top_p), torch.arange(3), torch.arange(3))
     assert set(found.tolist()) == {1}
 
 
@@ -206,7 +206,7 @@ def test_a_draw_is_the_same_whatever_rows_are_drawn_with_it(monkeypatch, top_p):
     generator = torch.Generator().manual_seed(3)
     scores = torch.randn(57, 211, generator=generator) * 2
     seeds, steps = torch.tensor(SEEDS[:57]), torch.arange(57) % 4
-    sampling = Sampling(temperature=1.5, top_p=top_p)
+    sampling = SamplingParams(temperature=1.5, top_p=top_p)
     together = pick(scores, sampling, seeds, steps)
     turned = pick(scores.flip(0), sampling, seeds.flip(0), steps.flip(0)).flip(0)
     for rows in (1, 3, 7):
@@ -254,7 +254,7 @@ def test_logits_that_move_by_a_step_of_bfloat16_move_few_draws(temperature, top_
     """
     generator = torch.Generator().manual_seed(17)
     logits = torch.randn(ROWS, 2003, generator=generator) * 3
-    sampling = Sampling(temperature=temperature, top_p=top_p)
+    sampling = SamplingParams(temperature=temperature, top_p=top_p)
     moved = off_by(2.0**-8, logits, generator)
     changed = int((drawn_of(logits, sampling) != drawn_of(moved, sampling)).sum())
     distance = distribution_of(logits, sampling) - distribution_of(moved, sampling)
@@ -268,6 +268,6 @@ def test_logits_that_move_by_a_step_of_bfloat16_move_few_draws(temperature, top_
 def test_logits_that_move_by_what_float32_is_off_move_no_draw(top_p):
     generator = torch.Generator().manual_seed(19)
     logits = torch.randn(ROWS, 2003, generator=generator) * 3
-    sampling = Sampling(temperature=1, top_p=top_p)
+    sampling = SamplingParams(temperature=1, top_p=top_p)
     moved = off_by(2.0**-20, logits, generator)
     assert drawn_of(logits, sampling).equal(drawn_of(moved, sampling))

@@ -5,11 +5,11 @@ from typing import Any
 
 from common.methods import PARAPHRASES
 from common.prompts import Template
-from common.run import RunSpec, Sampling
+from common.run import RunSpec, SamplingParams
 from worker.engine.decode import Generation
 from worker.engine.request import Counts, Question, Request
 
-ONCE = Sampling(temperature=1.5, top_p=0.9, num_draws=1)
+ONCE = SamplingParams(temperature=1.5, top_p=0.9, num_draws=1)
 EXEMPLARS = (
     ("who made it?", "by whom is it?", "whose work is it?"),
     ("where is it?", "in what place is it?", "what is its place?", "it is where?"),

@@ -8,7 +8,7 @@ from scripted import EXEMPLARS, ONCE, make_spec
 
 from common.errors import RetryShard, StopRun
 from common.planned import RunPlan
-from common.run import RunKey, Sampling
+from common.run import RunKey, SamplingParams
 from common.schema import Sample
 from common.store import RunFolder, missing_rows
 from common.store.follow import make_runs
@@ -17,7 +17,7 @@ from worker.executor import ShardExecutor
 from worker.shard import open_shard
 
 FOLDER = "quiz/tiny-llama"
-FEW = Sampling(temperature=1, top_p=1, num_draws=2)
+FEW = SamplingParams(temperature=1, top_p=1, num_draws=2)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from scripted import EXEMPLARS, ONCE, make_spec
 from common.errors import StopRun
 from common.planned import RunPlan
 from common.prompts import Template
-from common.run import Sampling
+from common.run import SamplingParams
 from common.schema import Sample
 from common.store import missing_rows, read_progress
 from common.store.freeze import freeze
@@ -85,7 +85,7 @@ def drawn_run(run_of):
     def make(method):
         if method == "paraphrases":
             return run_of(method, NINE, **PARAPHRASES)
-        warm = Sampling(temperature=1.5, top_p=0.9, num_draws=3)
+        warm = SamplingParams(temperature=1.5, top_p=0.9, num_draws=3)
         questions = [(q, f"tell me, {q}") for q in NINE]
         return run_of(method, questions, num_paraphrases=2, sampling=warm)
 
@@ -148,7 +148,7 @@ def test_written_paraphrases_are_marked_or_paraphrases_of_their_own(executor, ru
             assert problem is None or draws == 8
 
 
-COOL = Sampling(temperature=0.3, top_p=0.9, num_draws=5)
+COOL = SamplingParams(temperature=0.3, top_p=0.9, num_draws=5)
 
 
 def test_confidences_are_the_same_whatever_the_shard(executor, run_of):

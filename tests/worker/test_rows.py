@@ -5,7 +5,7 @@ from scripted import make_spec, spoken, text_of
 
 from common.errors import SampleError
 from common.prompts import Template
-from common.run import Sampling
+from common.run import SamplingParams
 from common.schema import Sample
 from worker.rows import RowMaker, describe, failed_rows
 
@@ -117,7 +117,7 @@ def test_a_vote_on_first_words_does_not_see_the_rest():
 
 
 def confidences(drawn, number, **changes):
-    sampling = Sampling(temperature=1, top_p=1, num_draws=number)
+    sampling = SamplingParams(temperature=1, top_p=1, num_draws=number)
     return rows("confidence", {"confidence": drawn}, sampling=sampling, **changes)
 
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from common.methods import Fusion
-from common.run import Sampling
+from common.run import SamplingParams
 from worker.engine.plan import SequencePlan
 from worker.engine.sampling import Draw
 
-GroupKind = tuple[Fusion, int, bool, Sampling | None]
+GroupKind = tuple[Fusion, int, bool, SamplingParams | None]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class EnsembleBatch:
     """
 
     fusion: Fusion
-    sampling: Sampling | None
+    sampling: SamplingParams | None
     rows: Tensor
     ids: Tensor
     weights: Tensor | None

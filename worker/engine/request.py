@@ -6,7 +6,7 @@ from typing import Union
 
 from common.methods import Method
 from common.prompts import Example, Template
-from common.run import Layout, Positions, Sampling
+from common.run import Layout, Positions, SamplingParams
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Request:
     template: Template
     few_shot: tuple[Example, ...]
     max_new_tokens: int
-    sampling: Sampling | None = None
+    sampling: SamplingParams | None = None
 
 
 @dataclass

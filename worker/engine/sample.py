@@ -10,7 +10,7 @@ from functools import cached_property
 from common.errors import SampleError
 from common.layout import PackedPrompt, PromptTokens, pack_fused, pack_plain
 from common.methods import Method
-from common.run import Sampling
+from common.run import SamplingParams
 from common.visibility import VISIBILITIES, Table, generate_isolated_visibility, length_bias
 from worker.engine.decode import Generation
 from worker.engine.ensembles import Ensemble
@@ -153,7 +153,7 @@ def _ensembles(
     return tuple(found)
 
 
-def _drawn(sequence: SequencePlan, name: str, sampling: Sampling) -> list[Ensemble]:
+def _drawn(sequence: SequencePlan, name: str, sampling: SamplingParams) -> list[Ensemble]:
     """One sequence, drawn from anew for each sample: all of them read one prefill."""
     return [
         Ensemble((sequence,), "own", draw=Draw(sampling, seed_of(name, number)))

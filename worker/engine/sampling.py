@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.run import Sampling
+from common.run import SamplingParams
 
 _GAMMA = 0x9E3779B97F4A7C15
 _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
@@ -29,7 +29,7 @@ _BLOCK = 1 << 21
 class Draw:
     """How one answer is drawn; seed: of its noise, a signed 64-bit integer."""
 
-    sampling: Sampling
+    sampling: SamplingParams
     seed: int
 
 
@@ -40,7 +40,7 @@ def seed_of(name: str, number: int) -> int:
 
 
 def pick(
-    scores: Tensor, sampling: Sampling, seeds: Tensor, steps: Tensor, rows: Tensor | None = None
+    scores: Tensor, sampling: SamplingParams, seeds: Tensor, steps: Tensor, rows: Tensor | None = None
 ) -> Tensor:
     """Draw token ids, int64 [E].
 
