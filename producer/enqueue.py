@@ -23,7 +23,7 @@ from common.store.follow import (
     plan_followers,
     result_samples,
 )
-from common.store.freeze import refuse_other_than_frozen, refuse_without_manual
+from common.store.freeze import check_fingerprint, refuse_without_manual
 from common.store.missing import messages_for
 from producer.examples import choose_examples
 from producer.planning import Planner
@@ -182,4 +182,4 @@ def _refuse_others(
     """Refuse what is there with another spec under the names of runs that will follow."""
     for plan in plans:
         if plan.key not in overwritten:
-            refuse_other_than_frozen(RunFolder(store, RunKey.parse(plan.key)), plan.spec)
+            check_fingerprint(RunFolder(store, RunKey.parse(plan.key)), plan.spec)

@@ -65,7 +65,7 @@ def _write(
         for sample in samples:
             for plan, writer in zip(planned, writers, strict=True):
                 try:
-                    writer.add(narrowed(sample, plan))
+                    writer.add(project_sample(sample, plan))
                 except UsageError as error:
                     raise UsageError(f"{where()}: {error}") from None
 
@@ -76,7 +76,7 @@ def _complete(spec: RunSpec, writer: InputWriter) -> RunSpec:
     )
 
 
-def narrowed(sample: Sample, plan: RunPlan) -> Sample:
+def project_sample(sample: Sample, plan: RunPlan) -> Sample:
     """What of a sample the planned run reads; raises UsageError where it has too little."""
     method, has = get_method(plan.spec.method), len(sample.paraphrases)
     wanted = method.num_read(plan.spec.num_paraphrases)
@@ -124,7 +124,7 @@ def overwrite_option(method: str) -> str:
     return f"--overwrite{_OF_STEP.get(method, '')}"
 
 
-def refuse_other_than_frozen(run: RunFolder, spec: RunSpec) -> None:
+def check_fingerprint(run: RunFolder, spec: RunSpec) -> None:
     """The same for a spec whose samples are not frozen yet, as far as it can tell."""
     if run.exists():
         known = run.spec.model_dump(include={"dataset_sha256", "num_samples"})

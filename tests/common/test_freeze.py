@@ -11,7 +11,7 @@ from storekit import all_files
 from common.errors import UsageError
 from common.schema import Sample
 from common.store import RunFolder
-from common.store.freeze import freeze, narrowed
+from common.store.freeze import freeze, project_sample
 
 BATCHES = 2500  # more questions than two batches, so that files have been begun
 
@@ -211,22 +211,22 @@ def test_no_confidences_of_one_sample_are_kept_as_none_found(any_store):
 
 def test_a_weighted_method_without_confidences_is_refused():
     with pytest.raises(UsageError, match="weighted_max needs the result of a confidence run"):
-        narrowed(questions(1, paraphrases=3)[0], plan("weighted_max"))
+        project_sample(questions(1, paraphrases=3)[0], plan("weighted_max"))
 
 
 def test_cross_manual_without_manual_paraphrases_is_refused_and_none_of_them_is_no_reason():
     method = plan("flex_attention_cross_manual", layout="shared", positions="aligned")
     with pytest.raises(UsageError, match=r"tells manual paraphrases .* such as myriadlama"):
-        narrowed(questions(1, paraphrases=3)[0], method)
-    assert narrowed(questions(1, paraphrases=3, num_manual=0)[0], method).num_manual == 0
+        project_sample(questions(1, paraphrases=3)[0], method)
+    assert project_sample(questions(1, paraphrases=3, num_manual=0)[0], method).num_manual == 0
 
 
 def test_paraphrases_are_written_for_questions_alone():
-    assert narrowed(questions(1)[0], plan("paraphrases", num_paraphrases=5)).paraphrases == (
+    assert project_sample(questions(1)[0], plan("paraphrases", num_paraphrases=5)).paraphrases == (
         "what is 0?",
     )
     with pytest.raises(UsageError, match=r"has 2 paraphrases already, .* every question its par"):
-        narrowed(questions(1, paraphrases=2)[0], plan("paraphrases"))
+        project_sample(questions(1, paraphrases=2)[0], plan("paraphrases"))
 
 
 def test_a_selection_may_find_fewer_paraphrases(store):
