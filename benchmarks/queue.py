@@ -22,7 +22,7 @@ from benchmarks.outcome import Outcome, Row
 from common.messages import MAX_ROWS
 from common.run import RunKey
 from common.run_counters import RunCounters
-from common.store import StoreFilesystem, RunFolder
+from common.store import RunFolder, StoreFilesystem
 from producer.local import embedded_broker
 
 NOTES = (
@@ -73,7 +73,9 @@ class Steps:
     def measure(self, tasks: int, shard_size: int) -> Iterator[Row]:
         yield from self._enqueue(shard_size)
         yield from self._work(tasks, shard_size)
-        pipeline.fill(RunFolder(StoreFilesystem.open(str(self._store)), RunKey.parse(pipeline.KEY)))
+        pipeline.fill(
+            RunFolder(StoreFilesystem.open(str(self._store)), RunKey.parse(pipeline.KEY))
+        )
         seconds, peak = pipeline.run_producer(["merge", pipeline.KEY], self._environment)
         yield row("merge", self._rows, seconds, peak)
 

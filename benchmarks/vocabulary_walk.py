@@ -18,7 +18,11 @@ from worker.engine.sampling import splitmix
 
 
 def pick_by_walk(
-    scores: Tensor, sampling: SamplingParams, seeds: Tensor, steps: Tensor, rows: Tensor | None = None
+    scores: Tensor,
+    sampling: SamplingParams,
+    seeds: Tensor,
+    steps: Tensor,
+    rows: Tensor | None = None,
 ) -> Tensor:
     """Draw token ids; arguments and result as those of `sampling.pick`."""
     probabilities = (scores / sampling.temperature).softmax(dim=-1)

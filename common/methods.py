@@ -21,9 +21,9 @@ Fusion = Literal["own", "mean_logits", "max_probability", "weighted_mean", "vote
 class Method:
     """One way to turn a sample's paraphrases into an answer.
 
-    sequences: "first" decodes paraphrase 0 alone; "each" decodes every paraphrase in a sequence of its
-        own; "most_confident" decodes the paraphrase of the highest confidence alone; "fused" decodes one
-        sequence that sees all paraphrases.
+    sequences: "first" decodes paraphrase 0 alone; "each" decodes every paraphrase in a sequence
+        of its own; "most_confident" decodes the paraphrase of the highest confidence alone;
+        "fused" decodes one sequence that sees all paraphrases.
     fusion: how the sequences' logits give the next token. "own" keeps sequences apart; "vote" too,
         and the answer most of them give is taken.
     visibility: of a fused sequence, which paraphrases see each other; a name of VISIBILITIES.

@@ -14,7 +14,7 @@ from common.models import ModelSource, find_model
 from common.planned import RunPlan
 from common.run import RunKey
 from common.schema import Sample
-from common.store import StoreFilesystem, RunFolder, open_run
+from common.store import RunFolder, StoreFilesystem, open_run
 from common.store.follow import (
     delete_runs,
     follow,

@@ -14,7 +14,7 @@ from common.models import ModelSource
 from common.planned import RunPlan
 from common.prompts import Example
 from common.run import RunKey, RunSpec, SamplingParams
-from common.store import StoreFilesystem, RunFolder
+from common.store import RunFolder, StoreFilesystem
 from producer import paraphrasing
 from producer.request import EnqueueRequest
 

@@ -7,7 +7,15 @@ from pathlib import Path
 from common.errors import UsageError
 from common.methods import CONFIDENCE, PARAPHRASES, Method
 from common.models import ModelSource
-from common.run import DEFAULT_POSITIONS, DTypeName, Layout, Positions, RunKey, SamplingParams, run_name
+from common.run import (
+    DEFAULT_POSITIONS,
+    DTypeName,
+    Layout,
+    Positions,
+    RunKey,
+    SamplingParams,
+    run_name,
+)
 from common.store.missing import DEFAULT_SHARD_SIZE
 from producer import paraphrasing
 from producer.sources import Selection, Source, known_sources, open_source

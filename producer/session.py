@@ -8,7 +8,7 @@ from common.config import Settings
 from common.messages import ShardMessage
 from common.methods import METHODS
 from common.run_counters import RunCounters
-from common.store import StoreFilesystem, RunFolder
+from common.store import RunFolder, StoreFilesystem
 from common.store.follow import follow
 from common.store.missing import messages_for
 from producer.enqueue import Prepared, prepare

@@ -17,9 +17,9 @@ from worker.engine.attention import AttentionBackend
 from worker.engine.cascade import Attend, Own, cascade, compiled_cascade, shared_keys
 from worker.engine.cascade_backend import CascadeBackend, compiled_attend_rows
 from worker.engine.compiled import compile_layers, leave_layers
+from worker.engine.decode_ops import compiled_ops
 from worker.engine.engine import Engine
 from worker.engine.geometry import geometry_of
-from worker.engine.decode_ops import compiled_ops
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.plan import Segment
 

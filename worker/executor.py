@@ -18,15 +18,15 @@ from common.messages import ShardMessage
 from common.models import ModelSource, find_model
 from common.run_counters import RunCounters
 from common.schema import ResultRow
-from common.store import StoreFilesystem, PartInfo, RunFolder, merge_run, missing_rows
+from common.store import PartInfo, RunFolder, StoreFilesystem, merge_run, missing_rows
 from common.store.follow import follow, planned_followers
 from common.store.missing import messages_for
 from common.store.parts import part_path, write_part
 from common.store.progress import done_rows
 from worker.answer import answer_shard
 from worker.engine.request import Counts
-from worker.rows import failed_rows
 from worker.manager import LoadedEngine, ModelManager
+from worker.rows import failed_rows
 from worker.shard import Shard
 from worker.warm import warm_up
 

@@ -1,4 +1,4 @@
-"""The model manager: holds the one model of this process. It stays loaded; another model takes its place.
+"""The model manager: holds the one model of this process until another takes its place.
 
 How much memory a model was found to allow is remembered for as long as the process lives.
 """

@@ -56,7 +56,9 @@ class RowMaker:
             for g in found
         ]
 
-    def _confidences(self, row: int, sample: Sample, found: Sequence[Generation]) -> list[ResultRow]:
+    def _confidences(
+        self, row: int, sample: Sample, found: Sequence[Generation]
+    ) -> list[ResultRow]:
         """Share of drawn answers that equal the greedy one, as votes compare answers."""
         num_drawn = self.spec.sampling.num_draws if self.spec.sampling else 0
         answers = []

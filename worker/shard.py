@@ -14,7 +14,7 @@ from common.errors import RejectShard, StopRun, UsageError
 from common.messages import ShardMessage
 from common.run import SEMANTICS_VERSION, RunKey, share_prefill
 from common.schema import Sample
-from common.store import StoreFilesystem, RunFolder
+from common.store import RunFolder, StoreFilesystem
 
 
 @dataclass(frozen=True)

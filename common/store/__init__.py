@@ -17,11 +17,11 @@ from common.store.runs import RunFolder, RunRecord, list_runs, open_run
 from common.store.verify import verify_run
 
 __all__ = [
-    "StoreFilesystem",
     "PartInfo",
     "Progress",
     "RunFolder",
     "RunRecord",
+    "StoreFilesystem",
     "list_parts",
     "list_runs",
     "merge_run",

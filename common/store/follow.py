@@ -16,8 +16,8 @@ from common.methods import PARAPHRASES, STEPS
 from common.planned import RunPlan
 from common.run import RunKey
 from common.schema import Sample
-from common.store.freeze import freeze
 from common.store.filesystem import StoreFilesystem
+from common.store.freeze import freeze
 from common.store.manifest import read_manifest
 from common.store.merge import merge_run
 from common.store.progress import missing_rows

@@ -12,7 +12,9 @@ from common.store.runs import RunFolder
 DEFAULT_SHARD_SIZE = 64
 
 
-def messages_for(runs: Sequence[RunFolder], shard_size: int | None = None) -> Iterator[ShardMessage]:
+def messages_for(
+    runs: Sequence[RunFolder], shard_size: int | None = None
+) -> Iterator[ShardMessage]:
     """Messages for every row that some run misses; runs that can share a prefill go together.
 
     shard_size: rows of a message at most; None is the size the runs were made with.

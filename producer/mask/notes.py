@@ -10,7 +10,8 @@ from producer.request import EnqueueRequest
 _PLAIN = {
     "first": "reads the question alone, in a plain prompt",
     "each": "gives every paraphrase a plain prompt of its own; this is the first of {}",
-    "most_confident": "reads the most confident paraphrase in a plain prompt; this is the first of {}",
+    "most_confident": "reads the most confident paraphrase in a plain prompt; "
+    "this is the first of {}",
     "fused": "makes of one paraphrase the plain prompt",
 }
 

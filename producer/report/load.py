@@ -89,7 +89,9 @@ def _load(run: RunFolder, metric: Metric) -> RunAnswers:
         )
     seconds, rate = read_speed(run, manifest)
     rescored = has_old_scores(run.store.open_arrow(run.feather).schema)
-    return RunAnswers(str(run.key), run.spec, run.method, manifest, questions, seconds, rate, rescored)
+    return RunAnswers(
+        str(run.key), run.spec, run.method, manifest, questions, seconds, rate, rescored
+    )
 
 
 def _questions(run: RunFolder, metric: Metric) -> Iterator[Question]:

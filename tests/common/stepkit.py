@@ -11,7 +11,7 @@ from storekit import make_info, make_spec
 from common.planned import RunPlan
 from common.run import SamplingParams
 from common.schema import ResultRow, Sample
-from common.store import StoreFilesystem, RunFolder, merge_run
+from common.store import RunFolder, StoreFilesystem, merge_run
 from common.store.follow import make_runs
 from common.store.parts import write_part
 
@@ -58,7 +58,10 @@ def make(store: StoreFilesystem, *planned: RunPlan, samples: Iterable[Sample]) -
 
 
 def put_paraphrases(
-    run: RunFolder, rows: Iterable[int], failed: Iterable[int] = (), bad: Mapping[int, str] | None = None
+    run: RunFolder,
+    rows: Iterable[int],
+    failed: Iterable[int] = (),
+    bad: Mapping[int, str] | None = None,
 ) -> None:
     """A part of a run of paraphrases. bad: rows whose last one stayed wrong, and its text."""
     rows, failed, bad = sorted(rows), sorted(failed), bad or {}

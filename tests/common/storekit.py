@@ -14,7 +14,7 @@ from pyarrow import fs
 from common.prompts import QUESTION_ANSWERING
 from common.run import RunKey, RunSpec
 from common.schema import ResultRow, Sample
-from common.store import StoreFilesystem, PartInfo, RunFolder
+from common.store import PartInfo, RunFolder, StoreFilesystem
 from common.store.parts import write_part
 from common.store.samples import InputWriter
 
@@ -50,7 +50,9 @@ def make_samples(count: int, paraphrases: int = 1) -> list[Sample]:
     ]
 
 
-def make_run(store: StoreFilesystem, count: int = 7, name: str = "origin", **changes: Any) -> RunFolder:
+def make_run(
+    store: StoreFilesystem, count: int = 7, name: str = "origin", **changes: Any
+) -> RunFolder:
     """A run that exists, with `count` frozen samples and no part yet."""
     paraphrases = changes.get("num_paraphrases", 1)
     with InputWriter(store, ".staging/input.arrow") as writer:
@@ -78,7 +80,9 @@ def make_info(run: RunFolder, rows: Iterable[int], **changes: Any) -> PartInfo:
     return PartInfo.model_validate(fields | changes)
 
 
-def make_answer(run: RunFolder, row: int, paraphrase: int = 0, error: str | None = None) -> ResultRow:
+def make_answer(
+    run: RunFolder, row: int, paraphrase: int = 0, error: str | None = None
+) -> ResultRow:
     """What a worker would write for a row; the prediction tells the row and paraphrase."""
     sample = run.read_samples([row])[0]
     asked: dict[str, Any] = {}
@@ -95,7 +99,9 @@ def make_answer(run: RunFolder, row: int, paraphrase: int = 0, error: str | None
     )  # fmt: skip
 
 
-def put_part(run: RunFolder, rows: Iterable[int], failed: Iterable[int] = (), **changes: Any) -> str:
+def put_part(
+    run: RunFolder, rows: Iterable[int], failed: Iterable[int] = (), **changes: Any
+) -> str:
     """Write a part as a worker does; returns its path inside the store."""
     rows, failed = sorted(rows), sorted(failed)
     paraphrases = range(run.spec.num_paraphrases if run.method.row_per_paraphrase else 1)

@@ -14,7 +14,7 @@ import redis
 from common.config import Settings
 from common.run import RunKey
 from common.run_counters import RunCounters
-from common.store import StoreFilesystem, RunFolder, list_parts
+from common.store import RunFolder, StoreFilesystem, list_parts
 from tests.conftest import assert_rows_alike, numbered_questions, write_questions
 from tests.end_to_end.conftest import PRODUCER, producer, running_worker, until
 from worker.app import create_app
@@ -33,7 +33,8 @@ def options(tmp_path: Path, tiny_model: Path) -> list[object]:
 def runs(settings: Settings) -> list[RunFolder]:
     store = StoreFilesystem.open(settings.store)
     return [
-        RunFolder(store, RunKey("numbers", "tiny-llama", f"{m}-3")) for m in ("avg", "flex_attention")
+        RunFolder(store, RunKey("numbers", "tiny-llama", f"{m}-3"))
+        for m in ("avg", "flex_attention")
     ]
 
 
@@ -54,7 +55,9 @@ def undisturbed(settings: Settings, options: list[object], tmp_path: Path) -> li
 
     other = settings.model_copy(update={"store": str(tmp_path / "other"), "attention": "sdpa"})
     producer("enqueue", *options, settings=other)
-    executor = ShardExecutor(other, RunCounters.connect(other.broker), lambda *_: pytest.fail("sent"))
+    executor = ShardExecutor(
+        other, RunCounters.connect(other.broker), lambda *_: pytest.fail("sent")
+    )
     for first in range(0, 60, 2):
         executor.execute(shard_of(tuple(runs(other)), [first, first + 1]))
     redis.Redis.from_url(other.broker).flushall()

@@ -8,7 +8,7 @@ import pytest
 
 from common.config import Settings
 from common.run import RunKey
-from common.store import StoreFilesystem, RunFolder, verify_run
+from common.store import RunFolder, StoreFilesystem, verify_run
 from tests.conftest import numbered_questions, write_questions
 from tests.end_to_end.conftest import producer, running_worker
 

@@ -13,7 +13,7 @@ import pytest
 from common.config import Settings
 from common.run import RunKey
 from common.schema import META_MANIFEST, META_RUN
-from common.store import StoreFilesystem, RunFolder, list_parts
+from common.store import RunFolder, StoreFilesystem, list_parts
 from producer.sources import open_source
 from tests.conftest import assert_rows_alike
 from tests.end_to_end.conftest import producer, running_worker

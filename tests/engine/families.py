@@ -126,7 +126,8 @@ def watch_fed_tokens(model: PreTrainedModel) -> list[int]:
 
 
 def known(sample: Any) -> Question:
-    """A question of which everything is known: two manual paraphrases, the second one the most confident.
+    """A question of which everything is known: two manual paraphrases, the second more
+    confident.
 
     A Question is taken as it is.
     """

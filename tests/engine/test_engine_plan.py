@@ -61,7 +61,9 @@ def make_table(name, num_segments):
 @pytest.mark.parametrize("movable", [False, True], ids=["fixed", "movable"])
 @pytest.mark.parametrize("table", ["isolated", "all_see_all", "one_left_out"])
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
-def test_a_sequence_sees_what_the_packed_prompt_defines(bos, layout, positions, table, movable, cut):
+def test_a_sequence_sees_what_the_packed_prompt_defines(
+    bos, layout, positions, table, movable, cut
+):
     pieces = make_pieces((3, 11, 6), bos)
     prompt = pack_fused(pieces, layout, positions)
     visible = make_table(table, prompt.num_segments)

@@ -1,4 +1,4 @@
-"""What segments begin with alike is computed once, and every sequence still sees what it should."""
+"""What segments begin with alike is computed once, and sequences still see what they should."""
 
 from collections import Counter
 from itertools import product

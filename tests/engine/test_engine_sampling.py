@@ -149,7 +149,9 @@ def test_no_token_outside_the_nucleus_is_ever_drawn(top_p):
     generator = torch.Generator().manual_seed(5)
     scores = torch.randn(997, 41, generator=generator) * 2
     seeds = torch.tensor([seed_of("nucleus", i) for i in range(997)])
-    found = pick(scores, SamplingParams(temperature=1.5, top_p=top_p), seeds, torch.zeros_like(seeds))
+    found = pick(
+        scores, SamplingParams(temperature=1.5, top_p=top_p), seeds, torch.zeros_like(seeds)
+    )
     for row, token in zip(scores.tolist(), found.tolist(), strict=True):
         shares = softmax(row, 1.5)
         more_probable = sum(share for share in shares if share > shares[token])
@@ -159,7 +161,10 @@ def test_no_token_outside_the_nucleus_is_ever_drawn(top_p):
 def test_a_tiny_nucleus_is_the_best_token():
     scores = torch.randn(101, 31, generator=torch.Generator().manual_seed(2))
     found = pick(
-        scores, SamplingParams(temperature=10, top_p=1e-9), torch.arange(101), torch.zeros(101).long()
+        scores,
+        SamplingParams(temperature=10, top_p=1e-9),
+        torch.arange(101),
+        torch.zeros(101).long(),
     )
     assert found.equal(scores.argmax(dim=-1))
 
@@ -197,7 +202,9 @@ def test_the_ends_of_the_noise_draw_tokens_that_have_a_probability(monkeypatch, 
     ends = torch.full((3, 3), bits)
     monkeypatch.setattr("worker.engine.sampling.splitmix", lambda *_: ends.clone())
     scores = torch.tensor([[-math.inf, 0.5, 0.1, -0.3, -math.inf]]).expand(3, -1)
-    found = pick(scores, SamplingParams(temperature=1, top_p=top_p), torch.arange(3), torch.arange(3))
+    found = pick(
+        scores, SamplingParams(temperature=1, top_p=top_p), torch.arange(3), torch.arange(3)
+    )
     assert set(found.tolist()) == {1}
 
 

@@ -100,7 +100,9 @@ def test_confidences_decide_what_the_weighted_mean_answers(make_engine):
     ("confidences", "taken"),
     [((0.2, 0.9, 0.9), 1), ((0.5, 0.5, 0.5), 0), ((0.0, 0.0, 0.01), 2), ((0, 0, 0), 0)],
 )
-def test_the_most_confident_paraphrase_answers_and_of_equals_the_first(make_engine, confidences, taken):
+def test_the_most_confident_paraphrase_answers_and_of_equals_the_first(
+    make_engine, confidences, taken
+):
     engine = make_engine()
     answers = engine.answer(weighed(*confidences), make_request("weighted_max"))
     singles = engine.answer(MANY, make_request("per_prompt"))

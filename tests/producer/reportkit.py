@@ -8,7 +8,7 @@ from storekit import WEIGHTS, make_answer, make_info, make_run, make_spec
 
 from common.run import RunKey
 from common.schema import ResultRow, Sample, SingleAnswer
-from common.store import StoreFilesystem, RunFolder, merge_run
+from common.store import RunFolder, StoreFilesystem, merge_run
 from common.store.parts import write_part
 from common.store.samples import InputWriter
 
@@ -27,7 +27,9 @@ def begin(store: StoreFilesystem, name: str, count: int) -> RunFolder:
     )  # fmt: skip
 
 
-def finish(run: RunFolder, answers: Iterable[ResultRow], partial: bool = False, **changes: Any) -> RunFolder:
+def finish(
+    run: RunFolder, answers: Iterable[ResultRow], partial: bool = False, **changes: Any
+) -> RunFolder:
     """Write the answers as one part and merge it."""
     answers = list(answers)
     rows = sorted({answer.row for answer in answers})
@@ -38,14 +40,20 @@ def finish(run: RunFolder, answers: Iterable[ResultRow], partial: bool = False, 
 
 
 def answered(
-    store: StoreFilesystem, name: str, count: int, right: Collection[int], failed: Collection[int] = ()
+    store: StoreFilesystem,
+    name: str,
+    count: int,
+    right: Collection[int],
+    failed: Collection[int] = (),
 ) -> RunFolder:
     """A run of one answer to each question: right on these rows, failed on those."""
     run = begin(store, name, count)
     return finish(run, (an_answer(run, row, right, failed) for row in range(count)))
 
 
-def an_answer(run: RunFolder, row: int, right: Collection[int], failed: Collection[int] = ()) -> ResultRow:
+def an_answer(
+    run: RunFolder, row: int, right: Collection[int], failed: Collection[int] = ()
+) -> ResultRow:
     if row in failed:
         return make_answer(run, row, error="it broke")
     text = f"The gold {row}!" if row in right else "something else"
@@ -70,7 +78,9 @@ def per_paraphrase(store: StoreFilesystem, said: Sequence[Sequence[Said | None]]
     )  # fmt: skip
 
 
-def with_singles(store: StoreFilesystem, name: str, said: Sequence[Sequence[Said] | str | None]) -> RunFolder:
+def with_singles(
+    store: StoreFilesystem, name: str, said: Sequence[Sequence[Said] | str | None]
+) -> RunFolder:
     """A run that keeps single answers: None where it has none, a text where the row failed."""
     run = begin(store, name, len(said))
     return finish(

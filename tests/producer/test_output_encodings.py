@@ -11,7 +11,7 @@ import pytest
 from storekit import make_answer, make_info
 
 from common.run import RunKey
-from common.store import StoreFilesystem, RunFolder, merge_run
+from common.store import RunFolder, StoreFilesystem, merge_run
 from common.store.parts import write_part
 from producer.cli import cli
 

@@ -10,7 +10,7 @@ from common.config import Settings
 from common.messages import ShardMessage
 from common.models import ModelSource
 from common.run_counters import RunCounters
-from common.store import StoreFilesystem, RunFolder
+from common.store import RunFolder, StoreFilesystem
 from producer.enqueue import Prepared, prepare
 from producer.request import EnqueueRequest
 from tests.conftest import numbered_questions, write_questions
@@ -52,7 +52,9 @@ def make_runs(settings: Settings, tmp_path: Path, tiny_model: Path) -> MakeRuns:
             "layout": "concat", "positions": None, "max_new_tokens": 5,
             "max_samples": None, "shard_size": 64, "dtype": "float32", "overwrite": False,
         }  # fmt: skip
-        prepared = prepare(EnqueueRequest(**{**options, **changed}), StoreFilesystem.open(settings.store))
+        prepared = prepare(
+            EnqueueRequest(**{**options, **changed}), StoreFilesystem.open(settings.store)
+        )
         for run in prepared.runs:
             RunCounters.connect(settings.broker).reset(str(run.key), [])
         return prepared

@@ -56,7 +56,9 @@ def run_named(executor, name):
 
 
 def execute(executor, names, rows):
-    return executor.execute(open_shard(executor.store, [f"{FOLDER}/{name}" for name in names], rows))
+    return executor.execute(
+        open_shard(executor.store, [f"{FOLDER}/{name}" for name in names], rows)
+    )
 
 
 def execute_all(executor, name="paraphrases-3"):

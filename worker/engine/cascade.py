@@ -64,7 +64,9 @@ def cascade(query: Tensor, shared: Shared, own: Own) -> Tensor:
     """
     prefix_scores = _score_prefix(query, shared)
     suffix_scores = _score_suffix(query, own)
-    highest = torch.maximum(prefix_scores.amax(dim=(-2, -1)), suffix_scores.amax(dim=-1).transpose(0, 1))
+    highest = torch.maximum(
+        prefix_scores.amax(dim=(-2, -1)), suffix_scores.amax(dim=-1).transpose(0, 1)
+    )
     # The views of a shared key have one value: what they weigh is added up before it is read.
     prefix_weights = (prefix_scores - highest[..., None, None]).exp().sum(dim=-2)
     suffix_weights = (suffix_scores - highest.transpose(0, 1)[..., None]).exp()

@@ -13,9 +13,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from worker.engine.attention import AttentionBackend, install_attention
 from worker.engine.decode import Batch, Generation, Results, decode, start_batch
+from worker.engine.decode_ops import EAGER, DecodeOps
 from worker.engine.ensembles import Ensemble
 from worker.engine.geometry import dtype_name, geometry_of
-from worker.engine.decode_ops import EAGER, DecodeOps
 from worker.engine.kv_cache import Placed, prefill
 from worker.engine.numbers import refuse_no_numbers
 from worker.engine.packing import cut_where_full
@@ -152,9 +152,7 @@ class Engine:
         """What each ensemble generates, side by side; sequences of one shape share a row group."""
         started = time.perf_counter()
         cached, max_new_tokens = self._prefix.done, request.max_new_tokens
-        batch = start_batch(
-            self.model, ensembles, placed, cached, max_new_tokens, self.ops.attend
-        )
+        batch = start_batch(self.model, ensembles, placed, cached, max_new_tokens, self.ops.attend)
         results = Results(len(ensembles), max_new_tokens, self.model.device)
         counts.decode_tokens += self._run(batch, results)
         counts.decode_seconds += time.perf_counter() - started

@@ -70,7 +70,7 @@ class PrefixTree:
 def split_shared_prefixes(
     sequences: Sequence[SequencePlan], known: Collection[Segment]
 ) -> dict[SequencePlan, SequencePlan]:
-    """Each sequence, and the same with its segments cut so that common prefixes are one segment."""
+    """Map each sequence to the one whose segments are cut where others begin alike."""
     tree = PrefixTree(known)
     tree.add(sequences)
     pieces: dict[Segment, tuple[Segment, ...]] = {segment: (segment,) for segment in known}

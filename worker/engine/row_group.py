@@ -172,7 +172,8 @@ def similar_sequences(placed: Sequence[Placed], cached: Prefilled) -> Iterator[l
     Those of one pack stay neighbours.
     """
     shapes = [
-        (len(prefix_shifts(each.sequence, cached)), len(own_slots(each, cached))) for each in placed
+        (len(prefix_shifts(each.sequence, cached)), len(own_slots(each, cached)))
+        for each in placed
     ]
     order = sorted(range(len(placed)), key=shapes.__getitem__)
     for _, same_views in groupby(order, key=lambda index: shapes[index][0]):

@@ -40,7 +40,11 @@ def seed_of(name: str, number: int) -> int:
 
 
 def pick(
-    scores: Tensor, sampling: SamplingParams, seeds: Tensor, steps: Tensor, rows: Tensor | None = None
+    scores: Tensor,
+    sampling: SamplingParams,
+    seeds: Tensor,
+    steps: Tensor,
+    rows: Tensor | None = None,
 ) -> Tensor:
     """Draw token ids, int64 [E].
 

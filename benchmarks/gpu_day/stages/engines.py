@@ -34,8 +34,8 @@ def build_engine(
 ) -> AnyEngine:
     """A new engine around a model.
 
-    compiled: layers and the operations of decoding; FlexAttention's backend always compiles itself. Raises
-    StopRun where compiling fails, or compiled code gives another answer.
+    compiled: layers and the operations of decoding; FlexAttention's backend always compiles
+    itself. Raises StopRun where compiling fails, or compiled code gives another answer.
     """
     budget, _ = choose_budget(Settings.from_environment(), model, backend)
     engine = kind(model, tokenizer, BACKENDS[backend](), budget.pack_tokens, budget.cache_bytes)
