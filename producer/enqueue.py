@@ -11,20 +11,19 @@ from common.errors import UsageError
 from common.messages import ShardMessage
 from common.methods import METHODS, PARAPHRASES, get_method
 from common.models import ModelSource, find_model
-from common.planned import RunPlan
+from common.planning.dependents import (
+    create_dependents,
+    create_with_dependents,
+    delete_runs,
+    has_result,
+    note_dependents,
+    result_samples,
+)
+from common.planning.plan import RunPlan, check_fingerprint, refuse_without_manual
+from common.planning.sharding import messages_for
 from common.run import RunKey
 from common.schema import Sample
 from common.store import RunFolder, StoreFilesystem, open_run
-from common.store.follow import (
-    delete_runs,
-    follow,
-    has_result,
-    make_runs,
-    plan_followers,
-    result_samples,
-)
-from common.store.freeze import check_fingerprint, refuse_without_manual
-from common.store.missing import messages_for
 from producer.examples import choose_examples
 from producer.planning import Planner
 from producer.provenance import make_provenance
@@ -76,7 +75,7 @@ def prepare(request: EnqueueRequest, store: StoreFilesystem) -> Prepared:
     notes += special.notes(request.source.template.prefix(examples))
     keys = dict.fromkeys(plan.key for root in roots for plan in root.all())
     all_runs = tuple(RunFolder(store, RunKey.parse(key)) for key in keys)
-    # A step may have followers of other requests, and of other models, whose queues are others.
+    # A step may have dependents of other requests, and of other models, whose queues are others.
     runs = [run for run in runs if str(run.key) in keys]
     messages = tuple(messages_for(runs, request.shard_size))
     return Prepared(tuple(runs), all_runs, upstream, model, messages, notes)
@@ -125,12 +124,12 @@ def _made(
     where: Callable[[], str],
 ) -> list[RunFolder]:
     """The runs that can begin."""
-    followers = [plan for root in roots for f in root.followers for plan in f.all()]
+    dependents = [plan for root in roots for f in root.dependents for plan in f.all()]
     overwritten = _overwritten(roots, request)
     _refuse_replaced(roots, overwritten, request, store)
-    _refuse_others(followers, overwritten, store)
+    _refuse_others(dependents, overwritten, store)
     provenance = make_provenance(request.shard_size)
-    return make_runs(store, roots, samples, provenance, overwritten, where)
+    return create_with_dependents(store, roots, samples, provenance, overwritten, where)
 
 
 def _made_after(
@@ -154,8 +153,8 @@ def _made_after(
     _refuse_replaced(roots, overwritten, request, store)
     _refuse_others([plan for root in roots for plan in root.all()], overwritten, store)
     delete_runs(store, roots, overwritten)
-    plan_followers(upstream, roots)
-    return follow(upstream)
+    note_dependents(upstream, roots)
+    return create_dependents(upstream)
 
 
 def _overwritten(roots: Sequence[RunPlan], request: EnqueueRequest) -> set[str]:

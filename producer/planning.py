@@ -11,7 +11,7 @@ from typing import Any
 
 from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
 from common.models import ModelSource
-from common.planned import RunPlan
+from common.planning.plan import RunPlan
 from common.prompts import Example
 from common.run import RunKey, RunSpec, SamplingParams
 from common.store import RunFolder, StoreFilesystem
@@ -60,11 +60,11 @@ class Planner:
     def _answers(self, method: Method) -> RunPlan:
         return self._planned(method, {})
 
-    def _confidence(self, followers: Sequence[RunPlan]) -> RunPlan:
+    def _confidence(self, dependents: Sequence[RunPlan]) -> RunPlan:
         sampling = self._sampling(CONFIDENCE, self.request.confidence_sampling)
-        return self._planned(CONFIDENCE, {"sampling": sampling}, followers)
+        return self._planned(CONFIDENCE, {"sampling": sampling}, dependents)
 
-    def _paraphrases(self, followers: Sequence[RunPlan]) -> RunPlan:
+    def _paraphrases(self, dependents: Sequence[RunPlan]) -> RunPlan:
         changes = {
             "num_paraphrases": self.request.chosen_num_paraphrases,
             "template": paraphrasing.TEMPLATE,
@@ -73,7 +73,7 @@ class Planner:
             "sampling": self._sampling(PARAPHRASES, self.request.paraphrase_sampling),
             "exemplars": paraphrasing.exemplars(),
         }
-        return self._planned(PARAPHRASES, changes, followers)
+        return self._planned(PARAPHRASES, changes, dependents)
 
     def _sampling(self, step: Method, asked: SamplingParams) -> SamplingParams:
         """As asked; a step that was done before is taken as it was done, if nothing was said."""
@@ -87,7 +87,7 @@ class Planner:
         return self.request.key(self.model, method, len(self.examples), self.written_by)
 
     def _planned(
-        self, method: Method, changes: dict[str, Any], followers: Sequence[RunPlan] = ()
+        self, method: Method, changes: dict[str, Any], dependents: Sequence[RunPlan] = ()
     ) -> RunPlan:
         request = self.request
         spec = self._common.model_copy(
@@ -101,7 +101,7 @@ class Planner:
         )
         key = str(self._key(method))
         selects = request.selection is not None
-        return RunPlan(key=key, spec=spec, from_selection=selects, followers=tuple(followers))
+        return RunPlan(key=key, spec=spec, from_selection=selects, dependents=tuple(dependents))
 
     @cached_property
     def _common(self) -> RunSpec:

@@ -7,6 +7,7 @@ from pathlib import Path
 from common.errors import UsageError
 from common.methods import CONFIDENCE, PARAPHRASES, Method
 from common.models import ModelSource
+from common.planning.sharding import DEFAULT_SHARD_SIZE
 from common.run import (
     DEFAULT_POSITIONS,
     DTypeName,
@@ -16,7 +17,6 @@ from common.run import (
     SamplingParams,
     run_name,
 )
-from common.store.missing import DEFAULT_SHARD_SIZE
 from producer import paraphrasing
 from producer.sources import Selection, Source, known_sources, open_source
 from producer.sources.source import file_source

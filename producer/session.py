@@ -7,10 +7,10 @@ from rich.console import Console
 from common.config import Settings
 from common.messages import ShardMessage
 from common.methods import METHODS
+from common.planning.dependents import create_dependents
+from common.planning.sharding import messages_for
 from common.run_counters import RunCounters
 from common.store import RunFolder, StoreFilesystem
-from common.store.follow import follow
-from common.store.missing import messages_for
 from producer.enqueue import Prepared, prepare
 from producer.publish import check_broker, publish
 from producer.request import EnqueueRequest
@@ -45,7 +45,7 @@ class Session:
             done = run.spec.num_samples - rows
             self._say(f"{run.key}: {rows} rows enqueued, {done} done before")
         for run in self._later():
-            self._say(f"{run.key}: follows by itself")
+            self._say(f"{run.key}: waits for another run")
         if not self._prepared.messages:
             for run in self._prepared.runs:
                 finish(run)
@@ -87,6 +87,6 @@ class Session:
         """Send what is missing of the runs there are, those that should have followed, too."""
         for run in (*self._prepared.all_runs, self._prepared.upstream):
             if run is not None and run.exists():
-                follow(run)
+                create_dependents(run)
         runs = [run for run in self._prepared.all_runs if run.exists()]
         self._send(runs, tuple(messages_for(runs, self._shard_size)))

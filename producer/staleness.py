@@ -11,8 +11,8 @@ from pathlib import Path
 from common.errors import UsageError
 from common.model_files import differing, folder_identity, stamp_of
 from common.models import ModelSource
+from common.planning.plan import overwrite_option
 from common.store import RunFolder, list_parts
-from common.store.freeze import overwrite_option
 
 
 def refuse_replaced_model(

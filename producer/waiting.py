@@ -73,7 +73,7 @@ class Waiter:
         missing = 0
         for run in self._runs:
             if not run.exists():
-                bars.update(tasks[str(run.key)], note="follows")
+                bars.update(tasks[str(run.key)], note="waiting")
                 missing += 1
                 continue
             progress = read_progress(run, self._known[str(run.key)])

@@ -16,11 +16,11 @@ from common.config import Settings
 from common.errors import RetryShard, StopRun, UsageError
 from common.messages import ShardMessage
 from common.models import ModelSource, find_model
+from common.planning.dependents import create_dependents, read_dependents
+from common.planning.sharding import messages_for
 from common.run_counters import RunCounters
 from common.schema import ResultRow
 from common.store import PartInfo, RunFolder, StoreFilesystem, merge_run, missing_rows
-from common.store.follow import follow, planned_followers
-from common.store.missing import messages_for
 from common.store.parts import part_path, write_part
 from common.store.progress import done_rows
 from worker.answer import answer_shard
@@ -85,8 +85,8 @@ class ShardExecutor:
                 self._hint(lambda: self.counters.finish_attempt(first, shard.name), None)
         try:
             for run in shard.runs:
-                self._land(run, shard.rows)
-        except UsageError as error:  # of merging, or of a follower's model that is not here
+                self._merge_if_complete(run, shard.rows)
+        except UsageError as error:  # of merging, or of a dependent's model that is not here
             raise StopRun(str(error)) from error
         return []
 
@@ -162,7 +162,7 @@ class ShardExecutor:
             )  # fmt: skip
             write_part(run, nothing, answers)
 
-    def _land(self, run: RunFolder, rows: Sequence[int]) -> None:
+    def _merge_if_complete(self, run: RunFolder, rows: Sequence[int]) -> None:
         """Note what is done; merge when the store confirms that nothing is missing."""
         if not _has_part(run, rows):
             return
@@ -170,26 +170,26 @@ class ShardExecutor:
         if done >= run.spec.num_samples and not len(missing_rows(run)):
             manifest = merge_run(run)
             logger.info("run %s merged: %d rows, %s", run.key, manifest.found, run.feather_path)
-            self._follow(run)
+            self._create_dependents(run)
 
-    def _follow(self, run: RunFolder) -> None:
-        """Make the runs planned after this one, and send their shards."""
+    def _create_dependents(self, run: RunFolder) -> None:
+        """Create the dependents of a merged run, and send their shards."""
         try:
-            made = follow(run)
+            made = create_dependents(run)
         except UsageError as error:
-            logger.error("what follows %s cannot be made: %s", run.key, error)
-            self._stop_followers(run, str(error))
+            logger.error("runs that depend on %s cannot be created: %s", run.key, error)
+            self._stop_dependents(run, str(error))
             return
         for new in made:
-            logger.info("run %s follows %s", new.key, run.key)
+            logger.info("run %s was created, it depends on %s", new.key, run.key)
             self._hint(partial(self.counters.reset, str(new.key), done_rows(new)), None)
         models = {str(new.key): find_model(new.spec.model) for new in made}
         for message in messages_for(made):
             self._send(message, models[message.runs[0]])
 
-    def _stop_followers(self, run: RunFolder, reason: str) -> None:
+    def _stop_dependents(self, run: RunFolder, reason: str) -> None:
         try:
-            plans = planned_followers(run)
+            plans = read_dependents(run)
         except UsageError:
             return  # A damaged note names no run; the log has said so.
         for plan in plans:

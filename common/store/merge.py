@@ -21,9 +21,9 @@ from common.store.manifest import Manifest, build_manifest
 from common.store.part_files import map_parts, read_part
 from common.store.parts import list_parts, part_range
 from common.store.runs import RunFolder
-from common.store.samples import INPUT_BATCH_ROWS
+from common.store.snapshot import SNAPSHOT_BATCH_ROWS
 
-WINDOW_ROWS = 8 * INPUT_BATCH_ROWS
+WINDOW_ROWS = 8 * SNAPSHOT_BATCH_ROWS
 
 _Integers = np.ndarray[Any, np.dtype[Any]]
 
@@ -95,7 +95,7 @@ def _in_order(row: _Integers, index: _Integers, low: int, high: int) -> _Integer
 
 
 def _input_window(samples: pa.ipc.RecordBatchFileReader, low: int, high: int) -> pa.Table:
-    numbers = range(low // INPUT_BATCH_ROWS, -(-high // INPUT_BATCH_ROWS))
+    numbers = range(low // SNAPSHOT_BATCH_ROWS, -(-high // SNAPSHOT_BATCH_ROWS))
     return pa.Table.from_batches([samples.get_batch(n) for n in numbers])
 
 

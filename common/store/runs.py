@@ -15,7 +15,7 @@ from common.model_files import Stamp
 from common.run import RunKey, RunSpec
 from common.schema import Sample
 from common.store.filesystem import StoreFilesystem
-from common.store.samples import read_frozen
+from common.store.snapshot import read_snapshot
 
 
 class RunRecord(BaseModel):
@@ -90,7 +90,7 @@ class RunFolder:
         bad = [row for row in rows if not 0 <= row < self.spec.num_samples]
         if bad:
             raise RejectShard(f"run {self.key} has {self.spec.num_samples} rows, not row {bad[0]}")
-        return read_frozen(self.store, self.file("input.arrow"), rows)
+        return read_snapshot(self.store, self.file("input.arrow"), rows)
 
     def read_result(self, columns: Sequence[str]) -> pa.Table:
         """Columns of the merged file; raises UsageError before there is one."""

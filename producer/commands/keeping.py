@@ -19,21 +19,21 @@ def runs(store: str | None, as_json: bool) -> None:
     Example:
         producer runs --store /data/ensembles
     """
+    from common.planning.dependents import pending_dependents
     from common.store import StoreFilesystem, list_runs, read_progress
-    from common.store.follow import awaited_runs
     from producer.summary import progress_document, progress_table
 
     opened = StoreFilesystem.open(settings_of(store).store)
     found = [(run, read_progress(run)) for run in list_runs(opened)]
-    awaited = awaited_runs([run for run, _ in found])
+    awaited = pending_dependents([run for run, _ in found])
     if as_json:
         documents = [progress_document(run, progress) for run, progress in found]
-        later = [{"run": key, "state": "follows", "after": on} for key, on in awaited.items()]
+        later = [{"run": key, "state": "waiting", "after": on} for key, on in awaited.items()]
         say(json.dumps([*documents, *later]))
     elif found:
         console().print(progress_table(found))
         for key, on in awaited.items():
-            say(f"{key} follows when {on} is merged")
+            say(f"{key} waits for {on}")
     else:
         say(f"no runs in {opened.uri}")
 

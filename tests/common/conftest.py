@@ -22,8 +22,8 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> StoreFilesystem
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of 4 samples and windows of 8, so that small runs cross every border."""
-    monkeypatch.setattr(samples, "INPUT_BATCH_ROWS", 4)
-    monkeypatch.setattr(merge, "INPUT_BATCH_ROWS", 4)
+    monkeypatch.setattr(samples, "SNAPSHOT_BATCH_ROWS", 4)
+    monkeypatch.setattr(merge, "SNAPSHOT_BATCH_ROWS", 4)
     monkeypatch.setattr(merge, "WINDOW_ROWS", 8)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from storekit import make_info, make_spec
 
-from common.planned import RunPlan
+from common.planning.dependents import create_with_dependents
+from common.planning.plan import RunPlan
 from common.run import SamplingParams
 from common.schema import ResultRow, Sample
 from common.store import RunFolder, StoreFilesystem, merge_run
-from common.store.follow import make_runs
 from common.store.parts import write_part
 
 SAMPLING = SamplingParams(temperature=1.5, top_p=0.9, num_draws=1)
@@ -38,7 +38,7 @@ def paraphrase(row: int, number: int) -> str:
 
 
 def plan(
-    method: str, followers: Sequence[RunPlan] = (), name: str | None = None, **changes: Any
+    method: str, dependents: Sequence[RunPlan] = (), name: str | None = None, **changes: Any
 ) -> RunPlan:
     """A planned run of the data set `quiz`; a name of its own, or as methods are named here."""
     width = changes.setdefault("num_paraphrases", 3)
@@ -49,12 +49,12 @@ def plan(
         changes["num_paraphrases"] = 1
     spec = make_spec(method=method, **changes)
     key = f"quiz/owner--model/{name or f'{method}-{width}'}"
-    return RunPlan(key=key, spec=spec, followers=tuple(followers))
+    return RunPlan(key=key, spec=spec, dependents=tuple(dependents))
 
 
 def make(store: StoreFilesystem, *planned: RunPlan, samples: Iterable[Sample]) -> list[RunFolder]:
     """The planned runs, and those that follow already."""
-    return make_runs(store, planned, samples, {"host": "here", "shard_size": 4})
+    return create_with_dependents(store, planned, samples, {"host": "here", "shard_size": 4})
 
 
 def put_paraphrases(

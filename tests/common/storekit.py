@@ -16,7 +16,7 @@ from common.run import RunKey, RunSpec
 from common.schema import ResultRow, Sample
 from common.store import PartInfo, RunFolder, StoreFilesystem
 from common.store.parts import write_part
-from common.store.samples import InputWriter
+from common.store.snapshot import SnapshotWriter
 
 WEIGHTS = "hub:owner/model@0123456"
 
@@ -55,7 +55,7 @@ def make_run(
 ) -> RunFolder:
     """A run that exists, with `count` frozen samples and no part yet."""
     paraphrases = changes.get("num_paraphrases", 1)
-    with InputWriter(store, ".staging/input.arrow") as writer:
+    with SnapshotWriter(store, ".staging/input.arrow") as writer:
         for sample in make_samples(count, paraphrases):
             writer.add(sample)
     spec = make_spec(num_samples=count, dataset_sha256=writer.sha256, **changes)

@@ -1,4 +1,4 @@
-"""common.store.follow.result_samples: what a step's merged file gives the runs after it."""
+"""common.planning.dependents.result_samples: what a step's merged file gives the runs after it."""
 
 from stepkit import (
     confidence_of,
@@ -11,9 +11,9 @@ from stepkit import (
     questions,
 )
 
+from common.planning.dependents import result_samples
 from common.schema import Sample
 from common.store import merge_run
-from common.store.follow import result_samples
 
 COUNT = 11
 

@@ -1,12 +1,12 @@
-"""common.store.missing: which runs are answered from one prefill, and the messages for them."""
+"""common.planning.sharding: which runs share one prefill, and the messages for them."""
 
 import pytest
 from stepkit import DRAWS, finish_confidences, make, names, plan, questions
 from storekit import put_part
 
 from common.messages import MAX_RUNS
+from common.planning.sharding import messages_for, sharing_runs
 from common.run import share_prefill
-from common.store.missing import messages_for, sharing_runs
 
 CONCAT = {"layout": "concat", "positions": "sequential"}
 SHARED = {"layout": "shared", "positions": "aligned"}

@@ -10,7 +10,7 @@ from common.run import RunKey
 from common.schema import ResultRow, Sample, SingleAnswer
 from common.store import RunFolder, StoreFilesystem, merge_run
 from common.store.parts import write_part
-from common.store.samples import InputWriter
+from common.store.snapshot import SnapshotWriter
 
 Said = tuple[str, float]
 """An answer and its log-probability per token."""
@@ -102,7 +102,7 @@ def answered_samples(
     store: StoreFilesystem, name: str, samples: Sequence[Sample], predictions: Sequence[str]
 ) -> RunFolder:
     """A run over samples of one's own."""
-    with InputWriter(store, ".staging/input.arrow") as writer:
+    with SnapshotWriter(store, ".staging/input.arrow") as writer:
         for sample in samples:
             writer.add(sample)
     spec = make_spec(num_samples=len(samples), dataset_sha256=writer.sha256)

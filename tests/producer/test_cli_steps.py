@@ -97,9 +97,9 @@ def test_questions_without_paraphrases_print_what_follows_and_send_what_can_begi
     assert done.out.splitlines() == [
         f"{MODEL}/origin: 11 rows enqueued, 0 done before",
         f"{MODEL}/paraphrases-3: 11 rows enqueued, 0 done before",
-        f"{MODEL}/avg-3: follows by itself",
-        f"{MODEL}/confidence-3: follows by itself",
-        f"{MODEL}/weighted_avg-3: follows by itself",
+        f"{MODEL}/avg-3: waits for another run",
+        f"{MODEL}/confidence-3: waits for another run",
+        f"{MODEL}/weighted_avg-3: waits for another run",
     ]
     assert sent(server) == {"origin", "paraphrases-3"}
 
@@ -112,13 +112,13 @@ def test_asking_again_after_each_step_sends_the_next(typed, server, run_of):
     second = typed(*arguments)
     assert f"{MODEL}/paraphrases-3: 0 rows enqueued, 11 done before\n" in second.out
     assert f"{MODEL}/avg-3: 11 rows enqueued, 0 done before\n" in second.out
-    assert f"{MODEL}/weighted_avg-3: follows by itself\n" in second.out
+    assert f"{MODEL}/weighted_avg-3: waits for another run\n" in second.out
     assert sent(server) == {"avg-3", "confidence-3"}
     finish_confidences(run_of("confidence-3"))
     server.delete(QUEUE)
     third = typed(*arguments)
     assert f"{MODEL}/weighted_avg-3: 11 rows enqueued, 0 done before\n" in third.out
-    assert "follows" not in third.out
+    assert "waits" not in third.out
 
 
 def test_paraphrase_and_confidence_send_their_own_step(typed, server):
@@ -126,7 +126,7 @@ def test_paraphrase_and_confidence_send_their_own_step(typed, server):
     assert first.out == f"{MODEL}/paraphrases-3: 11 rows enqueued, 0 done before\n"
     assert sent(server) == {"paraphrases-3"}
     second = typed("confidence", "--num-draws", "7")
-    assert f"{MODEL}/confidence-3: follows by itself\n" in second.out
+    assert f"{MODEL}/confidence-3: waits for another run\n" in second.out
     assert sent(server) == {"paraphrases-3"}
 
 
@@ -155,7 +155,7 @@ def test_steps_are_verified_but_not_scored(command, typed, run_of, name):
     assert command("verify", f"{MODEL}/{name}").status == 0
 
 
-def test_waiting_for_a_step_and_its_followers_that_are_done_ends_at_once(typed, run_of):
+def test_waiting_for_a_step_and_its_dependents_that_are_done_ends_at_once(typed, run_of):
     typed("enqueue", "--method", "avg")
     finish_paraphrases(run_of("paraphrases-3"), failed=[4])
     typed("enqueue", "--method", "avg")

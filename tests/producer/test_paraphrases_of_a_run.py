@@ -12,8 +12,8 @@ from stepkit import (
 from storekit import put_part
 
 from common.errors import UsageError
+from common.planning.dependents import create_dependents, read_dependents
 from common.store import merge_run, read_progress
-from common.store.follow import follow, planned_followers
 from producer.enqueue import prepare
 from producer.sources import open_source, read_questions
 from producer.sources.hub import HubError
@@ -93,9 +93,9 @@ def test_before_the_merge_runs_are_noted_and_follow_it(written, borrow):
     assert len(prepared.all_runs) == 3
     assert not any(run.exists() for run in prepared.all_runs)
     finish_paraphrases(written)
-    avg, confidence = follow(written)
+    avg, confidence = create_dependents(written)
     finish_confidences(confidence)
-    follow(confidence)
+    create_dependents(confidence)
     assert all(run.exists() for run in prepared.all_runs)
     assert avg.spec.model == "owner/model"
 
@@ -103,7 +103,7 @@ def test_before_the_merge_runs_are_noted_and_follow_it(written, borrow):
 def test_planned_before_the_merge_or_after_they_are_the_same_runs(written, borrow):
     borrow()
     finish_paraphrases(written)
-    (before,) = follow(written)
+    (before,) = create_dependents(written)
     (after,) = borrow().runs
     assert before.record == after.record
 
@@ -148,7 +148,7 @@ def test_overwriting_reaches_runs_that_wait(written, borrow):
     with pytest.raises(UsageError, match="max_new_tokens is '9' there and '20' here"):
         borrow()
     assert not borrow(overwrite=True).all_runs[0].exists()
-    assert planned_followers(written)[0].spec.max_new_tokens == 20
+    assert read_dependents(written)[0].spec.max_new_tokens == 20
 
 
 REFUSED = {

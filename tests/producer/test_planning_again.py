@@ -6,9 +6,9 @@ from stepkit import finish_confidences, finish_paraphrases, names, snapshot
 from storekit import put_part
 
 from common.errors import UsageError
+from common.planning.dependents import create_dependents
 from common.run import RunKey
 from common.store import merge_run, read_progress
-from common.store.follow import follow
 from producer.enqueue import prepare
 
 
@@ -95,9 +95,9 @@ def test_weighted_methods_share_messages_with_the_others_once_confidences_are_th
 def test_overwriting_answers_keeps_the_steps_they_are_made_of(enqueue):
     origin, written = enqueue("origin", "avg", "weighted_avg").runs
     finish_paraphrases(written)
-    avg, confidence = follow(written)
+    avg, confidence = create_dependents(written)
     finish_confidences(confidence)
-    (weighted,) = follow(confidence)
+    (weighted,) = create_dependents(confidence)
     for run in (origin, avg, weighted):
         put_part(run, range(11))
         merge_run(run)
@@ -114,7 +114,7 @@ def test_overwriting_answers_keeps_the_steps_they_are_made_of(enqueue):
 def test_overwriting_with_other_options_makes_what_follows_anew(enqueue):
     (written,) = enqueue().runs
     finish_paraphrases(written)
-    put_part(follow(written)[0], range(11))
+    put_part(create_dependents(written)[0], range(11))
     again = enqueue(overwrite=True, max_new_tokens=9)
     avg = again.all_runs[1]
     assert (avg.spec.max_new_tokens, read_progress(avg).state) == (9, "queued")
@@ -123,7 +123,7 @@ def test_overwriting_with_other_options_makes_what_follows_anew(enqueue):
 def test_what_follows_and_exists_with_other_options_is_refused_at_once(enqueue, store):
     (written,) = enqueue().runs
     finish_paraphrases(written)
-    follow(written)
+    create_dependents(written)
     before = snapshot(store)
     with pytest.raises(UsageError, match=r"avg-3 exists with another .*: max_new_tokens is '20'"):
         enqueue(max_new_tokens=9)
@@ -134,7 +134,7 @@ def test_what_follows_and_exists_with_other_options_is_refused_at_once(enqueue, 
 def test_a_refused_overwrite_has_thrown_nothing_away(enqueue, confidence, bare, store, fault):
     (written,) = enqueue("avg", "weighted_avg").runs
     finish_paraphrases(written)
-    avg = follow(written)[0]
+    avg = create_dependents(written)[0]
     put_part(avg, range(11))
     before = snapshot(store)
     changes = {"num_draws": 5}
@@ -170,7 +170,7 @@ def test_producer_confidence_overwrites_its_own_step_and_not_the_paraphrases(
 ):
     (written,) = confidence(data=bare).runs
     finish_paraphrases(written)
-    (found,) = follow(written)
+    (found,) = create_dependents(written)
     finish_confidences(found)
     again = confidence(data=bare, overwrite=True, temperature=0.5)
     assert [read_progress(run).state for run in again.all_runs] == ["merged", "queued"]
@@ -193,7 +193,7 @@ def test_asking_again_merges_a_complete_step_that_nobody_merged(enqueue):
     assert names(enqueue().runs) == ["paraphrases-3", "avg-3"]
 
 
-def test_followers_of_other_requests_are_not_sent_again(enqueue):
+def test_dependents_of_other_requests_are_not_sent_again(enqueue):
     """They are somebody's work in progress."""
     written = enqueue("max").runs[0]
     finish_paraphrases(written)

@@ -6,7 +6,7 @@ from storekit import all_files
 
 from common.errors import UsageError
 from common.methods import METHODS
-from common.store.follow import follow, planned_followers
+from common.planning.dependents import create_dependents, read_dependents
 from producer.enqueue import prepare
 
 PACKED = {
@@ -41,11 +41,11 @@ def facts(jsonl):
 
 def tree(runs):
     """What follows each run, by name."""
-    return {run.key.name: _below(planned_followers(run)) for run in runs}
+    return {run.key.name: _below(read_dependents(run)) for run in runs}
 
 
 def _below(plans):
-    return {plan.key.rpartition("/")[2]: _below(plan.followers) for plan in plans}
+    return {plan.key.rpartition("/")[2]: _below(plan.dependents) for plan in plans}
 
 
 @pytest.mark.parametrize("method", PLAIN)
@@ -141,7 +141,7 @@ def test_what_follows_a_selection_may_have_fewer_paraphrases_too(ask, store, fac
     )  # fmt: skip
     (confidence,) = prepare(request, store).runs
     finish_confidences(confidence)
-    (weighted,) = follow(confidence)
+    (weighted,) = create_dependents(confidence)
     sample = weighted.read_samples([6])[0]
     assert (len(sample.paraphrases), len(sample.confidences), sample.num_manual) == (7, 7, 3)
 
@@ -151,9 +151,9 @@ def test_every_method_is_planned_once_and_can_be_followed_to_the_end(ask, store,
     prepared = prepare(ask(data=bare, methods=methods * 2), store)
     written = next(run for run in prepared.runs if run.spec.method == "paraphrases")
     finish_paraphrases(written)
-    confidence = next(run for run in follow(written) if run.spec.method == "confidence")
+    confidence = next(run for run in create_dependents(written) if run.spec.method == "confidence")
     finish_confidences(confidence)
-    follow(confidence)
+    create_dependents(confidence)
     assert all(run.exists() for run in prepared.all_runs)
     found = sorted(run.spec.method for run in prepared.all_runs)
     assert found == sorted([*methods, "paraphrases", "confidence"])

@@ -4,8 +4,8 @@ import pytest
 from storekit import all_files, put_part, shards
 
 from common.errors import UsageError
+from common.planning.sharding import messages_for
 from common.store import list_parts, merge_run
-from common.store.missing import messages_for
 from producer.enqueue import prepare
 
 

@@ -7,7 +7,7 @@ from storekit import all_files
 
 from common.errors import UsageError
 from common.prompts import QUESTION_ANSWERING
-from common.store.samples import INPUT_BATCH_ROWS
+from common.store.snapshot import SNAPSHOT_BATCH_ROWS
 from producer.enqueue import prepare
 from producer.sources.files import Question
 from producer.sources.source import Source
@@ -69,7 +69,7 @@ def test_a_source_that_is_interrupted_leaves_nothing(ask, store, monkeypatch):
     """After more questions than are held back, so files have been begun."""
 
     def questions():
-        for i in range(INPUT_BATCH_ROWS + 3):
+        for i in range(SNAPSHOT_BATCH_ROWS + 3):
             yield Question(f"q{i}?", ("a",), None, ("b?", "c?"))
         raise KeyboardInterrupt
 

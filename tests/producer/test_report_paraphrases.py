@@ -19,7 +19,7 @@ BY_HAND = [
     [("no", -0.5), ("gold 1", -1.0), ("nope", -2.0)],
     [("", -0.1), ("", -0.1), ("gold 2", -5.0)],
 ]
-"""The majority: gold 0 by two votes; no, by one confident answer; gold 2, as silence has no vote."""
+"""The majority: gold 0 by two votes; no, by one sure answer; gold 2, as silence has no vote."""
 
 
 def value(interval):

@@ -34,8 +34,8 @@ SAID = {0: "The Gold 0!", 2: "golds 2", 3: "x y z", 5: "", 6: "2 golds"}
 @pytest.fixture
 def small_batches(monkeypatch):
     """Batches of 4 samples, windows of 8 and slices of 3: small runs cross every border."""
-    monkeypatch.setattr(samples, "INPUT_BATCH_ROWS", 4)
-    monkeypatch.setattr(merge, "INPUT_BATCH_ROWS", 4)
+    monkeypatch.setattr(samples, "SNAPSHOT_BATCH_ROWS", 4)
+    monkeypatch.setattr(merge, "SNAPSHOT_BATCH_ROWS", 4)
     monkeypatch.setattr(merge, "WINDOW_ROWS", 8)
     monkeypatch.setattr(score, "SLICE_ROWS", 3)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch._inductor.manager.cache_dir_utils import cache_dir, triton_cache_dir
+from torch._inductor.runtime.cache_dir_utils import cache_dir, triton_cache_dir
 
 from worker import compile_cache
 from worker.compile_cache import HEADERS, INDUCTOR, TRITON, compiling, machine_key
@@ -117,7 +117,7 @@ def test_torch_does_what_the_variables_say_when_it_comes_after_them(no_cache_yet
     code = (
         "from worker.compile_cache import compiling, use_own_cache; use_own_cache(1);"
         "import torch._dynamo, torch._inductor.config as config;"
-        "from torch._inductor.manager.cache_dir_utils import cache_dir;\n"
+        "from torch._inductor.runtime.cache_dir_utils import cache_dir;\n"
         "with compiling(): print(cache_dir(), config.cpp_cache_precompile_headers)"
     )
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}

@@ -8,9 +8,8 @@ import pyarrow.feather as feather
 import pytest
 
 from common.errors import RetryShard, StopRun
-from common.planned import RunPlan
+from common.planning.plan import RunPlan, create_runs
 from common.store import list_parts, missing_rows, read_progress
-from common.store.freeze import freeze
 from common.store.manifest import read_manifest
 from common.store.part_files import read_info
 from tests.conftest import assert_rows_alike, numbered_questions
@@ -26,7 +25,7 @@ def table(run):
 def frozen_anew(runs, samples):
     """The same runs over other samples, nothing of them done."""
     planned = [RunPlan(key=str(run.key), spec=run.spec) for run in runs]
-    return freeze(runs[0].store, planned, samples, {}, overwrite=[p.key for p in planned])
+    return create_runs(runs[0].store, planned, samples, {}, overwrite=[p.key for p in planned])
 
 
 def test_a_shard_becomes_one_part_for_each_run(executor, make_runs):

@@ -4,10 +4,9 @@ import pytest
 from scripted import make_spec
 
 from common.errors import RejectShard
-from common.planned import RunPlan
+from common.planning.plan import RunPlan, create_runs
 from common.schema import Sample
 from common.store import StoreFilesystem
-from common.store.freeze import freeze
 from tests.worker.conftest import shard_of
 from worker.answer import as_question
 
@@ -25,7 +24,7 @@ def frozen(tmp_path):
             width = len(samples[0].paraphrases)
             spec = make_spec(method, num_paraphrases=width)
             key = f"quiz/owner--model/{method}-{width}"
-            runs += freeze(store, [RunPlan(key=key, spec=spec)], samples, {})
+            runs += create_runs(store, [RunPlan(key=key, spec=spec)], samples, {})
         return tuple(runs)
 
     return make

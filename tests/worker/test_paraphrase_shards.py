@@ -6,13 +6,12 @@ import pytest
 from scripted import EXEMPLARS, ONCE, make_spec
 
 from common.errors import StopRun
-from common.planned import RunPlan
+from common.planning.plan import RunPlan, create_runs
+from common.planning.sharding import messages_for
 from common.prompts import Template
 from common.run import SamplingParams
 from common.schema import Sample
 from common.store import missing_rows, read_progress
-from common.store.freeze import freeze
-from common.store.missing import messages_for
 from tests.conftest import assert_rows_alike
 from tests.worker.conftest import shard_of
 from worker.engine.engine import Engine
@@ -35,7 +34,7 @@ def run_of(executor, tiny_model):
         model = {"model": str(tiny_model), "model_source": str(tiny_model)}
         spec = make_spec(method, **model, **changes)
         key = f"quiz/tiny-llama/{method}-3"
-        (run,) = freeze(executor.store, [RunPlan(key=key, spec=spec)], samples, {}, [key])
+        (run,) = create_runs(executor.store, [RunPlan(key=key, spec=spec)], samples, {}, [key])
         executor.counters.reset(key, [])
         return run
 
@@ -197,7 +196,7 @@ def test_a_message_of_two_runs_that_write_answers_both(executor, run_of, tiny_mo
     samples = three.read_samples(range(5))
     spec = three.spec.model_copy(update={"num_paraphrases": 2})
     two_key = "quiz/tiny-llama/paraphrases-2"
-    (two,) = freeze(executor.store, [RunPlan(key=two_key, spec=spec)], samples, {})
+    (two,) = create_runs(executor.store, [RunPlan(key=two_key, spec=spec)], samples, {})
     executor.execute(shard_of((three, two), list(range(5))))
     wide, narrow = (
         run.store.open_arrow(run.feather).read_all()["paraphrases"].to_pylist()

@@ -1,27 +1,51 @@
-"""Freezing: samples -> runs in the store, all that were planned together, or none."""
+"""Plans: plans and samples -> runs in the store, all that were planned together or none."""
 
 import uuid
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from common.errors import UsageError
 from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
-from common.planned import RunPlan
 from common.run import RunKey, RunSpec
 from common.schema import Sample
 from common.store.filesystem import StoreFilesystem
 from common.store.runs import RunFolder
-from common.store.samples import InputWriter
+from common.store.snapshot import SnapshotWriter
+
+
+class RunPlan(BaseModel):
+    """A run before its samples are known.
+
+    spec: its `dataset_sha256` and `num_samples` mean nothing before the snapshot is written.
+    from_selection: questions may have fewer paraphrases than `spec.num_paraphrases`.
+    dependents: runs whose samples are the result of this one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    spec: RunSpec
+    from_selection: bool = False
+    dependents: tuple["RunPlan", ...] = ()
+
+    def all(self) -> Iterator["RunPlan"]:
+        """Yield this plan, then its dependents, depth first."""
+        yield self
+        for dependent in self.dependents:
+            yield from dependent.all()
+
 
 _OF_STEP = {
     PARAPHRASES.name: " to `producer paraphrase`",
     CONFIDENCE.name: " to `producer confidence`",
 }
-"""Other commands throw no step away: runs of many requests may be made of it."""
+"""`enqueue --overwrite` keeps preparatory runs, because other runs may depend on them."""
 
 
-def freeze(
+def create_runs(
     store: StoreFilesystem,
     planned: Sequence[RunPlan],
     samples: Iterable[Sample],
@@ -29,14 +53,16 @@ def freeze(
     overwrite: Collection[str] = (),
     where: Callable[[], str] = lambda: "its row",
 ) -> list[RunFolder]:
-    """Write every run's samples aside in one pass, compare, and only then make the runs.
+    """Write every run's snapshot aside in one pass, compare, and only then create the runs.
 
-    A run that exists with the same spec is left as it is; one with another is refused. Runs
-    whose keys are in `overwrite` are thrown away first. where: which row is being read, for a
-    complaint about it. Raises UsageError.
+    A run that exists with the same spec is left as it is. Runs whose keys are in `overwrite`
+    are deleted first. where: names the row that is being read, for error messages.
+
+    Raises UsageError for a run that exists with another spec, and for a sample that lacks
+    something the run's method reads.
     """
     with ExitStack() as staging:
-        writers = [InputWriter(store, f".staging/{uuid.uuid4().hex}.arrow") for _ in planned]
+        writers = [SnapshotWriter(store, f".staging/{uuid.uuid4().hex}.arrow") for _ in planned]
         for writer in writers:
             staging.callback(store.delete, writer.path)
         _write(planned, writers, samples, where)
@@ -46,7 +72,7 @@ def freeze(
             if plan.key not in overwrite:
                 refuse_other(run, spec)
         for plan, run, spec, writer in zip(planned, runs, specs, writers, strict=True):
-            # Asked anew: of two workers that follow the same run one may have made it by now.
+            # Checked again: another worker that merged the same run may have created it by now.
             if plan.key in overwrite or not run.exists():
                 run.delete()
                 run.create(spec, writer.path, provenance)
@@ -55,7 +81,7 @@ def freeze(
 
 def _write(
     planned: Sequence[RunPlan],
-    writers: Sequence[InputWriter],
+    writers: Sequence[SnapshotWriter],
     samples: Iterable[Sample],
     where: Callable[[], str],
 ) -> None:
@@ -70,14 +96,14 @@ def _write(
                     raise UsageError(f"{where()}: {error}") from None
 
 
-def _complete(spec: RunSpec, writer: InputWriter) -> RunSpec:
+def _complete(spec: RunSpec, writer: SnapshotWriter) -> RunSpec:
     return spec.model_copy(
         update={"dataset_sha256": writer.sha256, "num_samples": writer.num_samples}
     )
 
 
 def project_sample(sample: Sample, plan: RunPlan) -> Sample:
-    """What of a sample the planned run reads; raises UsageError where it has too little."""
+    """Keep what the planned run reads of a sample; raises UsageError where it has too little."""
     method, has = get_method(plan.spec.method), len(sample.paraphrases)
     wanted = method.num_read(plan.spec.num_paraphrases)
     if has < wanted and not plan.from_selection:
@@ -120,12 +146,12 @@ def refuse_without_manual(method: Method) -> None:
 
 
 def overwrite_option(method: str) -> str:
-    """The option that throws a run of a method away, and the command that has it."""
+    """Name the option that deletes a run of a method, and the command that has it."""
     return f"--overwrite{_OF_STEP.get(method, '')}"
 
 
 def check_fingerprint(run: RunFolder, spec: RunSpec) -> None:
-    """The same for a spec whose samples are not frozen yet, as far as it can tell."""
+    """Raise UsageError if the run exists with another spec, its snapshot left out of account."""
     if run.exists():
         known = run.spec.model_dump(include={"dataset_sha256", "num_samples"})
         refuse_other(run, spec.model_copy(update=known))

@@ -1,4 +1,4 @@
-"""common.store.freeze: all runs planned together or none, and what of a sample each one keeps."""
+"""common.planning.plan: all runs planned together or none, and what of a sample each one keeps."""
 
 import hashlib
 import json
@@ -9,15 +9,15 @@ from stepkit import plan, questions, snapshot
 from storekit import all_files
 
 from common.errors import UsageError
+from common.planning.plan import create_runs, project_sample
 from common.schema import Sample
 from common.store import RunFolder
-from common.store.freeze import freeze, project_sample
 
 BATCHES = 2500  # more questions than two batches, so that files have been begun
 
 
 def frozen(store, *plans, samples, overwrite=(), **more):
-    return freeze(store, plans, samples, {"host": "here"}, overwrite, **more)
+    return create_runs(store, plans, samples, {"host": "here"}, overwrite, **more)
 
 
 @pytest.mark.parametrize("bad", [0, 5, BATCHES - 1])
@@ -62,7 +62,7 @@ def test_runs_are_what_was_planned_with_their_samples_counted(any_store):
 def test_the_same_run_is_left_as_it_is(any_store):
     (run,) = frozen(any_store, plan("avg"), samples=questions(7, paraphrases=3))
     before = snapshot(any_store)
-    again = freeze(any_store, [plan("avg")], questions(7, paraphrases=3), {"host": "there"})
+    again = create_runs(any_store, [plan("avg")], questions(7, paraphrases=3), {"host": "there"})
     assert snapshot(any_store) == before
     assert again[0].record == run.record
 

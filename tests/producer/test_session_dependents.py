@@ -49,9 +49,9 @@ def test_a_run_that_waits_is_shown_as_one_that_follows(session):
     with pytest.raises(UsageError, match="rows are missing and the queue is empty"):
         made.wait()
     shown = screen.getvalue()
-    assert "quiz/owner--model/avg-3: follows by itself\n" in shown
+    assert "quiz/owner--model/avg-3: waits for another run\n" in shown
     bars = [line for line in shown.splitlines() if line.startswith("quiz/owner--model/avg-3 ")]
-    assert all(" follows " in line for line in bars)
+    assert all(" waiting " in line for line in bars)
     assert bars
 
 
@@ -102,7 +102,7 @@ def test_enqueueing_again_makes_up_for_a_merge_and_a_following_that_did_not_happ
     again, screen = session("origin", "avg")
     assert again.enqueue() is True
     assert "avg-3: 11 rows enqueued, 0 done before" in screen.getvalue()
-    assert "follows" not in screen.getvalue()
+    assert "waits" not in screen.getvalue()
 
 
 def test_who_borrows_paraphrases_follows_them_where_nobody_did(session, server):

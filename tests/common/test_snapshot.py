@@ -5,13 +5,13 @@ from storekit import all_files, make_samples
 
 from common.schema import Sample, input_schema
 from common.store import samples
-from common.store.samples import INPUT_BATCH_ROWS, InputWriter
+from common.store.snapshot import SNAPSHOT_BATCH_ROWS, SnapshotWriter
 
 SAMPLES = make_samples(7, paraphrases=3)
 
 
 def freeze(store, samples, path="frozen.arrow"):
-    with InputWriter(store, path) as writer:
+    with SnapshotWriter(store, path) as writer:
         for sample in samples:
             writer.add(sample)
     return writer
@@ -36,7 +36,7 @@ def test_samples_come_back_as_they_went_in(any_store):
 @pytest.mark.parametrize("size", [1, 3, 7, 8])
 def test_the_hash_does_not_depend_on_batches(store, monkeypatch, size):
     expected = freeze(store, SAMPLES).sha256
-    monkeypatch.setattr(samples, "INPUT_BATCH_ROWS", size)
+    monkeypatch.setattr(samples, "SNAPSHOT_BATCH_ROWS", size)
     assert freeze(store, SAMPLES).sha256 == expected
     assert max(batch_lengths(store)) == min(size, 7)
 
@@ -64,12 +64,12 @@ def test_the_hash_tells_where_one_text_ends_and_the_next_begins(store):
 
 
 def test_samples_are_written_a_batch_at_a_time(store):
-    freeze(store, make_samples(2 * INPUT_BATCH_ROWS + 13))
-    assert batch_lengths(store) == [INPUT_BATCH_ROWS, INPUT_BATCH_ROWS, 13]
+    freeze(store, make_samples(2 * SNAPSHOT_BATCH_ROWS + 13))
+    assert batch_lengths(store) == [SNAPSHOT_BATCH_ROWS, SNAPSHOT_BATCH_ROWS, 13]
 
 
 def test_no_more_than_a_batch_is_held_in_memory(store, small_batches):
-    with InputWriter(store, "frozen.arrow") as writer:
+    with SnapshotWriter(store, "frozen.arrow") as writer:
         held = []
         for sample in make_samples(11):
             writer.add(sample)
@@ -81,7 +81,7 @@ def test_no_more_than_a_batch_is_held_in_memory(store, small_batches):
 @pytest.mark.parametrize("count", [1, 5])
 def test_an_exception_while_samples_come_leaves_nothing(any_store, small_batches, count):
     def stop_in_the_middle():
-        with InputWriter(any_store, "frozen.arrow") as writer:
+        with SnapshotWriter(any_store, "frozen.arrow") as writer:
             for sample in make_samples(count):
                 writer.add(sample)
             raise RuntimeError("the source broke")
@@ -98,9 +98,9 @@ def test_an_exception_while_the_last_samples_are_written_leaves_nothing(any_stor
         raise OSError(28, "No space left on device")
 
     def freeze_on_a_full_disk():
-        with InputWriter(any_store, "frozen.arrow") as writer:
+        with SnapshotWriter(any_store, "frozen.arrow") as writer:
             writer.add(SAMPLES[0])
-            monkeypatch.setattr(InputWriter, "_flush", no_space)
+            monkeypatch.setattr(SnapshotWriter, "_flush", no_space)
 
     with pytest.raises(OSError, match="No space left") as error:
         freeze_on_a_full_disk()

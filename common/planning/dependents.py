@@ -1,8 +1,9 @@
-"""Following: the result of one run -> the samples of the runs that were planned after it.
+"""Dependent runs: the result of one run -> the samples of the runs that were planned after it.
 
-Followers lie beside the run, one file each, so that producers that plan at the same time keep
-each other's. Who merges a run follows it; who plans a follower of a merged run does so, too:
-one of the two comes second and sees the other's file. Following twice makes nothing new.
+Plans of dependents lie beside the run, one file each, so producers that plan at the same time
+keep each other's. Whoever merges a run creates its dependents. A producer that adds a dependent to
+a merged run creates it itself. Whichever comes second sees the other's file. Creating them twice
+makes nothing new.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -13,30 +14,29 @@ from pydantic import ValidationError
 
 from common.errors import UsageError
 from common.methods import PARAPHRASES, STEPS
-from common.planned import RunPlan
+from common.planning.plan import RunPlan, create_runs
 from common.run import RunKey
 from common.schema import Sample
 from common.store.filesystem import StoreFilesystem
-from common.store.freeze import freeze
 from common.store.manifest import read_manifest
 from common.store.merge import merge_run
 from common.store.progress import missing_rows
 from common.store.runs import RunFolder
 
 
-def plan_followers(run: RunFolder, followers: Sequence[RunPlan]) -> None:
-    """Note what is to be made of the run's result."""
-    for follower in followers:
-        name = RunKey.parse(follower.key).name
-        model = RunKey.parse(follower.key).model
-        path = run.file(f"followers/{model}-{name}.json")
-        run.store.write_bytes(path, follower.model_dump_json().encode())
+def note_dependents(run: RunFolder, dependents: Sequence[RunPlan]) -> None:
+    """Write the plans of runs to create of the run's result beside the run."""
+    for dependent in dependents:
+        name = RunKey.parse(dependent.key).name
+        model = RunKey.parse(dependent.key).model
+        path = run.file(f"dependents/{model}-{name}.json")
+        run.store.write_bytes(path, dependent.model_dump_json().encode())
 
 
-def planned_followers(run: RunFolder) -> list[RunPlan]:
-    """What is to be made of the run's result; raises UsageError for a damaged note."""
+def read_dependents(run: RunFolder) -> list[RunPlan]:
+    """Read the plans of the run's dependents; raises UsageError for a damaged one."""
     found = []
-    for path in run.store.list(run.file("followers")):
+    for path in run.store.list(run.file("dependents")):
         if not path.endswith(".json"):
             continue  # Another producer is writing it, or was killed at it.
         try:
@@ -49,7 +49,7 @@ def planned_followers(run: RunFolder) -> list[RunPlan]:
     return found
 
 
-def make_runs(
+def create_with_dependents(
     store: StoreFilesystem,
     planned: Sequence[RunPlan],
     samples: Iterable[Sample],
@@ -57,45 +57,48 @@ def make_runs(
     overwrite: Collection[str] = (),
     where: Callable[[], str] = lambda: "its row",
 ) -> list[RunFolder]:
-    """Freeze runs, note their followers, and follow those that are complete already.
+    """Create runs, note their dependents, and create those of runs that are complete already.
 
-    overwrite: keys of runs and followers to throw away; nothing goes before all is frozen.
+    overwrite: keys of runs and dependents to delete, once every snapshot is written.
+    Raises UsageError as `create_runs` does.
     """
-    runs = freeze(store, planned, samples, provenance, overwrite, where)
+    runs = create_runs(store, planned, samples, provenance, overwrite, where)
     for run, plan in zip(runs, planned, strict=True):
-        delete_runs(store, plan.followers, overwrite)
-        plan_followers(run, plan.followers)
-    return [*runs, *(made for run in runs for made in follow(run))]
+        delete_runs(store, plan.dependents, overwrite)
+        note_dependents(run, plan.dependents)
+    return [*runs, *(made for run in runs for made in create_dependents(run))]
 
 
 def delete_runs(
     store: StoreFilesystem, planned: Iterable[RunPlan], overwrite: Collection[str]
 ) -> None:
-    """Remove the runs among `planned`, and what follows them, whose keys are in `overwrite`."""
+    """Delete those of the planned runs and their dependents whose keys are in `overwrite`."""
     for plan in (each for root in planned for each in root.all()):
         if plan.key in overwrite:
             RunFolder(store, RunKey.parse(plan.key)).delete()
 
 
-def follow(run: RunFolder) -> list[RunFolder]:
-    """Make the runs planned after a run, and those after them; [] before it is complete.
+def create_dependents(run: RunFolder) -> list[RunFolder]:
+    """Create the dependents of a run, and theirs; returns [] before the run is complete.
 
     Raises UsageError where one of them exists with another fingerprint.
     """
     if run.spec.method not in STEPS:
         return []
-    followers = planned_followers(run)
-    if not followers or not has_result(run):
+    dependents = read_dependents(run)
+    if not dependents or not has_result(run):
         return []
-    provenance = {**run.record.provenance, "follows": f"{run.key}@{run.record.fingerprint}"}
+    provenance = {**run.record.provenance, "depends_on": f"{run.key}@{run.record.fingerprint}"}
     samples = result_samples(run)
-    return make_runs(run.store, followers, samples, provenance, (), lambda: str(run.key))
+    return create_with_dependents(
+        run.store, dependents, samples, provenance, (), lambda: str(run.key)
+    )
 
 
 def has_result(run: RunFolder) -> bool:
     """Whether the whole result is there; a complete run that nobody merged is merged now.
 
-    A partial file is no result to go on from: its samples are not those that follow later.
+    A partial file is no result to go on from: its samples are not those of the whole result.
     """
     if run.store.exists(run.feather) and not read_manifest(run).partial:
         return True
@@ -105,13 +108,13 @@ def has_result(run: RunFolder) -> bool:
     return True
 
 
-def awaited_runs(runs: Sequence[RunFolder]) -> dict[str, str]:
+def pending_dependents(runs: Sequence[RunFolder]) -> dict[str, str]:
     """Runs that are planned and not made yet: their keys, and the key of what each waits for."""
     found: dict[str, str] = {}
     for run in runs:
-        for plan in planned_followers(run) if run.spec.method in STEPS else []:
+        for plan in read_dependents(run) if run.spec.method in STEPS else []:
             found.update({later.key: str(run.key) for later in plan.all()})
-            found.update({later.key: plan.key for later in plan.followers})
+            found.update({later.key: plan.key for later in plan.dependents})
     made = {str(run.key) for run in runs}
     return {key: after for key, after in found.items() if key not in made}
 

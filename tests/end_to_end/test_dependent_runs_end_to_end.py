@@ -41,7 +41,9 @@ def test_one_command_ends_with_every_run_merged(settings, options, tmp_path):
     settings = settings.model_copy(update={"attention": "sdpa"})
     with running_worker(settings, tmp_path / "worker.log"):
         said = producer(*options, settings=settings)
-        assert all(f"{name}: follows by itself" in said for name in ("confidence-3", *FOLLOWING))
+        assert all(
+            f"{name}: waits for another run" in said for name in ("confidence-3", *FOLLOWING)
+        )
         listed = json.loads(producer("runs", "--json", settings=settings))
         again = producer(*options, settings=settings)
     assert sorted(run["run"] for run in listed) == sorted(f"bare/tiny-llama/{n}" for n in NAMES)

@@ -7,11 +7,11 @@ from redis.retry import Retry
 from scripted import EXEMPLARS, ONCE, make_spec
 
 from common.errors import RetryShard, StopRun
-from common.planned import RunPlan
+from common.planning.dependents import create_with_dependents
+from common.planning.plan import RunPlan
 from common.run import RunKey, SamplingParams
 from common.schema import Sample
 from common.store import RunFolder, missing_rows
-from common.store.follow import make_runs
 from common.store.manifest import read_manifest
 from worker.executor import ShardExecutor
 from worker.shard import open_shard
@@ -25,14 +25,14 @@ def plan(tiny_model):
     """A planned run of the tiny model, and what follows it."""
     model = {"model": str(tiny_model), "model_source": str(tiny_model), "max_new_tokens": 3}
 
-    def make(method, *followers, **changes):
+    def make(method, *dependents, **changes):
         if method == "paraphrases":
             changes |= {"sampling": ONCE, "exemplars": EXEMPLARS}
         if method == "confidence":
             changes["sampling"] = FEW
         spec = make_spec(method, **(model | changes))
         key = f"{FOLDER}/{method}-{spec.num_paraphrases}"
-        return RunPlan(key=key, spec=spec, followers=followers)
+        return RunPlan(key=key, spec=spec, dependents=dependents)
 
     return make
 
@@ -43,7 +43,7 @@ def begin(executor):
 
     def make(*plans):
         samples = [Sample(f"id{i}", (f"what is {i}?",), ("9",)) for i in range(5)]
-        runs = make_runs(executor.store, plans, samples, {"shard_size": 2})
+        runs = create_with_dependents(executor.store, plans, samples, {"shard_size": 2})
         for plan in (each for root in plans for each in root.all()):
             executor.counters.reset(plan.key, [])
         return runs
@@ -87,7 +87,7 @@ def test_what_follows_is_made_and_sent_when_the_last_part_is_there(executor, sen
     assert [sample.uuid for sample in written] == [f"id{i}" for i in range(5)]
     assert all(len(sample.paraphrases) == 3 for sample in written)
     provenance = run_named(executor, "avg-3").record.provenance
-    assert provenance["follows"].startswith(f"{FOLDER}/paraphrases-3@")
+    assert provenance["depends_on"].startswith(f"{FOLDER}/paraphrases-3@")
     assert provenance["shard_size"] == 2
 
 
@@ -126,7 +126,7 @@ def test_following_again_makes_nothing_new(executor, sent, begin, plan):
     assert messages(sent) == first, "what is missing may be sent again: a part is done once"
 
 
-def test_what_is_done_of_a_follower_is_not_sent_again(executor, sent, begin, plan):
+def test_what_is_done_of_a_dependent_is_not_sent_again(executor, sent, begin, plan):
     begin(plan("paraphrases", plan("avg")))
     execute_all(executor)
     execute(executor, ["avg-3"], [[2, 4]])
@@ -140,7 +140,7 @@ def test_what_is_done_of_a_follower_is_not_sent_again(executor, sent, begin, pla
     assert sent == []
 
 
-def test_a_follower_that_is_there_otherwise_is_stopped_and_the_shard_is_done(
+def test_a_dependent_that_is_there_otherwise_is_stopped_and_the_shard_is_done(
     executor, sent, begin, plan
 ):
     begin(plan("avg", num_paraphrases=1).model_copy(update={"key": f"{FOLDER}/avg-3"}))
@@ -162,7 +162,7 @@ def test_a_damaged_note_of_what_follows_is_said_and_fails_no_shard(
     executor, sent, begin, plan, caplog
 ):
     begin(plan("paraphrases", plan("avg")))
-    executor.store.write_bytes(f"{FOLDER}/paraphrases-3/followers/x-max-3.json", b"{")
+    executor.store.write_bytes(f"{FOLDER}/paraphrases-3/dependents/x-max-3.json", b"{")
     execute_all(executor)
     assert "is no planned run of this version" in caplog.text
     assert sent == []
@@ -209,7 +209,7 @@ def test_runs_that_nothing_follows_send_nothing(executor, sent, begin, plan):
     assert sent == []
 
 
-def test_a_follower_whose_model_is_not_on_this_host_stops_the_run_in_words(executor, begin, plan):
+def test_a_dependent_whose_model_is_not_on_this_host_stops_the_run_in_words(executor, begin, plan):
     elsewhere = plan("avg", num_paraphrases=3, model="/not/here", model_source="/not/here")
     begin(plan("paraphrases", elsewhere, num_paraphrases=3))
     with pytest.raises(StopRun, match="'/not/here'"):

@@ -11,11 +11,11 @@ import pyarrow as pa
 from common.schema import Sample, input_schema
 from common.store.filesystem import StoreFilesystem
 
-INPUT_BATCH_ROWS = 1024
+SNAPSHOT_BATCH_ROWS = 1024
 
 
-class InputWriter:
-    """Writes samples as they come, INPUT_BATCH_ROWS at a time, and hashes them on the way.
+class SnapshotWriter:
+    """Writes samples as they come, SNAPSHOT_BATCH_ROWS at a time, and hashes them on the way.
 
     The file appears under `path` when the block ends, or never.
     """
@@ -29,7 +29,7 @@ class InputWriter:
         self._store = store
         self._stack = ExitStack()
 
-    def __enter__(self) -> "InputWriter":
+    def __enter__(self) -> "SnapshotWriter":
         self._sink = self._stack.enter_context(self._store.write(self.path))
         self._stack.push(self._finish)
         return self
@@ -49,7 +49,7 @@ class InputWriter:
         self._digest.update(json.dumps(content, ensure_ascii=False).encode() + b"\n")
         self._rows.append(sample)
         self.num_samples += 1
-        if len(self._rows) == INPUT_BATCH_ROWS:
+        if len(self._rows) == SNAPSHOT_BATCH_ROWS:
             self._flush()
 
     @property
@@ -70,13 +70,13 @@ class InputWriter:
         self._rows = []
 
 
-def read_frozen(store: StoreFilesystem, path: str, rows: Sequence[int]) -> list[Sample]:
+def read_snapshot(store: StoreFilesystem, path: str, rows: Sequence[int]) -> list[Sample]:
     """The samples of the given row numbers; batches that hold none of them are not read."""
     reader = store.open_arrow(path)
     batches: dict[int, pa.RecordBatch] = {}
     samples = []
     for row in rows:
-        number, offset = divmod(row, INPUT_BATCH_ROWS)
+        number, offset = divmod(row, SNAPSHOT_BATCH_ROWS)
         if number not in batches:
             batches[number] = reader.get_batch(number)
         samples.append(_sample(batches[number].slice(offset, 1).to_pylist()[0]))
