@@ -2,7 +2,7 @@
 JSON document. Machines are noisy: compare figures of one run, not of two.
 """
 
-from worker.threads import let_threads_wait
+from worker.host import let_threads_wait
 
 # As `worker.app` does for its processes, and like there before torch is loaded.
 let_threads_wait(processes=1)

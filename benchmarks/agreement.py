@@ -26,13 +26,13 @@ from common.methods import CONFIDENCE, PARAPHRASES
 from common.run import DTypeName, RunSpec, SamplingParams
 from common.schema import Sample
 from producer import paraphrasing
-from worker.answer import as_question, make_request
+from worker.answering import as_question, make_request
 from worker.engine.decode import Generation
 from worker.engine.engine import Engine
 from worker.engine.request import Counts
 from worker.engine.sampling import pick
-from worker.paraphrase import write_paraphrases
-from worker.rows import RowMaker
+from worker.paraphrasing import write_paraphrases
+from worker.results import RowMaker
 
 GREEDY = ("per_prompt", "avg", "max", "flex_attention")
 DRAWS: dict[str, Callable[[], AbstractContextManager[None]]] = {

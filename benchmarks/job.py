@@ -18,7 +18,7 @@ from benchmarks.way import Way
 from benchmarks.workload import Workload, early_stop
 from common.layout import PromptTokens, pack_fused
 from worker.manager import LoadedEngine
-from worker.weights import load_model
+from worker.model.loader import load_model
 
 PUBLISHED = {"block": "published algorithm", "dense": "published algorithm, SDPA"}
 BATCHES = (8, 32)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmarks.workload import Workload
 from common.layout import PromptTokens, TokenIds, pack_plain
 from worker.engine.request import Question
-from worker.engine.tokenize import PromptTokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 Place = tuple[int, int]
 """Of a prompt: the number of its question, and of its paraphrase."""

@@ -25,8 +25,8 @@ from worker.engine.prefix_cache import prefix_segments, prefix_splitter
 from worker.engine.prefix_tree import packs_of, split_shared_prefixes
 from worker.engine.request import Question, Request
 from worker.engine.sample import SamplePlan
-from worker.engine.tokenize import PromptTokenizer
-from worker.weights import load_tokenizer
+from worker.model.loader import load_tokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 PACK_TOKENS = 4096
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from common.run import RunSpec
 from worker.app import app
-from worker.budget import Budget
+from worker.engine.budget import Budget
 from worker.engine.decode import Generation
 from worker.engine.request import Asked, Counts, Request
 from worker.engine.sample import Answers

@@ -15,7 +15,7 @@ from benchmarks.prompts import PlainPrompt
 from benchmarks.timing import Patience, median_of
 from benchmarks.way import Way
 from common.models import ModelSource
-from worker.gguf import unpacked_gguf
+from worker.model.gguf import unpacked_gguf
 
 NAME = "vLLM"
 SIDE = Path(__file__).with_name("vllm_side.py")

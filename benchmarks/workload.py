@@ -19,7 +19,7 @@ from common.models import ModelSource, find_model
 from common.prompts import QUESTION_ANSWERING, Example
 from common.run import DEFAULT_POSITIONS, DTypeName, Layout, RunSpec
 from producer.sources import webqa_mini
-from worker.answer import make_request
+from worker.answering import make_request
 from worker.engine.engine import Engine
 from worker.engine.request import Question, Request
 from worker.manager import LoadedEngine, ModelManager

@@ -1,6 +1,6 @@
 """The model registry: short name -> where the weights come from.
 
-Knows names only. Loading, and what to do when a model cannot be had, is `worker.weights`.
+Knows names only. Loading, and what to do when a model cannot be had, is `worker.model.loader`.
 
     >>> find_model("llama3.2_3b_it").location
     'meta-llama/Llama-3.2-3B-Instruct'

@@ -1,6 +1,6 @@
 """Prompt text: the template of a data set, and the pieces it is made of.
 
-Knows text only; tokens are `worker.engine.tokenize`.
+Knows text only; tokens are `worker.model.tokenizer`.
 
     >>> t = Template(instruction="Answer.")
     >>> t.prompt("who?", [("what?", "that")])

@@ -9,10 +9,9 @@ from common.broker import all_queues, celery_settings
 from common.config import Settings
 from common.errors import UsageError
 from common.models import find_model
-from worker.devices import default_processes
+from worker.host import default_processes, let_threads_wait
 from worker.lease import Lease
 from worker.readiness import Readiness
-from worker.threads import let_threads_wait
 
 
 def create_app(settings: Settings) -> Celery:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.errors import RetryShard, StopRun
-from worker.budget import Budget
+from worker.engine.budget import Budget
 from worker.engine.engine import Engine
 from worker.engine.request import Counts, Question, Request
-from worker.memory import is_out_of_memory, release
-from worker.rows import Outcome, describe
+from worker.model.memory import is_out_of_memory, release
+from worker.results import Outcome, describe
 from worker.sick_device import end_process_if_sick
 
 logger = logging.getLogger(__name__)

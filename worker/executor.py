@@ -23,12 +23,11 @@ from common.schema import ResultRow
 from common.store import PartInfo, RunFolder, StoreFilesystem, merge_run, missing_rows
 from common.store.parts import part_path, write_part
 from common.store.progress import done_rows
-from worker.answer import answer_shard
+from worker.answering import answer_shard
 from worker.engine.request import Counts
 from worker.manager import LoadedEngine, ModelManager
-from worker.rows import failed_rows
-from worker.shard import Shard
-from worker.warm import warm_up
+from worker.results import failed_rows
+from worker.shards import Shard
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ class ShardExecutor:
         asked = self.settings
         if asked.warm_model and not self._dies_of(asked.warm_model):
             with self._noted_as_loading(asked.warm_model):
-                warm_up(self.manager, asked.warm_model, asked.warm_dtype, asked.warm_samples)
+                self.manager.warm_up(asked.warm_model, asked.warm_dtype, asked.warm_samples)
 
     def execute(self, shard: Shard) -> list[Shard]:
         """Answer a shard and write its parts; returns shards to put in its place, if any.

@@ -14,21 +14,19 @@ from common.config import Settings
 from common.errors import RetryShard, StopRun, UsageError, first_line
 from common.models import ModelSource, find_model
 from common.run import RunSpec
-from worker.budget import Budget, choose_budget
-from worker.choices import (
-    ResolvedSetting,
-    choose_attention,
-    choose_device,
-    choose_dtype,
-    device_name,
-)
-from worker.compilation import TOO_FEW, compile_engine, wants_compiled
-from worker.compile_cache import compiling
+from worker.engine.budget import Budget, choose_budget
 from worker.engine.canary import check_engine
+from worker.engine.choose_attention import choose_attention
+from worker.engine.compilation import TOO_FEW, compile_engine, wants_compiled
 from worker.engine.engine import Engine
-from worker.memory import is_out_of_memory, keep_freed_memory, release
+from worker.engine.warm_up import warm_up
+from worker.host import keep_freed_memory
+from worker.model.compile_cache import compiling
+from worker.model.device import choose_device, choose_dtype, device_name
+from worker.model.loader import NO_FOLDER, Files, LoadedModel, load_model
+from worker.model.memory import is_out_of_memory, release
+from worker.model.resolved_setting import ResolvedSetting
 from worker.sick_device import end_process_if_sick
-from worker.weights import NO_FOLDER, Files, LoadedModel, load_model
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +76,16 @@ class ModelManager:
         self._key: tuple[str, str] | None = None
         self._held: LoadedEngine | None = None
         self._allowed: dict[tuple[str, str], Budget] = {}
+
+    def warm_up(self, model: str, dtype: str, num_samples: int | None = None) -> None:
+        """Load a model and compile what it needs; a failure is logged, and met by a shard."""
+        try:
+            location = find_model(model).location
+            warm_up(self.engine_of(model, location, dtype, num_samples).engine)
+        except Exception as error:
+            logger.warning("model %s could not be warmed: %s", model, first_line(error))
+        else:
+            logger.info("model %s is warm", model)
 
     def engine_for(self, spec: RunSpec) -> LoadedEngine:
         """The engine for a run's model and dtype; raises StopRun where it cannot be had."""

@@ -17,7 +17,7 @@ from common.messages import ShardMessage
 from common.models import ModelSource
 from common.run_counters import RunCounters
 from worker.app import app
-from worker.shard import open_shard
+from worker.shards import open_shard
 from worker.sick_device import end_process_if_sick
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def executor() -> "ShardExecutor":
     """This process's store, counters and model; made in the child. Raises StopRun."""
     # Not above: torch names its compile cache when it is imported, and the main process, whose
     # environment children get, has no use for it.
-    from worker.compile_cache import use_own_cache
+    from worker.model.compile_cache import use_own_cache
 
     slot = getattr(billiard.current_process(), "index", None) or 0
     try:

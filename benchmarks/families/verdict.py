@@ -24,7 +24,7 @@ from worker.engine.canary import check_engine
 from worker.engine.engine import Engine
 from worker.engine.reference import reference_decode, reference_prompts
 from worker.engine.request import Request
-from worker.engine.tokenize import PromptTokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 SEED = 7
 

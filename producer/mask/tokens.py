@@ -31,8 +31,8 @@ def tokenize(
             f"a picture of tokens needs the model's tokenizer, and {' and '.join(missing)} "
             "cannot be imported here; pip install 'self-ensemble[worker]'"
         )
-    from worker.engine.tokenize import PromptTokenizer
-    from worker.weights import load_tokenizer
+    from worker.model.loader import load_tokenizer
+    from worker.model.tokenizer import PromptTokenizer
 
     tokenizer = PromptTokenizer(load_tokenizer(model))
     return tokenizer.pieces(paraphrases, template, few_shot), tokenizer.literal

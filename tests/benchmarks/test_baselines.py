@@ -18,8 +18,8 @@ from common.layout import pack_fused
 from common.methods import METHODS
 from common.models import find_model
 from worker.engine.reference import reference_decode
-from worker.engine.tokenize import PromptTokenizer
-from worker.weights import load_model
+from worker.model.loader import load_model
+from worker.model.tokenizer import PromptTokenizer
 
 NO_STOPS = torch.zeros(1000, dtype=torch.long)
 

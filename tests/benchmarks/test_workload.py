@@ -17,8 +17,8 @@ from benchmarks.timing import Patience, repeated
 from benchmarks.workload import MAX_EXAMPLES, MAX_SAMPLES, Workload, early_stop, few_shot
 from common.errors import SampleError, UsageError
 from common.models import find_model
-from worker.engine.tokenize import PromptTokenizer
-from worker.weights import load_tokenizer
+from worker.model.loader import load_tokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 
 def test_no_two_questions_share_a_paraphrase():

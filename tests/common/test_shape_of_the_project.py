@@ -19,14 +19,14 @@ LAYERS = {
     "producer": ["worker", "benchmarks", "torch", "transformers"],
     "worker": ["producer", "benchmarks"],
     "worker.engine": [
-        "worker.tasks", "worker.app", "worker.manager", "worker.shard", "common.store",
+        "worker.tasks", "worker.app", "worker.manager", "worker.shards", "common.store",
         "common.run_counters", "celery", "redis", "pyarrow",
     ],
 }  # fmt: skip
 
 EXCEPTIONS = {
     # A picture shows the very tokens that the engine would read.
-    "producer.mask.tokens": ["worker.engine.tokenize", "worker.weights"],
+    "producer.mask.tokens": ["worker.model.tokenizer", "worker.model.loader"],
 }
 
 

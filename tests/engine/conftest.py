@@ -26,8 +26,8 @@ from worker.engine.decode import Batch
 from worker.engine.engine import Engine
 from worker.engine.reference import reference_decode
 from worker.engine.request import Request
-from worker.engine.tokenize import PromptTokenizer
-from worker.weights import LoadedModel, load_model
+from worker.model.loader import LoadedModel, load_model
+from worker.model.tokenizer import PromptTokenizer
 
 
 @pytest.fixture(params=FAMILIES)

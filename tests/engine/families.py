@@ -23,7 +23,7 @@ from common.methods import METHODS
 from common.prompts import Template
 from worker.engine.reference import reference_prompts
 from worker.engine.request import Question, Request
-from worker.engine.tokenize import PromptTokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 VOCABULARY, PAD, BOS, EOS = 307, 0, 1, 2
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from families import make_config, make_model
 
-from worker.choices import flex_difference
 from worker.engine.attention import (
     FLEX_MIN_TOKENS,
     FlexBackend,
@@ -16,6 +15,7 @@ from worker.engine.attention import (
     compiled_flex_attention,
     install_attention,
 )
+from worker.engine.choose_attention import flex_difference
 from worker.engine.kv_cache import Prefilled, prefill, segment_mods
 from worker.engine.masks import create_visibility_dense_mask
 from worker.engine.plan import Segment

@@ -4,7 +4,7 @@ import pytest
 from families import FAMILIES, MANY, PLAIN_METHODS, make_request, watch_fed_tokens
 
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexBackend
-from worker.engine.packing import cut_where_full
+from worker.engine.packing import split_by_budget
 from worker.engine.request import Counts
 from worker.engine.row_group import RowGroup
 
@@ -118,7 +118,7 @@ def test_only_as_many_paraphrases_as_asked_for_are_read(make_engine):
     ],
 )
 def test_cutting_fills_runs_up_to_the_budget_or_gives_single_items(sizes, budget, wanted):
-    assert list(cut_where_full(sizes, int, budget)) == wanted
+    assert list(split_by_budget(sizes, int, budget)) == wanted
 
 
 def test_the_families_share_keys_among_three_queries():

@@ -9,15 +9,10 @@ from families import make_config, make_model
 from other_families import LATENT, build
 
 from common.errors import StopRun
-from worker import choices
-from worker.choices import (
-    ResolvedSetting,
-    choose_backend,
-    choose_device,
-    choose_dtype,
-    flex_difference,
-)
 from worker.engine.attention import FlexBackend, SdpaBackend
+from worker.engine.choose_attention import choose_backend, flex_difference
+from worker.model.device import choose_device, choose_dtype
+from worker.model.resolved_setting import ResolvedSetting
 
 
 @pytest.fixture
@@ -30,13 +25,13 @@ def flex_fails(monkeypatch):
     def fail(model):
         raise RuntimeError("no C++ compiler found\nsecond line")
 
-    monkeypatch.setattr(choices, "flex_difference", fail)
+    monkeypatch.setattr(choose_attention, "flex_difference", fail)
 
 
 @pytest.fixture
 def flex_differs(monkeypatch):
     def differ_by(difference):
-        monkeypatch.setattr(choices, "flex_difference", lambda model: difference)
+        monkeypatch.setattr(choose_attention, "flex_difference", lambda model: difference)
 
     return differ_by
 

@@ -6,7 +6,7 @@ from families import EOS, FAMILIES, MANY, make_request
 
 from worker.engine import decode
 from worker.engine.request import Counts
-from worker.engine.tokenize import PromptTokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 STEPS = 13
 

@@ -11,7 +11,7 @@ from common.run import SamplingParams
 from worker.engine.reference import PLAIN, reference_decode
 from worker.engine.request import Question
 from worker.engine.sampling import Draw, seed_of
-from worker.engine.tokenize import PromptTokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 QUESTIONS = [Question(paraphrases, seed=f"id-{i}") for i, paraphrases in enumerate(MANY)]
 WARM = SamplingParams(temperature=1.5, top_p=0.9, num_draws=3)

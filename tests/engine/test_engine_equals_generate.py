@@ -9,7 +9,7 @@ from families import MANY, known, make_request
 from common.layout import pack_plain
 from common.methods import METHODS
 from worker.engine.attention import FlexBackend
-from worker.engine.tokenize import PromptTokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 NEW_TOKENS = 11
 

@@ -7,13 +7,13 @@ from other_families import LATENT, NO_KV_HEADS, build, build_nested
 
 from common.errors import StopRun
 from common.layout import pack_plain
-from worker.engine import geometry
 from worker.engine.attention import SdpaBackend
 from worker.engine.cascade_backend import CascadeBackend
 from worker.engine.engine import Engine
-from worker.engine.geometry import geometry_of
 from worker.engine.rotary import can_move_keys
-from worker.engine.tokenize import PromptTokenizer
+from worker.model import geometry
+from worker.model.geometry import geometry_of
+from worker.model.tokenizer import PromptTokenizer
 
 FAMILIES = {
     "gpt2": NO_KV_HEADS,

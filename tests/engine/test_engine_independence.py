@@ -15,9 +15,9 @@ from other_families import (
 from common.errors import SampleError, StopRun
 from worker.engine.attention import SdpaBackend, install_attention
 from worker.engine.engine import Engine
-from worker.engine.geometry import geometry_of
 from worker.engine.independence import median_error
 from worker.engine.rotary import can_move_keys
+from worker.model.geometry import geometry_of
 
 CONVOLUTIONS = {"layer_types": ["full_attention", "conv", "full_attention"]}
 REFUSED = {

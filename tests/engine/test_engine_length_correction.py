@@ -12,7 +12,7 @@ from worker.engine.plan import PrefixSplitter
 from worker.engine.reference import reference_logits
 from worker.engine.request import Question
 from worker.engine.sample import plan_sample
-from worker.engine.tokenize import PromptTokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 CORRECTED = METHODS["flex_attention_length_corrected"]
 LAYOUTS = [("concat", "sequential"), ("concat", "aligned"), ("shared", "aligned")]

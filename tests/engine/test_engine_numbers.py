@@ -12,8 +12,8 @@ from common.errors import SampleError, StopRun
 from common.methods import CONFIDENCE
 from common.run import SamplingParams
 from worker.engine.decode import Batch, Generation
-from worker.engine.geometry import _read
 from worker.engine.numbers import refuse_no_numbers
+from worker.model.geometry import _read
 
 METHODS = ("origin", "per_prompt", "avg", "max", "majority", "flex_attention")
 

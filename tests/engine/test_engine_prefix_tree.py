@@ -13,7 +13,7 @@ from worker.engine.prefix_cache import prefix_splitter
 from worker.engine.prefix_tree import PrefixTree, packs_of, split_shared_prefixes
 from worker.engine.request import Counts, Question
 from worker.engine.sample import plan_sample
-from worker.engine.tokenize import PromptTokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
 FUSED = [name for name, method in METHODS.items() if method.sequences == "fused"]

@@ -27,7 +27,7 @@ from worker.engine.attention import SdpaBackend
 from worker.engine.decode import EOS as EOS_STATE
 from worker.engine.decode import NEWLINE, RUNNING
 from worker.engine.engine import Engine
-from worker.engine.tokenize import PromptTokenizer, common_prefix
+from worker.model.tokenizer import PromptTokenizer, common_prefix
 
 
 def make_tokenizer_that_adds(single):

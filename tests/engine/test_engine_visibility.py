@@ -13,7 +13,7 @@ from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.plan import PrefixSplitter, distinct_segments
 from worker.engine.request import Question
 from worker.engine.sample import plan_sample
-from worker.engine.tokenize import PromptTokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
 CROSS = "flex_attention_cross_manual"

@@ -12,7 +12,7 @@ from tests.engine.families import EOS, MANY, known, make_request, packed_prompts
 from worker.engine.attention import FLEX_MIN_TOKENS
 from worker.engine.reference import reference_decode
 from worker.engine.request import Counts
-from worker.engine.tokenize import PromptTokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 GREEDY = [name for name, method in METHODS.items() if method not in (CONFIDENCE, PARAPHRASES)]
 

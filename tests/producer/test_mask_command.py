@@ -12,8 +12,8 @@ import pytest
 from common.models import find_model
 from producer.sources import open_source
 from producer.sources.source import bundled_few_shot
-from worker.engine.tokenize import PromptTokenizer
-from worker.weights import load_tokenizer
+from worker.model.loader import load_tokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -11,8 +11,8 @@ from common.models import find_model
 from common.prompts import Template
 from producer.mask.labels import label
 from producer.mask.tokens import tokenize
-from worker.engine.tokenize import PromptTokenizer
-from worker.weights import load_model, load_tokenizer
+from worker.model.loader import load_model, load_tokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 
 @pytest.fixture

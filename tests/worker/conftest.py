@@ -15,7 +15,7 @@ from producer.enqueue import Prepared, prepare
 from producer.request import EnqueueRequest
 from tests.conftest import numbered_questions, write_questions
 from worker.executor import ShardExecutor
-from worker.shard import Shard, open_shard
+from worker.shards import Shard, open_shard
 
 MakeRuns = Callable[..., Prepared]
 

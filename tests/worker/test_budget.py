@@ -9,9 +9,15 @@ import pytest
 import torch
 
 from common.config import Settings
-from worker import budget
-from worker.budget import GIB, Budget, choose_budget, pack_bytes_per_token, pack_tokens_within
-from worker.engine.geometry import ModelGeometry
+from worker.engine import budget
+from worker.engine.budget import (
+    GIB,
+    Budget,
+    choose_budget,
+    pack_bytes_per_token,
+    pack_tokens_within,
+)
+from worker.model.geometry import ModelGeometry
 
 SIZES = ModelGeometry(
     layers=3, heads=6, kv_heads=2, key_dim=7, value_dim=7, hidden_size=36, inner_size=53,

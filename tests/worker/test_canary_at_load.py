@@ -4,7 +4,7 @@ import pytest
 
 from common.errors import StopRun
 from worker import manager
-from worker.choices import ResolvedSetting
+from worker.model.resolved_setting import ResolvedSetting
 
 
 @pytest.fixture

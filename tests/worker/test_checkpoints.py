@@ -16,7 +16,7 @@ from tests.worker.checkpoints import (
     with_tensors,
     written,
 )
-from worker.weights import load_model
+from worker.model.loader import load_model
 
 QUANTIZED = "asks for quantization by {}: install what that needs on every worker, or give an"
 

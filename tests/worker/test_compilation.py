@@ -8,12 +8,18 @@ import torch
 
 from common.errors import StopRun
 from tests.worker.conftest import shard_of
-from worker import compilation
-from worker.answer import make_request
-from worker.choices import ResolvedSetting
-from worker.compilation import ASKED_FOR, COMPILE_FROM, TOO_FEW, compile_engine, wants_compiled
+from worker.answering import make_request
+from worker.engine import compilation
 from worker.engine.canary import check_engine
+from worker.engine.compilation import (
+    ASKED_FOR,
+    COMPILE_FROM,
+    TOO_FEW,
+    compile_engine,
+    wants_compiled,
+)
 from worker.engine.compiled import compile_layers
+from worker.model.resolved_setting import ResolvedSetting
 
 WANTED = ResolvedSetting("compiled", "for a test")
 

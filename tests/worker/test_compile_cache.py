@@ -11,16 +11,16 @@ import pytest
 import torch
 from torch._inductor.runtime.cache_dir_utils import cache_dir, triton_cache_dir
 
-from worker import compile_cache
-from worker.compile_cache import HEADERS, INDUCTOR, TRITON, compiling, machine_key
-from worker.own_folder import own_folder
+from worker.model import compile_cache
+from worker.model.compile_cache import HEADERS, INDUCTOR, TRITON, compiling, machine_key
+from worker.model.own_folder import own_folder
 
 ROOT = Path(__file__).parents[2]
 
 HOLD = """
 import sys
 from pathlib import Path
-from worker.own_folder import own_folder
+from worker.model.own_folder import own_folder
 own = own_folder(Path(sys.argv[1]), int(sys.argv[2]))
 print(own.path.name, flush=True)
 sys.stdin.read()
@@ -29,7 +29,7 @@ sys.stdin.read()
 DIE_COMPILING = """
 import os, sys
 from pathlib import Path
-from worker.own_folder import own_folder
+from worker.model.own_folder import own_folder
 own = own_folder(Path(sys.argv[1]), 0)
 (own.path / "whole.so").write_text("a library")
 with own.writing():
@@ -115,7 +115,7 @@ def test_the_main_process_which_children_have_their_environment_from_has_no_torc
 
 def test_torch_does_what_the_variables_say_when_it_comes_after_them(no_cache_yet):
     code = (
-        "from worker.compile_cache import compiling, use_own_cache; use_own_cache(1);"
+        "from worker.model.compile_cache import compiling, use_own_cache; use_own_cache(1);"
         "import torch._dynamo, torch._inductor.config as config;"
         "from torch._inductor.runtime.cache_dir_utils import cache_dir;\n"
         "with compiling(): print(cache_dir(), config.cpp_cache_precompile_headers)"

@@ -14,7 +14,7 @@ from common.schema import Sample
 from common.store import RunFolder, missing_rows
 from common.store.manifest import read_manifest
 from worker.executor import ShardExecutor
-from worker.shard import open_shard
+from worker.shards import open_shard
 
 FOLDER = "quiz/tiny-llama"
 FEW = SamplingParams(temperature=1, top_p=1, num_draws=2)

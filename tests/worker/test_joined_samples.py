@@ -8,7 +8,7 @@ from common.planning.plan import RunPlan, create_runs
 from common.schema import Sample
 from common.store import StoreFilesystem
 from tests.worker.conftest import shard_of
-from worker.answer import as_question
+from worker.answering import as_question
 
 PARAPHRASES = ("who?", "which one?", "tell me who")
 

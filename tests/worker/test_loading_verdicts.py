@@ -14,7 +14,7 @@ from tests.worker.checkpoints import configured, copied, cut, with_tensors
 from tests.worker.conftest import shard_of
 from worker import tasks
 from worker.executor import ShardExecutor
-from worker.gguf import unpacked_gguf
+from worker.model.gguf import unpacked_gguf
 
 FAULTS = [
     OSError(28, "No space left on device"),

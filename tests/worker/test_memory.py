@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from worker import memory
-from worker.memory import free_memory, granted_by_cgroups, is_out_of_memory, release
+from worker.model import memory
+from worker.model.memory import free_memory, granted_by_cgroups, is_out_of_memory, release
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from common.errors import StopRun
 from common.model_files import folder_identity
 from common.models import ModelSource, find_model
 from tests.worker.checkpoints import configured, copied, with_tensors
-from worker import weights
-from worker.weights import load_model
+from worker.model.loader import load_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 HUB = ModelSource("owner--name", "hub", "owner/name")
@@ -36,14 +35,14 @@ def test_a_hub_model_is_its_commit(hub_cache):
 
 def test_tokenizer_and_weights_are_of_one_commit_though_the_hub_moves_on(hub_cache, monkeypatch):
     """What `main` names changes between the two reads."""
-    tokenizer = weights.AutoTokenizer.from_pretrained
+    tokenizer = loader.AutoTokenizer.from_pretrained
 
     def then_moved(*asked, **options):
         read = tokenizer(*asked, **options)
         (hub_cache / "refs" / "main").write_text("f" * 40)
         return read
 
-    monkeypatch.setattr(weights.AutoTokenizer, "from_pretrained", then_moved)
+    monkeypatch.setattr(loader.AutoTokenizer, "from_pretrained", then_moved)
     assert load_model(HUB, "float32", "cpu").identity == f"owner/name@{COMMIT}"
 
 
@@ -75,13 +74,13 @@ def test_another_configuration_is_another_model(tiny_model, tmp_path):
 
 def test_files_that_change_while_they_are_loaded_are_refused(tiny_model, tmp_path, monkeypatch):
     folder = copied(tiny_model, tmp_path / "m", lambda folder: None)
-    read_model = weights._read_model
+    read_model = loader._read_model
 
     def then_replaced(*asked):
         read = read_model(*asked)
         with_tensors(lambda t: {name: tensor * 2 for name, tensor in t.items()})(folder)
         return read
 
-    monkeypatch.setattr(weights, "_read_model", then_replaced)
+    monkeypatch.setattr(loader, "_read_model", then_replaced)
     with pytest.raises(StopRun, match=r"model\.safetensors of .* changed while loading"):
         load_model(find_model(str(folder)), "float32", "cpu")

@@ -12,7 +12,7 @@ from common.store.manifest import read_manifest
 from common.store.part_files import read_info
 from tests.conftest import assert_rows_alike
 from tests.worker.conftest import shard_of
-from worker.budget import Budget
+from worker.engine.budget import Budget
 from worker.engine.engine import Engine
 
 BEGIN = Budget(4096, 64 << 20)

@@ -6,7 +6,7 @@ from scripted import EXEMPLARS, ScriptedEngine, make_spec
 from common.errors import RetryShard, SampleError, StopRun
 from common.schema import Sample
 from worker.engine.request import Counts
-from worker.paraphrase import MAX_DRAWS, exemplar_pair, paraphrase_request, write_paraphrases
+from worker.paraphrasing import MAX_DRAWS, exemplar_pair, paraphrase_request, write_paraphrases
 
 SPEC = make_spec("paraphrases")
 QUESTION = "who wrote hamlet?"

@@ -16,7 +16,7 @@ from tests.conftest import assert_rows_alike
 from tests.worker.conftest import shard_of
 from worker.engine.engine import Engine
 from worker.executor import ShardExecutor
-from worker.shard import open_shard
+from worker.shards import open_shard
 
 ASK = Template(instruction="Ask it again.", question="Question: ", cue="Paraphrase:")
 QUESTIONS = ["what is the number?", "who is 7?", "the answer is it?", "is it 9?", "A or Q?"]

@@ -7,7 +7,7 @@ from common.errors import SampleError
 from common.prompts import Template
 from common.run import SamplingParams
 from common.schema import Sample
-from worker.rows import RowMaker, describe, failed_rows
+from worker.results import RowMaker, describe, failed_rows
 
 SAMPLE = Sample("id-7", ("who?", "which one?", "tell me who"), ("Ann",))
 THREE = [spoken(" Rome\n"), spoken(" Ann.\n"), spoken(" ann\n")]

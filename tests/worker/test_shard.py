@@ -7,7 +7,7 @@ from common.prompts import Template
 from common.run import SEMANTICS_VERSION, RunKey
 from tests.conftest import numbered_questions
 from tests.worker.conftest import shard_of
-from worker.shard import open_shard
+from worker.shards import open_shard
 
 GOOD = "numbers/tiny-llama/avg-3"
 
@@ -44,7 +44,7 @@ def test_a_run_that_this_store_does_not_have_stops(executor):
 
 def test_a_run_of_another_semantics_version_stops_and_is_not_mixed(make_runs, monkeypatch):
     runs = make_runs(methods=("avg",)).runs
-    monkeypatch.setattr("worker.shard.SEMANTICS_VERSION", SEMANTICS_VERSION + 1)
+    monkeypatch.setattr("worker.shards.SEMANTICS_VERSION", SEMANTICS_VERSION + 1)
     with pytest.raises(
         StopRun, match=f"avg-3 was frozen under semantics version {SEMANTICS_VERSION}"
     ):

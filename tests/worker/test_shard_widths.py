@@ -1,4 +1,4 @@
-"""worker.shard: runs of other numbers of paraphrases are not answered by one engine call."""
+"""worker.shards: runs of other numbers of paraphrases are not answered by one engine call."""
 
 import pytest
 

@@ -6,7 +6,7 @@ import pytest
 
 from common.config import Settings
 from worker.app import create_app
-from worker.threads import let_threads_wait
+from worker.host import let_threads_wait
 
 NAMES = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"
 

@@ -12,13 +12,13 @@ from celery.worker import state
 from common.config import Settings
 from common.errors import UsageError
 from tests.worker.conftest import shard_of
-from worker import warm
+from worker import manager
 from worker.app import create_app
 from worker.engine.attention import FLEX_MIN_TOKENS
 from worker.engine.engine import Engine
 from worker.engine.request import Counts
+from worker.engine.warm_up import warm_up
 from worker.readiness import await_up
-from worker.warm import answer_invented_questions, warm_up
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_the_invented_questions_fill_a_row_that_is_compiled_for(executor, make_r
     held = executor.manager.engine_for(make_runs().runs[0].spec)
     answer, counts = Engine.answer, Counts()
     monkeypatch.setattr(Engine, "answer", lambda *asked: answer(*asked, counts))
-    answer_invented_questions(held.engine)
+    warm_up(held.engine)
     assert counts.prefill_tokens >= FLEX_MIN_TOKENS
     assert counts.decode_tokens > 0
 
@@ -59,13 +59,13 @@ def test_a_fault_while_warming_is_said_and_leaves_the_process_alive(
     def fails(*_):
         raise fault("no luck")
 
-    monkeypatch.setattr(warm, "answer_invented_questions", fails)
-    warm_up(executor.manager, str(tiny_model), "float32")
+    monkeypatch.setattr(manager, "warm_up", fails)
+    executor.manager.warm_up(str(tiny_model), "float32")
     assert "could not be warmed: no luck" in caplog.text
 
 
 def test_a_model_that_is_gone_is_said_and_leaves_the_process_alive(executor, tmp_path, caplog):
-    warm_up(executor.manager, str(tmp_path / "gone"), "auto")
+    executor.manager.warm_up(str(tmp_path / "gone"), "auto")
     assert "could not be warmed" in caplog.text
 
 

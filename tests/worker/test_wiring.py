@@ -11,7 +11,7 @@ from common.config import Settings
 from common.models import REGISTRY
 from worker.affinity import StickyCycle
 from worker.app import create_app
-from worker.devices import default_processes
+from worker.host import default_processes
 from worker.lease import keep_leases
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from worker.engine.attention import MaskSpec
 from worker.engine.cascade import Own, Shared, cascade, shared_keys
 from worker.engine.compiled import eager_if_single
-from worker.engine.packing import cut_where_full
+from worker.engine.packing import split_by_budget
 
 _PIECE_TOKENS = 256
 """Longer segments are cut, so that scores never take queries x keys of a long prompt at once."""
@@ -108,7 +108,7 @@ class CascadeBackend:
         tables = [
             piece_rows(rows, mods.first_query, num_q)
             for same in classes.values()
-            for rows in cut_where_full(
+            for rows in split_by_budget(
                 same, lambda p: len(p.slots) * (len(p.own) + mods.first_query), _SCORES_AT_ONCE
             )
         ]

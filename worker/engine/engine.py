@@ -15,17 +15,17 @@ from worker.engine.attention import AttentionBackend, install_attention
 from worker.engine.decode import Batch, Generation, Results, decode, start_batch
 from worker.engine.decode_ops import EAGER, DecodeOps
 from worker.engine.ensembles import Ensemble
-from worker.engine.geometry import dtype_name, geometry_of
 from worker.engine.kv_cache import Placed, prefill
 from worker.engine.numbers import refuse_no_numbers
-from worker.engine.packing import cut_where_full
+from worker.engine.packing import split_by_budget
 from worker.engine.plan import SequencePlan, distinct_segments
 from worker.engine.planning import plan_samples
 from worker.engine.prefix_cache import PrefixCache
 from worker.engine.prefix_tree import packs_of, split_shared_prefixes
 from worker.engine.request import Asked, Counts, Question, Request
 from worker.engine.sample import Answers, SamplePlan, collect
-from worker.engine.tokenize import PromptTokenizer
+from worker.model.geometry import dtype_name, geometry_of
+from worker.model.tokenizer import PromptTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Engine:
         self, plans: Sequence[SamplePlan], request: Request
     ) -> Iterator[list[SamplePlan]]:
         """Neighbouring samples that are decoded together."""
-        yield from cut_where_full(
+        yield from split_by_budget(
             plans, lambda plan: self._decode_bytes(plan.sequences, request), self.cache_bytes
         )
 
@@ -120,7 +120,7 @@ class Engine:
         placed = self._prefill(plans, counts)
         ensembles = [ensemble for plan in plans for ensemble in plan.ensembles]
         # In parts where one sample alone is too large, as with many draws of many paraphrases.
-        parts = cut_where_full(
+        parts = split_by_budget(
             ensembles, lambda e: self._decode_bytes(e.sequences, request), self.cache_bytes
         )
         generated = (g for part in parts for g in self._decode(part, placed, request, counts))

@@ -6,7 +6,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def cut_where_full(items: Sequence[T], size: Callable[[T], int], budget: int) -> Iterator[list[T]]:
+def split_by_budget(
+    items: Sequence[T], size: Callable[[T], int], budget: int
+) -> Iterator[list[T]]:
     """Cut a sequence into runs whose sizes add up to at most `budget`, or single items."""
     run: list[T] = []
     used = 0

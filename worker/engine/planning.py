@@ -15,7 +15,7 @@ from worker.engine.sample import (
     readable_methods,
     without_too_long,
 )
-from worker.engine.tokenize import PromptTokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 
 def plan_samples(

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from transformers import PreTrainedModel
 
 from worker.engine.attention import AttentionBackend
-from worker.engine.geometry import geometry_of
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.plan import PrefixSplitter, Segment
 from worker.engine.request import Request
 from worker.engine.rotary import can_move_keys
-from worker.engine.tokenize import PromptTokenizer, common_prefix
+from worker.model.geometry import geometry_of
+from worker.model.tokenizer import PromptTokenizer, common_prefix
 
 _PROBES = ("what", "1")
 """Two questions that begin differently: what their prompts begin with alike, most do."""

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.engine.geometry import geometry_of
 from worker.engine.probe import PROBE_TOKENS, Handed, differs, probe
 from worker.engine.rotate import rotate
+from worker.model.geometry import geometry_of
 
 _FAR = 1 << 15
 """Positions up to which keys are moved and compared; beyond, float32 angles get coarse."""

@@ -34,7 +34,7 @@ from common.run import Layout
 from worker.engine.attention import FLEX_MIN_TOKENS
 from worker.engine.request import Counts
 from worker.engine.sample import Answers
-from worker.engine.tokenize import PromptTokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 _PUBLISHED_QUESTIONS = 2
 

@@ -10,10 +10,10 @@ from typing import TypeVar
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.config import Settings
-from worker.budget import choose_budget
-from worker.compilation import compile_engine, wants_compiled
 from worker.engine.attention import AttentionBackend, FlexBackend, SdpaBackend
+from worker.engine.budget import choose_budget
 from worker.engine.cascade_backend import CascadeBackend
+from worker.engine.compilation import compile_engine, wants_compiled
 from worker.engine.engine import Engine
 
 BACKENDS: Mapping[str, Callable[[], AttentionBackend]] = {

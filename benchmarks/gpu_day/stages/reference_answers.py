@@ -18,7 +18,7 @@ from common.methods import Method
 from common.run import Layout
 from worker.engine.reference import reference_decode, reference_prompts
 from worker.engine.request import Question, Request
-from worker.engine.tokenize import PromptTokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 QUESTIONS = 12
 """Enough for a pack that is not too short for FlexAttention."""

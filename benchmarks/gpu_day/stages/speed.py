@@ -17,7 +17,7 @@ from benchmarks.published import ATTENTIONS, published_decode
 from benchmarks.timed_engine import TimedEngine
 from common.layout import pack_fused
 from common.run import Layout
-from worker.engine.tokenize import PromptTokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 SOME = 512
 _PUBLISHED_QUESTIONS = 2

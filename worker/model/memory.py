@@ -3,7 +3,6 @@
 The host's free memory is what a container or a batch system grants, where that is less.
 """
 
-import ctypes
 import gc
 from pathlib import Path
 
@@ -12,8 +11,6 @@ import torch
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGEST_INT = -1, -3, 2**31 - 1
 
 _SAYS_OUT_OF_MEMORY = (
     "can't allocate memory",
@@ -30,17 +27,6 @@ def free_memory(device: str) -> int:
         return int(torch.cuda.mem_get_info(device)[0])
     available = int(psutil.virtual_memory().available)
     return min([available, *granted_by_cgroups()])
-
-
-def keep_freed_memory() -> None:
-    """Have this process keep what it frees, for as long as it lives; glibc only.
-
-    By default the C library gives large blocks back at once, and every activation of a prefill
-    is faulted in page by page again: a sixth of the time of a decode that forks rows.
-    """
-    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-            mallopt(option, _LARGEST_INT)
 
 
 def granted_by_cgroups(root: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> list[int]:

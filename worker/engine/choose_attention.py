@@ -1,70 +1,26 @@
-"""What a worker chooses for itself: device, dtype, attention; each said and recorded.
+"""The choice of an attention backend, from the settings or else from the device.
 
 Choosing never changes what is computed, only how: every attention backend gives the same
 answer, and none is swapped for another after it was chosen.
 """
 
 import logging
-from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel
 
 from common.errors import StopRun, first_line
-from worker.compile_cache import compiling
 from worker.engine.attention import FLEX_MIN_TOKENS, AttentionBackend, FlexBackend, SdpaBackend
 from worker.engine.cascade_backend import CascadeBackend
-from worker.engine.geometry import geometry_of
 from worker.engine.kv_cache import segment_mods
 from worker.engine.plan import Segment
+from worker.model.compile_cache import compiling
+from worker.model.geometry import geometry_of
+from worker.model.resolved_setting import ResolvedSetting
 
 logger = logging.getLogger(__name__)
 
 _SHORT = f"packs under {FLEX_MIN_TOKENS} tokens use sdpa"
-
-
-@dataclass(frozen=True)
-class ResolvedSetting:
-    """A value and why it was taken."""
-
-    value: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.value} ({self.reason})"
-
-
-def choose_device(setting: str, slot: int) -> ResolvedSetting:
-    """slot: number of this process among its host's, so that each takes a GPU of its own."""
-    if setting != "auto":
-        return ResolvedSetting(setting, "SELF_ENSEMBLE_DEVICE asks for it")
-    if torch.cuda.is_available():
-        gpu = slot % torch.cuda.device_count()
-        return ResolvedSetting(f"cuda:{gpu}", f"process {slot} takes GPU {gpu} of this host")
-    return ResolvedSetting("cpu", "torch sees no GPU")
-
-
-def device_name(device: str) -> str:
-    """What the device is, whatever its number: `cpu`, or the GPU's product name."""
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
-
-
-def choose_dtype(asked: str, device: str) -> ResolvedSetting:
-    """bfloat16 where the processor computes it natively, else float32."""
-    if asked != "auto":
-        return ResolvedSetting(asked, "--dtype asks for it")
-    if device.startswith("cuda"):
-        native, where = torch.cuda.is_bf16_supported(including_emulation=False), "this GPU"
-    else:
-        native, where = _cpu_computes_bfloat16(), "this processor"
-    if native:
-        return ResolvedSetting("bfloat16", f"{where} computes it natively")
-    return ResolvedSetting("float32", f"{where} does not compute bfloat16 natively")
-
-
-def _cpu_computes_bfloat16() -> bool:
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def choose_attention(

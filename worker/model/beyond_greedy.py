@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from worker.choices import ResolvedSetting
+from worker.model.resolved_setting import ResolvedSetting
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "repetition_penalty": (1,),

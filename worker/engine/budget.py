@@ -12,11 +12,11 @@ import torch
 from transformers import PreTrainedModel
 
 from common.config import Settings
-from worker.choices import ResolvedSetting
-from worker.devices import default_processes
 from worker.engine.engine import Engine
-from worker.engine.geometry import ModelGeometry, geometry_of
-from worker.memory import free_memory
+from worker.host import default_processes
+from worker.model.geometry import ModelGeometry, geometry_of
+from worker.model.memory import free_memory
+from worker.model.resolved_setting import ResolvedSetting
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from common.schema import ResultRow, Sample
 from worker.bisect import answer_or_bisect
 from worker.engine.engine import Engine
 from worker.engine.request import Counts, Question, Request
-from worker.paraphrase import write_paraphrases
-from worker.rows import RowMaker, describe
-from worker.shard import Shard
+from worker.paraphrasing import write_paraphrases
+from worker.results import RowMaker, describe
+from worker.shards import Shard
 
 
 def make_request(specs: Sequence[RunSpec]) -> Request:

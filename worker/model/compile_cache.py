@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from platformdirs import user_cache_path
 
-from worker.own_folder import OwnFolder, own_folder
+from worker.model.own_folder import OwnFolder, own_folder
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from worker.engine.independence import row_alone, same_beside_others
 from worker.engine.layer_calls import LayerCalls
 from worker.engine.model_mask import cached_positions, causal_positions
 from worker.engine.probe import PROBE_TOKENS, Probed
-from worker.memory import is_out_of_memory
+from worker.model.memory import is_out_of_memory
 
 FAR = 1 << 17
 """Positions that are looked at of a model that names no largest one."""

@@ -17,7 +17,7 @@ from worker.bisect import answer_or_bisect
 from worker.engine.engine import Engine
 from worker.engine.request import Counts, Question, Request
 from worker.paraphrase_check import find_problem
-from worker.rows import describe, failed_rows
+from worker.results import describe, failed_rows
 
 MAX_DRAWS = 8
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from common.errors import StopRun, first_line
 from common.model_files import model_files
-from worker.choices import ResolvedSetting
+from worker.model.resolved_setting import ResolvedSetting
 
 LoadingInfo = dict[str, Any]
 """What `from_pretrained(..., output_loading_info=True)` returns beside the model."""

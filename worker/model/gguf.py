@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from common.errors import StopRun, first_line
 from common.models import ModelSource
-from worker.checkpoint import refuse_incomplete
+from worker.model.checkpoint import refuse_incomplete
 
 
 def unpacked_gguf(source: ModelSource, cache: Path | None = None) -> Path:

@@ -11,17 +11,17 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from common.errors import StopRun, first_line
-from worker.choices import ResolvedSetting
-from worker.compile_cache import compiling
 from worker.engine.attention import AttentionBackend
 from worker.engine.cascade import Attend, Own, cascade, compiled_cascade, shared_keys
 from worker.engine.cascade_backend import CascadeBackend, compiled_attend_rows
 from worker.engine.compiled import compile_layers, leave_layers
 from worker.engine.decode_ops import compiled_ops
 from worker.engine.engine import Engine
-from worker.engine.geometry import geometry_of
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.plan import Segment
+from worker.model.compile_cache import compiling
+from worker.model.geometry import geometry_of
+from worker.model.resolved_setting import ResolvedSetting
 
 logger = logging.getLogger(__name__)
 

@@ -24,17 +24,17 @@ from transformers.utils.hub import cached_file, extract_commit_hash
 from common.errors import StopRun
 from common.model_files import Stamp, differing, folder_identity, stamp_of
 from common.models import ModelSource
-from worker.beyond_greedy import asked_beyond_greedy
-from worker.checkpoint import (
+from worker.model.beyond_greedy import asked_beyond_greedy
+from worker.model.checkpoint import (
     LoadingInfo,
     find_damage,
     refuse_incomplete,
     refuse_passed_over,
     unread_tensors,
 )
-from worker.choices import ResolvedSetting
-from worker.gguf import unpacked_gguf
-from worker.memory import is_out_of_memory
+from worker.model.gguf import unpacked_gguf
+from worker.model.memory import is_out_of_memory
+from worker.model.resolved_setting import ResolvedSetting
 
 T = TypeVar("T")
 

@@ -1,0 +1,60 @@
+"""The host: its GPUs, and what is set for this process as a whole, before torch is loaded.
+
+Counts GPUs without importing torch, which only child processes do.
+"""
+
+import ctypes
+import os
+import shutil
+import subprocess
+
+_SPINS = "1000"
+"""About ten microseconds; libgomp's own 300,000 are milliseconds. 100,000 are a twelfth faster on
+an idle host, and four times slower beside a program that keeps a core busy (performance.md)."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGEST_INT = -1, -3, 2**31 - 1
+
+
+def default_processes() -> int:
+    """One model-holding process per GPU that this host lets us see, else one."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return max(1, len([gpu for gpu in visible.split(",") if gpu.strip() not in ("", "-1")]))
+    return max(1, _listed_gpus())
+
+
+def _listed_gpus() -> int:
+    if not shutil.which("nvidia-smi"):
+        return 0
+    listed = subprocess.run(
+        ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30, check=False
+    )
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+
+
+def let_threads_wait(processes: int) -> None:
+    """Set how threads of torch wait in processes started from here, unless the environment does.
+
+    Decoding is thousands of short parallel regions a second. GNU OpenMP's threads spin before
+    they sleep: too long, and several processes on one host slow each other down; not at all, and
+    every region waits for its threads to wake up.
+
+    processes: how many compute side by side on this host.
+    """
+    if "OMP_WAIT_POLICY" in os.environ or "GOMP_SPINCOUNT" in os.environ:
+        return
+    if processes == 1:
+        os.environ["GOMP_SPINCOUNT"] = _SPINS
+    else:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
+
+def keep_freed_memory() -> None:
+    """Have this process keep what it frees, for as long as it lives; glibc only.
+
+    By default the C library gives large blocks back at once, and every activation of a prefill
+    is faulted in page by page again: a sixth of the time of a decode that forks rows.
+    """
+    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
+            mallopt(option, _LARGEST_INT)
