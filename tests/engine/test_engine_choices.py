@@ -9,6 +9,7 @@ from families import make_config, make_model
 from other_families import LATENT, build
 
 from common.errors import StopRun
+from worker.engine import choose_attention
 from worker.engine.attention import FlexBackend, SdpaBackend
 from worker.engine.choose_attention import choose_backend, flex_difference
 from worker.model.device import choose_device, choose_dtype

@@ -9,6 +9,7 @@ from common.errors import StopRun
 from common.model_files import folder_identity
 from common.models import ModelSource, find_model
 from tests.worker.checkpoints import configured, copied, with_tensors
+from worker.model import loader
 from worker.model.loader import load_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
