@@ -23,8 +23,8 @@ from benchmarks.timing import Patience, timed
 from benchmarks.vocabulary_walk import drawing_by_walk, pick_by_walk
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
 from common.methods import CONFIDENCE, PARAPHRASES
+from common.records import Sample
 from common.run import DTypeName, RunSpec, SamplingParams
-from common.schema import Sample
 from producer import paraphrasing
 from worker.answering import as_question, make_request
 from worker.engine.decode import Generation

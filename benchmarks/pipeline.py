@@ -16,8 +16,8 @@ from benchmarks.memory import watched
 from common.broker import all_queues
 from common.errors import UsageError
 from common.planning.sharding import messages_for
+from common.records import ResultRow
 from common.run_counters import RunCounters
-from common.schema import ResultRow
 from common.store import PartInfo, RunFolder
 from common.store.parts import write_part
 from producer.local import child, tail

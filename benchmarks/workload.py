@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from itertools import islice, product
 
 from benchmarks.paraphrases import NAMES, NUM_PARAPHRASES, RELATIONS
-from common.config import Settings
 from common.errors import UsageError
 from common.methods import get_method
 from common.models import ModelSource, find_model
 from common.prompts import QUESTION_ANSWERING, Example
 from common.run import DEFAULT_POSITIONS, DTypeName, Layout, RunSpec
+from common.settings import Settings
 from producer.sources import webqa_mini
 from worker.answering import make_request
 from worker.engine.engine import Engine

@@ -7,8 +7,8 @@ sides and the tests can read it anywhere.
 from typing import Any
 
 from common.broker_url import parse_broker_url
-from common.config import Settings
 from common.models import REGISTRY, ModelSource
+from common.settings import Settings
 
 KEY_PREFIX = "se:"
 ANSWER_SHARD = "self_ensemble.answer_shard"

@@ -1,18 +1,18 @@
 """Arrow schemas of samples, parts and results, and the keys of their metadata.
 
-A part holds results alone; the final file joins them with the frozen samples. Columns that
+A part holds results alone; the final file joins them with the snapshot. Columns that
 existing notebooks read keep their names: `uuid`, `paraphrases`, `answers`, `prediction`,
 `generation`, and for one row per paraphrase `paraphrase` and `prompt`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from common.methods import CONFIDENCE, PARAPHRASES, Method
+from common.records import Sample
 
 SCHEMA_VERSION = 1
 
@@ -87,13 +87,13 @@ PART_SCHEMA = pa.schema([*_ID, *_ASKED, *_OUTCOME, *_SINGLES, *_CONFIDENCE, *_WR
 
 
 def input_schema(sample: Sample) -> pa.Schema:
-    """The columns of frozen samples like this one; the row number is the sample's id."""
+    """The columns of snapshots of samples like this one; the row number is the sample's id."""
     extras = [f for name, f in _SAMPLE_EXTRAS.items() if getattr(sample, name) is not None]
     return pa.schema([*_SAMPLE, *extras])
 
 
 def result_schema(method: Method, samples: pa.Schema) -> pa.Schema:
-    """The final file's columns; samples: the schema of the frozen samples."""
+    """The final file's columns; samples: the schema of the snapshot."""
     if method == PARAPHRASES:
         return pa.schema([_SAMPLE[0], _QUESTION, _WRITTEN[0], _SAMPLE[2], *_WRITTEN[1:], *_ERROR])
     outcome = [*(_ASKED if method.row_per_paraphrase else []), *_OUTCOME]
@@ -102,60 +102,3 @@ def result_schema(method: Method, samples: pa.Schema) -> pa.Schema:
     elif method.sequences != "first" and not method.row_per_paraphrase:
         outcome += _SINGLES
     return pa.schema([*samples.remove_metadata(), *outcome, *_ERROR])
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One question. `paraphrases[0]` is the question itself.
-
-    num_manual: how many of the paraphrases, the first ones, were written by hand, where the data
-    set tells. confidences: of each paraphrase, where a run needs them.
-    """
-
-    uuid: str
-    paraphrases: tuple[str, ...]
-    answers: tuple[str, ...]
-    num_manual: int | None = None
-    confidences: tuple[float, ...] | None = None
-
-
-@dataclass(frozen=True)
-class SingleAnswer:
-    """What one paraphrase alone gave: kept beside the answer of an ensemble, for re-use."""
-
-    prediction: str
-    tokens: list[int]
-    token_logprobs: list[float]
-    finish_reason: str
-
-
-@dataclass(frozen=True)
-class ResultRow:
-    """One row of a part: what came out for one sample, or for one paraphrase of it.
-
-    tokens: ids generated, the stop token included. token_logprobs: of each (natural log);
-    logprob: their sum. finish_reason: "newline", "eos" or "length"; None when `error` is set.
-    singles: the answers of the paraphrases alone, where they were computed in the same call.
-    confidence, sampled: share of sampled answers equal to `prediction`, and those answers.
-    paraphrases, problems, draws: a question and the paraphrases written for it, what stayed wrong
-    with each (None: nothing), and how often each was drawn.
-    """
-
-    row: int
-    paraphrase_index: int
-    uuid: str
-    paraphrase: str | None = None
-    prompt: str | None = None
-    prediction: str | None = None
-    generation: str | None = None
-    tokens: list[int] = field(default_factory=list)
-    token_logprobs: list[float] = field(default_factory=list)
-    logprob: float | None = None
-    finish_reason: str | None = None
-    singles: list[SingleAnswer] | None = None
-    confidence: float | None = None
-    sampled: list[str] | None = None
-    paraphrases: list[str] | None = None
-    problems: list[str | None] | None = None
-    draws: list[int] | None = None
-    error: str | None = None

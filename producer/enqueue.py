@@ -21,8 +21,8 @@ from common.planning.dependents import (
 )
 from common.planning.plan import RunPlan, check_fingerprint, refuse_without_manual
 from common.planning.sharding import messages_for
+from common.records import Sample
 from common.run import RunKey
-from common.schema import Sample
 from common.store import RunFolder, StoreFilesystem, open_run
 from producer.examples import choose_examples
 from producer.planning import Planner

@@ -23,8 +23,8 @@ from typing import Any
 
 import redis
 
-from common.config import Settings
 from common.errors import UsageError
+from common.settings import Settings
 
 _START_SECONDS = 20.0
 _STOP_SECONDS = 10.0

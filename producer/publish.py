@@ -8,11 +8,11 @@ from kombu.exceptions import OperationalError
 
 from common.broker import ANSWER_SHARD, celery_settings, queue_of
 from common.broker_url import parse_broker_url
-from common.config import Settings
 from common.errors import UsageError
 from common.messages import ShardMessage
 from common.models import ModelSource
 from common.run_counters import RunCounters
+from common.settings import Settings
 from common.store import RunFolder
 from common.store.progress import done_rows
 

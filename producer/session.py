@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from common.config import Settings
 from common.messages import ShardMessage
 from common.methods import METHODS
 from common.planning.dependents import create_dependents
 from common.planning.sharding import messages_for
 from common.run_counters import RunCounters
+from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem
 from producer.enqueue import Prepared, prepare
 from producer.publish import check_broker, publish

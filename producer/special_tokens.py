@@ -14,7 +14,7 @@ from typing import Any, TypeGuard
 from platformdirs import user_cache_path
 
 from common.models import ModelSource
-from common.schema import Sample
+from common.records import Sample
 
 COMMON = re.compile(
     r"<\|[^|<>\s]{1,40}\|>"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from common.errors import SampleError, StopRun
 from common.methods import PARAPHRASES, get_method
+from common.records import ResultRow, Sample
 from common.run import RunSpec
-from common.schema import ResultRow, Sample
 from worker.bisect import answer_or_bisect
 from worker.engine.engine import Engine
 from worker.engine.request import Counts, Question, Request

@@ -6,9 +6,9 @@ from celery import Celery
 from kombu.entity import Queue
 
 from common.broker import all_queues, celery_settings
-from common.config import Settings
 from common.errors import UsageError
 from common.models import find_model
+from common.settings import Settings
 from worker.host import default_processes, let_threads_wait
 from worker.lease import Lease
 from worker.readiness import Readiness

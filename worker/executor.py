@@ -12,14 +12,14 @@ from typing import TypeVar
 
 import redis
 
-from common.config import Settings
 from common.errors import RetryShard, StopRun, UsageError
 from common.messages import ShardMessage
 from common.models import ModelSource, find_model
 from common.planning.dependents import create_dependents, read_dependents
 from common.planning.sharding import messages_for
+from common.records import ResultRow
 from common.run_counters import RunCounters
-from common.schema import ResultRow
+from common.settings import Settings
 from common.store import PartInfo, RunFolder, StoreFilesystem, merge_run, missing_rows
 from common.store.parts import part_path, write_part
 from common.store.progress import done_rows

@@ -10,10 +10,10 @@ from functools import partial
 
 import torch
 
-from common.config import Settings
 from common.errors import RetryShard, StopRun, UsageError, first_line
 from common.models import ModelSource, find_model
 from common.run import RunSpec
+from common.settings import Settings
 from worker.engine.budget import Budget, choose_budget
 from worker.engine.canary import check_engine
 from worker.engine.choose_attention import choose_attention

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from common.errors import StopRun
 from common.methods import PARAPHRASES
 from common.prompts import Example
+from common.records import ResultRow, Sample
 from common.run import RunSpec
-from common.schema import ResultRow, Sample
 from worker.bisect import answer_or_bisect
 from worker.engine.engine import Engine
 from worker.engine.request import Counts, Question, Request

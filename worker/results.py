@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from common.equality import answer_key
 from common.errors import SampleError
 from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
+from common.records import ResultRow, Sample, SingleAnswer
 from common.run import RunSpec
-from common.schema import ResultRow, Sample, SingleAnswer
 from common.vote import majority
 from worker.engine.decode import Generation
 from worker.engine.sample import Answers

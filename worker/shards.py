@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from common.errors import RejectShard, StopRun, UsageError
 from common.messages import ShardMessage
+from common.records import Sample
 from common.run import SEMANTICS_VERSION, RunKey, share_prefill
-from common.schema import Sample
 from common.store import RunFolder, StoreFilesystem
 
 

@@ -11,11 +11,11 @@ from celery.signals import worker_process_init
 from kombu.exceptions import OperationalError
 
 from common.broker import ANSWER_SHARD, queue_of
-from common.config import Settings
 from common.errors import RejectShard, RetryShard, StopRun, UsageError, first_line
 from common.messages import ShardMessage
 from common.models import ModelSource
 from common.run_counters import RunCounters
+from common.settings import Settings
 from worker.app import app
 from worker.shards import open_shard
 from worker.sick_device import end_process_if_sick

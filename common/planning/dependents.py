@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from common.errors import UsageError
 from common.methods import PARAPHRASES, STEPS
 from common.planning.plan import RunPlan, create_runs
+from common.records import Sample
 from common.run import RunKey
-from common.schema import Sample
 from common.store.filesystem import StoreFilesystem
 from common.store.manifest import read_manifest
 from common.store.merge import merge_run

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from common.errors import UsageError
 from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
+from common.records import Sample
 from common.run import RunKey, RunSpec
-from common.schema import Sample
 from common.store.filesystem import StoreFilesystem
 from common.store.runs import RunFolder
 from common.store.snapshot import SnapshotWriter

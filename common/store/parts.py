@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from common.schema import META_PART, PART_SCHEMA, ResultRow
+from common.records import ResultRow
+from common.schema import META_PART, PART_SCHEMA
 from common.store.runs import RunFolder
 
 _Flags = np.ndarray[Any, np.dtype[np.bool_]]

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from common.errors import RejectShard, StopRun, UsageError
 from common.methods import Method, get_method
 from common.model_files import Stamp
+from common.records import Sample
 from common.run import RunKey, RunSpec
-from common.schema import Sample
 from common.store.filesystem import StoreFilesystem
 from common.store.snapshot import read_snapshot
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from common.schema import Sample, input_schema
+from common.records import Sample
+from common.schema import input_schema
 from common.store.filesystem import StoreFilesystem
 
 SNAPSHOT_BATCH_ROWS = 1024

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from common.config import Settings
+    from common.settings import Settings
     from common.store import RunFolder
 
 EXIT_FAILED = 1
@@ -19,7 +19,7 @@ EXIT_INTERRUPTED = 130
 
 
 def settings_of(store: str | None = None, broker: str | None = None) -> "Settings":
-    from common.config import Settings
+    from common.settings import Settings
 
     given = {name: value for name, value in (("store", store), ("broker", broker)) if value}
     return Settings.from_environment().model_copy(update=given)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from common.methods import Method
-from common.schema import Sample
+from common.records import Sample
 from producer.mask.packing import Packed
 from producer.request import EnqueueRequest
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from common.errors import UsageError
 from common.methods import Method
 from common.prompts import Example
-from common.schema import Sample
+from common.records import Sample
 from producer.examples import choose_examples
 from producer.request import EnqueueRequest
 from producer.sources.reading import Reading

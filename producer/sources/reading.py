@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from common.errors import UsageError
-from common.schema import Sample
+from common.records import Sample
 from producer.sources.duplicates import Uuids, refuse_duplicates
 from producer.sources.files import Question, Skipped
 from producer.sources.selection import Selection

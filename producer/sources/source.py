@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 
 from common.prompts import QUESTION_ANSWERING, Example, Template
+from common.records import Sample
 from common.run import Layout
-from common.schema import Sample
 from producer.sources.columns import Columns
 from producer.sources.files import Question, Skipped, example_of, question_of
 from producer.sources.formats import read_rows

@@ -9,8 +9,8 @@ from scipy.stats import chisquare
 from benchmarks import agreement, vocabulary_walk
 from benchmarks.agreement import GREEDY, different, in_calls
 from benchmarks.vocabulary_walk import drawing_by_walk, pick_by_walk
+from common.records import Sample
 from common.run import SamplingParams
-from common.schema import Sample
 from worker.engine import decode
 from worker.engine.sampling import pick
 

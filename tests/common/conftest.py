@@ -6,7 +6,7 @@ import pytest
 from storekit import local_store, memory_store
 
 from common.run_counters import RunCounters
-from common.store import StoreFilesystem, merge, samples
+from common.store import StoreFilesystem, merge, snapshot
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> StoreFilesystem
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of 4 samples and windows of 8, so that small runs cross every border."""
-    monkeypatch.setattr(samples, "SNAPSHOT_BATCH_ROWS", 4)
+    monkeypatch.setattr(snapshot, "SNAPSHOT_BATCH_ROWS", 4)
     monkeypatch.setattr(merge, "SNAPSHOT_BATCH_ROWS", 4)
     monkeypatch.setattr(merge, "WINDOW_ROWS", 8)
 

@@ -10,8 +10,8 @@ from storekit import make_info, make_spec
 
 from common.planning.dependents import create_with_dependents
 from common.planning.plan import RunPlan
+from common.records import ResultRow, Sample
 from common.run import SamplingParams
-from common.schema import ResultRow, Sample
 from common.store import RunFolder, StoreFilesystem, merge_run
 from common.store.parts import write_part
 

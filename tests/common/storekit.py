@@ -12,8 +12,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow import fs
 
 from common.prompts import QUESTION_ANSWERING
+from common.records import ResultRow, Sample
 from common.run import RunKey, RunSpec
-from common.schema import ResultRow, Sample
 from common.store import PartInfo, RunFolder, StoreFilesystem
 from common.store.parts import write_part
 from common.store.snapshot import SnapshotWriter

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from common.broker import all_queues, celery_settings, queue_of
-from common.config import Settings
 from common.errors import UsageError
 from common.models import REGISTRY, find_model
+from common.settings import Settings
 
 
 @pytest.mark.parametrize("name", REGISTRY)

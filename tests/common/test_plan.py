@@ -10,7 +10,7 @@ from storekit import all_files
 
 from common.errors import UsageError
 from common.planning.plan import create_runs, project_sample
-from common.schema import Sample
+from common.records import Sample
 from common.store import RunFolder
 
 BATCHES = 2500  # more questions than two batches, so that files have been begun

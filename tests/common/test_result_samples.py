@@ -12,7 +12,7 @@ from stepkit import (
 )
 
 from common.planning.dependents import result_samples
-from common.schema import Sample
+from common.records import Sample
 from common.store import merge_run
 
 COUNT = 11

@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 from storekit import make_spec
 
-from common.config import Settings
 from common.prompts import Template
 from common.run import RunSpec, SamplingParams
+from common.settings import Settings
 
 CHANGES = {
     "dataset": "other",

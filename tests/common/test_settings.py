@@ -1,9 +1,9 @@
-"""common.config: what is read from the environment, and how bad values are refused."""
+"""common.settings: what is read from the environment, and how bad values are refused."""
 
 import pytest
 
-from common.config import PREFIX, Settings
 from common.errors import UsageError
+from common.settings import PREFIX, Settings
 
 GOOD = {
     "store": ("s3://bucket/runs", "s3://bucket/runs"),

@@ -3,7 +3,8 @@
 import pytest
 from storekit import all_files, make_samples
 
-from common.schema import Sample, input_schema
+from common.records import Sample
+from common.schema import input_schema
 from common.store import samples
 from common.store.snapshot import SNAPSHOT_BATCH_ROWS, SnapshotWriter
 

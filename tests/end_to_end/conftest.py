@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from common.config import Settings
+from common.settings import Settings
 from producer.local import child, tail
 
 PRODUCER = [sys.executable, "-m", "producer"]

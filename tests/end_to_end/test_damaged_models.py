@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common.config import Settings
+from common.settings import Settings
 from tests.conftest import numbered_questions, write_questions
 from tests.end_to_end.conftest import producer
 from tests.worker.checkpoints import copied, cut, with_tensors

@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow.feather as feather
 import pytest
 
-from common.config import Settings
 from common.run import RunKey
+from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem, verify_run
 from tests.conftest import numbered_questions, write_questions
 from tests.end_to_end.conftest import producer, running_worker

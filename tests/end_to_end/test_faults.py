@@ -11,9 +11,9 @@ import pyarrow.feather as feather
 import pytest
 import redis
 
-from common.config import Settings
 from common.run import RunKey
 from common.run_counters import RunCounters
+from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem, list_parts
 from tests.conftest import assert_rows_alike, numbered_questions, write_questions
 from tests.end_to_end.conftest import PRODUCER, producer, running_worker, until

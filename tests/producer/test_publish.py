@@ -8,9 +8,9 @@ import pytest
 import redis
 from storekit import put_part
 
-from common.config import Settings
 from common.errors import UsageError
 from common.run_counters import RunCounters
+from common.settings import Settings
 from producer.enqueue import prepare
 from producer.publish import check_broker, publish
 

@@ -13,7 +13,7 @@ from reportkit import (
 from storekit import make_run, put_part
 
 from common.errors import UsageError
-from common.schema import Sample
+from common.records import Sample
 from common.store import list_parts, merge_run
 from producer.report.build import build_document
 from producer.scoring.score import score_run

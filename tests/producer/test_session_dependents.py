@@ -9,8 +9,8 @@ from stepkit import finish_confidences, finish_paraphrases, put_paraphrases
 from storekit import put_part, read_feather
 
 import producer.session
-from common.config import Settings
 from common.errors import UsageError
+from common.settings import Settings
 from common.store import merge_run
 from producer.session import Session
 

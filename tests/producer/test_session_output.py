@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from storekit import put_part
 
-from common.config import Settings
+from common.settings import Settings
 from producer.session import Session
 from producer.sources.hub import HubError
 

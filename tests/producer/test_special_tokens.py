@@ -5,7 +5,7 @@ import json
 import pytest
 
 from common.models import ModelSource, find_model
-from common.schema import Sample
+from common.records import Sample
 from producer.enqueue import prepare
 from producer.special_tokens import SpecialTokens, known_tokens
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from common.config import Settings
 from common.messages import ShardMessage
 from common.models import ModelSource
 from common.run_counters import RunCounters
+from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem
 from producer.enqueue import Prepared, prepare
 from producer.request import EnqueueRequest

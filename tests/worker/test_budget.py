@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from common.config import Settings
+from common.settings import Settings
 from worker.engine import budget
 from worker.engine.budget import (
     GIB,

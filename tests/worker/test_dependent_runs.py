@@ -9,8 +9,8 @@ from scripted import EXEMPLARS, ONCE, make_spec
 from common.errors import RetryShard, StopRun
 from common.planning.dependents import create_with_dependents
 from common.planning.plan import RunPlan
+from common.records import Sample
 from common.run import RunKey, SamplingParams
-from common.schema import Sample
 from common.store import RunFolder, missing_rows
 from common.store.manifest import read_manifest
 from worker.executor import ShardExecutor

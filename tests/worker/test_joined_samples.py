@@ -5,7 +5,7 @@ from scripted import make_spec
 
 from common.errors import RejectShard
 from common.planning.plan import RunPlan, create_runs
-from common.schema import Sample
+from common.records import Sample
 from common.store import StoreFilesystem
 from tests.worker.conftest import shard_of
 from worker.answering import as_question

@@ -4,7 +4,7 @@ import pytest
 from scripted import EXEMPLARS, ScriptedEngine, make_spec
 
 from common.errors import RetryShard, SampleError, StopRun
-from common.schema import Sample
+from common.records import Sample
 from worker.engine.request import Counts
 from worker.paraphrasing import MAX_DRAWS, exemplar_pair, paraphrase_request, write_paraphrases
 

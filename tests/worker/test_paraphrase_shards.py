@@ -9,8 +9,8 @@ from common.errors import StopRun
 from common.planning.plan import RunPlan, create_runs
 from common.planning.sharding import messages_for
 from common.prompts import Template
+from common.records import Sample
 from common.run import SamplingParams
-from common.schema import Sample
 from common.store import missing_rows, read_progress
 from tests.conftest import assert_rows_alike
 from tests.worker.conftest import shard_of

@@ -5,8 +5,8 @@ from scripted import make_spec, spoken, text_of
 
 from common.errors import SampleError
 from common.prompts import Template
+from common.records import Sample
 from common.run import SamplingParams
-from common.schema import Sample
 from worker.results import RowMaker, describe, failed_rows
 
 SAMPLE = Sample("id-7", ("who?", "which one?", "tell me who"), ("Ann",))

@@ -26,7 +26,7 @@ print(len(answer_or_bisect(Engine(), ["one", "two"], None, None)), "outcomes")
 
 LOADING = """
 import sys
-from common.config import Settings
+from common.settings import Settings
 from common.errors import StopRun
 from worker.manager import ModelManager
 

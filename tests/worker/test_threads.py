@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from common.config import Settings
+from common.settings import Settings
 from worker.app import create_app
 from worker.host import let_threads_wait
 

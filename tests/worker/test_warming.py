@@ -9,8 +9,8 @@ import pytest
 from celery.exceptions import WorkerShutdown
 from celery.worker import state
 
-from common.config import Settings
 from common.errors import UsageError
+from common.settings import Settings
 from tests.worker.conftest import shard_of
 from worker import manager
 from worker.app import create_app

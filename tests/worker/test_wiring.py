@@ -7,8 +7,8 @@ import pytest
 from celery.worker import state
 
 from common.broker import celery_settings
-from common.config import Settings
 from common.models import REGISTRY
+from common.settings import Settings
 from worker.affinity import StickyCycle
 from worker.app import create_app
 from worker.host import default_processes

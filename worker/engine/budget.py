@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from common.config import Settings
+from common.settings import Settings
 from worker.engine.engine import Engine
 from worker.host import default_processes
 from worker.model.geometry import ModelGeometry, geometry_of

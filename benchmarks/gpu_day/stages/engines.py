@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from common.config import Settings
+from common.settings import Settings
 from worker.engine.attention import AttentionBackend, FlexBackend, SdpaBackend
 from worker.engine.budget import choose_budget
 from worker.engine.cascade_backend import CascadeBackend
