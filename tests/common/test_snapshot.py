@@ -5,7 +5,7 @@ from storekit import all_files, make_samples
 
 from common.records import Sample
 from common.schema import input_schema
-from common.store import samples
+from common.store import snapshot
 from common.store.snapshot import SNAPSHOT_BATCH_ROWS, SnapshotWriter
 
 SAMPLES = make_samples(7, paraphrases=3)
@@ -37,7 +37,7 @@ def test_samples_come_back_as_they_went_in(any_store):
 @pytest.mark.parametrize("size", [1, 3, 7, 8])
 def test_the_hash_does_not_depend_on_batches(store, monkeypatch, size):
     expected = freeze(store, SAMPLES).sha256
-    monkeypatch.setattr(samples, "SNAPSHOT_BATCH_ROWS", size)
+    monkeypatch.setattr(snapshot, "SNAPSHOT_BATCH_ROWS", size)
     assert freeze(store, SAMPLES).sha256 == expected
     assert max(batch_lengths(store)) == min(size, 7)
 

@@ -18,7 +18,7 @@ from storekit import (
 )
 
 from common.schema import META_SCORES
-from common.store import merge, merge_run, read_progress, samples, verify_run
+from common.store import merge, merge_run, read_progress, snapshot, verify_run
 from common.store.parts import write_part
 from producer.scoring import score
 from producer.scoring.score import score_run
@@ -34,7 +34,7 @@ SAID = {0: "The Gold 0!", 2: "golds 2", 3: "x y z", 5: "", 6: "2 golds"}
 @pytest.fixture
 def small_batches(monkeypatch):
     """Batches of 4 samples, windows of 8 and slices of 3: small runs cross every border."""
-    monkeypatch.setattr(samples, "SNAPSHOT_BATCH_ROWS", 4)
+    monkeypatch.setattr(snapshot, "SNAPSHOT_BATCH_ROWS", 4)
     monkeypatch.setattr(merge, "SNAPSHOT_BATCH_ROWS", 4)
     monkeypatch.setattr(merge, "WINDOW_ROWS", 8)
     monkeypatch.setattr(score, "SLICE_ROWS", 3)
