@@ -18,7 +18,7 @@ from benchmarks.options import Benchmark, model_option, samples_option
 from benchmarks.outcome import Outcome, Row
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
 from common.errors import UsageError
-from producer.sources import open_source
+from producer.datasets import open_dataset
 from worker.engine.plan import Segment, distinct_segments
 from worker.engine.planning import plan_samples
 from worker.engine.prefix_cache import prefix_segments, prefix_splitter
@@ -57,7 +57,7 @@ def _questions(file: str, samples: int, asked: Request) -> tuple[str, list[Quest
     name, separator, path = file.partition("=")
     if not separator:
         raise UsageError(f"--file takes DATASET=FILE, such as webqa=questions.jsonl, not {file!r}")
-    source = open_source(name, Path(path))
+    source = open_dataset(name, Path(path))
     paraphrases = source.default_num_paraphrases
     examples = tuple(source.fallback_examples(source.default_few_shot))
     questions = [

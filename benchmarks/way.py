@@ -26,7 +26,7 @@ class Way:
     def prompts_per_second(self) -> float | None:
         return self.paraphrases / self.time.seconds if self.time else None
 
-    def over(self, other: "Way") -> float | None:
+    def with_file(self, other: "Way") -> float | None:
         """How many times faster, or None where either did not run."""
         mine, theirs = self.prompts_per_second, other.prompts_per_second
         return mine / theirs if mine and theirs else None
@@ -40,7 +40,7 @@ class Way:
             "seconds": self.time.seconds if self.time else None,
             "questions/s": rate / per_question if rate else None,
             "prompts/s": rate,
-            "over published": self.over(slowest),
+            "over published": self.with_file(slowest),
             "same tokens": same_share(self.tokens, right.tokens),
             "repeats": self.time.repeats if self.time else 0,
             "note": self.note,
@@ -63,5 +63,5 @@ def same_share(mine: Tokens, right: Tokens) -> float | None:
 def ratios(ways: Sequence[Way], pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
     """How many times faster the first of each pair is than the second, where both ran."""
     of = {way.name: way for way in ways}
-    found = {f"{a} over {b}": of[a].over(of[b]) for a, b in pairs if a in of and b in of}
+    found = {f"{a} over {b}": of[a].with_file(of[b]) for a, b in pairs if a in of and b in of}
     return {name: ratio for name, ratio in found.items() if ratio}

@@ -18,7 +18,7 @@ from common.models import ModelSource, find_model
 from common.prompts import QUESTION_ANSWERING, Example
 from common.run import DEFAULT_POSITIONS, DTypeName, Layout, RunSpec
 from common.settings import Settings
-from producer.sources import webqa_mini
+from producer.datasets.builtin import webqa_mini
 from worker.answering import make_request
 from worker.engine.engine import Engine
 from worker.engine.request import Question, Request
@@ -88,7 +88,7 @@ class Workload:
 
 def few_shot(count: int) -> tuple[Example, ...]:
     """The bundled examples; after those five, bundled questions with their answers."""
-    source = webqa_mini.open_source()
+    source = webqa_mini.open_dataset()
     more = ((s.paraphrases[0], s.answers[0]) for s in source.samples())
     found = tuple(islice((*source.few_shot(5), *more), count))
     if len(found) < count:

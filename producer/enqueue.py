@@ -24,11 +24,11 @@ from common.planning.sharding import messages_for
 from common.records import Sample
 from common.run import RunKey
 from common.store import RunFolder, StoreFilesystem, open_run
+from producer.datasets.stream import SampleStream
 from producer.examples import choose_examples
 from producer.planning import Planner
 from producer.provenance import make_provenance
 from producer.request import EnqueueRequest
-from producer.sources.reading import Reading
 from producer.special_tokens import SpecialTokens
 from producer.staleness import refuse_replaced_model
 
@@ -64,7 +64,7 @@ def prepare(request: EnqueueRequest, store: StoreFilesystem) -> Prepared:
         runs = _made_after(upstream, roots, request, store, special)
     else:
         alone = request.step == PARAPHRASES.name
-        reading = Reading(request.source, request.selection, request.max_samples, alone)
+        reading = SampleStream(request.source, request.selection, request.max_samples, alone)
         writes = not alone and _has_no_paraphrases(request)
         if writes:
             _refuse_manual(request)
@@ -85,7 +85,7 @@ def _has_no_paraphrases(request: EnqueueRequest) -> bool:
     """Whether more paraphrases are asked for than the question, and the first one has no other."""
     if request.selection is not None or request.chosen_num_paraphrases == 1:
         return False
-    first = list(Reading(request.source, None, 1))
+    first = list(SampleStream(request.source, None, 1))
     return bool(first) and len(first[0].paraphrases) == 1
 
 

@@ -3,14 +3,14 @@
 from common.errors import UsageError
 from common.methods import PARAPHRASES
 from common.prompts import Example
+from producer.datasets import Dataset
+from producer.datasets.dataset import few_shot_from
+from producer.datasets.hub import HubError
 from producer.request import EnqueueRequest
-from producer.sources import Source
-from producer.sources.hub import HubError
-from producer.sources.source import few_shot_from
 
 
 def choose_examples(
-    request: EnqueueRequest, source: Source
+    request: EnqueueRequest, source: Dataset
 ) -> tuple[tuple[Example, ...], str | None]:
     """The examples, and a sentence where they are not the ones the person would expect."""
     if request.step == PARAPHRASES.name:

@@ -5,7 +5,7 @@ from functools import cache
 
 from common.prompts import Template
 from common.run import SamplingParams
-from producer.sources.source import BUNDLED
+from producer.datasets.dataset import BUNDLED
 
 SAMPLING = SamplingParams(temperature=1.5, top_p=0.9, num_draws=1)
 MAX_NEW_TOKENS = 30

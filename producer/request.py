@@ -18,8 +18,8 @@ from common.run import (
     run_name,
 )
 from producer import paraphrasing
-from producer.sources import Selection, Source, known_sources, open_source
-from producer.sources.source import file_source
+from producer.datasets import Dataset, Selection, known_datasets, open_dataset
+from producer.datasets.dataset import file_dataset
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,14 @@ class EnqueueRequest:
             )
 
     @cached_property
-    def source(self) -> Source:
+    def source(self) -> Dataset:
         """The data set; raises UsageError for an unknown one.
 
         With --paraphrases any name may be given, as with --data: the run has the questions.
         """
-        if self.paraphrases is not None and self.dataset not in known_sources():
-            return file_source(self.dataset, Path(self.paraphrases))
-        return open_source(self.dataset, self.data)
+        if self.paraphrases is not None and self.dataset not in known_datasets():
+            return file_dataset(self.dataset, Path(self.paraphrases))
+        return open_dataset(self.dataset, self.data)
 
     @cached_property
     def selection(self) -> Selection | None:

@@ -6,9 +6,9 @@ from common.errors import UsageError
 from common.methods import Method
 from common.prompts import Example
 from common.records import Sample
+from producer.datasets.stream import SampleStream
 from producer.examples import choose_examples
 from producer.request import EnqueueRequest
-from producer.sources.reading import Reading
 
 
 def choose_sample(request: EnqueueRequest, method: Method, uuid: str | None) -> Sample:
@@ -30,7 +30,7 @@ def choose_sample(request: EnqueueRequest, method: Method, uuid: str | None) -> 
 
 
 def _find(request: EnqueueRequest, uuid: str | None) -> Sample:
-    for sample in Reading(request.source, request.selection, None):
+    for sample in SampleStream(request.source, request.selection, None):
         if uuid in (None, sample.uuid):
             return sample
     raise UsageError(

@@ -54,7 +54,7 @@ def test_what_help_needs_loads_no_library_but_click(module):
 def test_the_hub_library_is_loaded_by_the_data_set_that_needs_it_alone():
     assert "datasets" not in loaded_after(
         "import producer.session, producer.publish\n"
-        "from producer.sources import open_source\n"
-        "next(open_source('webqa_mini', None).samples())"
+        "from producer.datasets import open_dataset\n"
+        "next(open_dataset('webqa_mini', None).samples())"
     )
     assert not loaded_after("import datasets") & set(HEAVY)

@@ -42,7 +42,7 @@ GIVEN_UP = {
 PATTERN = re.compile(rf"(?<![a-z])({'|'.join(GIVEN_UP)})", re.IGNORECASE)
 
 ELSEWHERE = {
-    "producer/sources/columns.py": {"wording"},  # A column that question files may have.
+    "producer/datasets/readers/columns.py": {"wording"},  # A column that question files may have.
 }
 
 

@@ -14,7 +14,7 @@ from common.run import RunKey
 from common.schema import META_MANIFEST, META_RUN
 from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem, list_parts
-from producer.sources import open_source
+from producer.datasets import open_dataset
 from tests.conftest import assert_rows_alike
 from tests.end_to_end.conftest import producer, running_worker
 
@@ -62,7 +62,7 @@ def names() -> list[str]:
 
 
 def test_every_method_has_every_row_in_the_order_of_the_data_set(job: Job):
-    samples = list(islice(open_source("webqa_mini", None).samples(), SAMPLES))
+    samples = list(islice(open_dataset("webqa_mini", None).samples(), SAMPLES))
     for name in names():
         uuids = [s.uuid for s in samples for _ in range(3 if name == "per_prompt-3" else 1)]
         assert job.table(name)["uuid"].to_pylist() == uuids

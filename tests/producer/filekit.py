@@ -5,7 +5,7 @@ import tracemalloc
 from pathlib import Path
 
 from common.errors import UsageError
-from producer.sources.files import read_questions
+from producer.datasets.question_files import read_questions
 
 
 def refusals_of_flipped_bytes(path: Path, good: bytes) -> int:

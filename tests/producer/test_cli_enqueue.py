@@ -8,7 +8,7 @@ from storekit import put_part
 
 from common.run import RunKey
 from common.store import StoreFilesystem, open_run
-from producer.sources.hub import HubError
+from producer.datasets.hub import HubError
 
 SMALL = ["enqueue", "--dataset", "webqa_mini", "--model", "smollm2_135m_it", "--max-samples", "9"]
 QUEUE = "se:model.smollm2_135m_it"
@@ -83,7 +83,7 @@ def test_a_note_tells_that_the_examples_are_not_the_expected_ones(
     def fail(*_, **__):
         raise HubError("the hub is away")
 
-    monkeypatch.setattr("producer.sources.hub.load_split", fail)
+    monkeypatch.setattr("producer.datasets.hub.load_split", fail)
     done = command("enqueue", "--dataset", "webqa", "--data", quiz, "--method", "origin")
     assert "5 bundled ones instead of" in done.out
     assert "the hub is away" in done.out

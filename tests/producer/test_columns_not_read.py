@@ -1,11 +1,11 @@
-"""producer.sources.columns: columns that promise answers or paraphrases are read, or named."""
+"""Columns whose names promise answers or paraphrases are read, or named."""
 
 import pyarrow as pa
 import pytest
 from pyarrow import feather
 
-from producer.sources import open_source
-from producer.sources.reading import Reading
+from producer.datasets import open_dataset
+from producer.datasets.stream import SampleStream
 
 ROW = {"question": "q?", "answers": ["a"], "paraphrases": ["p?"]}
 ALIKE = [
@@ -16,8 +16,8 @@ OTHERS = ["context", "answer_start", "num_answers", "id", "label", "paraphrase_t
 
 
 def notes(path, dataset="quiz"):
-    reading = Reading(
-        open_source(dataset, path), open_source(dataset, path).default_selection, None
+    reading = SampleStream(
+        open_dataset(dataset, path), open_dataset(dataset, path).default_selection, None
     )
     assert list(reading)
     return reading.notes

@@ -1,4 +1,4 @@
-"""producer.sources.rows: what counts as an answer, and what is refused with a way out."""
+"""producer.datasets.readers.rows: what counts as an answer, and what is refused with a way out."""
 
 import json
 from decimal import Decimal
@@ -9,8 +9,8 @@ import pytest
 from pyarrow import feather
 
 from common.errors import UsageError
-from producer.sources.files import example_of, read_questions
-from producer.sources.rows import Row
+from producer.datasets.question_files import example_of, read_questions
+from producer.datasets.readers.rows import Row
 
 FORMS = [
     (["x", "y"], ("x", "y")),

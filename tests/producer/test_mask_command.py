@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from common.models import find_model
-from producer.sources import open_source
-from producer.sources.source import bundled_few_shot
+from producer.datasets import open_dataset
+from producer.datasets.dataset import bundled_few_shot
 from worker.model.loader import load_tokenizer
 from worker.model.tokenizer import PromptTokenizer
 
@@ -37,7 +37,7 @@ def document(outcome):
 @pytest.mark.parametrize("layout", ["concat", "shared"])
 def test_the_document_holds_the_mask_of_the_prompt(mask, layout, tiny_model, quiz):
     found = document(mask("--json", "--layout", layout))
-    source = open_source("quiz", quiz)
+    source = open_dataset("quiz", quiz)
     sample = next(source.samples())
     assert (found["dataset"], found["uuid"], found["model"]) == ("quiz", sample.uuid, "tiny-llama")
     assert found["positions_mode"] == {"concat": "sequential", "shared": "aligned"}[layout]
@@ -66,7 +66,7 @@ def test_the_first_sample_and_one_example_are_taken_and_said(mask):
 
 
 def test_what_is_asked_for_needs_no_note(mask, quiz):
-    third = list(open_source("quiz", quiz).samples())[2]
+    third = list(open_dataset("quiz", quiz).samples())[2]
     found = document(mask("--json", "--uuid", third.uuid, "--num-few-shot", 2))
     assert found["uuid"] == third.uuid
     assert "".join(found["tokens"]).count("A:") == 3 * 3
@@ -83,7 +83,7 @@ def test_examples_taken_in_place_of_the_hubs_are_said(command, tiny_model, quiz,
     def unreachable(*_, **__):
         raise OSError("no network")
 
-    monkeypatch.setattr("producer.sources.hub.load_split", unreachable)
+    monkeypatch.setattr("producer.datasets.hub.load_split", unreachable)
     given = ("--data", quiz, "--num-paraphrases", 2, "--model", tiny_model, "--json")
     found = document(command("mask", "--dataset", "webqa", *given))
     assert "capital·of·italy" in "".join(found["tokens"])

@@ -14,9 +14,9 @@ from storekit import put_part
 from common.errors import UsageError
 from common.planning.dependents import create_dependents, read_dependents
 from common.store import merge_run, read_progress
+from producer.datasets import open_dataset, read_questions
+from producer.datasets.hub import HubError
 from producer.enqueue import prepare
-from producer.sources import open_source, read_questions
-from producer.sources.hub import HubError
 
 RUN = "quiz/owner--writer/paraphrases-4"
 
@@ -196,7 +196,7 @@ def test_examples_of_the_hub_are_replaced_as_for_questions_of_a_file(
     def fail(*_, **__):
         raise HubError("the hub is away")
 
-    monkeypatch.setattr("producer.sources.hub.load_split", fail)
+    monkeypatch.setattr("producer.datasets.hub.load_split", fail)
     asked = {"dataset": "webqa", "num_few_shot": None, "num_paraphrases": 3}
     (written,) = prepare(ask(data=bare, methods=(), step="paraphrases", **asked), store).runs
     finish_paraphrases(written)
@@ -211,7 +211,7 @@ def test_the_merged_file_is_a_question_file_too(written, ask, store, tmp_path):
     questions = list(read_questions(path))
     assert (questions[7].question, questions[7].answers) == ("what is 7?", ("gold 7",))
     assert questions[7].uuid == written.read_samples([7])[0].uuid
-    samples = list(open_source("quiz", path).samples())
+    samples = list(open_dataset("quiz", path).samples())
     assert samples[10].paraphrases == tuple(paraphrase(10, w) for w in range(4))
     (avg,) = prepare(ask(data=path, num_paraphrases=4), store).runs
     assert avg.read_samples(range(11)) == samples

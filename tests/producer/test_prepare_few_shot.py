@@ -5,10 +5,10 @@ import pytest
 from storekit import all_files
 
 from common.errors import UsageError
+from producer.datasets import open_dataset
 from producer.enqueue import prepare
-from producer.sources import open_source
 
-BUNDLED = tuple(open_source("webqa_mini", None).few_shot(5))
+BUNDLED = tuple(open_dataset("webqa_mini", None).few_shot(5))
 FROM_FILE = tuple((f"example {i}?", f"e{i}") for i in range(3))
 
 
@@ -64,7 +64,7 @@ def hub(monkeypatch):
     """A hub with 37 examples."""
     rows = [{"question": f"train {i}?", "answers": [f"t{i}"]} for i in range(37)]
     train = datasets.Dataset.from_list(rows)
-    monkeypatch.setattr("producer.sources.hub._hub_is_known", lambda: True)
+    monkeypatch.setattr("producer.datasets.hub._hub_is_known", lambda: True)
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: train)
 
 
@@ -73,7 +73,7 @@ def no_hub(monkeypatch):
     def fail(*_, **__):
         raise ConnectionError("no route to host")
 
-    monkeypatch.setattr("producer.sources.hub._hub_is_known", lambda: True)
+    monkeypatch.setattr("producer.datasets.hub._hub_is_known", lambda: True)
     monkeypatch.setattr(datasets, "load_dataset", fail)
 
 

@@ -8,9 +8,9 @@ from storekit import all_files
 from common.errors import UsageError
 from common.prompts import QUESTION_ANSWERING
 from common.store.snapshot import SNAPSHOT_BATCH_ROWS
+from producer.datasets.dataset import Dataset
+from producer.datasets.question_files import Question
 from producer.enqueue import prepare
-from producer.sources.files import Question
-from producer.sources.source import Source
 
 
 @pytest.mark.parametrize(("wanted", "method"), [(4, "avg"), (64, "flex_attention")])
@@ -73,8 +73,8 @@ def test_a_source_that_is_interrupted_leaves_nothing(ask, store, monkeypatch):
             yield Question(f"q{i}?", ("a",), None, ("b?", "c?"))
         raise KeyboardInterrupt
 
-    source = Source("quiz", QUESTION_ANSWERING, questions, lambda _: [], 0, "")
-    monkeypatch.setattr("producer.request.open_source", lambda *_: source)
+    source = Dataset("quiz", QUESTION_ANSWERING, questions, lambda _: [], 0, "")
+    monkeypatch.setattr("producer.request.open_dataset", lambda *_: source)
     with pytest.raises(KeyboardInterrupt):
         prepare(ask(methods=("origin", "avg")), store)
     assert all_files(store) == []

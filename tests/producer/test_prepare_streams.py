@@ -4,9 +4,9 @@ import tracemalloc
 
 from common.prompts import QUESTION_ANSWERING
 from common.store import StoreFilesystem
+from producer.datasets.dataset import Dataset
+from producer.datasets.question_files import Question
 from producer.enqueue import prepare
-from producer.sources.files import Question
-from producer.sources.source import Source
 
 FEW, MANY = 2_000, 20_000
 TEXT = "and so on and on " * 30  # about 500 bytes in each of three paraphrases
@@ -18,11 +18,11 @@ def generated(count):
             paraphrases = tuple(f"{TEXT}{i} paraphrase {w}?" for w in range(2))
             yield Question(f"{TEXT}{i}?", (f"gold {i}",), None, paraphrases)
 
-    return Source("endless", QUESTION_ANSWERING, questions, lambda _: [], 0, "")
+    return Dataset("endless", QUESTION_ANSWERING, questions, lambda _: [], 0, "")
 
 
 def peak_bytes(ask, store, monkeypatch, count):
-    monkeypatch.setattr("producer.request.open_source", lambda name, data: generated(count))
+    monkeypatch.setattr("producer.request.open_dataset", lambda name, data: generated(count))
     request = ask(methods=("origin", "avg"), shard_size=64)
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""producer.sources.files: every complaint is one UsageError with file, row and column."""
+"""Question files: every complaint is one UsageError with file, row and column."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from pyarrow import feather, parquet
 
 from common.errors import UsageError
-from producer.sources.files import read_questions
+from producer.datasets.question_files import read_questions
 
 GOOD = {"question": "q?", "answers": ["a"]}
 OTHER_SUFFIXES = ["q.json", "q.xlsx", "q.txt", "q", "q.gz", "q.jsonl.bz2"]

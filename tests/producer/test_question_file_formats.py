@@ -1,4 +1,4 @@
-"""producer.sources.formats: every kind of file gives the same rows, compressed or not."""
+"""producer.datasets.readers.formats: every kind of file gives the same rows, compressed or not."""
 
 import gzip
 import json
@@ -11,8 +11,8 @@ from filekit import peak_of_reading, refusals_of_flipped_bytes
 from pyarrow import feather, parquet
 
 from common.errors import UsageError
-from producer.sources.files import Question, read_questions
-from producer.sources.formats import read_rows
+from producer.datasets.question_files import Question, read_questions
+from producer.datasets.readers.formats import read_rows
 
 ROWS = [
     {"question": "who wrote\nhamlet, the play?", "answer": "he", "paraphrase0": 'by "whom"?'},
@@ -181,7 +181,7 @@ def test_separated_values_that_do_not_fit_are_refused_by_line(tmp_path, content,
 
 
 def test_a_quotation_mark_that_is_never_closed_does_not_fill_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("producer.sources.text_files.LARGEST_CELL", 999)
+    monkeypatch.setattr("producer.datasets.readers.text_files.LARGEST_CELL", 999)
     path = tmp_path / "q.csv"
     path.write_text('question,answer\n"q?,a\n' + "q?,a\n" * 5000)
     assert "row 2: not separated values (field larger" in complaint(path)

@@ -1,4 +1,4 @@
-"""producer.sources.files: three formats, the same questions; paraphrases in their order."""
+"""Question files: three formats, the same questions; paraphrases in their order."""
 
 import json
 
@@ -7,8 +7,8 @@ import pytest
 from filekit import peak_of_reading
 from pyarrow import feather, parquet
 
-from producer.sources.files import Question, read_questions
-from producer.sources.source import to_sample
+from producer.datasets.dataset import to_sample
+from producer.datasets.question_files import Question, read_questions
 
 ROWS = [
     {"question": "wer?", "answers": ["er", "sie"], "uuid": "u-1", "paraphrases": ["wer denn?"]},

@@ -7,8 +7,8 @@ from rich.console import Console
 from storekit import put_part
 
 from common.settings import Settings
+from producer.datasets.hub import HubError
 from producer.session import Session
-from producer.sources.hub import HubError
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_note_is_printed_word_for_word(session, monkeypatch):
     def fail(*_, **__):
         raise HubError("[ssl: manifest] it failed[/x]")
 
-    monkeypatch.setattr("producer.sources.hub.load_split", fail)
+    monkeypatch.setattr("producer.datasets.hub.load_split", fail)
     made, screen = session(dataset="webqa", num_few_shot=None)
     made.enqueue()
     printed = " ".join(screen.getvalue().split())

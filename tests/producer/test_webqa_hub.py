@@ -1,4 +1,4 @@
-"""producer.sources.webqa: what is asked of the hub, and what happens when it does not answer."""
+"""webqa from the hub: what is asked of it, and what happens when it does not answer."""
 
 import hashlib
 import json
@@ -12,8 +12,8 @@ import datasets
 import pytest
 
 from common.errors import UsageError
-from producer.sources import open_source
-from producer.sources.source import few_shot_from
+from producer.datasets import open_dataset
+from producer.datasets.dataset import few_shot_from
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / "shared" / "data" / "webquestions_train.jsonl"
@@ -44,13 +44,13 @@ def asked(monkeypatch):
 
 
 def test_nothing_is_fetched_before_it_is_read(asked):
-    source = open_source("webqa", None)
+    source = open_dataset("webqa", None)
     source.samples()
     assert asked == []
 
 
 def test_samples_are_the_test_split_as_a_stream(asked):
-    samples = list(open_source("webqa", None).samples())
+    samples = list(open_dataset("webqa", None).samples())
     assert asked == [("stanfordnlp/web_questions", "test", True)]
     assert [s.paraphrases for s in samples] == [(f"test {i}?",) for i in range(7)]
     assert samples[3].answers == ("a3", "b")
@@ -61,13 +61,13 @@ def test_samples_are_the_test_split_as_a_stream(asked):
 def test_examples_are_those_that_seed_42_draws_from_the_train_split(asked, count, drawn):
     """The literal numbers hold the published draw whatever later versions of Python do."""
     assert random.Random(42).sample(range(len(TRAIN)), count) == drawn
-    examples = open_source("webqa", None).few_shot(count)
+    examples = open_dataset("webqa", None).few_shot(count)
     assert examples == [(f"train {i}?", f"t{i}") for i in drawn]
     assert asked == [("stanfordnlp/web_questions", "train", False)]
 
 
 def test_more_examples_than_there_are_rows_are_all_of_them(asked):
-    assert sorted(open_source("webqa", None).few_shot(99)) == sorted(
+    assert sorted(open_dataset("webqa", None).few_shot(99)) == sorted(
         (row["question"], row["answers"][0]) for row in TRAIN
     )
 
@@ -78,7 +78,7 @@ def test_the_five_examples_of_the_real_train_split_are_the_published_ones(monkey
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: train)
     rows = [train[i] for i in (2619, 456, 102, 3037, 1126)]
     assert random.Random(42).sample(range(3778), 5) == [2619, 456, 102, 3037, 1126]
-    examples = open_source("webqa", None).few_shot(5)
+    examples = open_dataset("webqa", None).few_shot(5)
     assert examples == [(row["question"], row["answers"][0]) for row in rows]
 
 
@@ -91,7 +91,7 @@ def test_the_command_of_the_docs_draws_the_same_examples_from_a_file(asked, tmp_
     (tmp_path / "train.jsonl").write_text(split, encoding="utf-8")
     command = line.replace("python", sys.executable, 1)
     subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
-    source = open_source("webqa", None)
+    source = open_dataset("webqa", None)
     drawn = few_shot_from(tmp_path / "examples.jsonl", None, source.example)
     assert drawn == source.few_shot(5)
 
@@ -109,7 +109,7 @@ def test_a_hub_that_does_not_answer_is_one_sentence_that_names_the_way_out(
         raise error
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
-    source = open_source("webqa", None)
+    source = open_dataset("webqa", None)
     with pytest.raises(UsageError, match=r"web_questions .*--data.*--few-shot") as refused:
         list(source.samples()) if what == "samples" else source.few_shot(5)
     assert "\n" not in str(refused.value)
@@ -121,7 +121,7 @@ def test_a_hub_that_falls_silent_in_the_middle_is_the_same_sentence(monkeypatch)
         raise ConnectionError("read timed out")
 
     monkeypatch.setattr(datasets, "load_dataset", half)
-    stream = open_source("webqa", None).samples()
+    stream = open_dataset("webqa", None).samples()
     assert next(stream).paraphrases == ("test 0?",)
     with pytest.raises(UsageError, match="--data"):
         next(stream)
@@ -142,9 +142,9 @@ def test_without_a_network_the_hub_is_not_waited_for_unless_the_person_wants_it(
     if own:
         monkeypatch.setenv("HF_HUB_OFFLINE", own)
     with pytest.raises(UsageError, match=f"offline is {seen}"):
-        open_source("webqa", None).few_shot(5)
+        open_dataset("webqa", None).few_shot(5)
 
 
 def test_with_a_network_nothing_is_said_of_being_offline(asked):
-    open_source("webqa", None).few_shot(5)
+    open_dataset("webqa", None).few_shot(5)
     assert "HF_HUB_OFFLINE" not in os.environ

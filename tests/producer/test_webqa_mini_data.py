@@ -5,9 +5,9 @@ from itertools import combinations
 import pytest
 
 from common.normalize import normalize
-from producer.sources import open_source
+from producer.datasets import open_dataset
 
-SOURCE = open_source("webqa_mini", None)
+SOURCE = open_dataset("webqa_mini", None)
 SAMPLES = list(SOURCE.samples())
 EXAMPLES = SOURCE.few_shot(5)
 

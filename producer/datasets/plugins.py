@@ -1,15 +1,15 @@
-"""Data sets of other distributions: entry points of the group `self_ensemble.sources`.
+"""Data sets of other distributions: entry points of the group `self_ensemble.datasets`.
 
-An entry point's name is the data set's, its object a callable that returns a Source. Nothing
+An entry point's name is the data set's, its object a callable that returns a Dataset. Nothing
 of another distribution is imported before its data set is asked for.
 """
 
 from importlib.metadata import EntryPoint, entry_points
 
 from common.errors import UsageError, first_line
-from producer.sources.source import Source
+from producer.datasets.dataset import Dataset
 
-GROUP = "self_ensemble.sources"
+GROUP = "self_ensemble.datasets"
 
 
 def plugin_names() -> set[str]:
@@ -17,7 +17,7 @@ def plugin_names() -> set[str]:
     return set(entry_points(group=GROUP).names)
 
 
-def open_plugin(name: str) -> Source:
+def open_plugin(name: str) -> Dataset:
     """The data set of that name; raises UsageError where two bring it, or it cannot be opened."""
     found = list(entry_points(group=GROUP, name=name))
     if len(found) > 1:
@@ -31,8 +31,8 @@ def open_plugin(name: str) -> Source:
         # Code of others: whatever it raises, the person must know whose it is.
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise UsageError(_refusal(name, found[0], f"cannot be opened ({reason})")) from error
-    if not isinstance(source, Source):
-        raise UsageError(_refusal(name, found[0], f"is no Source but {type(source).__name__}"))
+    if not isinstance(source, Dataset):
+        raise UsageError(_refusal(name, found[0], f"is no Dataset but {type(source).__name__}"))
     return source
 
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from common.errors import UsageError
 from common.records import Sample
-from producer.sources.duplicates import Uuids, refuse_duplicates
-from producer.sources.files import Question, Skipped
-from producer.sources.selection import Selection
-from producer.sources.source import Source, to_sample
+from producer.datasets.dataset import Dataset, to_sample
+from producer.datasets.duplicates import RepeatedUuids, refuse_duplicates
+from producer.datasets.question_files import Question, Skipped
+from producer.datasets.selection import Selection
 
 
-class Reading:
+class SampleStream:
     """One pass over a source's first questions.
 
     Iterating gives samples with the paraphrases chosen, or all, or the question `alone`; at the
@@ -23,7 +23,7 @@ class Reading:
 
     def __init__(
         self,
-        source: Source,
+        source: Dataset,
         selection: Selection | None,
         limit: int | None,
         alone: bool = False,
@@ -39,7 +39,7 @@ class Reading:
         self._skipped: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Sample]:
-        uuids = Uuids()
+        uuids = RepeatedUuids()
         for question in self._questions(self._skipped):
             self.where = question.where
             sample = to_sample(question, self._selection)
@@ -51,8 +51,8 @@ class Reading:
         if not self._read:
             why = "; ".join(self.notes) or "it is empty"
             raise UsageError(f"--dataset {self._source.name} has no questions: {why}")
-        if suspects := uuids.suspects():
-            refuse_duplicates(self._questions(Counter()), suspects)
+        if repeated_hashes := uuids.repeated_hashes():
+            refuse_duplicates(self._questions(Counter()), repeated_hashes)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -7,8 +7,8 @@ from storekit import all_files
 
 from common.errors import UsageError
 from common.prompts import QUESTION_ANSWERING
+from producer.datasets import open_dataset
 from producer.enqueue import prepare
-from producer.sources import open_source
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 PARAREL = DATA / "pararel_trex_500.jsonl"
@@ -62,7 +62,7 @@ def test_sentences_with_a_mask_are_predicted_in_one_word(unsaid, store, jsonl):
     (run,) = prepare(request, store).runs
     assert run.key.name == "flex_attention-5"
     assert (run.spec.layout, run.spec.max_new_tokens) == ("shared", 10)
-    assert run.spec.template == open_source("myriadlama", None).template
+    assert run.spec.template == open_dataset("myriadlama", None).template
     assert len(run.spec.few_shot) == 5
     assert all("[MASK]" in text for text, _ in run.spec.few_shot)
     sample = run.read_samples([1])[0]

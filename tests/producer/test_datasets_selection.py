@@ -1,4 +1,4 @@
-"""producer.sources.selection: manual paraphrases as they stand, then some by uuid; nested."""
+"""producer.datasets.selection: manual paraphrases as they stand, then some by uuid; nested."""
 
 import hashlib
 import random
@@ -9,9 +9,9 @@ from collections import Counter
 import pytest
 
 from common.errors import UsageError
-from producer.sources.files import Question
-from producer.sources.selection import Selection
-from producer.sources.source import to_sample
+from producer.datasets.dataset import to_sample
+from producer.datasets.question_files import Question
+from producer.datasets.selection import Selection
 
 MANUAL = tuple(f"manual {i}" for i in range(5))
 AUTO = tuple(f"auto {i}" for i in range(11))
@@ -66,7 +66,7 @@ def test_a_choice_made_by_hand_comes_out_the_same():
 
 def test_another_interpreter_with_another_hash_seed_draws_the_same():
     code = (
-        "from producer.sources.selection import Selection\n"
+        "from producer.datasets.selection import Selection\n"
         f"print(*Selection(2, 3).choose('u', {MANUAL}, {AUTO})[0], sep=',')"
     )
     expected = ",".join(Selection(2, 3).choose("u", MANUAL, AUTO)[0])

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from common.errors import UsageError, first_line
-from producer.sources import feather_v1
-from producer.sources.columns import Columns
-from producer.sources.compressed import plain_file
-from producer.sources.rows import NamedTwice, Row
+from producer.datasets.readers import feather_v1
+from producer.datasets.readers.columns import Columns
+from producer.datasets.readers.compressed import plain_file
+from producer.datasets.readers.rows import NamedTwice, Row
 
 _AT_A_TIME = 1024
 _FILE = b"ARROW1"

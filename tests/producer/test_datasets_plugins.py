@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from storekit import all_files
 
-import producer.sources
+import producer.datasets
 from common.errors import UsageError
+from producer.datasets import known_datasets, open_dataset
+from producer.datasets.dataset import few_shot_from
 from producer.enqueue import prepare
-from producer.sources import known_sources, open_source
-from producer.sources.source import few_shot_from
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "datasets.md").read_text()
-GROUP = "self_ensemble.sources"
+GROUP = "self_ensemble.datasets"
 
 
 def block(language):
@@ -68,19 +68,19 @@ def paraphrases(source):
 
 def test_the_example_of_the_docs_is_found_as_a_file_by_its_name(site, monkeypatch):
     (site / "capitals.py").write_text(block("python"))
-    monkeypatch.setattr(producer.sources, "__path__", [*producer.sources.__path__, str(site)])
-    assert "capitals" in known_sources()
-    source = open_source("capitals", None)
+    monkeypatch.setattr(producer.datasets, "__path__", [*producer.datasets.__path__, str(site)])
+    assert "capitals" in known_datasets()
+    source = open_dataset("capitals", None)
     assert paraphrases(source)[1] == (
         "what is the capital of Japan?", "which city is Japan's capital?",
         "Japan: name its capital.",
     )  # fmt: skip
-    del sys.modules["producer.sources.capitals"]
+    del sys.modules["producer.datasets.capitals"]
 
 
 def test_the_example_of_the_docs_is_found_as_an_entry_point(capitals):
-    assert "capitals" in known_sources()
-    assert len(paraphrases(open_source("capitals", None))) == 3
+    assert "capitals" in known_datasets()
+    assert len(paraphrases(open_dataset("capitals", None))) == 3
 
 
 def test_runs_of_such_a_data_set_are_made_with_its_defaults(capitals, ask, store):
@@ -100,9 +100,9 @@ def test_its_own_rows_are_read_from_a_file(capitals, ask, store, jsonl):
 
 
 def test_nothing_of_others_is_imported_before_it_is_asked_for(distribution):
-    distribution("loud", {"loud": "loud:open_source"}, "loud", "raise SystemExit('imported')")
-    assert "loud" in known_sources()
-    assert open_source("webqa_mini", None).name == "webqa_mini"
+    distribution("loud", {"loud": "loud:open_dataset"}, "loud", "raise SystemExit('imported')")
+    assert "loud" in known_datasets()
+    assert open_dataset("webqa_mini", None).name == "webqa_mini"
     assert "loud" not in sys.modules
 
 
@@ -110,9 +110,9 @@ BROKEN = [
     ("raise RuntimeError('a\\nb')", "cannot be opened (RuntimeError: a)"),
     ("import no_such_module", "cannot be opened (ModuleNotFoundError: "),
     ("x = 1", "cannot be opened (AttributeError: "),
-    ("open_source = 7", "cannot be opened (TypeError: "),
-    ("def open_source(): return 'webqa'", "is no Source but str"),
-    ("def open_source(): raise KeyError('x')", "cannot be opened (KeyError: 'x')"),
+    ("open_dataset = 7", "cannot be opened (TypeError: "),
+    ("def open_dataset(): return 'webqa'", "is no Dataset but str"),
+    ("def open_dataset(): raise KeyError('x')", "cannot be opened (KeyError: 'x')"),
 ]
 
 
@@ -120,35 +120,35 @@ BROKEN = [
 def test_a_broken_entry_point_is_one_sentence_with_its_distribution(
     distribution, ask, store, code, reason
 ):
-    distribution("half-done", {"mine": "half_done:open_source"}, "half_done", code)
+    distribution("half-done", {"mine": "half_done:open_dataset"}, "half_done", code)
     with pytest.raises(UsageError) as refused:
         prepare(ask(dataset="mine", data=None), store)
     message = str(refused.value)
     assert message.startswith(f"--dataset mine of the distribution half-done {reason}")
-    assert "'half_done:open_source'" in message
+    assert "'half_done:open_dataset'" in message
     assert "\n" not in message
     assert all_files(store) == []
 
 
 def test_a_name_of_the_producers_own_is_refused_with_the_distribution(distribution):
-    distribution("usurper", {"webqa_mini": "usurper:open_source"}, "usurper")
+    distribution("usurper", {"webqa_mini": "usurper:open_dataset"}, "usurper")
     with pytest.raises(UsageError, match=r"webqa_mini comes with the producer, .* usurper brings"):
-        open_source("webqa_mini", None)
-    assert open_source("webqa", None).name == "webqa"
+        open_dataset("webqa_mini", None)
+    assert open_dataset("webqa", None).name == "webqa"
 
 
 def test_two_distributions_with_one_name_are_both_named(distribution):
     for name in ("first-one", "second-one"):
-        distribution(name, {"mine": f"{name.replace('-', '_')}:open_source"})
+        distribution(name, {"mine": f"{name.replace('-', '_')}:open_dataset"})
     with pytest.raises(UsageError, match=r"first-one and .*second-one|second-one and .*first-one"):
-        open_source("mine", None)
+        open_dataset("mine", None)
 
 
 @pytest.mark.parametrize(
     "name", ["webqa", "webqa_mini", "myriadlama", "pararel", "graphquestions"]
 )
 def test_the_docs_tell_every_default_of_a_data_set(name):
-    source = open_source(name, None)
+    source = open_dataset(name, None)
     (line,) = re.findall(rf"^\| `{name}` \|.*$", DOCS, re.MULTILINE)
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[3:5] == [f"`{source.default_layout}`", str(source.default_max_new_tokens)]
@@ -166,9 +166,9 @@ def test_the_rows_shown_in_the_docs_are_read(tmp_path):
     files = [tmp_path / f"{number}.jsonl" for number in range(5)]
     for path, line in zip(files, shown, strict=True):
         path.write_text(line)
-    example = open_source("myriadlama", None).example
+    example = open_dataset("myriadlama", None).example
     assert few_shot_from(files.pop(1), None, example)[0][1] == "tunnel"
     for name, path in zip(
         ["webqa", "myriadlama", "pararel", "graphquestions"], files, strict=True
     ):
-        assert len(list(open_source(name, path).questions())) == 1
+        assert len(list(open_dataset(name, path).questions())) == 1

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from common.errors import UsageError
-from producer.sources.columns import Columns
-from producer.sources.compressed import ENDINGS, plain_ending
-from producer.sources.rows import Row
-from producer.sources.tables import arrow_rows, parquet_rows
-from producer.sources.text_files import comma_separated, json_lines, tab_separated
+from producer.datasets.readers.columns import Columns
+from producer.datasets.readers.compressed import ENDINGS, plain_ending
+from producer.datasets.readers.rows import Row
+from producer.datasets.readers.tables import arrow_rows, parquet_rows
+from producer.datasets.readers.text_files import comma_separated, json_lines, tab_separated
 
 _READERS: dict[str, Callable[[Path, Columns], Iterator[Row]]] = {
     ".jsonl": json_lines,

@@ -6,13 +6,13 @@
 from collections.abc import Iterator
 
 from common.prompts import QUESTION_ANSWERING
-from producer.sources.files import Question, read_questions
-from producer.sources.source import BUNDLED, DEFAULT_FEW_SHOT, Source, bundled_few_shot
+from producer.datasets.dataset import BUNDLED, DEFAULT_FEW_SHOT, Dataset, bundled_few_shot
+from producer.datasets.question_files import Question, read_questions
 
 
-def open_source() -> Source:
+def open_dataset() -> Dataset:
     """The bundled questions."""
-    return Source(
+    return Dataset(
         name="webqa_mini",
         template=QUESTION_ANSWERING,
         questions=_questions,

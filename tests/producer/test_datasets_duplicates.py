@@ -1,4 +1,4 @@
-"""producer.sources.duplicates: two questions with one uuid, far apart, in little memory."""
+"""producer.datasets.duplicates: two questions with one uuid, far apart, in little memory."""
 
 import tracemalloc
 
@@ -6,10 +6,10 @@ import pytest
 
 from common.errors import UsageError
 from common.prompts import QUESTION_ANSWERING
-from producer.sources.duplicates import Uuids, refuse_duplicates
-from producer.sources.files import Question, Skipped
-from producer.sources.reading import Reading
-from producer.sources.source import Source
+from producer.datasets.dataset import Dataset
+from producer.datasets.duplicates import RepeatedUuids, refuse_duplicates
+from producer.datasets.question_files import Question, Skipped
+from producer.datasets.stream import SampleStream
 
 
 def source_of(uuids):
@@ -17,38 +17,38 @@ def source_of(uuids):
         for number, uuid in enumerate(uuids):
             yield Skipped("odd") if uuid is None else Question(f"q{number}?", ("a",), uuid, ())
 
-    return Source("quiz", QUESTION_ANSWERING, questions, lambda _: [], 0, "")
+    return Dataset("quiz", QUESTION_ANSWERING, questions, lambda _: [], 0, "")
 
 
 def test_uuids_that_differ_are_no_suspects():
-    uuids = Uuids()
+    uuids = RepeatedUuids()
     for number in range(10_000):
         uuids.add(f"u-{number}")
-    assert uuids.suspects() == set()
+    assert uuids.repeated_hashes() == set()
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_few_uuids_are_no_suspects(count):
-    uuids = Uuids()
+    uuids = RepeatedUuids()
     for number in range(count):
         uuids.add(str(number))
-    assert uuids.suspects() == set()
+    assert uuids.repeated_hashes() == set()
 
 
 def test_a_pair_is_found_however_far_apart():
     uuids = ["a", *(f"u-{i}" for i in range(5000)), "a", "u-7"]
     with pytest.raises(UsageError, match=r"quiz, question 5002: .* 'a' is that of question 1 too"):
-        list(Reading(source_of(uuids), None, None))
+        list(SampleStream(source_of(uuids), None, None))
 
 
 def test_rows_that_are_skipped_are_not_compared():
-    reading = Reading(source_of(["a", None, None, "b"]), None, None)
+    reading = SampleStream(source_of(["a", None, None, "b"]), None, None)
     assert [sample.uuid for sample in reading] == ["a", "b"]
     assert reading.notes == ("2 of 4 rows skipped: odd",)
 
 
 def test_what_lies_behind_the_limit_is_not_read():
-    assert len(list(Reading(source_of(["a", "b", "a"]), None, 2))) == 2
+    assert len(list(SampleStream(source_of(["a", "b", "a"]), None, 2))) == 2
 
 
 def test_two_uuids_that_share_a_hash_are_not_refused():
@@ -61,10 +61,10 @@ def test_a_hundred_thousand_uuids_take_about_two_megabytes():
     texts = [f"u-{number}" for number in range(100_000)]
     tracemalloc.start()
     try:
-        uuids = Uuids()
+        uuids = RepeatedUuids()
         for text in texts:
             uuids.add(text)
-        assert uuids.suspects() == set()
+        assert uuids.repeated_hashes() == set()
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

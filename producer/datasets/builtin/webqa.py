@@ -8,17 +8,17 @@ import random
 from collections.abc import Iterator
 
 from common.prompts import QUESTION_ANSWERING, Example
-from producer.sources import hub
-from producer.sources.files import Question
-from producer.sources.source import DEFAULT_FEW_SHOT, Source
+from producer.datasets import hub
+from producer.datasets.dataset import DEFAULT_FEW_SHOT, Dataset
+from producer.datasets.question_files import Question
 
 HUB_ID = "stanfordnlp/web_questions"
 FEW_SHOT_SEED = 42
 
 
-def open_source() -> Source:
+def open_dataset() -> Dataset:
     """The test split; nothing is fetched before it is read."""
-    return Source(
+    return Dataset(
         name="webqa",
         template=QUESTION_ANSWERING,
         questions=_questions,

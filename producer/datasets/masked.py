@@ -2,8 +2,8 @@
 
 from common.errors import UsageError
 from common.prompts import Example, Template
-from producer.sources.rows import Row
-from producer.sources.source import BUNDLED, few_shot_from
+from producer.datasets.dataset import BUNDLED, few_shot_from
+from producer.datasets.readers.rows import Row
 
 MASK = "[MASK]"
 MAX_NEW_TOKENS = 10

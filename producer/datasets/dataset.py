@@ -9,11 +9,11 @@ from pathlib import Path
 from common.prompts import QUESTION_ANSWERING, Example, Template
 from common.records import Sample
 from common.run import Layout
-from producer.sources.columns import Columns
-from producer.sources.files import Question, Skipped, example_of, question_of
-from producer.sources.formats import read_rows
-from producer.sources.rows import Row
-from producer.sources.selection import Selection
+from producer.datasets.question_files import Question, Skipped, example_of, question_of
+from producer.datasets.readers.columns import Columns
+from producer.datasets.readers.formats import read_rows
+from producer.datasets.readers.rows import Row
+from producer.datasets.selection import Selection
 
 DEFAULT_FEW_SHOT = 5
 BUNDLED = Path(__file__).parent / "data"
@@ -32,7 +32,7 @@ def few_shot_from(
 
 
 @dataclass(frozen=True)
-class Source:
+class Dataset:
     """A named data set.
 
     questions: called anew for each pass, in the order of the data set. few_shot: takes how
@@ -62,7 +62,7 @@ class Source:
         """Samples with all their paraphrases, the question first."""
         return (to_sample(q) for q in self.questions() if isinstance(q, Question))
 
-    def over(self, path: Path) -> "Source":
+    def with_file(self, path: Path) -> "Dataset":
         """The same with a file's questions in place of its own."""
         columns = Columns()
         return replace(
@@ -95,9 +95,9 @@ def uuid_of(question: Question) -> str:
     return question.uuid or hashlib.md5(question.question.encode()).hexdigest()
 
 
-def file_source(name: str, path: Path) -> Source:
+def file_dataset(name: str, path: Path) -> Dataset:
     """A question file under a name of the person's own."""
-    source = Source(
+    source = Dataset(
         name=name,
         template=QUESTION_ANSWERING,
         questions=lambda: iter(()),
@@ -105,4 +105,4 @@ def file_source(name: str, path: Path) -> Source:
         default_few_shot=DEFAULT_FEW_SHOT,
         few_shot_origin="the bundled examples",
     )
-    return source.over(path)
+    return source.with_file(path)

@@ -1,9 +1,9 @@
 """Question files: what a row of one means.
 
-Columns: `question` (text), `answers` (also named `answer`) in any form of
-`producer.sources.gold_answers`; optional `uuid`; optional `paraphrases` (list of texts) or
-`paraphrase0`, `paraphrase1`, ... Without `question` the first paraphrase is the question.
-Others are ignored; those whose names promise answers or paraphrases are named.
+Columns: `question` (text), `answers` (also named `answer`) in any form that `gold_answers` takes;
+optional `uuid`; optional `paraphrases` (list of texts) or `paraphrase0`, `paraphrase1`, ...
+Without `question` the first paraphrase is the question. Other columns are ignored; those whose
+names promise answers or paraphrases are named.
 """
 
 import re
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.prompts import Example
-from producer.sources.formats import read_rows
-from producer.sources.rows import Row
+from producer.datasets.readers.formats import read_rows
+from producer.datasets.readers.rows import Row
 
 _NUMBERED = re.compile(r"paraphrase(\d+)")
 _ONE_IN_EACH = "; write one text in each such column, or the list in a column 'paraphrases'"

@@ -10,27 +10,27 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from common.prompts import Example
-from producer.sources import hub
-from producer.sources.files import Question
-from producer.sources.masked import (
+from producer.datasets import hub
+from producer.datasets.dataset import DEFAULT_FEW_SHOT, Dataset
+from producer.datasets.masked import (
     MASK,
     MAX_NEW_TOKENS,
     PREDICT_THE_MASK,
     bundled_masked,
     sentences,
 )
-from producer.sources.rows import Row
-from producer.sources.selection import Selection
-from producer.sources.source import DEFAULT_FEW_SHOT, Source
+from producer.datasets.question_files import Question
+from producer.datasets.readers.rows import Row
+from producer.datasets.selection import Selection
 
 HUB_ID = "iszhaoxin/MyriadLAMA"
 TEST_SIZE = 2000
 SEED = 42
 
 
-def open_source() -> Source:
+def open_dataset() -> Dataset:
     """The test split; nothing is fetched before it is read."""
-    return Source(
+    return Dataset(
         name="myriadlama",
         template=PREDICT_THE_MASK,
         questions=_questions,
@@ -85,7 +85,7 @@ def _load() -> Any:
 
 
 def _split(table: Any) -> dict[str, list[str]]:
-    """Uuids of the test and the train split."""
+    """RepeatedUuids of the test and the train split."""
     import datasets
 
     uuids = sorted(table["uuid"].unique().to_pylist())

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UsageError
-from producer.sources.columns import Columns
-from producer.sources.compressed import opened
-from producer.sources.rows import NamedTwice, Row
+from producer.datasets.readers.columns import Columns
+from producer.datasets.readers.compressed import opened
+from producer.datasets.readers.rows import NamedTwice, Row
 
 LARGEST_CELL = 1 << 24
 """Characters of a cell of separated values; past it a quotation mark was not closed."""

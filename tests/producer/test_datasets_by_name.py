@@ -1,4 +1,4 @@
-"""producer.sources: data sets by name, files in their place, and where examples come from."""
+"""producer.datasets: data sets by name, files in their place, and where examples come from."""
 
 from dataclasses import replace
 
@@ -6,50 +6,50 @@ import pytest
 
 from common.errors import UsageError
 from common.prompts import QUESTION_ANSWERING
-from producer.sources import known_sources, open_source
-from producer.sources.source import few_shot_from
+from producer.datasets import known_datasets, open_dataset
+from producer.datasets.dataset import few_shot_from
 
 
 def test_the_known_data_sets_are_those_of_the_issue():
-    assert known_sources() == ["graphquestions", "myriadlama", "pararel", "webqa", "webqa_mini"]
+    assert known_datasets() == ["graphquestions", "myriadlama", "pararel", "webqa", "webqa_mini"]
 
 
-@pytest.mark.parametrize("name", known_sources())
+@pytest.mark.parametrize("name", known_datasets())
 def test_a_known_data_set_offers_five_examples_and_says_where_from(name):
-    source = open_source(name, None)
+    source = open_dataset(name, None)
     assert (source.name, source.default_few_shot) == (name, 5)
     assert source.few_shot_origin
 
 
 @pytest.mark.parametrize("name", ["webqa", "webqa_mini"])
 def test_questions_and_answers_are_put_alike(name):
-    assert open_source(name, None).template == QUESTION_ANSWERING
+    assert open_dataset(name, None).template == QUESTION_ANSWERING
 
 
 @pytest.mark.parametrize("name", ["webq", "files", "source", "", "../webqa", "os"])
 def test_an_unknown_name_is_refused_with_the_known_ones_and_the_way_out(name):
     with pytest.raises(UsageError, match=r"\(.*, webqa, webqa_mini\); .*--data") as refused:
-        open_source(name, None)
+        open_dataset(name, None)
     assert repr(name) in str(refused.value)
 
 
 def test_a_file_may_be_given_any_name_and_gets_the_bundled_examples(quiz):
-    source = open_source("my-own", quiz)
+    source = open_dataset("my-own", quiz)
     assert source.name == "my-own"
     assert source.template == QUESTION_ANSWERING
     assert [s.paraphrases[0] for s in source.samples()] == [f"question {i}?" for i in range(11)]
-    assert source.few_shot(5) == open_source("webqa_mini", None).few_shot(5)
+    assert source.few_shot(5) == open_dataset("webqa_mini", None).few_shot(5)
 
 
 @pytest.mark.parametrize("name", ["webqa", "webqa_mini"])
 def test_a_file_takes_the_place_of_a_data_sets_questions_and_of_nothing_else(name, quiz):
-    source, named = open_source(name, quiz), open_source(name, None)
+    source, named = open_dataset(name, quiz), open_dataset(name, None)
     assert next(source.samples()).paraphrases[0] == "question 0?"
     assert replace(source, questions=named.questions) == named
 
 
 def test_a_source_can_be_read_twice(quiz):
-    source = open_source("quiz", quiz)
+    source = open_dataset("quiz", quiz)
     assert list(source.samples()) == list(source.samples())
 
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from common.errors import UsageError
 from common.prompts import QUESTION_ANSWERING
-from producer.sources.files import Question, Skipped
-from producer.sources.rows import Row
-from producer.sources.source import DEFAULT_FEW_SHOT, Source, bundled_few_shot
+from producer.datasets.dataset import DEFAULT_FEW_SHOT, Dataset, bundled_few_shot
+from producer.datasets.question_files import Question, Skipped
+from producer.datasets.readers.rows import Row
 
 MOST_ANSWERS = 3
 FEWEST_PARAPHRASES = 5
@@ -25,9 +25,9 @@ _NOT_CLOSED_BOOK = Skipped(
 )
 
 
-def open_source() -> Source:
+def open_dataset() -> Dataset:
     """Groups of a file; the examples are bundled."""
-    return Source(
+    return Dataset(
         name="graphquestions",
         template=QUESTION_ANSWERING,
         questions=_questions,

@@ -1,4 +1,4 @@
-"""Uuids that come twice, found in a stream of any length in 8 bytes for each."""
+"""RepeatedUuids that come twice, found in a stream of any length in 8 bytes for each."""
 
 from array import array
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from common.errors import UsageError
-from producer.sources.files import Question
-from producer.sources.source import uuid_of
+from producer.datasets.dataset import uuid_of
+from producer.datasets.question_files import Question
 
 
-class Uuids:
+class RepeatedUuids:
     """Marks every uuid by its hash of 64 bits, and tells which hashes came more than once.
 
     A set of the uuids themselves would take a hundred bytes for each. Two uuids may share a
@@ -23,25 +23,25 @@ class Uuids:
     def add(self, uuid: str) -> None:
         self._hashes.append(hash(uuid))
 
-    def suspects(self) -> set[int]:
+    def repeated_hashes(self) -> set[int]:
         """Hashes seen more than once.
 
-        >>> uuids = Uuids()
+        >>> uuids = RepeatedUuids()
         >>> for uuid in ("a", "b", "a"):
         ...     uuids.add(uuid)
-        >>> uuids.suspects() == {hash("a")}
+        >>> uuids.repeated_hashes() == {hash("a")}
         True
         """
         ordered = np.sort(np.frombuffer(self._hashes, dtype=np.int64))
         return set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
 
 
-def refuse_duplicates(questions: Iterator[Question], suspects: set[int]) -> None:
+def refuse_duplicates(questions: Iterator[Question], repeated_hashes: set[int]) -> None:
     """Raise a UsageError that names the first two rows with one uuid, if there are any."""
     first: dict[str, str] = {}
     for question in questions:
         uuid = uuid_of(question)
-        if hash(uuid) not in suspects:
+        if hash(uuid) not in repeated_hashes:
             continue
         if uuid in first:
             raise UsageError(_complaint(question, first[uuid].rpartition(", ")[2]))

@@ -7,8 +7,8 @@ import pytest
 from storekit import all_files
 
 from common.errors import UsageError
+from producer.datasets import Selection, open_dataset
 from producer.enqueue import prepare
-from producer.sources import Selection, open_source
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 REAL, SHOTS = DATA / "myriadlama_test_first200.jsonl", DATA / "myriadlama_fewshot5_train.jsonl"
@@ -181,6 +181,6 @@ def test_real_items_have_fewer_automatic_paraphrases_than_fourteen(asked, store)
 
 
 def test_the_fallback_examples_have_one_mask_each():
-    examples = open_source("myriadlama", None).fallback_examples(5)
+    examples = open_dataset("myriadlama", None).fallback_examples(5)
     assert len(examples) == 5
     assert all(text.count("[MASK]") == 1 and len(word.split()) == 1 for text, word in examples)

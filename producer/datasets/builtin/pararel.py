@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 from common.errors import UsageError
 from common.prompts import Example
-from producer.sources.files import Question, question_of
-from producer.sources.masked import MAX_NEW_TOKENS, PREDICT_THE_MASK, bundled_masked, sentences
-from producer.sources.rows import Row
-from producer.sources.source import DEFAULT_FEW_SHOT, Source
+from producer.datasets.dataset import DEFAULT_FEW_SHOT, Dataset
+from producer.datasets.masked import MAX_NEW_TOKENS, PREDICT_THE_MASK, bundled_masked, sentences
+from producer.datasets.question_files import Question, question_of
+from producer.datasets.readers.rows import Row
 
 
-def open_source() -> Source:
+def open_dataset() -> Dataset:
     """Sentences of a file; the examples are bundled."""
-    return Source(
+    return Dataset(
         name="pararel",
         template=PREDICT_THE_MASK,
         questions=_questions,

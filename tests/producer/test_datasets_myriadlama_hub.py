@@ -6,8 +6,8 @@ import datasets
 import pytest
 
 from common.errors import UsageError
+from producer.datasets import open_dataset
 from producer.enqueue import prepare
-from producer.sources import open_source
 
 FACTS = [f"fact-{i:02d}" for i in range(23)]
 
@@ -35,8 +35,8 @@ def asked_of_hub(monkeypatch):
         calls.append((path, split, streaming))
         return datasets.Dataset.from_list(hub_rows())
 
-    monkeypatch.setattr("producer.sources.hub._hub_is_known", lambda: True)
-    monkeypatch.setattr("producer.sources.myriadlama.TEST_SIZE", 7)
+    monkeypatch.setattr("producer.datasets.hub._hub_is_known", lambda: True)
+    monkeypatch.setattr("producer.datasets.builtin.myriadlama.TEST_SIZE", 7)
     monkeypatch.setattr(datasets, "load_dataset", load)
     return calls
 
@@ -47,18 +47,18 @@ def library_split():
 
 
 def test_nothing_is_fetched_before_it_is_read(asked_of_hub):
-    open_source("myriadlama", None).samples()
+    open_dataset("myriadlama", None).samples()
     assert asked_of_hub == []
 
 
 def test_the_test_split_is_the_librarys_over_facts_ordered_by_uuid(asked_of_hub):
-    samples = list(open_source("myriadlama", None).samples())
+    samples = list(open_dataset("myriadlama", None).samples())
     assert asked_of_hub == [("iszhaoxin/MyriadLAMA", "train", False)]
     assert [s.uuid for s in samples] == library_split()["test"]["uuid"][:]
 
 
 def test_a_fact_has_all_its_paraphrases_filled_in_manual_ones_first(asked_of_hub):
-    sample = next(open_source("myriadlama", None).samples())
+    sample = next(open_dataset("myriadlama", None).samples())
     subject = f"the {sample.uuid}"
     assert sample.answers == (f"gold {sample.uuid}", "alias")
     assert sample.num_manual == 2
@@ -77,7 +77,7 @@ def test_a_fact_has_all_its_paraphrases_filled_in_manual_ones_first(asked_of_hub
 def test_examples_are_drawn_from_the_train_split_with_seed_42(asked_of_hub, count):
     train = library_split()["train"]["uuid"][:]
     chosen = [train[i] for i in random.Random(42).sample(range(len(train)), count)]
-    examples = open_source("myriadlama", None).few_shot(count)
+    examples = open_dataset("myriadlama", None).few_shot(count)
     assert [answer for _, answer in examples] == [f"gold {uuid}" for uuid in chosen]
     for (text, _), uuid in zip(examples, chosen, strict=True):
         assert text in (f"A [MASK] is the {uuid}.", f"the {uuid} is a [MASK].")
@@ -88,13 +88,13 @@ def no_hub(monkeypatch):
     def fail(*_, **__):
         raise ConnectionError("no route\nto host")
 
-    monkeypatch.setattr("producer.sources.hub._hub_is_known", lambda: True)
+    monkeypatch.setattr("producer.datasets.hub._hub_is_known", lambda: True)
     monkeypatch.setattr(datasets, "load_dataset", fail)
 
 
 @pytest.mark.parametrize("what", ["samples", "few_shot"])
 def test_a_hub_that_is_away_is_one_sentence(no_hub, what):
-    source = open_source("myriadlama", None)
+    source = open_dataset("myriadlama", None)
     with pytest.raises(UsageError, match=r"MyriadLAMA .*no route; .*--data.*--few-shot"):
         list(source.samples()) if what == "samples" else source.few_shot(5)
 

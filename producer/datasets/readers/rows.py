@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from common.errors import UsageError
-from producer.sources.columns import Columns
-from producer.sources.gold_answers import FORMS, gold_answers
-from producer.sources.texts import (
+from producer.datasets.readers.columns import Columns
+from producer.datasets.readers.gold_answers import FORMS, gold_answers
+from producer.datasets.readers.texts import (
     half_surrogate,
     is_list_as_text,
     is_text,
