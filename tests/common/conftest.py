@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from storekit import local_store, memory_store
 
 from common.run_counters import RunCounters
 from common.store import StoreFilesystem, merge, snapshot
+from tests.common.storekit import local_store, memory_store
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ Parts hold what a worker would write, so merging and following are the product's
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from storekit import make_info, make_spec
-
 from common.planning.dependents import create_with_dependents
 from common.planning.plan import RunPlan
 from common.records import ResultRow, Sample
 from common.run import SamplingParams
 from common.store import RunFolder, StoreFilesystem, merge_run
 from common.store.parts import write_part
+from tests.common.storekit import make_info, make_spec
 
 SAMPLING = SamplingParams(temperature=1.5, top_p=0.9, num_draws=1)
 DRAWS = SamplingParams(temperature=1, top_p=1, num_draws=10)

@@ -5,11 +5,11 @@ import json
 
 import pytest
 from pydantic import ValidationError
-from storekit import make_spec
 
 from common.prompts import Template
 from common.run import RunSpec, SamplingParams
 from common.settings import Settings
+from tests.common.storekit import make_spec
 
 CHANGES = {
     "dataset": "other",

@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from tests.engine.families import make_config, make_model, make_tokenizer
+from tests.worker.engine.families import make_config, make_model, make_tokenizer
 
 HEAD_DIM = 16
 """The least that FlexAttention takes on a GPU."""

@@ -4,7 +4,7 @@ import torch
 
 from benchmarks.gpu_day.stages.engines import BACKENDS
 from benchmarks.gpu_day.stages.step import SteppingEngine, captured, repeatable_step
-from tests.engine.families import MANY, make_request
+from tests.worker.engine.families import MANY, make_request
 
 
 def at_first_step(tiny_model, tokenizer, device, look):

@@ -8,7 +8,7 @@ import torch
 from benchmarks.gpu_day.stages.engines import BACKENDS
 from benchmarks.gpu_day.stages.recording_engine import RecordingEngine
 from common.methods import CONFIDENCE, METHODS, PARAPHRASES
-from tests.engine.families import EOS, MANY, known, make_request, packed_prompts
+from tests.worker.engine.families import EOS, MANY, known, make_request, packed_prompts
 from worker.engine.attention import FLEX_MIN_TOKENS
 from worker.engine.reference import reference_decode
 from worker.engine.request import Counts

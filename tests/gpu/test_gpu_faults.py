@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.engine.families import known, make_request
+from tests.worker.engine.families import known, make_request
 from worker.bisect import answer_or_bisect
 from worker.engine.attention import SdpaBackend
 from worker.engine.engine import Engine

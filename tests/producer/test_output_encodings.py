@@ -8,12 +8,12 @@ import sys
 from dataclasses import replace
 
 import pytest
-from storekit import make_answer, make_info
 
 from common.run import RunKey
 from common.store import RunFolder, StoreFilesystem, merge_run
 from common.store.parts import write_part
 from producer.cli import cli
+from tests.common.storekit import make_answer, make_info
 
 MODEL = "quiz/owner--model"
 ASKED = ["--dataset", "quiz", "--num-few-shot", "0", "--model", "owner/model"]

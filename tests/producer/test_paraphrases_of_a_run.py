@@ -1,15 +1,6 @@
 """--paraphrases RUN: one model's paraphrases for another, before and after they are merged."""
 
 import pytest
-from stepkit import (
-    finish_confidences,
-    finish_paraphrases,
-    names,
-    paraphrase,
-    put_paraphrases,
-    snapshot,
-)
-from storekit import put_part
 
 from common.errors import UsageError
 from common.planning.dependents import create_dependents, read_dependents
@@ -17,6 +8,15 @@ from common.store import merge_run, read_progress
 from producer.datasets import open_dataset, read_questions
 from producer.datasets.hub import HubError
 from producer.enqueue import prepare
+from tests.common.stepkit import (
+    finish_confidences,
+    finish_paraphrases,
+    names,
+    paraphrase,
+    put_paraphrases,
+    snapshot,
+)
+from tests.common.storekit import put_part
 
 RUN = "quiz/owner--writer/paraphrases-4"
 

@@ -2,14 +2,14 @@
 but by their own command."""
 
 import pytest
-from stepkit import finish_confidences, finish_paraphrases, names, snapshot
-from storekit import put_part
 
 from common.errors import UsageError
 from common.planning.dependents import create_dependents
 from common.run import RunKey
 from common.store import merge_run, read_progress
 from producer.enqueue import prepare
+from tests.common.stepkit import finish_confidences, finish_paraphrases, names, snapshot
+from tests.common.storekit import put_part
 
 
 @pytest.fixture

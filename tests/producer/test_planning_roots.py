@@ -1,13 +1,13 @@
 """producer.enqueue.prepare: which runs begin at once, which follow which, what they are called."""
 
 import pytest
-from stepkit import finish_confidences, finish_paraphrases, names
-from storekit import all_files
 
 from common.errors import UsageError
 from common.methods import METHODS
 from common.planning.dependents import create_dependents, read_dependents
 from producer.enqueue import prepare
+from tests.common.stepkit import finish_confidences, finish_paraphrases, names
+from tests.common.storekit import all_files
 
 PACKED = {
     "flex_attention", "flex_attention_cross_manual", "flex_attention_causal",

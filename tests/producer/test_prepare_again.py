@@ -1,12 +1,12 @@
 """producer.enqueue.prepare on runs that exist: only what is missing is sent, whatever changed."""
 
 import pytest
-from storekit import all_files, put_part, shards
 
 from common.errors import UsageError
 from common.planning.sharding import messages_for
 from common.store import list_parts, merge_run
 from producer.enqueue import prepare
+from tests.common.storekit import all_files, put_part, shards
 
 
 def snapshot(store):

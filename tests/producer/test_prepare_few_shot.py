@@ -2,11 +2,11 @@
 
 import datasets
 import pytest
-from storekit import all_files
 
 from common.errors import UsageError
 from producer.datasets import open_dataset
 from producer.enqueue import prepare
+from tests.common.storekit import all_files
 
 BUNDLED = tuple(open_dataset("webqa_mini", None).few_shot(5))
 FROM_FILE = tuple((f"example {i}?", f"e{i}") for i in range(3))

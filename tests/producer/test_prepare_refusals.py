@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from storekit import all_files
 
 from common.errors import UsageError
 from common.prompts import QUESTION_ANSWERING
@@ -11,6 +10,7 @@ from common.store.snapshot import SNAPSHOT_BATCH_ROWS
 from producer.datasets.dataset import Dataset
 from producer.datasets.question_files import Question
 from producer.enqueue import prepare
+from tests.common.storekit import all_files
 
 
 @pytest.mark.parametrize(("wanted", "method"), [(4, "avg"), (64, "flex_attention")])

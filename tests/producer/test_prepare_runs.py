@@ -3,7 +3,6 @@
 from itertools import chain
 
 import pytest
-from storekit import all_files
 
 from common.methods import METHODS
 from common.models import REGISTRY
@@ -11,6 +10,7 @@ from common.prompts import QUESTION_ANSWERING
 from common.settings import Settings
 from common.store import list_runs
 from producer.enqueue import prepare
+from tests.common.storekit import all_files
 
 PLAIN = tuple(
     name

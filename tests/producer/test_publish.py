@@ -6,13 +6,13 @@ import socket
 
 import pytest
 import redis
-from storekit import put_part
 
 from common.errors import UsageError
 from common.run_counters import RunCounters
 from common.settings import Settings
 from producer.enqueue import prepare
 from producer.publish import check_broker, publish
+from tests.common.storekit import put_part
 
 
 @pytest.fixture

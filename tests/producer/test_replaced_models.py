@@ -5,7 +5,6 @@ import os
 import shutil
 
 import pytest
-from storekit import put_part
 
 from common.errors import UsageError
 from common.model_files import folder_identity, stamp_of
@@ -13,6 +12,7 @@ from common.run import RunKey
 from common.store import list_parts, open_run
 from producer import staleness
 from producer.enqueue import prepare
+from tests.common.storekit import put_part
 
 
 @pytest.fixture

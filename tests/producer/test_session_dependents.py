@@ -5,14 +5,14 @@ from io import StringIO
 import pytest
 import redis
 from rich.console import Console
-from stepkit import finish_confidences, finish_paraphrases, put_paraphrases
-from storekit import put_part, read_feather
 
 import producer.session
 from common.errors import UsageError
 from common.settings import Settings
 from common.store import merge_run
 from producer.session import Session
+from tests.common.stepkit import finish_confidences, finish_paraphrases, put_paraphrases
+from tests.common.storekit import put_part, read_feather
 
 QUEUE = "se:model.other"
 

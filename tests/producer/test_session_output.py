@@ -4,11 +4,11 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from storekit import put_part
 
 from common.settings import Settings
 from producer.datasets.hub import HubError
 from producer.session import Session
+from tests.common.storekit import put_part
 
 
 @pytest.fixture

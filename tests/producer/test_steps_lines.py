@@ -1,9 +1,8 @@
 """producer.summary.steps_lines: what the steps came to, in a line each."""
 
-from stepkit import finish_confidences, finish_paraphrases, make, plan, questions
-from storekit import make_run
-
 from producer.summary import steps_lines
+from tests.common.stepkit import finish_confidences, finish_paraphrases, make, plan, questions
+from tests.common.storekit import make_run
 
 
 def test_paraphrases_are_counted_and_those_that_stayed_wrong(store):

@@ -4,7 +4,6 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from storekit import make_answer, make_info, make_run, put_part, shards
 
 from common.store import merge_run, read_progress
 from common.store.parts import write_part
@@ -15,6 +14,7 @@ from producer.summary import (
     progress_table,
     results_table,
 )
+from tests.common.storekit import make_answer, make_info, make_run, put_part, shards
 
 COUNTS = {
     "prefill_tokens": 3000.0, "prefill_seconds": 2.0, "decode_tokens": 80.0, "decode_seconds": 3.0

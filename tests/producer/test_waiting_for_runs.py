@@ -6,10 +6,10 @@ from itertools import count
 import pytest
 import redis
 from rich.console import Console
-from storekit import make_run, put_part, read_feather
 
 from common.errors import StopRun, UsageError
 from producer.waiting import MAX_RESENDS, Waiter
+from tests.common.storekit import make_run, put_part, read_feather
 
 
 class RunCounters:

@@ -4,7 +4,6 @@ import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from scripted import EXEMPLARS, ONCE, make_spec
 
 from common.errors import RetryShard, StopRun
 from common.planning.dependents import create_with_dependents
@@ -13,6 +12,7 @@ from common.records import Sample
 from common.run import RunKey, SamplingParams
 from common.store import RunFolder, missing_rows
 from common.store.manifest import read_manifest
+from tests.worker.scripted import EXEMPLARS, ONCE, make_spec
 from worker.executor import ShardExecutor
 from worker.shards import open_shard
 

@@ -1,13 +1,13 @@
 """What runs of one message know of a sample is put together, or the message is rejected."""
 
 import pytest
-from scripted import make_spec
 
 from common.errors import RejectShard
 from common.planning.plan import RunPlan, create_runs
 from common.records import Sample
 from common.store import StoreFilesystem
 from tests.worker.conftest import shard_of
+from tests.worker.scripted import make_spec
 from worker.answering import as_question
 
 PARAPHRASES = ("who?", "which one?", "tell me who")

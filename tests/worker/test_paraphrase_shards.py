@@ -3,7 +3,6 @@
 import random
 
 import pytest
-from scripted import EXEMPLARS, ONCE, make_spec
 
 from common.errors import StopRun
 from common.planning.plan import RunPlan, create_runs
@@ -14,6 +13,7 @@ from common.run import SamplingParams
 from common.store import missing_rows, read_progress
 from tests.conftest import assert_rows_alike
 from tests.worker.conftest import shard_of
+from tests.worker.scripted import EXEMPLARS, ONCE, make_spec
 from worker.engine.engine import Engine
 from worker.executor import ShardExecutor
 from worker.shards import open_shard

@@ -1,0 +1,107 @@
+"""What `producer` prints when all is well: documents for scripts, and tables."""
+
+import json
+
+import pytest
+
+from common.store import StoreFilesystem, merge_run
+from tests.common.storekit import make_run, put_part
+
+RUN = "quiz/owner--model/origin"
+DOCUMENT = {
+    "run": RUN,
+    "state": "queued",
+    "expected": 7,
+    "ok": 0,
+    "failed": 0,
+    "missing": 7,
+    "rate": None,
+    "seconds_left": None,
+    "feather": None,
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SELF_ENSEMBLE_STORE", str(tmp_path / "runs"))
+    return StoreFilesystem.open(str(tmp_path / "runs"))
+
+
+def printed(done):
+    """The one JSON document of a command that went well."""
+    assert (done.status, done.err, done.out.count("\n")) == (0, "", 1)
+    return json.loads(done.out)
+
+
+def test_an_empty_store_has_no_runs(command, folder):
+    assert printed(command("runs", "--json")) == []
+    assert command("runs").out == f"no runs in {folder.uri}\n"
+
+
+def test_the_document_of_a_run_that_waits(command, folder):
+    make_run(folder, 7)
+    assert printed(command("status", RUN, "--json")) == DOCUMENT
+    assert printed(command("runs", "--json")) == [DOCUMENT]
+
+
+def test_the_document_of_a_run_in_the_middle(command, folder):
+    put_part(make_run(folder, 7), [0, 1, 4], failed=[4], started=10.0, finished=11.5)
+    assert printed(command("status", RUN, "--json")) == DOCUMENT | {
+        "state": "running",
+        "ok": 2,
+        "failed": 1,
+        "missing": 4,
+        "rate": pytest.approx(2.0),
+        "seconds_left": pytest.approx(2.0),
+    }
+
+
+def test_the_document_of_a_merged_run_tells_where_its_file_is(command, folder):
+    run = make_run(folder, 7)
+    put_part(run, range(7), started=1.0, finished=2.0)
+    merge_run(run)
+    assert printed(command("status", RUN, "--json")) == DOCUMENT | {
+        "state": "merged",
+        "ok": 7,
+        "missing": 0,
+        "rate": pytest.approx(7.0),
+        "seconds_left": pytest.approx(0.0),
+        "feather": f"{folder.root}/{RUN}.feather",
+    }
+
+
+def test_the_store_option_goes_before_the_setting(command, folder, tmp_path):
+    make_run(folder, 7)
+    assert printed(command("runs", "--json", "--store", tmp_path / "other")) == []
+
+
+def test_runs_lists_every_run_on_a_line_of_its_own(command, folder):
+    put_part(make_run(folder, 7), range(3), failed=[2])
+    make_run(folder, 5, name="other")
+    done = command("runs")
+    assert done.status == 0
+    lines = [line for line in done.out.splitlines() if "quiz/owner--model/" in line]
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+    assert cells == [
+        [RUN, "running", "7", "2", "1", "4", "1.5/s", "3 s"],
+        ["quiz/owner--model/other", "queued", "5", "0", "0", "5", "-", "-"],
+    ]
+
+
+def test_status_shows_the_same_line(command, folder):
+    put_part(make_run(folder, 7), range(3), failed=[2])
+    assert command("status", RUN).out == command("runs").out
+
+
+def test_watching_a_merged_run_ends_at_once(command, folder):
+    run = make_run(folder, 7)
+    put_part(run, range(7))
+    merge_run(run)
+    done = command("status", RUN, "--watch")
+    assert done.status == 0
+    assert "merged" in done.out
+
+
+def test_a_table_that_goes_into_a_file_is_plain_text(command, folder):
+    make_run(folder, 7)
+    assert "\x1b" not in command("runs").out

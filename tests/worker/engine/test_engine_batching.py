@@ -1,0 +1,147 @@
+"""How samples are batched changes nothing: alone, together, in another order, in small packs."""
+
+import pytest
+
+from tests.worker.engine.families import (
+    FAMILIES,
+    MANY,
+    PLAIN_METHODS,
+    make_request,
+    watch_fed_tokens,
+)
+from worker.engine.attention import FLEX_MIN_TOKENS, FlexBackend
+from worker.engine.packing import split_by_budget
+from worker.engine.request import Counts
+from worker.engine.row_group import RowGroup
+
+LAYOUTS = [("concat", "sequential"), ("concat", "aligned"), ("shared", "aligned")]
+
+
+def plain(answers):
+    """Tokens and finish reasons, which must be equal, without the log-probabilities."""
+    return [
+        {name: [(g.tokens, g.finish_reason) for g in given] for name, given in answer.items()}
+        for answer in answers
+    ]
+
+
+def logprobs(answers):
+    generated = [g for answer in answers for given in answer.values() for g in given]
+    return [logprob for g in generated for logprob in g.token_logprobs]
+
+
+def assert_alike(answers, others):
+    assert plain(answers) == plain(others)
+    assert logprobs(answers) == pytest.approx(logprobs(others), abs=1e-4)
+
+
+@pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
+def test_a_sample_answers_alike_alone_and_in_a_batch_of_seven(
+    make_engine, family, bos, layout, positions
+):
+    engine = make_engine(family, bos)
+    request = make_request(layout=layout, positions=positions)
+    together = engine.answer(MANY, request)
+    alone = [answer for sample in MANY for answer in engine.answer([sample], request)]
+    assert len(together) == 7
+    assert_alike(together, alone)
+
+
+@pytest.mark.parametrize("order", [(6, 5, 4, 3, 2, 1, 0), (3, 0, 6, 1, 5, 2, 4)])
+def test_the_order_of_samples_does_not_matter(make_engine, family, bos, order):
+    engine, request = make_engine(family, bos), make_request()
+    answers = engine.answer(MANY, request)
+    moved = engine.answer([MANY[i] for i in order], request)
+    assert_alike(moved, [answers[i] for i in order])
+
+
+@pytest.mark.parametrize("method", PLAIN_METHODS)
+def test_a_method_answers_alike_alone_and_among_all_methods(make_engine, family, bos, method):
+    engine = make_engine(family, bos)
+    among_all = [{method: a[method]} for a in engine.answer(MANY, make_request())]
+    assert_alike(engine.answer(MANY, make_request(method)), among_all)
+
+
+@pytest.mark.parametrize("limits", [{"cache_bytes": 1}, {"pack_tokens": 1}, {"pack_tokens": 67}])
+def test_little_memory_gives_the_same_tokens_as_much(make_engine, family, bos, limits):
+    request = make_request()
+    much = make_engine(family, bos).answer(MANY, request)
+    assert_alike(make_engine(family, bos, engine=limits).answer(MANY, request), much)
+
+
+def test_little_memory_really_cuts_the_batch(make_engine):
+    """A call per pack and per decoding step: more of both when there is less room.
+
+    Without room for one sample its ensembles are decoded one by one, after one prefill: three
+    paraphrases, `avg`, `max`, and three ways to fuse.
+    """
+    calls = []
+    for limits in ({}, {"pack_tokens": 1}, {"cache_bytes": 1}):
+        engine = make_engine(engine=limits)
+        fed = watch_fed_tokens(engine.model)
+        engine.answer(MANY, make_request(max_new_tokens=1))
+        calls.append(len(fed))
+    cached, pack, step, n, ensembles = 1, 1, 1, len(MANY), 3 + 2 + 3
+    assert calls == [
+        cached + pack + step,
+        cached + n * pack + step,
+        cached + n * (pack + ensembles * step),
+    ]
+
+
+def test_repeated_samples_and_paraphrases_answer_alike(make_engine, bos):
+    engine, request = make_engine(bos=bos), make_request()
+    twice = [MANY[0], (MANY[1][0],) * 3, MANY[0]]
+    first, same, again = engine.answer(twice, request)
+    assert_alike([first], [again])
+    assert len({g.tokens for g in same["per_prompt"]}) == 1
+    for method in ("per_prompt", "avg", "max"):
+        assert same[method][0].tokens == same["origin"][0].tokens
+
+
+def test_both_backends_answer_alike(make_engine, bos):
+    request, counts = make_request(), Counts()
+    flex = make_engine("mistral", bos, engine={"backend": FlexBackend()})
+    answers = flex.answer(MANY, request, counts)
+    assert counts.prefill_tokens > FLEX_MIN_TOKENS
+    assert_alike(answers, make_engine("mistral", bos).answer(MANY, request))
+
+
+def test_only_as_many_paraphrases_as_asked_for_are_read(make_engine):
+    engine = make_engine()
+    request = make_request(num_paraphrases=2)
+    assert engine.answer(MANY, request) == engine.answer([s[:2] for s in MANY], request)
+    assert all(len(a["per_prompt"]) == 2 for a in engine.answer(MANY, request))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "budget", "wanted"),
+    [
+        ([], 5, []),
+        ([9], 5, [[9]]),
+        ([2, 3, 1], 5, [[2, 3], [1]]),
+        ([2, 4, 9, 1, 1, 3, 5], 5, [[2], [4], [9], [1, 1, 3], [5]]),
+    ],
+)
+def test_cutting_fills_runs_up_to_the_budget_or_gives_single_items(sizes, budget, wanted):
+    assert list(split_by_budget(sizes, int, budget)) == wanted
+
+
+def test_the_families_share_keys_among_three_queries():
+    """Grouped queries are part of what is compared above."""
+    assert all(sizes["num_attention_heads"] % 3 == 0 for _, sizes in FAMILIES.values())
+
+
+def test_sequences_of_several_packs_share_their_row_groups(make_engine, monkeypatch):
+    made = []
+
+    class Noted(RowGroup):
+        def __init__(self, model, placed, *others):
+            made.append((len(placed), len({id(each.done) for each in placed})))
+            super().__init__(model, placed, *others)
+
+    monkeypatch.setattr("worker.engine.decode.RowGroup", Noted)
+    request = make_request("flex_attention", max_new_tokens=1)
+    for limits in ({}, {"pack_tokens": 1}):
+        make_engine(engine=limits).answer(MANY, request)
+    assert made == [(3, 1), (4, 1), (3, 3), (4, 4)]

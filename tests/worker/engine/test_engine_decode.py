@@ -1,0 +1,129 @@
+"""The decode loop: when an answer stops, and that the finished are no longer fed."""
+
+import pytest
+import torch
+
+from tests.worker.engine.families import EOS, FAMILIES, MANY, make_request
+from worker.engine import decode
+from worker.engine.request import Counts
+from worker.model.tokenizer import PromptTokenizer
+
+STEPS = 13
+
+
+@pytest.fixture
+def talkative(make_engine, tokenizers):
+    """An engine whose answers end in all three ways: newline and EOS come up often."""
+
+    def make(family="llama", bos=False):
+        engine = make_engine(family, bos)
+        (newline,) = tokenizers[bos]("\n", add_special_tokens=False)["input_ids"]
+        with torch.no_grad():
+            engine.model.lm_head.weight[[newline, EOS]] *= 1.6
+        return engine
+
+    return make
+
+
+def generated(answers):
+    return [g for answer in answers for given in answer.values() for g in given]
+
+
+def test_an_answer_stops_at_newline_eos_or_length_and_says_which(
+    talkative, tokenizers, family, bos
+):
+    engine = talkative(family, bos)
+    stops = PromptTokenizer(tokenizers[bos]).stops(engine.model.config.vocab_size, [EOS])
+    reasons = {decode.NEWLINE: "newline", decode.EOS: "eos", decode.RUNNING: "length"}
+    found = generated(engine.answer(MANY, make_request(max_new_tokens=STEPS)))
+    for one in found:
+        *before, last = stops[list(one.tokens)].tolist()
+        assert set(before) <= {decode.RUNNING}
+        assert one.finish_reason == reasons[last]
+        assert (one.finish_reason == "length") <= (len(one.tokens) == STEPS)
+
+
+def test_the_tiny_models_answers_end_in_all_three_ways(talkative):
+    """So that the other tests of this file meet each of them."""
+    request = make_request(max_new_tokens=STEPS)
+    found = [g for family in FAMILIES for g in generated(talkative(family).answer(MANY, request))]
+    assert {one.finish_reason for one in found} == {"newline", "eos", "length"}
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_no_answer_is_longer_than_asked_for_and_longer_ones_begin_alike(talkative, steps):
+    engine = talkative()
+    short = generated(engine.answer(MANY, make_request(max_new_tokens=steps)))
+    long = generated(engine.answer(MANY, make_request(max_new_tokens=STEPS)))
+    for a, b in zip(short, long, strict=True):
+        assert a.tokens == b.tokens[:steps]
+        assert a.finish_reason == (b.finish_reason if len(b.tokens) <= steps else "length")
+
+
+def test_every_eos_of_the_generation_config_ends_an_answer(make_engine, tokenizers):
+    request = make_request("origin", max_new_tokens=STEPS)
+    free = generated(make_engine().answer(MANY, request))
+    second = [one.tokens[1] for one in free if len(one.tokens) > 1]
+    engine = make_engine(eos_token_id=[EOS, *second])
+    for one, before in zip(generated(engine.answer(MANY, request)), free, strict=True):
+        assert len(one.tokens) <= 2
+        assert one.tokens == before.tokens[: len(one.tokens)]
+        assert one.finish_reason == "eos"
+
+
+@pytest.fixture
+def count_fed(talkative, monkeypatch):
+    """Answers and decoded tokens, at a share of running rows below which rows are dropped."""
+
+    def run(share, *methods, bos=False, family_of_group="llama", positions="sequential"):
+        monkeypatch.setattr(decode, "_COMPACT_BELOW", share)
+        counts = Counts()
+        request = make_request(*methods, max_new_tokens=STEPS, positions=positions)
+        answers = talkative(family_of_group, bos).answer(MANY, request, counts)
+        return answers, counts.decode_tokens
+
+    return run
+
+
+def test_finished_sequences_are_no_longer_fed(count_fed):
+    answers, fed = count_fed(decode._COMPACT_BELOW, "per_prompt")
+    lengths = [len(one.tokens) for one in generated(answers)]
+    assert min(lengths) < max(lengths)
+    assert sum(lengths) <= fed < len(lengths) * max(lengths)
+
+
+@pytest.mark.parametrize("method", ["origin", "per_prompt", "avg", "max", "flex_attention"])
+def test_dropping_at_once_feeds_exactly_the_tokens_generated(count_fed, method):
+    """Each token costs one fed token for every sequence that picks it."""
+    answers, fed = count_fed(1.0, method)
+    sequences = 3 if method in ("avg", "max") else 1
+    assert fed == sequences * sum(len(one.tokens) for one in generated(answers))
+
+
+def test_never_dropping_feeds_every_sequence_until_the_last_has_stopped(count_fed):
+    answers, fed = count_fed(0.0, "per_prompt")
+    lengths = [len(one.tokens) for one in generated(answers)]
+    assert fed == len(lengths) * max(lengths)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+@pytest.mark.parametrize("positions", ["sequential", "aligned"])
+def test_when_rows_are_dropped_does_not_change_answers(count_fed, family, bos, share, positions):
+    """Aligned sequences of one row group read one or three copies of the prefix."""
+    options = {"bos": bos, "family_of_group": family, "positions": positions}
+    usual, _ = count_fed(decode._COMPACT_BELOW, **options)
+    other, _ = count_fed(share, **options)
+    for a, b in zip(generated(usual), generated(other), strict=True):
+        assert (a.tokens, a.finish_reason) == (b.tokens, b.finish_reason)
+        assert a.logprob == pytest.approx(b.logprob, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["per_prompt", "avg"])
+def test_logprob_is_the_sum_over_the_tokens_given(make_engine, recorded, method):
+    request = make_request(method, max_new_tokens=STEPS)
+    found = generated(make_engine().answer(MANY, request))
+    for number, one in enumerate(found):
+        scores = torch.stack(recorded[number]).mean(dim=1).log_softmax(dim=-1)
+        picked = scores[range(len(one.tokens)), list(one.tokens)]
+        assert one.logprob == pytest.approx(float(picked.sum()), abs=1e-5)
+        assert scores.argmax(dim=-1).tolist() == list(one.tokens)

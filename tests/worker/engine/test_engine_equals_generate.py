@@ -1,0 +1,64 @@
+"""With one paraphrase the engine gives what transformers' own greedy `generate` gives."""
+
+from dataclasses import replace
+from itertools import product
+
+import torch
+
+from common.layout import pack_plain
+from common.methods import METHODS
+from tests.worker.engine.families import MANY, known, make_request
+from worker.engine.attention import FlexBackend
+from worker.model.tokenizer import PromptTokenizer
+
+NEW_TOKENS = 11
+
+
+def generate(model, tokenizer, paraphrase, request):
+    """What `generate` adds to the plain prompt."""
+    pieces = PromptTokenizer(tokenizer).pieces([paraphrase], request.template, request.few_shot)
+    ids = torch.tensor([pack_plain(pieces, 0).tokens])
+    with torch.inference_mode():
+        output = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=request.max_new_tokens,
+            do_sample=False,
+        )
+    return tuple(output[0, ids.shape[1] :].tolist())
+
+
+def test_every_method_over_one_paraphrase_equals_generate(
+    make_engine, tokenizers, plain_copy, family, bos
+):
+    engine = make_engine(family, bos)
+    model = plain_copy(engine.model)
+    request = make_request(*METHODS, num_paraphrases=1, max_new_tokens=NEW_TOKENS)
+    questions = [known(sample) for sample in MANY]
+    wanted = [generate(model, tokenizers[bos], sample[0], request) for sample in MANY]
+    for layout, positions in product(["concat", "shared"], ["sequential", "aligned"]):
+        request = replace(request, layout=layout, positions=positions)
+        for answer, tokens in zip(engine.answer(questions, request), wanted, strict=True):
+            for method in METHODS:
+                (got,) = answer[method]
+                assert got.tokens == tokens[: len(got.tokens)]
+                assert got.finish_reason != "length" or len(got.tokens) == NEW_TOKENS
+
+
+def test_each_sequence_of_per_prompt_equals_generate(make_engine, tokenizers, plain_copy, bos):
+    request = make_request("per_prompt", max_new_tokens=NEW_TOKENS)
+    engine = make_engine("mistral", bos, engine={"backend": FlexBackend()})
+    model = plain_copy(engine.model)
+    for paraphrases, answer in zip(MANY, engine.answer(MANY, request), strict=True):
+        for paraphrase, got in zip(paraphrases, answer["per_prompt"], strict=True):
+            wanted = generate(model, tokenizers[bos], paraphrase, request)
+            assert got.tokens == wanted[: len(got.tokens)]
+
+
+def test_greedy_answers_of_the_tiny_models_vary(make_engine, family):
+    """So that the comparisons above compare something."""
+    request = make_request("origin", max_new_tokens=NEW_TOKENS)
+    answers = make_engine(family).answer(MANY, request)
+    tokens = {answer["origin"][0].tokens for answer in answers}
+    assert len(tokens) >= 5
+    assert all(len(set(answer)) > 2 for answer in tokens)

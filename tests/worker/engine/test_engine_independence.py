@@ -1,0 +1,158 @@
+"""An answer does not change with what lies beside its prompt, or the model is refused by name."""
+
+import pytest
+import torch
+
+from common.errors import SampleError, StopRun
+from tests.worker.engine.families import (
+    MANY,
+    make_config,
+    make_model,
+    make_request,
+    make_tokenizer,
+)
+from tests.worker.engine.other_families import (
+    LATENT,
+    LLAMA4,
+    LONGROPE,
+    NO_KV_HEADS,
+    SCALED_BY_POSITION,
+    build,
+)
+from worker.engine.attention import SdpaBackend, install_attention
+from worker.engine.engine import Engine
+from worker.engine.independence import median_error
+from worker.engine.rotary import can_move_keys
+from worker.model.geometry import geometry_of
+
+CONVOLUTIONS = {"layer_types": ["full_attention", "conv", "full_attention"]}
+REFUSED = {
+    "short convolutions": (
+        "lfm2", CONVOLUTIONS,
+        r"layer 1 \(Lfm2DecoderLayer, conv\) mixes tokens in its Lfm2ShortConv",
+    ),
+    "linear attention": ("minimax", {}, r"linear_attention\) mixes tokens in its MiniMaxLight"),
+    "a recurrent state": ("falcon_h1", {}, "keeps a recurrent state"),
+    "scales by the row": (
+        "llama4_text", LLAMA4 | {"floor_scale": 16, "no_rope_layers": [1, 0, 1]},
+        "how many tokens lie before one in the row",
+    ),
+    "scales far in the row": (
+        "llama4_text", LLAMA4 | {"floor_scale": 300, "no_rope_layers": [1, 0, 1]},
+        "how many tokens lie before one in the row",
+    ),
+    "positions by the row": ("bart", {"d_model": 64}, "places tokens by where they lie in"),
+    "two attentions a layer": ("diffllama", {}, "layer 0 attends 2 times"),
+    "layers that come again": ("hrm_text", NO_KV_HEADS, "layer 0 attends 8 times"),
+    "a dynamic mask": ("doge", {}, "DogeAttention makes a mask of its own"),
+    "no causal mask": ("bert", NO_KV_HEADS, "makes a mask of its own instead of the causal one"),
+    "sinks": ("gpt_oss", {"head_dim": 16, "num_local_experts": 4}, "wants s_aux"),
+    "chosen keys": (
+        "deepseek_v32", LATENT | {"index_head_dim": 16, "index_n_heads": 2, "index_topk": 4},
+        "wants indices",
+    ),
+    "soft caps": ("gemma2", {"head_dim": 16}, "wants softcap"),
+    "its own attention": ("gptj", NO_KV_HEADS, "AttentionInterface"),
+    "arguments not passed on": ("stablelm", {}, "does not pass arguments on to its attention"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_model_that_cannot_be_packed_is_refused_by_its_feature(case):
+    family, changes, sentence = REFUSED[case]
+    with pytest.raises(StopRun, match=sentence):
+        Engine(build(family, **changes), make_tokenizer(False), SdpaBackend())
+
+
+@pytest.mark.parametrize("family", ["llama4_text"])
+def test_the_same_family_without_the_feature_is_taken(family):
+    sizes = geometry_of(build(family, **LLAMA4, attn_temperature_tuning=False))
+    assert sizes.causal_positions == 499
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "limit"),
+    [
+        ("llama4_text", LLAMA4 | {"attention_chunk_size": 64}, 64),
+        ("mistral", {"sliding_window": 61}, 61),
+        ("gemma3_text", {"head_dim": 16, "sliding_window": 70}, 70),
+        ("qwen2", {"sliding_window": 8, "use_sliding_window": False}, 499),
+    ],
+)
+def test_where_a_mask_departs_from_the_causal_one_is_found(family, changes, limit):
+    assert geometry_of(build(family, **changes)).causal_positions == limit
+
+
+def test_a_window_larger_than_the_model_is_no_limit():
+    assert geometry_of(make_model(make_config("mistral"))).causal_positions == 499
+
+
+def longrope(**changes):
+    rope = LONGROPE | changes
+    return build("phi3", rope_parameters=rope, original_max_position_embeddings=64)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("last", [6.0, 64.0])
+def test_where_rotary_factors_change_for_a_whole_row_is_found(dtype, last):
+    """Also where nothing changes but the lowest frequency, which half precision cannot tell."""
+    factors = [1.0] * 7 if last == 64 else LONGROPE["long_factor"][:7]
+    sizes = geometry_of(longrope(long_factor=[*factors, last]).to(dtype))
+    assert (sizes.steady_positions, sizes.positions) == (64, 64)
+
+
+@pytest.mark.parametrize("rope_type", ["llama3", "yarn"])
+def test_factors_that_never_change_are_no_limit(rope_type):
+    rope = {
+        "rope_type": rope_type, "rope_theta": 1e4, "factor": 4.0, "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0, "original_max_position_embeddings": 64,
+    }  # fmt: skip
+    assert geometry_of(build("llama", rope_parameters=rope)).positions == 499
+
+
+def test_a_prompt_past_changing_factors_is_an_error_and_changes_no_neighbour():
+    tokenizer, request = make_tokenizer(False), make_request("origin", max_new_tokens=4)
+    engine = Engine(longrope(), tokenizer, SdpaBackend())
+    samples = [paraphrases[2:] for paraphrases in MANY]
+    alone = [engine.answer([sample], request)[0]["origin"] for sample in samples]
+    together = [answer["origin"] for answer in engine.answer(samples, request)]
+    failed = [isinstance(answer, SampleError) for answer in alone]
+    assert 1 < sum(failed) < len(MANY) - 1
+    for one, other in zip(alone, together, strict=True):
+        assert isinstance(other, SampleError) == isinstance(one, SampleError)
+        if isinstance(one, SampleError):
+            assert "from position 64 on this model changes its rotary factors" in str(one)
+        else:
+            assert [g.tokens for g in one] == [g.tokens for g in other]
+
+
+def test_factors_that_were_kept_of_a_long_row_are_put_back():
+    rope = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}
+    model = build("llama", rope_parameters=rope)
+    before = model.base_model.rotary_emb.inv_freq.clone()
+    geometry_of(model)
+    torch.testing.assert_close(model.base_model.rotary_emb.inv_freq, before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("beta", "movable"), [(0.5, False), (0.0, True)])
+def test_keys_are_not_moved_where_the_query_is_scaled_by_its_position(beta, movable):
+    rope = SCALED_BY_POSITION | {"llama_4_scaling_beta": beta}
+    model = build("ministral3", head_dim=16, rope_parameters=rope)
+    install_attention(model)
+    assert can_move_keys(model) is movable
+
+
+def test_a_scale_that_begins_at_the_last_positions_is_found():
+    rope = SCALED_BY_POSITION | {"original_max_position_embeddings": 450}
+    model = build("ministral3", head_dim=16, rope_parameters=rope)
+    assert can_move_keys(model) is False
+
+
+def test_a_token_that_rounding_sends_elsewhere_is_not_taken_for_mixing():
+    wanted = torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(0))
+    flipped = wanted.clone()
+    flipped[:, 2] *= -1
+    assert median_error(flipped, wanted) == 0
+    assert median_error(wanted.roll(1, dims=1), wanted) > 0.5
+    nan = torch.full_like(wanted, torch.nan)
+    assert median_error(nan, nan) == 0

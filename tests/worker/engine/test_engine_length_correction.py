@@ -1,0 +1,164 @@
+"""Length correction: every paraphrase weighs alike, as much as one of their mean log-length."""
+
+import math
+
+import pytest
+import torch
+
+from common.layout import pack_fused
+from common.methods import METHODS
+from tests.worker.engine.families import BOS, make_config, make_model, make_pieces, make_request
+from worker.engine.plan import PrefixSplitter
+from worker.engine.reference import reference_logits
+from worker.engine.request import Question
+from worker.engine.sample import plan_sample
+from worker.model.tokenizer import PromptTokenizer
+
+CORRECTED = METHODS["flex_attention_length_corrected"]
+LAYOUTS = [("concat", "sequential"), ("concat", "aligned"), ("shared", "aligned")]
+
+
+def sequence_of(pieces, layout, positions, name=CORRECTED.name):
+    request = make_request(name, layout=layout, positions=positions)
+    (sequence,) = plan_sample(
+        pieces, request, PrefixSplitter((pieces.bos, pieces.prefix), True)
+    ).sequences
+    return sequence
+
+
+def lengths_of(pieces, layout):
+    """Tokens that the tail reads of each paraphrase: a prompt's last token is the tail itself."""
+    if layout == "shared":
+        return [len(segment) for segment in pieces.segments]
+    *before, last = pieces.prompts
+    return [*map(len, before), len(last) - 1]
+
+
+@pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
+def test_every_paraphrase_weighs_the_geometric_mean_of_their_lengths(bos, layout, positions):
+    """And every other key one: paraphrases of 4, 11 and 1 tokens weigh 44^(1/3) each."""
+    pieces = make_pieces((4, 11, 1), bos)
+    lengths = lengths_of(pieces, layout)
+    views = sequence_of(pieces, layout, positions).views
+    weight = sum(len(view.segment.tokens) * math.exp(view.bias) for view in views)
+    others = {"concat": bos, "shared": bos + len(pieces.prefix) + len(pieces.cue) - 1}[layout]
+    assert weight == pytest.approx(3 * math.prod(lengths) ** (1 / 3) + others, abs=1e-4)
+    assert len({round(view.bias, 5) for view in views}) >= 3
+
+
+def test_without_correction_every_key_weighs_one():
+    pieces = make_pieces((4, 11, 1), bos=True)
+    views = sequence_of(pieces, "shared", "aligned", "flex_attention").views
+    assert {view.bias for view in views} == {0.0}
+
+
+@pytest.mark.parametrize("positions", ["sequential", "aligned"])
+@pytest.mark.parametrize("length", [1, 9])
+def test_paraphrases_of_equal_length_are_corrected_by_nothing(bos, positions, length):
+    """In the shared layout; a concatenated prompt's last paraphrase is one token shorter."""
+    pieces = make_pieces((length,) * 3, bos)
+    views = sequence_of(pieces, "shared", positions).views
+    assert [view.bias for view in views] == pytest.approx([0.0] * len(views), abs=1e-6)
+
+
+def test_one_paraphrase_is_not_corrected(bos):
+    """Against itself alone it has no weight to lose: the prompt stays the plain one."""
+    pieces = make_pieces((9,), bos)
+    for layout, positions in LAYOUTS:
+        plain = sequence_of(pieces, layout, positions, "flex_attention")
+        assert sequence_of(pieces, layout, positions) == plain
+
+
+def biased_logits(model, prompt, bias_of):
+    """By transformers' eager attention, with `bias_of(group)` added to the tail's scores."""
+    groups = prompt.group_ids
+    tail = len(prompt.groups) - 1
+    mask = torch.full((1, 1, len(groups), len(groups)), -1e30)
+    for q, group in enumerate(groups):
+        for k in range(q + 1):
+            if groups[k] in (0, group) or group == tail:
+                mask[0, 0, q, k] = bias_of(groups[k]) if group == tail else 0.0
+    with torch.inference_mode():
+        output = model(
+            input_ids=torch.tensor([prompt.tokens]),
+            position_ids=torch.tensor([prompt.positions]),
+            attention_mask=mask,
+            use_cache=False,
+        )
+    return output.logits[0, -1]
+
+
+@pytest.mark.parametrize("positions", ["sequential", "aligned"])
+def test_a_paraphrase_is_corrected_by_minus_the_log_of_its_length_before_all_others(
+    bos, positions
+):
+    """A softmax knows differences only: paraphrases by -log(length), others by the mean of it."""
+    model = make_model(make_config("llama"))
+    lengths = (5, 17, 2)
+    prompt = pack_fused(make_pieces(lengths, bos), "shared", positions)
+    minus_logs = [-math.log(length) for length in lengths]
+    of_rest = sum(minus_logs) / 3
+    bias = [of_rest, *minus_logs, of_rest]
+    corrected = reference_logits(model, prompt, [], CORRECTED)
+    plain = biased_logits(model, prompt, lambda group: 0.0)
+    torch.testing.assert_close(
+        corrected, biased_logits(model, prompt, bias.__getitem__), atol=1e-4, rtol=0
+    )
+    assert (corrected - plain).abs().max() > 0.01
+
+
+PARAPHRASES = ("who wrote it?", "it", "tell me who the one is who wrote it, or who did not")
+
+
+@pytest.fixture
+def attended(make_engine):
+    """What a one-layer model that attends to every key alike read, at the first decoded token."""
+
+    def run(bos, layout, positions):
+        engine = make_engine("llama", bos, num_hidden_layers=1)
+        attention = engine.model.base_model.layers[0].self_attn
+        with torch.no_grad():
+            attention.q_proj.weight.zero_()
+        seen = []
+        attention.o_proj.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+        request = make_request(
+            CORRECTED.name, layout=layout, positions=positions, max_new_tokens=1
+        )
+        engine.answer([Question(PARAPHRASES)], request)
+        return engine.model, seen[-1][0, -1], request
+
+    return run
+
+
+@torch.inference_mode()
+def values(model, tokens):
+    """Of tokens in the first layer, where they depend on nothing but the token: [T, H * D]."""
+    layer = model.base_model.layers[0]
+    hidden = layer.input_layernorm(model.base_model.embed_tokens(torch.tensor(tokens)))
+    flat = layer.self_attn.v_proj(hidden)
+    repeats = model.config.num_attention_heads // model.config.num_key_value_heads
+    by_head = flat.view(len(tokens), model.config.num_key_value_heads, -1)
+    return by_head.repeat_interleave(repeats, dim=1).flatten(1)
+
+
+@pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
+def test_where_all_scores_are_equal_each_paraphrase_is_read_as_its_mean(
+    attended, tokenizers, bos, layout, positions
+):
+    """By hand: a paraphrase's mean weighs the geometric mean of the lengths, other tokens one."""
+    model, read, request = attended(bos, layout, positions)
+    pieces = PromptTokenizer(tokenizers[bos]).pieces(
+        PARAPHRASES, request.template, request.few_shot
+    )
+    *before, last = pieces.prompts
+    paraphrases, others = [*before, last[:-1]], [*pieces.bos, last[-1]]
+    if layout == "shared":
+        paraphrases, others = pieces.segments, [*pieces.bos, *pieces.prefix, *pieces.cue]
+    assert pieces.bos == ((BOS,) if bos else ())
+    assert len({len(paraphrase) for paraphrase in paraphrases}) == 3
+    means = torch.stack([values(model, paraphrase).mean(dim=0) for paraphrase in paraphrases])
+    weight = math.prod(len(paraphrase) for paraphrase in paraphrases) ** (1 / 3)
+    wanted = (values(model, others).sum(dim=0) + weight * means.sum(dim=0)) / (
+        len(others) + 3 * weight
+    )
+    torch.testing.assert_close(read, wanted, atol=1e-5, rtol=1e-4)

@@ -1,0 +1,112 @@
+"""Logits that are not numbers are an error of their sample, never token 0."""
+
+import math
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+
+from common.errors import SampleError, StopRun
+from common.methods import CONFIDENCE
+from common.run import SamplingParams
+from tests.worker.engine.families import MANY, SAMPLES, make_request
+from worker.engine.decode import Batch, Generation
+from worker.engine.numbers import refuse_no_numbers
+from worker.model.geometry import _read
+
+METHODS = ("origin", "per_prompt", "avg", "max", "majority", "flex_attention")
+
+
+@pytest.fixture
+def spoil(monkeypatch):
+    """Makes logits NaN (or another value) in rows that feed a token, from some step on."""
+    original = Batch.logits
+
+    def spoiled(value, entries=slice(None), feeds=lambda batch: slice(None)):
+        def logits(batch, model):
+            rows = feeds(batch)
+            computed = original(batch, model).clone()
+            computed[rows, entries] = value
+            return computed
+
+        monkeypatch.setattr(Batch, "logits", logits)
+
+    return spoiled
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("entries", [slice(None), slice(3, 4), slice(306, 307)])
+def test_one_logit_that_is_no_number_in_every_row_stops_the_run(
+    make_engine, spoil, value, entries
+):
+    engine = make_engine()
+    spoil(value, entries)
+    with pytest.raises(StopRun, match=r"in float32 are not numbers \(NaN\) for any of 2 samples"):
+        engine.answer(SAMPLES, make_request(*METHODS))
+
+
+def test_the_dtype_is_in_the_sentence(make_engine, spoil):
+    engine = make_engine()
+    spoil(math.nan)
+    (answer,) = engine.answer(SAMPLES[:1], make_request(*METHODS))
+    for name in METHODS:
+        assert re.search(r"in float32 are not numbers \(NaN\) at token 0", str(answer[name]))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_sample_whose_logits_are_no_numbers_costs_no_neighbour_its_answer(
+    make_engine, spoil, method
+):
+    request = make_request(method, few_shot=(), max_new_tokens=3)
+    long = ("tell me " * 30 + "who?",) * 3
+    wanted = make_engine().answer(SAMPLES, request)
+    spoil(math.nan, feeds=lambda batch: batch.positions > 100)
+    first, bad, second = make_engine().answer([SAMPLES[0], long, SAMPLES[1]], request)
+    assert isinstance(bad[method], SampleError)
+    for got, expected in zip([first, second], wanted, strict=True):
+        assert [g.tokens for g in got[method]] == [g.tokens for g in expected[method]]
+
+
+def test_a_later_token_is_named(make_engine, spoil):
+    seen = []
+    spoil(math.nan, feeds=lambda batch: slice(None) if seen.append(0) or len(seen) > 2 else [])
+    request = make_request("origin", max_new_tokens=4)
+    (answer,) = make_engine().answer([MANY[3]], request)
+    assert "at token 2 of the answer" in str(answer["origin"])
+
+
+def test_a_drawn_answer_is_checked_too(make_engine, spoil):
+    spoil(math.nan)
+    sampling = SamplingParams(num_draws=3, temperature=0.7, top_p=0.9)
+    request = make_request("origin", sampling=sampling)
+    request = replace(request, methods=(CONFIDENCE,))
+    (answer,) = make_engine().answer(SAMPLES[:1], request)
+    assert isinstance(answer[CONFIDENCE.name], SampleError)
+
+
+@pytest.mark.parametrize("entries", [slice(0, 1), slice(100, 300)])
+def test_tokens_that_a_model_excludes_are_no_error(make_engine, spoil, entries):
+    spoil(-math.inf, entries)
+    answers = make_engine().answer(SAMPLES, make_request(*METHODS))
+    assert not any(isinstance(found, SampleError) for a in answers for found in a.values())
+
+
+def test_weights_that_are_no_numbers_stop_the_run_when_the_engine_is_built(make_engine):
+    engine = make_engine()
+    with torch.no_grad():
+        engine.model.base_model.layers[1].mlp.up_proj.weight.fill_(math.nan)
+    with pytest.raises(StopRun, match=r"LlamaForCausalLM in float32 are not numbers \(NaN\)"):
+        _read(engine.model)
+
+
+def test_errors_that_were_there_before_are_kept_and_counted_for_nothing():
+    good = Generation((5,), (-0.5,), "length")
+    bad = Generation((0,), (math.nan,), "length")
+    early = SampleError("it has no paraphrase")
+    answers = [{"origin": [good]}, {"origin": early}, {"origin": [good, bad]}]
+    first, second, third = refuse_no_numbers(answers, "float16")
+    assert (first, second) == (answers[0], answers[1])
+    assert "in float16" in str(third["origin"])
+    with pytest.raises(StopRun, match="any of 2 samples"):
+        refuse_no_numbers([{"origin": early}, {"avg": [bad]}, {"avg": [bad]}], "float16")

@@ -1,0 +1,198 @@
+"""What segments begin with alike is computed once, and sequences still see what they should."""
+
+from collections import Counter
+from itertools import product
+from math import exp, isclose
+
+import pytest
+
+from common.methods import METHODS
+from tests.worker.engine.families import (
+    FEW_SHOT,
+    SAMPLES,
+    TEMPLATE,
+    make_request,
+    watch_fed_tokens,
+)
+from worker.engine.plan import PrefixSplitter, Segment, SegmentRef, SequencePlan, distinct_segments
+from worker.engine.prefix_cache import prefix_splitter
+from worker.engine.prefix_tree import PrefixTree, packs_of, split_shared_prefixes
+from worker.engine.request import Counts, Question
+from worker.engine.sample import plan_sample
+from worker.model.tokenizer import PromptTokenizer
+
+LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
+FUSED = [name for name, method in METHODS.items() if method.sequences == "fused"]
+ALIKE = (
+    ("who wrote the one", "who wrote the one by it?", "who is it?", "who wrote"),
+    ("who wrote the two?", "the one who wrote it", "the one", "the one who wrote it"),
+)
+"""Paraphrases that begin alike, one that another begins with, and one that comes twice."""
+
+
+def sequence_of(*runs, start=0, sees=()):
+    """A sequence that sees runs of tokens, each of which starts at `start`."""
+    return SequencePlan(tuple(SegmentRef(Segment(run, start, sees), 0) for run in runs), 9, 99)
+
+
+def plans_of(tokenizers, bos, samples, request, movable=True):
+    tokenizer = PromptTokenizer(tokenizers[bos])
+    splitter = prefix_splitter(tokenizer, request, movable)
+    return [
+        plan_sample(
+            tokenizer.pieces(paraphrases, request.template, request.few_shot), request, splitter,
+            Question(paraphrases, num_manual=2, confidences=(0.5,) * len(paraphrases)),
+        )
+        for paraphrases in samples
+    ]  # fmt: skip
+
+
+def weights(sequence):
+    """How much each token weighs with all it sees: {(token, position, what it sees): weight}."""
+    found = Counter()
+    for view in sequence.views:
+        for place, before in seen(view.segment, view.offset).items():
+            found[place, before] += exp(view.bias)
+    return found
+
+
+def seen(segment, shift):
+    """Each token of a segment, with the weights of the tokens that it sees."""
+    before = Counter()
+    biases = segment.biases or (0.0,) * len(segment.sees)
+    for other, bias in zip(segment.sees, biases, strict=True):
+        for place in places(other, shift):
+            before[place] += exp(bias)
+    found = {}
+    for place in places(segment, shift):
+        before[place] += 1.0
+        found[place] = tuple(sorted((p, round(w, 9)) for p, w in before.items()))
+    return found
+
+
+def places(segment, shift):
+    return [(token, segment.start + shift + i) for i, token in enumerate(segment.tokens)]
+
+
+@pytest.mark.parametrize("movable", [False, True], ids=["fixed", "movable"])
+@pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
+@pytest.mark.parametrize("method", [*FUSED, "per_prompt"])
+def test_a_cut_sequence_sees_what_the_planned_one_sees(
+    tokenizers, bos, layout, positions, method, movable
+):
+    options = {"layout": layout, "positions": positions, "num_paraphrases": 4}
+    request = make_request(method, **options)
+    plans = plans_of(tokenizers, bos, [*ALIKE, *SAMPLES], request, movable)
+    cut = split_shared_prefixes([sequence for plan in plans for sequence in plan.sequences], ())
+    assert any(len(new.views) > len(old.views) for old, new in cut.items())
+    for old, new in cut.items():
+        assert (new.token, new.position) == (old.token, old.position)
+        before, after = weights(old), weights(new)
+        assert before.keys() == after.keys()
+        assert all(isclose(before[place], after[place]) for place in before)
+
+
+@pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
+def test_no_token_with_all_it_sees_is_computed_twice(tokenizers, bos, layout, positions):
+    request = make_request("flex_attention", "avg", layout=layout, positions=positions)
+    plans = plans_of(tokenizers, bos, [*ALIKE, *SAMPLES], request)
+    cut = split_shared_prefixes([sequence for plan in plans for sequence in plan.sequences], ())
+    computed = Counter(
+        pair
+        for segment in distinct_segments(list(cut.values()))
+        for pair in seen(segment, 0).items()
+    )
+    assert set(computed.values()) == {1}
+
+
+def test_segments_are_cut_where_others_branch_off_or_end():
+    sequences = [sequence_of((4, 5, 6), (4, 5, 7), (4,), (8, 5, 6))]
+    tree = PrefixTree(())
+    tree.add(sequences)
+    runs = [list(tree.runs(view.segment)) for view in sequences[0].views]
+    assert runs == [[(4,), (5,), (6,)], [(4,), (5,), (7,)], [(4,)], [(8, 5, 6)]]
+    assert tree.size == 7
+
+
+def test_what_starts_elsewhere_or_sees_another_is_not_shared():
+    prefix, other = Segment((1, 2), 0), Segment((1, 3), 0)
+    sequences = [
+        sequence_of((4, 5), start=2, sees=(prefix,)),
+        sequence_of((4, 6), start=3, sees=(prefix,)),
+        sequence_of((4, 7), start=2, sees=(other,)),
+    ]
+    assert split_shared_prefixes(sequences, (prefix, other)) == {s: s for s in sequences}
+
+
+def test_what_is_computed_already_is_not_cut():
+    known = Segment((1, 2, 3), 0)
+    sequences = [sequence_of((1, 2, 3), (1, 2, 4))]
+    cut = split_shared_prefixes(sequences, (known,))
+    assert cut[sequences[0]].views[0].segment is known
+    assert cut == {sequences[0]: sequences[0]}
+
+
+def test_a_head_seen_through_two_paraphrases_counts_twice():
+    one, two = Segment((4, 5), 0), Segment((4, 6), 0)
+    sequence = SequencePlan((SegmentRef(Segment((7,), 2, (one, two)), 0),), 9, 99)
+    (view,) = split_shared_prefixes([sequence], ())[sequence].views
+    assert [s.tokens for s in view.segment.sees] == [(4,), (5,), (6,)]
+    assert [exp(bias) for bias in view.segment.biases] == pytest.approx([2.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("budget", [1, 40, 77, 10_000])
+def test_a_pack_is_full_when_its_tokens_are_with_common_heads_counted_once(
+    tokenizers, bos, budget
+):
+    plans = plans_of(tokenizers, bos, [*ALIKE, *SAMPLES] * 2, make_request("avg"))
+    packs = list(packs_of(plans, (), budget))
+    assert [plan for pack in packs for plan in pack] == plans
+    for number, pack in enumerate(packs):
+        assert len(pack) == 1 or size_of(pack) <= budget
+        assert number + 1 == len(packs) or size_of([*pack, packs[number + 1][0]]) > budget
+
+
+def size_of(plans):
+    cut = split_shared_prefixes([sequence for plan in plans for sequence in plan.sequences], ())
+    return sum(len(segment.tokens) for segment in distinct_segments(list(cut.values())))
+
+
+@pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
+@pytest.mark.parametrize("method", [*FUSED, "max", "weighted_avg"])
+def test_paraphrases_that_begin_alike_equal_the_reference(
+    make_engine, tokenizers, compare, bos, layout, positions, method
+):
+    request = make_request(method, layout=layout, positions=positions, num_paraphrases=4)
+    compare(make_engine("qwen3", bos), tokenizers[bos], ALIKE, request)
+
+
+def test_the_engine_prefills_common_heads_once(make_engine):
+    engine, request = make_engine(), make_request("per_prompt", max_new_tokens=1)
+    alone, together = Counts(), Counts()
+    for sample in ALIKE:
+        engine.answer([sample], request, alone)
+    fed = watch_fed_tokens(engine.model)
+    engine.answer(ALIKE, request, together)
+    assert sum(fed[:-1]) == together.prefill_tokens < alone.prefill_tokens
+
+
+def test_what_leads_in_a_question_is_cached(tokenizers, bos):
+    """Prompts of other questions begin with the cuts, and with nothing more."""
+    tokenizer, request = PromptTokenizer(tokenizers[bos]), make_request()
+    bos_cut, common, lead_in, rest = prefix_splitter(tokenizer, request, True).cuts
+    pieces = tokenizer.pieces([w for s in SAMPLES for w in s], TEMPLATE, FEW_SHOT)
+    assert bos_cut == pieces.bos
+    assert common + rest == pieces.prefix
+    assert {prompt[: len(common + lead_in)] for prompt in pieces.prompts} == {common + lead_in}
+    assert len({prompt[len(common + lead_in)] for prompt in pieces.prompts}) > 1
+    assert tokenizer.text(lead_in).endswith("Q:")
+
+
+def test_a_template_without_anything_in_front_has_nothing_to_cache(tokenizers):
+    request = make_request(
+        template=TEMPLATE.model_copy(update={"instruction": "", "question": ""})
+    )
+    bare = request.__class__(**{**vars(request), "few_shot": ()})
+    assert prefix_splitter(PromptTokenizer(tokenizers[False]), bare, True) == PrefixSplitter(
+        ((), (), (), ()), True
+    )

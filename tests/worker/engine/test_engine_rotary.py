@@ -1,0 +1,96 @@
+"""Moving keys: a rotated key is the key computed elsewhere, for models where that is so."""
+
+import pytest
+import torch
+from transformers import CohereConfig, Gemma3TextConfig, GPT2Config, SmolLM3Config
+
+from tests.worker.engine.families import make_config, make_model
+from worker.engine.attention import SdpaBackend, install_attention
+from worker.engine.kv_cache import Prefilled, prefill
+from worker.engine.plan import Segment
+from worker.engine.rotary import can_move_keys, rotate, rotation
+
+SIZES = {
+    "vocab_size": 307,
+    "hidden_size": 36,
+    "intermediate_size": 53,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "pad_token_id": 0,
+    "initializer_range": 0.3,
+}
+SCALED = {
+    "factor": 4.0,
+    "rope_theta": 1e4,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 128,
+}
+
+
+def installed(config):
+    model = make_model(config)
+    install_attention(model)
+    return model
+
+
+def test_keys_of_the_four_families_can_be_moved(family):
+    assert can_move_keys(installed(make_config(family))) is True
+
+
+@pytest.mark.parametrize("rope_type", ["linear", "llama3", "yarn"])
+def test_keys_with_fixed_frequencies_can_be_moved(rope_type):
+    rope = {"rope_type": rope_type, **SCALED}
+    assert can_move_keys(installed(make_config("llama", rope_parameters=rope))) is True
+
+
+@pytest.mark.parametrize("rope_type", ["dynamic"])
+def test_keys_whose_frequencies_change_with_length_cannot_be_moved(rope_type):
+    rope = {"rope_type": rope_type, "factor": 2.0, "rope_theta": 1e4}
+    assert can_move_keys(installed(make_config("llama", rope_parameters=rope))) is False
+
+
+OTHERS = {
+    "another_rotary_convention": CohereConfig(**SIZES),
+    "a_layer_without_positions": SmolLM3Config(**SIZES, no_rope_layers=[1, 0, 1]),
+    "learned_positions": GPT2Config(vocab_size=307, n_embd=36, n_layer=3, n_head=6),
+    "a_rotary_table_per_layer_type": Gemma3TextConfig(**SIZES, head_dim=6),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_keys_of_other_kinds_cannot_be_moved(name):
+    model = installed(OTHERS[name])
+    assert can_move_keys(model) is False
+
+
+@pytest.mark.parametrize("shift", [1, 13, 257])
+@torch.inference_mode()
+def test_a_moved_segment_equals_the_one_computed_there(family, shift):
+    model = installed(make_config(family))
+    tokens = tuple(range(5, 24))
+    here, there = Segment(tokens, 0), Segment(tokens, shift)
+    done = prefill(model, SdpaBackend(), [here, there], Prefilled.empty(model))
+    a, b = (slice(done.slots[s].start, done.slots[s].stop) for s in (here, there))
+    moved = rotate(done.keys[:, :, a], *rotation(model, torch.full((len(tokens),), shift)))
+    torch.testing.assert_close(moved, done.keys[:, :, b], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(done.values[:, :, a], done.values[:, :, b], atol=1e-4, rtol=1e-4)
+
+
+def test_rotating_back_and_forth_changes_nothing(family):
+    model = installed(make_config(family))
+    shifts = torch.tensor([3, 0, -41, 17])
+    cos, sin = rotation(model, shifts)
+    x = torch.randn(5, 4, cos.shape[-1], generator=torch.Generator().manual_seed(1))
+    back = rotate(rotate(x, cos, sin), *rotation(model, -shifts))
+    torch.testing.assert_close(back, x, atol=1e-5, rtol=1e-5)
+
+
+def test_a_score_depends_on_the_distance_of_query_and_key_alone(family):
+    model = installed(make_config(family))
+    forward, backward = (rotation(model, torch.tensor([s])) for s in (29, -29))
+    generator = torch.Generator().manual_seed(1)
+    query, key = torch.randn(2, 7, forward[0].shape[-1], generator=generator)
+    moved_key = query @ rotate(key, *forward).T
+    torch.testing.assert_close(rotate(query, *backward) @ key.T, moved_key, atol=1e-4, rtol=1e-4)
