@@ -26,7 +26,7 @@ from common.methods import CONFIDENCE, PARAPHRASES
 from common.records import Sample
 from common.run import DTypeName, RunSpec, SamplingParams
 from producer import paraphrasing
-from worker.answering import as_question, make_request
+from worker.answering import make_request
 from worker.engine.decode import Generation
 from worker.engine.engine import Engine
 from worker.engine.request import Counts
@@ -99,7 +99,7 @@ class Bench:
         request = self.workload.request(*GREEDY)
 
         def answer(samples: Sequence[Sample]) -> Answered:
-            answers = self.engine.answer([as_question(s) for s in samples], request)
+            answers = self.engine.answer(samples, request)
             return {
                 f"answers of {name}": [g.tokens for found in answers for g in _ok(found[name])]
                 for name in GREEDY
@@ -120,7 +120,7 @@ class Bench:
         sampling = SamplingParams(temperature=1, top_p=1, num_draws=self.num_draws)
         spec = self._spec(CONFIDENCE.name, sampling=sampling, num_paraphrases=1)
         rows = RowMaker(spec, self.engine.text)
-        answers = self.engine.answer([as_question(s) for s in samples], make_request([spec]))
+        answers = self.engine.answer(samples, make_request([spec]))
         found = [_ok(answer[CONFIDENCE.name]) for answer in answers]
         return {
             "draws": [g.tokens for answer in found for g in answer[1:]],
@@ -151,7 +151,7 @@ class Bench:
         self, drawn_by: str, workload: Workload, answer: Callable[[Sequence[Sample]], Answered]
     ) -> list[Row]:
         samples = [
-            Sample(f"question {n}", question.paraphrases, ())
+            Sample(question.paraphrases, (), f"question {n}")
             for n, question in enumerate(workload.questions(self.num_samples))
         ]
         large, small = answer(samples), in_calls(samples, self.call, answer)

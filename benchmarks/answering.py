@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from benchmarks.timing import Patience, Timed, timed
 from common.errors import SampleError
+from common.records import Sample
 from worker.engine.engine import Engine
-from worker.engine.request import Counts, Question, Request
+from worker.engine.request import Counts, Request
 from worker.engine.sample import Answers
 
 WARM_UP_SAMPLES = 64
@@ -32,7 +33,7 @@ class Answered:
 
 def answered(
     engine: Engine,
-    samples: Sequence[Question],
+    samples: Sequence[Sample],
     asked: Request,
     patience: Patience,
     warm_up: int = WARM_UP_SAMPLES,

@@ -11,7 +11,7 @@ from itertools import combinations
 from benchmarks.paraphrases import NAMES
 from benchmarks.workload import MAX_SAMPLES, SEED, Workload
 from common.errors import UsageError
-from worker.engine.request import Question
+from common.records import Sample
 
 MAX_QUESTIONS = 2032
 
@@ -24,7 +24,7 @@ PAIR_PARAPHRASES = (
 )
 
 
-def many_questions(count: int) -> list[Question]:
+def many_questions(count: int) -> list[Sample]:
     """The first `count` of all, about one person and about two, mixed."""
     if count > MAX_QUESTIONS:
         raise UsageError(f"there are {MAX_QUESTIONS} benchmark questions, not {count}")
@@ -33,19 +33,19 @@ def many_questions(count: int) -> list[Question]:
     mixer.shuffle(pairs)
     questions = Workload().questions(MAX_SAMPLES)
     questions += [
-        Question(tuple(paraphrase.format(*pair) for paraphrase in PAIR_PARAPHRASES))
+        Sample(tuple(paraphrase.format(*pair) for paraphrase in PAIR_PARAPHRASES))
         for pair in pairs[: MAX_QUESTIONS - MAX_SAMPLES]
     ]
     mixer.shuffle(questions)
     return questions[:count]
 
 
-def texts_of(questions: Sequence[Question]) -> list[str]:
+def texts_of(questions: Sequence[Sample]) -> list[str]:
     """Every paraphrase of every question."""
     return [paraphrase for question in questions for paraphrase in question.paraphrases]
 
 
-def prompts_of(questions: Sequence[Question], workload: Workload) -> list[str]:
+def prompts_of(questions: Sequence[Sample], workload: Workload) -> list[str]:
     """Every paraphrase as a plain prompt, examples included: the texts to make a tokenizer for."""
     asked = workload.request("origin")
     return [asked.template.prompt(text, asked.few_shot) for text in texts_of(questions)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks.workload import Workload
 from common.layout import PromptTokens, TokenIds, pack_plain
-from worker.engine.request import Question
+from common.records import Sample
 from worker.model.tokenizer import PromptTokenizer
 
 Place = tuple[int, int]
@@ -21,7 +21,7 @@ class PlainPrompt:
 
 
 def pieces_of(
-    tokenizer: PromptTokenizer, questions: Sequence[Question], workload: Workload
+    tokenizer: PromptTokenizer, questions: Sequence[Sample], workload: Workload
 ) -> list[PromptTokens]:
     """What the prompts of each question are made of."""
     asked = workload.request("per_prompt")

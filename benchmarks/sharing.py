@@ -18,12 +18,13 @@ from benchmarks.options import Benchmark, model_option, samples_option
 from benchmarks.outcome import Outcome, Row
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
 from common.errors import UsageError
+from common.records import Sample
 from producer.datasets import open_dataset
 from worker.engine.plan import Segment, distinct_segments
 from worker.engine.planning import plan_samples
 from worker.engine.prefix_cache import prefix_segments, prefix_splitter
 from worker.engine.prefix_tree import packs_of, split_shared_prefixes
-from worker.engine.request import Question, Request
+from worker.engine.request import Request
 from worker.engine.sample import SamplePlan
 from worker.model.loader import load_tokenizer
 from worker.model.tokenizer import PromptTokenizer
@@ -52,7 +53,7 @@ def main(samples: int, model: str, files: tuple[str, ...]) -> None:
     Outcome(claim, describe_torch(), {"questions": SEED}, rows).show()
 
 
-def _questions(file: str, samples: int, asked: Request) -> tuple[str, list[Question], Request]:
+def _questions(file: str, samples: int, asked: Request) -> tuple[str, list[Sample], Request]:
     """A data set's first questions in its default number of paraphrases, and its request."""
     name, separator, path = file.partition("=")
     if not separator:
@@ -61,7 +62,7 @@ def _questions(file: str, samples: int, asked: Request) -> tuple[str, list[Quest
     paraphrases = source.default_num_paraphrases
     examples = tuple(source.fallback_examples(source.default_few_shot))
     questions = [
-        Question(sample.paraphrases[:paraphrases]) for sample in islice(source.samples(), samples)
+        Sample(sample.paraphrases[:paraphrases]) for sample in islice(source.samples(), samples)
     ]
     request = replace(
         asked, num_paraphrases=paraphrases, template=source.template, few_shot=examples
@@ -70,7 +71,7 @@ def _questions(file: str, samples: int, asked: Request) -> tuple[str, list[Quest
 
 
 def _row(
-    name: str, questions: Sequence[Question], request: Request, tokenizer: PromptTokenizer
+    name: str, questions: Sequence[Sample], request: Request, tokenizer: PromptTokenizer
 ) -> Row:
     splitter = prefix_splitter(tokenizer, request, movable=True)
     bos, examples, *_ = splitter.cuts

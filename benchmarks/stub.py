@@ -7,11 +7,12 @@ Imported in every process of the worker, as `imports` below has Celery do.
 
 from collections.abc import Sequence
 
+from common.records import Sample
 from common.run import RunSpec
 from worker.app import app
 from worker.engine.budget import Budget
 from worker.engine.decode import Generation
-from worker.engine.request import Asked, Counts, Request
+from worker.engine.request import Counts, Request
 from worker.engine.sample import Answers
 from worker.manager import LoadedEngine, ModelManager
 
@@ -27,7 +28,10 @@ class StubEngine:
     pack_tokens, cache_bytes = BUDGET.pack_tokens, BUDGET.cache_bytes
 
     def answer(
-        self, samples: Sequence[Asked], request: Request, counts: Counts | None = None
+        self,
+        samples: Sequence[Sample | Sequence[str]],
+        request: Request,
+        counts: Counts | None = None,
     ) -> list[Answers]:
         return [{m.name: [ANSWER] for m in request.methods} for _ in samples]
 

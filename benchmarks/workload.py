@@ -16,12 +16,13 @@ from common.errors import UsageError
 from common.methods import get_method
 from common.models import ModelSource, find_model
 from common.prompts import QUESTION_ANSWERING, Example
+from common.records import Sample
 from common.run import DEFAULT_POSITIONS, DTypeName, Layout, RunSpec
 from common.settings import Settings
 from producer.datasets.builtin import webqa_mini
 from worker.answering import make_request
 from worker.engine.engine import Engine
-from worker.engine.request import Question, Request
+from worker.engine.request import Request
 from worker.manager import LoadedEngine, ModelManager
 
 MODEL = "smollm2_135m_it"
@@ -70,14 +71,14 @@ class Workload:
     def request(self, *methods: str) -> Request:
         return make_request([self.spec(method) for method in methods])
 
-    def questions(self, count: int) -> list[Question]:
+    def questions(self, count: int) -> list[Sample]:
         """The first `count` samples, in this workload's number of paraphrases."""
         if count > MAX_SAMPLES:
             raise UsageError(f"there are {MAX_SAMPLES} benchmark questions, not {count}")
         pairs = list(product(RELATIONS, NAMES))
         random.Random(SEED).shuffle(pairs)
         return [
-            Question(tuple(paraphrase.format(name) for paraphrase in relation[: self.paraphrases]))
+            Sample(tuple(paraphrase.format(name) for paraphrase in relation[: self.paraphrases]))
             for relation, name in pairs[:count]
         ]
 

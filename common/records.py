@@ -3,6 +3,7 @@
 Imports no pyarrow, so the engine takes a Sample as it is. `common.schema` has the columns.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 
 
@@ -10,15 +11,25 @@ from dataclasses import dataclass, field
 class Sample:
     """One question. `paraphrases[0]` is the question itself.
 
-    num_manual: how many of the paraphrases, the first ones, were written by hand, where the data
-    set tells. confidences: of each paraphrase, where a run needs them.
+    answers: gold answers. uuid: names the sample wherever something is drawn for it; the md5 of
+    the question where none is given. num_manual: how many of the paraphrases, the first ones, were
+    written by hand, where the data set tells. confidences: of each paraphrase, where a run needs
+    them.
+
+    >>> Sample(("who?", "which one?")).uuid
+    '2031a94ff8b48ec750fe7db5868a05fc'
     """
 
-    uuid: str
     paraphrases: tuple[str, ...]
-    answers: tuple[str, ...]
+    answers: tuple[str, ...] = ()
+    uuid: str = ""
     num_manual: int | None = None
     confidences: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.uuid:
+            question = self.paraphrases[0] if self.paraphrases else ""
+            object.__setattr__(self, "uuid", hashlib.md5(question.encode()).hexdigest())
 
 
 @dataclass(frozen=True)

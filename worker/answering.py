@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from common.errors import SampleError, StopRun
 from common.methods import PARAPHRASES, get_method
-from common.records import ResultRow, Sample
+from common.records import ResultRow
 from common.run import RunSpec
 from worker.bisect import answer_or_bisect
 from worker.engine.engine import Engine
-from worker.engine.request import Counts, Question, Request
+from worker.engine.request import Counts, Request
 from worker.paraphrasing import write_paraphrases
 from worker.results import RowMaker, describe
 from worker.shards import Shard
@@ -35,8 +35,7 @@ def answer_shard(engine: Engine, shard: Shard, counts: Counts) -> dict[str, list
     if shard.runs[0].method == PARAPHRASES:
         return {r.key.name: _paraphrases(engine, shard, r.spec, counts) for r in shard.runs}
     request = make_request([run.spec for run in shard.runs])
-    questions = [as_question(sample) for sample in shard.samples]
-    outcomes = answer_or_bisect(engine, questions, request, counts)
+    outcomes = answer_or_bisect(engine, shard.samples, request, counts)
     _refuse_all_failed(outcomes, shard)
     rows: dict[str, list[ResultRow]] = {}
     for run in shard.runs:
@@ -47,11 +46,6 @@ def answer_shard(engine: Engine, shard: Shard, counts: Counts) -> dict[str, list
             for answer in maker.rows(row, sample, outcome)
         ]
     return rows
-
-
-def as_question(sample: Sample) -> Question:
-    """A sample as the engine takes it; what is drawn for it depends on its uuid alone."""
-    return Question(sample.paraphrases, sample.num_manual, sample.confidences, sample.uuid)
 
 
 def _paraphrases(engine: Engine, shard: Shard, spec: RunSpec, counts: Counts) -> list[ResultRow]:

@@ -15,7 +15,7 @@ from common.records import ResultRow, Sample
 from common.run import RunSpec
 from worker.bisect import answer_or_bisect
 from worker.engine.engine import Engine
-from worker.engine.request import Counts, Question, Request
+from worker.engine.request import Counts, Request
 from worker.paraphrase_check import find_problem
 from worker.results import describe, failed_rows
 
@@ -85,10 +85,10 @@ def _draw(
     """A text for paraphrase i of each draft, by uuid; a draft that fails notes its error."""
     if not drafts:
         return {}
-    questions = [
-        Question(d.sample.paraphrases[:1], seed=f"{d.sample.uuid}/{i}/{number}") for d in drafts
+    samples = [
+        Sample(d.sample.paraphrases[:1], uuid=f"{d.sample.uuid}/{i}/{number}") for d in drafts
     ]
-    outcomes = answer_or_bisect(engine, questions, paraphrase_request(spec, i), counts)
+    outcomes = answer_or_bisect(engine, samples, paraphrase_request(spec, i), counts)
     texts = {}
     for draft, outcome in zip(drafts, outcomes, strict=True):
         found = outcome if isinstance(outcome, Exception) else outcome[PARAPHRASES.name]

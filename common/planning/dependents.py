@@ -129,15 +129,15 @@ def result_samples(run: RunFolder) -> Iterator[Sample]:
         for row in _rows(run):
             written = tuple(row["paraphrases"] or ())
             missing = ("",) * (run.spec.num_paraphrases - len(written))
-            yield Sample(row["uuid"], written + missing, tuple(row["answers"]))
+            yield Sample(written + missing, tuple(row["answers"]), row["uuid"])
         return
     for _, group in groupby(_rows(run), key=lambda row: row["uuid"]):
         rows = list(group)
         confidences = [row["confidence"] for row in rows]
         yield Sample(
-            rows[0]["uuid"],
             tuple(rows[0]["paraphrases"]),
             tuple(rows[0]["answers"]),
+            rows[0]["uuid"],
             rows[0].get("num_manual"),
             () if None in confidences else tuple(confidences),
         )

@@ -121,9 +121,9 @@ def project_sample(sample: Sample, plan: RunPlan) -> Sample:
     manual = None if sample.num_manual is None else min(sample.num_manual, wanted)
     confidences = sample.confidences if method.reads_confidences else None
     return Sample(
-        sample.uuid,
         sample.paraphrases[:wanted],
         sample.answers,
+        sample.uuid,
         manual,
         None if confidences is None else confidences[:wanted],
     )

@@ -87,9 +87,9 @@ def read_snapshot(store: StoreFilesystem, path: str, rows: Sequence[int]) -> lis
 def _sample(row: dict[str, Any]) -> Sample:
     confidences = row.get("confidences")
     return Sample(
-        row["uuid"],
         tuple(row["paraphrases"]),
         tuple(row["answers"]),
+        row["uuid"],
         row.get("num_manual"),
         None if confidences is None else tuple(confidences),
     )

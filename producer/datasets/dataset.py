@@ -81,13 +81,13 @@ def to_sample(question: Question, selection: Selection | None = None) -> Sample:
     uuid, num_manual = uuid_of(question), question.num_manual
     if num_manual is None:
         others = (p for p in question.paraphrases if p != question.question)
-        return Sample(uuid, (question.question, *others), question.answers)
+        return Sample((question.question, *others), question.answers, uuid)
     paraphrases = question.paraphrases
     if selection is not None:
         paraphrases, num_manual = selection.choose(
             uuid, paraphrases[:num_manual], paraphrases[num_manual:]
         )
-    return Sample(uuid, paraphrases, question.answers, num_manual)
+    return Sample(paraphrases, question.answers, uuid, num_manual)
 
 
 def uuid_of(question: Question) -> str:

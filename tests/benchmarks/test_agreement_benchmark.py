@@ -35,7 +35,7 @@ def test_in_float32_nothing_depends_on_the_size_of_a_call(document, small_model,
 
 def test_what_changes_is_counted():
     """By an answer that tells how large its call was."""
-    samples = [Sample(f"id{n}", ("who?",), ()) for n in range(5)]
+    samples = [Sample(("who?",), (), f"id{n}") for n in range(5)]
 
     def answer(call):
         return {"sizes": [len(call)] * len(call), "names": [sample.uuid for sample in call]}

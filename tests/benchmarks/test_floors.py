@@ -18,7 +18,7 @@ from benchmarks.timed_engine import Decoding, TimedEngine
 from benchmarks.timing import ONCE
 from benchmarks.workload import Workload, early_stop
 from common.layout import pack_fused
-from worker.engine.request import Question
+from common.records import Sample
 
 CPU = torch.device("cpu")
 SMALL = Workload(paraphrases=3, examples=1, max_new_tokens=5)
@@ -42,7 +42,7 @@ def engine(model, questions):
 
 def test_the_work_of_decoding_is_that_of_all_its_steps(engine, questions):
     workload = replace(SMALL, layout="shared")
-    asked = [Question(question.paraphrases[:3]) for question in questions[:4]]
+    asked = [Sample(question.paraphrases[:3]) for question in questions[:4]]
     with early_stop(engine, on=False):
         done = answered(engine, asked, workload.request("flex_attention"), ONCE)
     (decoding,) = engine.decodings(done.counts)

@@ -22,9 +22,9 @@ def questions(count: int, paraphrases: int = 1, num_manual: int | None = None) -
     """Samples whose questions and answers tell their number."""
     return [
         Sample(
-            f"id{i}",
             tuple(paraphrase(i, w) for w in range(paraphrases)),
             (f"gold {i}",),
+            f"id{i}",
             num_manual,
         )
         for i in range(count)

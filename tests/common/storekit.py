@@ -44,7 +44,7 @@ def make_spec(**changes: Any) -> RunSpec:
 def make_samples(count: int, paraphrases: int = 1) -> list[Sample]:
     return [
         Sample(
-            f"id{i}", tuple(f"question {i}.{w}?" for w in range(paraphrases)), (f"gold {i}", "x")
+            tuple(f"question {i}.{w}?" for w in range(paraphrases)), (f"gold {i}", "x"), f"id{i}"
         )
         for i in range(count)
     ]

@@ -14,7 +14,7 @@ AWAY = ModelSource("away", "hub", "nobody/away")
 
 def spelled_in(model, *texts):
     special = SpecialTokens(model)
-    samples = [Sample(f"id-{n}", (text,), ("a",)) for n, text in enumerate(texts)]
+    samples = [Sample((text,), ("a",), f"id-{n}") for n, text in enumerate(texts)]
     assert list(special.watch(samples, lambda: "its row")) == samples
     return special.notes()
 

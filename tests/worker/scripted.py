@@ -5,9 +5,10 @@ from typing import Any
 
 from common.methods import PARAPHRASES
 from common.prompts import Template
+from common.records import Sample
 from common.run import RunSpec, SamplingParams
 from worker.engine.decode import Generation
-from worker.engine.request import Counts, Question, Request
+from worker.engine.request import Counts, Request
 
 ONCE = SamplingParams(temperature=1.5, top_p=0.9, num_draws=1)
 EXEMPLARS = (
@@ -51,7 +52,7 @@ class ScriptedEngine:
         self.shown: dict[int, tuple[tuple[str, str], ...]] = {}
 
     def answer(
-        self, questions: Sequence[Question], request: Request, counts: Counts | None = None
+        self, questions: Sequence[Sample], request: Request, counts: Counts | None = None
     ) -> list[dict[str, list[Generation]]]:
         drawn = [self._draw(question, request) for question in questions]
         for said in drawn:
@@ -59,7 +60,7 @@ class ScriptedEngine:
                 raise said
         return [{PARAPHRASES.name: [spoken(said)]} for said in drawn]
 
-    def _draw(self, question: Question, request: Request) -> Any:
+    def _draw(self, question: Sample, request: Request) -> Any:
         uuid, paraphrase, number = question.seed.rsplit("/", 2)
         place = uuid, int(paraphrase), int(number)
         self.asked.append(place)

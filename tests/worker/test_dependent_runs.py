@@ -42,7 +42,7 @@ def begin(executor):
     """Freeze planned runs over five questions, shards of two; returns the runs that can begin."""
 
     def make(*plans):
-        samples = [Sample(f"id{i}", (f"what is {i}?",), ("9",)) for i in range(5)]
+        samples = [Sample((f"what is {i}?",), ("9",), f"id{i}") for i in range(5)]
         runs = create_with_dependents(executor.store, plans, samples, {"shard_size": 2})
         for plan in (each for root in plans for each in root.all()):
             executor.counters.reset(plan.key, [])

@@ -8,7 +8,6 @@ from common.records import Sample
 from common.store import StoreFilesystem
 from tests.worker.conftest import shard_of
 from tests.worker.scripted import make_spec
-from worker.answering import as_question
 
 PARAPHRASES = ("who?", "which one?", "tell me who")
 
@@ -33,7 +32,7 @@ def frozen(tmp_path):
 def samples(*confidences, paraphrases=PARAPHRASES, **known):
     """A sample for each given tuple of confidences, None for none."""
     return [
-        Sample(f"id{i}", paraphrases, ("Ann",), confidences=given, **known)
+        Sample(paraphrases, ("Ann",), f"id{i}", confidences=given, **known)
         for i, given in enumerate(confidences)
     ]
 
@@ -73,9 +72,9 @@ def test_the_first_paraphrase_alone_joins_runs_with_confidences(frozen):
 
 def test_what_is_known_of_a_sample_reaches_the_engine(frozen):
     runs = frozen(weighted_avg=samples(*SURE, num_manual=2))
-    question = as_question(shard_of(runs, [0]).samples[0])
-    assert (question.paraphrases, question.num_manual) == (PARAPHRASES, 2)
-    assert (question.confidences, question.seed) == (SURE[0], "id0")
+    sample = shard_of(runs, [0]).samples[0]
+    assert (sample.paraphrases, sample.num_manual) == (PARAPHRASES, 2)
+    assert (sample.confidences, sample.uuid) == (SURE[0], "id0")
 
 
 def test_runs_of_other_paraphrases_are_rejected(frozen):

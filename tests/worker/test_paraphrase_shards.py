@@ -28,7 +28,7 @@ def run_of(executor, tiny_model):
 
     def make(method, questions=QUESTIONS, **changes):
         samples = [
-            Sample(f"id{i}", (q,) if isinstance(q, str) else q, ("9",))
+            Sample((q,) if isinstance(q, str) else q, ("9",), f"id{i}")
             for i, q in enumerate(questions)
         ]
         model = {"model": str(tiny_model), "model_source": str(tiny_model)}

@@ -14,7 +14,7 @@ GOOD = {1: "hamlet was written by whom?", 2: "which author wrote hamlet?"}
 
 
 def sample(uuid="a", question=QUESTION):
-    return Sample(uuid, (question,), ("Shakespeare",))
+    return Sample((question,), ("Shakespeare",), uuid)
 
 
 def write(script, *samples, spec=SPEC):

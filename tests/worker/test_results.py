@@ -9,7 +9,7 @@ from common.run import SamplingParams
 from tests.worker.scripted import make_spec, spoken, text_of
 from worker.results import RowMaker, describe, failed_rows
 
-SAMPLE = Sample("id-7", ("who?", "which one?", "tell me who"), ("Ann",))
+SAMPLE = Sample(("who?", "which one?", "tell me who"), ("Ann",), "id-7")
 THREE = [spoken(" Rome\n"), spoken(" Ann.\n"), spoken(" ann\n")]
 
 
@@ -183,7 +183,7 @@ def test_a_method_that_failed_leaves_the_others_their_rows():
 
 
 def test_a_question_without_paraphrases_yet_keeps_its_question_when_it_fails():
-    sample = Sample("id-7", ("who?",), ("Ann",))
+    sample = Sample(("who?",), ("Ann",), "id-7")
     (answer,) = failed_rows(make_spec("paraphrases"), 7, sample, "too long")
     assert (answer.paraphrases, answer.problems, answer.error) == (["who?"], None, "too long")
 

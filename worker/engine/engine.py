@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from common.records import Sample
 from worker.engine.attention import AttentionBackend, install_attention
 from worker.engine.decode import Batch, Generation, Results, decode, start_batch
 from worker.engine.decode_ops import EAGER, DecodeOps
@@ -22,7 +23,7 @@ from worker.engine.plan import SequencePlan, distinct_segments
 from worker.engine.planning import plan_samples
 from worker.engine.prefix_cache import PrefixCache
 from worker.engine.prefix_tree import packs_of, split_shared_prefixes
-from worker.engine.request import Asked, Counts, Question, Request
+from worker.engine.request import Counts, Request, as_sample
 from worker.engine.sample import Answers, SamplePlan, collect
 from worker.model.geometry import dtype_name, geometry_of
 from worker.model.tokenizer import PromptTokenizer
@@ -66,7 +67,10 @@ class Engine:
 
     @torch.inference_mode()
     def answer(
-        self, samples: Sequence[Asked], request: Request, counts: Counts | None = None
+        self,
+        samples: Sequence[Sample | Sequence[str]],
+        request: Request,
+        counts: Counts | None = None,
     ) -> list[Answers]:
         """For each sample its answers by method name.
 
@@ -75,9 +79,9 @@ class Engine:
         """
         counts = counts or Counts()
         self._prefix = self._prefix_cache.of(request, self.backend)
-        questions = [Question.of(sample) for sample in samples]
+        known = [as_sample(sample) for sample in samples]
         plans = plan_samples(
-            questions,
+            known,
             request,
             self.tokenizer,
             self._prefix.splitter,

@@ -6,8 +6,9 @@ from dataclasses import replace
 from common.errors import SampleError
 from common.layout import PromptTokens
 from common.methods import Method
+from common.records import Sample
 from worker.engine.plan import PrefixSplitter
-from worker.engine.request import Question, Request
+from worker.engine.request import Request
 from worker.engine.sample import (
     LengthFault,
     SamplePlan,
@@ -19,31 +20,31 @@ from worker.model.tokenizer import PromptTokenizer
 
 
 def plan_samples(
-    questions: Sequence[Question],
+    samples: Sequence[Sample],
     request: Request,
     tokenizer: PromptTokenizer,
     splitter: PrefixSplitter,
     length_fault: LengthFault,
     num_ids: int,
 ) -> list[SamplePlan]:
-    """The plan of each question. All are tokenized in one call, which uses all cores.
+    """Plan each sample. All are tokenized in one call, which uses all cores.
 
     length_fault: why a model cannot answer a prompt that long (`ModelGeometry.length_fault`).
     num_ids: token ids that it takes.
     """
-    readable = [readable_methods(question, request) for question in questions]
+    readable = [readable_methods(sample, request) for sample in samples]
     paraphrases = [
-        _paraphrases_read(question, able, request)
-        for question, (able, _) in zip(questions, readable, strict=True)
+        _paraphrases_read(sample, able, request)
+        for sample, (able, _) in zip(samples, readable, strict=True)
     ]
     pieces = tokenizer.pieces_of(paraphrases, request.template, request.few_shot)
     plans = []
-    for question, (able, errors), its in zip(questions, readable, pieces, strict=True):
+    for sample, (able, errors), its in zip(samples, readable, pieces, strict=True):
         if fault := _unknown_token(its, num_ids):
             unread = {method.name: SampleError(fault) for method in able}
             plans.append(SamplePlan({}, {**unread, **errors}))
             continue
-        plan = plan_sample(its, replace(request, methods=able), splitter, question)
+        plan = plan_sample(its, replace(request, methods=able), splitter, sample)
         plans.append(without_too_long(plan, errors, request.max_new_tokens, length_fault))
     return plans
 
@@ -61,8 +62,8 @@ def _unknown_token(pieces: PromptTokens, num_ids: int) -> str | None:
 
 
 def _paraphrases_read(
-    question: Question, methods: Sequence[Method], request: Request
+    sample: Sample, methods: Sequence[Method], request: Request
 ) -> tuple[str, ...]:
     """The paraphrases that some method reads; none where no method can."""
     needed = max((m.num_read(request.num_paraphrases) for m in methods), default=0)
-    return tuple(question.paraphrases[:needed])
+    return tuple(sample.paraphrases[:needed])

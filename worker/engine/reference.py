@@ -14,11 +14,11 @@ from transformers import PreTrainedModel
 
 from common.layout import PackedPrompt, PromptTokens, pack_fused, pack_plain
 from common.methods import Method
+from common.records import Sample
 from common.run import Layout, Positions
 from common.visibility import VISIBILITIES
 from worker.engine.decode import FINISH_REASONS, LENGTH, RUNNING, Generation
 from worker.engine.fusion import FUSIONS
-from worker.engine.request import Question
 from worker.engine.sampling import Draw
 
 PLAIN = Method("plain", "first", "own", "one prompt as a model is normally given it")
@@ -29,7 +29,7 @@ def reference_prompts(
     method: Method,
     layout: Layout,
     positions: Positions,
-    question: Question | None = None,
+    sample: Sample | None = None,
 ) -> list[list[PackedPrompt]]:
     """The packed prompts of each answer: one list per answer, one prompt per sequence."""
     plain = [pack_plain(pieces, i) for i in range(len(pieces.prompts))]
@@ -38,7 +38,7 @@ def reference_prompts(
     if method.sequences == "fused":
         return [[pack_fused(pieces, layout, positions)]]
     if method.sequences == "most_confident":
-        confidences = list((question and question.confidences) or ())
+        confidences = list((sample and sample.confidences) or ())
         return [[plain[confidences.index(max(confidences))]]]
     return [[prompt] for prompt in plain] if method.fusion in ("own", "vote") else [plain]
 
@@ -97,7 +97,7 @@ def reference_decode(
     method: Method,
     stops: Tensor,
     max_new_tokens: int,
-    question: Question | None = None,
+    sample: Sample | None = None,
     draw: Draw | None = None,
     steps: list[Tensor] | None = None,
 ) -> Generation:
@@ -105,14 +105,14 @@ def reference_decode(
 
     steps: if given, the logits [S, V] of every step are appended to it.
     """
-    question = question or Question(())
+    sample = sample or Sample(())
     tokens: list[int] = []
     logprobs: list[float] = []
     state = RUNNING
-    weights = torch.tensor([(question.confidences or ())[: len(prompts)]])
+    weights = torch.tensor([(sample.confidences or ())[: len(prompts)]])
     while state == RUNNING:
         logits = torch.stack(
-            [reference_logits(model, p, tokens, method, question.num_manual or 0) for p in prompts]
+            [reference_logits(model, p, tokens, method, sample.num_manual or 0) for p in prompts]
         )
         if steps is not None:
             steps.append(logits)

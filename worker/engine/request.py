@@ -2,33 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Union
 
 from common.methods import Method
 from common.prompts import Example, Template
+from common.records import Sample
 from common.run import Layout, Positions, SamplingParams
 
 
-@dataclass(frozen=True)
-class Question:
-    """What the engine is given of one sample.
-
-    num_manual: how many of the paraphrases, the first ones, were written by hand. confidences: of
-    each paraphrase. seed: names the sample wherever something is drawn for it.
-    """
-
-    paraphrases: tuple[str, ...]
-    num_manual: int | None = None
-    confidences: tuple[float, ...] | None = None
-    seed: str = ""
-
-    @classmethod
-    def of(cls, given: "Asked") -> "Question":
-        """Take paraphrases alone for a question of which nothing else is known."""
-        return given if isinstance(given, Question) else cls(tuple(given))
-
-
-Asked = Union[Question, Sequence[str]]  # noqa: UP007  (a forward reference)
+def as_sample(given: Sample | Sequence[str]) -> Sample:
+    """Take paraphrases alone for a sample of which nothing else is known."""
+    return given if isinstance(given, Sample) else Sample(tuple(given))
 
 
 @dataclass(frozen=True)

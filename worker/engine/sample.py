@@ -10,12 +10,13 @@ from functools import cached_property
 from common.errors import SampleError
 from common.layout import PackedPrompt, PromptTokens, pack_fused, pack_plain
 from common.methods import Method
+from common.records import Sample
 from common.run import SamplingParams
 from common.visibility import VISIBILITIES, Table, generate_isolated_visibility, length_bias
 from worker.engine.decode import Generation
 from worker.engine.ensembles import Ensemble
 from worker.engine.plan import PrefixSplitter, SequencePlan, plan_sequence
-from worker.engine.request import Question, Request
+from worker.engine.request import Request
 from worker.engine.sampling import Draw, seed_of
 
 LengthFault = Callable[[int, int], str | None]
@@ -44,28 +45,28 @@ class SamplePlan:
 
 
 def readable_methods(
-    question: Question, request: Request
+    sample: Sample, request: Request
 ) -> tuple[tuple[Method, ...], dict[str, SampleError]]:
     """The methods that have all they read of this sample, and why the others have not.
 
     Method by method: what one of them cannot read must not cost another its answer, or a run
     would depend on what it was asked together with.
     """
-    faults = {method.name: _fault(method, question, request) for method in request.methods}
+    faults = {method.name: _fault(method, sample, request) for method in request.methods}
     errors = {name: SampleError(fault) for name, fault in faults.items() if fault}
     return tuple(m for m in request.methods if m.name not in errors), errors
 
 
-def _fault(method: Method, question: Question, request: Request) -> str | None:
-    paraphrases = question.paraphrases[: method.num_read(request.num_paraphrases)]
+def _fault(method: Method, sample: Sample, request: Request) -> str | None:
+    paraphrases = sample.paraphrases[: method.num_read(request.num_paraphrases)]
     empty = [i for i, paraphrase in enumerate(paraphrases) if not paraphrase.strip()]
     if not paraphrases:
         return "it has no paraphrase"
     if empty:
         return f"paraphrase {empty[0]} is empty"
-    if method.reads_confidences and len(question.confidences or ()) < len(paraphrases):
-        return f"it has {len(question.confidences or ())} confidences, not {len(paraphrases)}"
-    if method.visibility == "cross_manual" and question.num_manual is None:
+    if method.reads_confidences and len(sample.confidences or ()) < len(paraphrases):
+        return f"it has {len(sample.confidences or ())} confidences, not {len(paraphrases)}"
+    if method.visibility == "cross_manual" and sample.num_manual is None:
         return "it does not tell which paraphrases are manual"
     return None
 
@@ -92,10 +93,10 @@ def plan_sample(
     pieces: PromptTokens,
     request: Request,
     splitter: PrefixSplitter,
-    question: Question | None = None,
+    sample: Sample | None = None,
 ) -> SamplePlan:
     """The ensembles of one sample. Methods that ask for equal ensembles share one."""
-    question = question or Question(())
+    sample = sample or Sample(())
     n = len(pieces.prompts)
     single = generate_isolated_visibility(1)
     plain = [
@@ -106,25 +107,25 @@ def plan_sample(
     for method in request.methods:
         if method.sequences == "fused":
             prompt = pack_fused(pieces, request.layout, request.positions)
-            visible, bias = fused_tables(prompt, method, question)
+            visible, bias = fused_tables(prompt, method, sample)
             sequences = [plan_sequence(prompt, visible, splitter, bias)]
         else:
-            sequences = [plain[i] for i in read_paraphrases(method, n, question)]
-        by_method[method.name] = _ensembles(sequences, method, request, question)
+            sequences = [plain[i] for i in read_paraphrases(method, n, sample)]
+        by_method[method.name] = _ensembles(sequences, method, request, sample)
     return SamplePlan(by_method)
 
 
 def fused_tables(
-    prompt: PackedPrompt, method: Method, question: Question
+    prompt: PackedPrompt, method: Method, sample: Sample
 ) -> tuple[Table, list[float] | None]:
     """Which group of a packed prompt sees which, and what its tail adds to its scores."""
-    visible = VISIBILITIES[method.visibility](prompt.num_segments, question.num_manual or 0)
+    visible = VISIBILITIES[method.visibility](prompt.num_segments, sample.num_manual or 0)
     if not method.length_corrected or prompt.num_segments == 1:
         return visible, None
     return visible, length_bias([len(group) for group in prompt.groups]).tolist()
 
 
-def read_paraphrases(method: Method, num_paraphrases: int, question: Question) -> list[int]:
+def read_paraphrases(method: Method, num_paraphrases: int, sample: Sample) -> list[int]:
     """The paraphrases that a method decodes in sequences of their own.
 
     Of paraphrases equally sure the first is taken.
@@ -132,24 +133,24 @@ def read_paraphrases(method: Method, num_paraphrases: int, question: Question) -
     if method.sequences == "first":
         return [0]
     if method.sequences == "most_confident":
-        confidences = (question.confidences or ())[:num_paraphrases]
+        confidences = (sample.confidences or ())[:num_paraphrases]
         return [max(range(num_paraphrases), key=confidences.__getitem__)]
     return list(range(num_paraphrases))
 
 
 def _ensembles(
-    sequences: Sequence[SequencePlan], method: Method, request: Request, question: Question
+    sequences: Sequence[SequencePlan], method: Method, request: Request, sample: Sample
 ) -> tuple[Ensemble, ...]:
     if method.fusion not in ("own", "vote") and len(sequences) > 1:
         reads = method.fusion == "weighted_mean"
-        weights = (question.confidences or ())[: len(sequences)] if reads else None
+        weights = (sample.confidences or ())[: len(sequences)] if reads else None
         return (Ensemble(tuple(sequences), method.fusion, weights),)
     found: list[Ensemble] = []
     for i, sequence in enumerate(sequences):
         if method.draws != "only":
             found.append(Ensemble((sequence,), "own"))
         if method.draws != "no" and request.sampling:
-            found += _drawn(sequence, f"{question.seed}/{i}", request.sampling)
+            found += _drawn(sequence, f"{sample.uuid}/{i}", request.sampling)
     return tuple(found)
 
 

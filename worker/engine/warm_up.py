@@ -5,9 +5,10 @@ Prefill compiles for long rows only, so the questions together are long enough f
 
 from common.methods import get_method
 from common.prompts import Template
+from common.records import Sample
 from worker.engine.attention import FLEX_MIN_TOKENS
 from worker.engine.engine import Engine
-from worker.engine.request import Question, Request
+from worker.engine.request import Request
 from worker.model.compile_cache import compiling
 
 _WORDS = "which of the many things that are asked of it does a model answer well"
@@ -26,7 +27,7 @@ def warm_up(engine: Engine) -> None:
     )
     words = len(_WORDS.split())
     questions = [
-        Question(tuple(f"{number} {paraphrase}: {_WORDS}?" for paraphrase in range(3)))
+        Sample(tuple(f"{number} {paraphrase}: {_WORDS}?" for paraphrase in range(3)))
         for number in range(FLEX_MIN_TOKENS // (3 * words) + 1)
     ]
     with compiling():

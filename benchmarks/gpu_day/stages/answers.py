@@ -11,8 +11,8 @@ from benchmarks.rates import LinearShapes
 from benchmarks.timed_engine import TimedEngine
 from benchmarks.timing import Patience
 from benchmarks.workload import early_stop
+from common.records import Sample
 from common.run import Layout
-from worker.engine.request import Question
 
 _PATIENCE = Patience(repeats=3, seconds=30.0)
 
@@ -22,7 +22,7 @@ def answer_row(
     engine: TimedEngine,
     machine: Machine,
     methods: Sequence[str],
-    questions: Sequence[Question],
+    questions: Sequence[Sample],
     warm_up: int,
     layout: Layout = "concat",
 ) -> Figures:

@@ -8,14 +8,15 @@ from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.rows import Figures
 from benchmarks.timed_engine import TimedEngine
 from benchmarks.workload import early_stop
-from worker.engine.request import Counts, Question
+from common.records import Sample
+from worker.engine.request import Counts
 
 _MOST = 25
 _WAITS = ("Synchronize", "cudaMemcpy", "aten::item", "aten::nonzero")
 """In the names of operations for which the host waits, or may have to."""
 
 
-def profile_row(bench: Bench, engine: TimedEngine, questions: Sequence[Question]) -> Figures:
+def profile_row(bench: Bench, engine: TimedEngine, questions: Sequence[Sample]) -> Figures:
     """Profile `flex_attention` on some questions, which were answered once before."""
     kinds = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if bench.on_gpu else [])
     request, counts = bench.workload.request("flex_attention"), Counts()

@@ -15,9 +15,10 @@ from benchmarks.many_questions import many_questions
 from benchmarks.workload import Workload
 from common.layout import PackedPrompt
 from common.methods import Method
+from common.records import Sample
 from common.run import Layout
 from worker.engine.reference import reference_decode, reference_prompts
-from worker.engine.request import Question, Request
+from worker.engine.request import Request
 from worker.model.tokenizer import PromptTokenizer
 
 QUESTIONS = 12
@@ -29,8 +30,8 @@ WORKLOAD = Workload(paraphrases=_PARAPHRASES, examples=_EXAMPLES, max_new_tokens
 """Small: the reference takes its time."""
 
 
-def checked_questions() -> list[Question]:
-    return [Question(q.paraphrases[:_PARAPHRASES]) for q in many_questions(QUESTIONS)]
+def checked_questions() -> list[Sample]:
+    return [Sample(q.paraphrases[:_PARAPHRASES]) for q in many_questions(QUESTIONS)]
 
 
 class ReferenceAnswers:
@@ -52,7 +53,7 @@ class ReferenceAnswers:
         }
 
     def _prompts(
-        self, question: Question, method: Method, request: Request
+        self, question: Sample, method: Method, request: Request
     ) -> list[list[PackedPrompt]]:
         pieces = self._tokenizer.pieces(question.paraphrases, request.template, request.few_shot)
         return reference_prompts(pieces, method, request.layout, request.positions)

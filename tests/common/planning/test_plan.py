@@ -148,8 +148,8 @@ def digest(*contents):
 def test_the_hash_of_samples_without_the_later_fields_is_that_of_earlier_versions(store):
     """The value was computed with the version before there were such fields."""
     samples = [
-        Sample("id0", ("où est 東京?", "b?"), ("là",)),
-        Sample("id1", ("c?", "d?"), ("x", "y")),
+        Sample(("où est 東京?", "b?"), ("là",), "id0"),
+        Sample(("c?", "d?"), ("x", "y"), "id1"),
     ]
     (run,) = frozen(store, plan("avg", num_paraphrases=2), samples=samples)
     assert run.spec.dataset_sha256 == digest(
@@ -162,7 +162,7 @@ GOLDEN = "c7622b8651e03c429cefa6089ba291d759ea66274a314151645bac04f1d5cbea"
 
 
 def test_the_hash_counts_the_later_fields_where_they_are(store):
-    sample = Sample("id0", ("a?", "b?", "c?"), ("x",), 2, (0.5, 0.25, 1.0))
+    sample = Sample(("a?", "b?", "c?"), ("x",), "id0", 2, (0.5, 0.25, 1.0))
     avg, weighted = frozen(store, plan("avg"), plan("weighted_avg"), samples=[sample])
     assert avg.spec.dataset_sha256 == digest(["id0", ["a?", "b?", "c?"], ["x"], 2])
     assert weighted.spec.dataset_sha256 == digest(
@@ -178,10 +178,10 @@ def test_the_hash_counts_the_later_fields_where_they_are(store):
 def test_confidences_are_frozen_for_the_methods_that_read_them_and_cut_as_paraphrases_are(
     any_store, method, kept
 ):
-    sample = Sample("id0", ("a?", "b?", "c?"), ("x",), None, (0.5, 0.25, 1.0))
+    sample = Sample(("a?", "b?", "c?"), ("x",), "id0", None, (0.5, 0.25, 1.0))
     (run,) = frozen(any_store, plan(method, num_paraphrases=2), samples=[sample])
     paraphrases = ("a?",) if method == "origin" else ("a?", "b?")
-    assert run.read_samples([0]) == [Sample("id0", paraphrases, ("x",), None, kept)]
+    assert run.read_samples([0]) == [Sample(paraphrases, ("x",), "id0", None, kept)]
     columns = any_store.open_arrow(run.file("input.arrow")).schema.names
     assert ("confidences" in columns) == (kept is not None)
 
@@ -192,7 +192,7 @@ def test_confidences_are_frozen_for_the_methods_that_read_them_and_cut_as_paraph
 def test_how_many_paraphrases_are_manual_is_frozen_where_the_data_tell(
     any_store, manual, width, kept
 ):
-    sample = Sample("id0", ("a?", "b?", "c?"), ("x",), manual)
+    sample = Sample(("a?", "b?", "c?"), ("x",), "id0", manual)
     (run,) = frozen(any_store, plan("avg", num_paraphrases=width), samples=[sample])
     assert run.read_samples([0])[0].num_manual == kept
     columns = any_store.open_arrow(run.file("input.arrow")).schema.names

@@ -33,7 +33,7 @@ def test_a_question_without_paraphrases_keeps_itself_and_empty_paraphrases(any_s
     found = samples_of(
         any_store, "paraphrases", finish_paraphrases, questions(COUNT), width=4, failed=[0, 6]
     )
-    assert found[0] == Sample("id0", ("what is 0?", "", "", ""), ("gold 0",))
+    assert found[0] == Sample(("what is 0?", "", "", ""), ("gold 0",), "id0")
     assert found[6].paraphrases == ("what is 6?", "", "", "")
     assert found[5].paraphrases == tuple(paraphrase(5, w) for w in range(4))
     assert len(found) == COUNT

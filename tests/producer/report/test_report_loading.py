@@ -22,7 +22,7 @@ COUNTS = {"prefill_seconds": 2.5, "decode_seconds": 1.5}
 
 
 def a_sample(uuid, *answers):
-    return Sample(uuid, (f"what is {uuid}?",), answers)
+    return Sample((f"what is {uuid}?",), answers, uuid)
 
 
 def test_the_figures_of_a_run_by_hand(store):
@@ -241,7 +241,7 @@ def test_aliases_in_another_order_are_the_same_answers(store):
 
 def test_other_paraphrases_of_the_same_questions_may_be_compared_and_are_pointed_out(store):
     one = answered_samples(store, "one", [a_sample("a", "1")], ["1"])
-    other = answered_samples(store, "other", [Sample("a", ("how so?",), ("1",))], ["1"])
+    other = answered_samples(store, "other", [Sample(("how so?",), ("1",), "a")], ["1"])
     notes = build_document([one, other]).notes
     assert "one and other read other paraphrases of 1 questions." in notes
 

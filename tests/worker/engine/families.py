@@ -21,8 +21,9 @@ from transformers import (
 from common.layout import PackedPrompt, PromptTokens
 from common.methods import METHODS
 from common.prompts import Template
+from common.records import Sample
 from worker.engine.reference import reference_prompts
-from worker.engine.request import Question, Request
+from worker.engine.request import Request, as_sample
 from worker.model.tokenizer import PromptTokenizer
 
 VOCABULARY, PAD, BOS, EOS = 307, 0, 1, 2
@@ -125,23 +126,21 @@ def watch_fed_tokens(model: PreTrainedModel) -> list[int]:
     return lengths
 
 
-def known(sample: Any) -> Question:
+def known(sample: Any) -> Sample:
     """A question of which everything is known: two manual paraphrases, the second more
     confident.
 
-    A Question is taken as it is.
+    A Sample is taken as it is.
     """
-    if isinstance(sample, Question):
+    if isinstance(sample, Sample):
         return sample
-    paraphrases = Question.of(sample).paraphrases
-    return Question(
+    paraphrases = as_sample(sample).paraphrases
+    return Sample(
         paraphrases, 2, tuple(0.25 + 0.5 * (i == 1) for i in range(len(paraphrases))), "id"
     )
 
 
-def packed_prompts(
-    tokenizer: Any, question: Question, request: Request
-) -> list[list[PackedPrompt]]:
+def packed_prompts(tokenizer: Any, question: Sample, request: Request) -> list[list[PackedPrompt]]:
     """By the reference: the sequences' prompts of every answer of a one-method request."""
     pieces = PromptTokenizer(tokenizer).pieces(
         question.paraphrases, request.template, request.few_shot

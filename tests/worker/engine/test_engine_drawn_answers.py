@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from common.methods import CONFIDENCE, PARAPHRASES
+from common.records import Sample
 from common.run import SamplingParams
 from tests.worker.engine.families import EOS, MANY, make_request, packed_prompts, watch_fed_tokens
 from worker.engine.reference import PLAIN, reference_decode
-from worker.engine.request import Question
 from worker.engine.sampling import Draw, seed_of
 from worker.model.tokenizer import PromptTokenizer
 
-QUESTIONS = [Question(paraphrases, seed=f"id-{i}") for i, paraphrases in enumerate(MANY)]
+QUESTIONS = [Sample(paraphrases, uuid=f"id-{i}") for i, paraphrases in enumerate(MANY)]
 WARM = SamplingParams(temperature=1.5, top_p=0.9, num_draws=3)
 
 
@@ -69,7 +69,7 @@ def test_little_memory_draws_the_same_tokens(make_engine, bos, limits):
 
 def test_a_question_named_otherwise_is_drawn_otherwise(make_engine):
     engine, paraphrases = make_engine(), MANY[0]
-    named = [Question(paraphrases, seed=name) for name in ("id-0", "id-1", "id-0")]
+    named = [Sample(paraphrases, uuid=name) for name in ("id-0", "id-1", "id-0")]
     first, other, again = tokens(engine.answer(named, ask()))
     assert first == again
     assert first[::4] == other[::4], "the best answers have no seed"
@@ -78,7 +78,7 @@ def test_a_question_named_otherwise_is_drawn_otherwise(make_engine):
 
 
 def test_equal_paraphrases_of_a_question_have_draws_of_their_own(make_engine):
-    (answer,) = tokens(make_engine().answer([Question((MANY[0][0],) * 2, seed="id")], ask()))
+    (answer,) = tokens(make_engine().answer([Sample((MANY[0][0],) * 2, uuid="id")], ask()))
     assert answer[0] == answer[4]
     assert answer[1:4] != answer[5:]
 

@@ -7,8 +7,8 @@ import pytest
 
 from common.errors import SampleError
 from common.methods import METHODS
+from common.records import Sample
 from tests.worker.engine.families import FEW_SHOT, SAMPLES, known, make_request, packed_prompts
-from worker.engine.request import Question
 
 EMPTY = ("who?", " \n\t", "it?")
 TOO_LONG = ("word " * 501, "b", "c")
@@ -66,7 +66,7 @@ def test_no_paraphrase_at_all_is_an_error(make_engine):
         (EMPTY, "avg", "paraphrase 1 is empty"),
         (("who?", "long " * 501, "it?"), "avg", "positions"),
         (SAMPLES[0], "weighted_avg", "it has 0 confidences, not 3"),
-        (Question(SAMPLES[0], confidences=(0.5, 0.25)), "weighted_max", "2 confidences, not 3"),
+        (Sample(SAMPLES[0], confidences=(0.5, 0.25)), "weighted_max", "2 confidences, not 3"),
         (SAMPLES[0], "flex_attention_cross_manual", "which paraphrases are manual"),
     ],
 )

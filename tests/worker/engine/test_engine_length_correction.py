@@ -7,10 +7,10 @@ import torch
 
 from common.layout import pack_fused
 from common.methods import METHODS
+from common.records import Sample
 from tests.worker.engine.families import BOS, make_config, make_model, make_pieces, make_request
 from worker.engine.plan import PrefixSplitter
 from worker.engine.reference import reference_logits
-from worker.engine.request import Question
 from worker.engine.sample import plan_sample
 from worker.model.tokenizer import PromptTokenizer
 
@@ -124,7 +124,7 @@ def attended(make_engine):
         request = make_request(
             CORRECTED.name, layout=layout, positions=positions, max_new_tokens=1
         )
-        engine.answer([Question(PARAPHRASES)], request)
+        engine.answer([Sample(PARAPHRASES)], request)
         return engine.model, seen[-1][0, -1], request
 
     return run

@@ -7,6 +7,7 @@ from math import exp, isclose
 import pytest
 
 from common.methods import METHODS
+from common.records import Sample
 from tests.worker.engine.families import (
     FEW_SHOT,
     SAMPLES,
@@ -17,7 +18,7 @@ from tests.worker.engine.families import (
 from worker.engine.plan import PrefixSplitter, Segment, SegmentRef, SequencePlan, distinct_segments
 from worker.engine.prefix_cache import prefix_splitter
 from worker.engine.prefix_tree import PrefixTree, packs_of, split_shared_prefixes
-from worker.engine.request import Counts, Question
+from worker.engine.request import Counts
 from worker.engine.sample import plan_sample
 from worker.model.tokenizer import PromptTokenizer
 
@@ -41,7 +42,7 @@ def plans_of(tokenizers, bos, samples, request, movable=True):
     return [
         plan_sample(
             tokenizer.pieces(paraphrases, request.template, request.few_shot), request, splitter,
-            Question(paraphrases, num_manual=2, confidences=(0.5,) * len(paraphrases)),
+            Sample(paraphrases, num_manual=2, confidences=(0.5,) * len(paraphrases)),
         )
         for paraphrases in samples
     ]  # fmt: skip

@@ -7,6 +7,7 @@ import torch
 
 from common.layout import PromptTokens, pack_fused
 from common.methods import METHODS
+from common.records import Sample
 from tests.worker.engine.families import (
     MANY,
     SAMPLES,
@@ -18,7 +19,6 @@ from tests.worker.engine.families import (
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexBackend, SdpaBackend, install_attention
 from worker.engine.kv_cache import Prefilled, prefill
 from worker.engine.plan import PrefixSplitter, distinct_segments
-from worker.engine.request import Question
 from worker.engine.sample import plan_sample
 from worker.model.tokenizer import PromptTokenizer
 
@@ -64,7 +64,7 @@ def sum_of(runs):
 
 
 def manual(number):
-    return [Question(paraphrases, num_manual=number) for paraphrases in SAMPLES]
+    return [Sample(paraphrases, num_manual=number) for paraphrases in SAMPLES]
 
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
@@ -126,7 +126,7 @@ def prefilled(pieces, layout, backend, visibility_of=CROSS):
     install_attention(model)
     request = make_request(visibility_of, layout=layout, num_paraphrases=4)
     splitter = PrefixSplitter((pieces.bos, pieces.prefix), True)
-    plan = plan_sample(pieces, request, splitter, Question((), num_manual=2))
+    plan = plan_sample(pieces, request, splitter, Sample((), num_manual=2))
     done = prefill(model, backend, distinct_segments(plan.sequences), Prefilled.empty(model))
     assert done.num_slots >= FLEX_MIN_TOKENS
     return done

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from common.records import Sample
 from tests.worker.engine.families import MANY, SAMPLES, make_request, watch_fed_tokens
 from worker.engine.fusion import mean_logits, weighted_mean
-from worker.engine.request import Counts, Question
+from worker.engine.request import Counts
 
 # Two sequences over three tokens: what exp of their logits gives.
 SEQUENCES = [[1.0, 2.0, 5.0], [16.0, 2.0, 1.0]]
@@ -57,7 +58,7 @@ def test_a_weighted_mean_without_weights_is_refused():
 
 
 def weighed(*confidences, samples=MANY):
-    return [Question(paraphrases, confidences=confidences) for paraphrases in samples]
+    return [Sample(paraphrases, confidences=confidences) for paraphrases in samples]
 
 
 def tokens(answers, method):
@@ -132,9 +133,9 @@ def test_confidences_past_the_paraphrases_that_are_read_are_not_looked_at(make_e
 def test_samples_of_different_numbers_of_paraphrases_share_a_batch(make_engine):
     engine, request = make_engine(), make_request("weighted_avg", "avg", "weighted_max")
     questions = [
-        Question(SAMPLES[0], confidences=(0.1, 0.2, 0.6)),
-        Question(SAMPLES[1][:2], confidences=(0.7, 0.1)),
-        Question(SAMPLES[1][:1], confidences=(0.7,)),
+        Sample(SAMPLES[0], confidences=(0.1, 0.2, 0.6)),
+        Sample(SAMPLES[1][:2], confidences=(0.7, 0.1)),
+        Sample(SAMPLES[1][:1], confidences=(0.7,)),
     ]
     alone = [answer for q in questions for answer in engine.answer([q], request)]
     together = engine.answer(questions, request)

@@ -4,12 +4,12 @@ import pytest
 
 from common.errors import SampleError
 from common.methods import METHODS
+from common.records import Sample
 from tests.worker.engine.families import MANY, SAMPLES, make_request
-from worker.engine.request import Question
 
 WEIGHTED = [name for name, method in METHODS.items() if method.reads_confidences]
 CROSS = "flex_attention_cross_manual"
-EVERYTHING = Question(SAMPLES[0], num_manual=2, confidences=(0.3, 0.9, 0.1), seed="id")
+EVERYTHING = Sample(SAMPLES[0], num_manual=2, confidences=(0.3, 0.9, 0.1), uuid="id")
 
 
 def answered(outcome):
@@ -23,7 +23,7 @@ def test_a_question_of_which_all_is_known_is_answered_by_every_method(make_engin
 
 @pytest.mark.parametrize("confidences", [None, (), (0.5,), (0.5, 0.5)])
 def test_too_few_confidences_are_an_error_of_the_weighted_methods_alone(make_engine, confidences):
-    question = Question(SAMPLES[0], num_manual=2, confidences=confidences)
+    question = Sample(SAMPLES[0], num_manual=2, confidences=confidences)
     (outcome,) = make_engine().answer([question], make_request(*METHODS))
     assert set(METHODS) - answered(outcome) == set(WEIGHTED)
     for name in WEIGHTED:
@@ -31,19 +31,19 @@ def test_too_few_confidences_are_an_error_of_the_weighted_methods_alone(make_eng
 
 
 def test_unknown_manual_paraphrases_are_an_error_of_cross_manual_alone(make_engine):
-    question = Question(SAMPLES[0], confidences=(0.5,) * 3)
+    question = Sample(SAMPLES[0], confidences=(0.5,) * 3)
     (outcome,) = make_engine().answer([question], make_request(*METHODS))
     assert set(METHODS) - answered(outcome) == {CROSS}
     assert "does not tell which paraphrases are manual" in str(outcome[CROSS])
 
 
 def test_no_manual_paraphrase_is_something_known(make_engine):
-    (outcome,) = make_engine().answer([Question(SAMPLES[0], num_manual=0)], make_request(CROSS))
+    (outcome,) = make_engine().answer([Sample(SAMPLES[0], num_manual=0)], make_request(CROSS))
     assert answered(outcome) == {CROSS}
 
 
 def test_confidences_of_the_paraphrases_that_are_read_are_enough(make_engine):
-    question = Question(SAMPLES[0], confidences=(0.5, 0.25))
+    question = Sample(SAMPLES[0], confidences=(0.5, 0.25))
     request = make_request(*WEIGHTED, num_paraphrases=2)
     (outcome,) = make_engine().answer([question], request)
     assert answered(outcome) == set(WEIGHTED)
@@ -53,7 +53,7 @@ def test_confidences_of_the_paraphrases_that_are_read_are_enough(make_engine):
 def test_fewer_paraphrases_than_asked_for_are_answered(make_engine, number):
     """A selection takes what is there; every method answers as if that were asked for."""
     engine = make_engine()
-    few = Question(SAMPLES[0][:number], num_manual=1, confidences=(0.5,) * number)
+    few = Sample(SAMPLES[0][:number], num_manual=1, confidences=(0.5,) * number)
     (outcome,) = engine.answer([few], make_request(*METHODS))
     assert [outcome] == engine.answer([few], make_request(*METHODS, num_paraphrases=number))
     assert answered(outcome) == set(METHODS)
@@ -68,7 +68,7 @@ def test_a_question_without_any_paraphrase_is_an_error_of_every_method(make_engi
 
 def test_what_one_sample_lacks_its_neighbours_do_not(make_engine):
     engine, request = make_engine(), make_request("weighted_avg", CROSS, "origin")
-    poor = [Question(paraphrases) for paraphrases in MANY[:2]]
+    poor = [Sample(paraphrases) for paraphrases in MANY[:2]]
     outcomes = engine.answer([poor[0], EVERYTHING, poor[1]], request)
     assert [answered(outcome) for outcome in outcomes] == [
         {"origin"},
