@@ -20,7 +20,7 @@ from benchmarks.machine import describe_torch
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
 from benchmarks.outcome import Outcome, Row
 from benchmarks.timing import Patience, timed
-from benchmarks.vocabulary_walk import drawing_by_walk, pick_by_walk
+from benchmarks.vocabulary_walk import drawing_by_walk, sample_by_walk
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
 from common.methods import CONFIDENCE, PARAPHRASES
 from common.records import Sample
@@ -30,7 +30,7 @@ from worker.answering import make_request
 from worker.engine.decode import Generation
 from worker.engine.engine import Engine
 from worker.engine.request import Counts
-from worker.engine.sampling import pick
+from worker.engine.sampling import sample_tokens
 from worker.paraphrasing import write_paraphrases
 from worker.results import RowMaker
 
@@ -218,7 +218,7 @@ def draw_times(
     for name, (temperature, top_p) in TIMED_SAMPLING.items():
         sampling = SamplingParams(temperature=temperature, top_p=top_p, num_draws=1)
         seconds = []
-        for draw in (pick, pick_by_walk):
+        for draw in (sample_tokens, sample_by_walk):
             draw(scores, sampling, places, places)
             # Read, because a GPU is still computing when its calls return.
             seconds.append(

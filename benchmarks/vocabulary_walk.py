@@ -17,14 +17,14 @@ from worker.engine import decode
 from worker.engine.sampling import splitmix
 
 
-def pick_by_walk(
+def sample_by_walk(
     scores: Tensor,
     sampling: SamplingParams,
     seeds: Tensor,
     steps: Tensor,
     rows: Tensor | None = None,
 ) -> Tensor:
-    """Draw token ids; arguments and result as those of `sampling.pick`."""
+    """Draw token ids; arguments and result as those of `sampling.sample_tokens`."""
     probabilities = (scores / sampling.temperature).softmax(dim=-1)
     probabilities = probabilities if rows is None else probabilities.index_select(0, rows)
     if sampling.top_p < 1:
@@ -57,5 +57,5 @@ def _descending(values: Tensor) -> Tensor:
 @contextmanager
 def drawing_by_walk() -> Iterator[None]:
     """Engines draw by the walk inside the block. They have no switch: nobody else wants it."""
-    with patch.object(decode, "draw", pick_by_walk):
+    with patch.object(decode, "sample_tokens", sample_by_walk):
         yield

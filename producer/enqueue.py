@@ -28,7 +28,7 @@ from producer.datasets.stream import SampleStream
 from producer.examples import choose_examples
 from producer.planning import Planner
 from producer.provenance import make_provenance
-from producer.request import EnqueueRequest
+from producer.request import RunRequest
 from producer.special_tokens import SpecialTokens
 from producer.staleness import refuse_replaced_model
 
@@ -49,7 +49,7 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(request: EnqueueRequest, store: StoreFilesystem) -> Prepared:
+def prepare(request: RunRequest, store: StoreFilesystem) -> Prepared:
     """Freeze the runs that can begin, note those that follow, list the missing rows."""
     store.check_writable()
     model = find_model(request.model)
@@ -81,7 +81,7 @@ def prepare(request: EnqueueRequest, store: StoreFilesystem) -> Prepared:
     return Prepared(tuple(runs), all_runs, upstream, model, messages, notes)
 
 
-def _has_no_paraphrases(request: EnqueueRequest) -> bool:
+def _has_no_paraphrases(request: RunRequest) -> bool:
     """Whether more paraphrases are asked for than the question, and the first one has no other."""
     if request.selection is not None or request.chosen_num_paraphrases == 1:
         return False
@@ -89,13 +89,13 @@ def _has_no_paraphrases(request: EnqueueRequest) -> bool:
     return bool(first) and len(first[0].paraphrases) == 1
 
 
-def _refuse_manual(request: EnqueueRequest) -> None:
+def _refuse_manual(request: RunRequest) -> None:
     """Refuse methods that ask which paraphrases are manual, of paraphrases that a model writes."""
     for name in request.methods:
         refuse_without_manual(get_method(name))
 
 
-def _written(request: EnqueueRequest, store: StoreFilesystem) -> RunFolder:
+def _written(request: RunRequest, store: StoreFilesystem) -> RunFolder:
     """The run that --paraphrases names; raises UsageError for one that cannot be used."""
     run = open_run(store, RunKey.parse(request.paraphrases or ""))
     if run.spec.method != PARAPHRASES.name:
@@ -119,7 +119,7 @@ def _written(request: EnqueueRequest, store: StoreFilesystem) -> RunFolder:
 def _made(
     roots: Sequence[RunPlan],
     samples: Iterable[Sample],
-    request: EnqueueRequest,
+    request: RunRequest,
     store: StoreFilesystem,
     where: Callable[[], str],
 ) -> list[RunFolder]:
@@ -135,7 +135,7 @@ def _made(
 def _made_after(
     upstream: RunFolder,
     roots: Sequence[RunPlan],
-    request: EnqueueRequest,
+    request: RunRequest,
     store: StoreFilesystem,
     special: SpecialTokens,
 ) -> list[RunFolder]:
@@ -157,7 +157,7 @@ def _made_after(
     return create_dependents(upstream)
 
 
-def _overwritten(roots: Sequence[RunPlan], request: EnqueueRequest) -> set[str]:
+def _overwritten(roots: Sequence[RunPlan], request: RunRequest) -> set[str]:
     """Keys of the runs to throw away; a step is never thrown away for others."""
     plans = [plan for root in roots for plan in root.all()] if request.overwrite else []
     return {p.key for p in plans if p.spec.method in METHODS or p.spec.method == request.step}
@@ -166,7 +166,7 @@ def _overwritten(roots: Sequence[RunPlan], request: EnqueueRequest) -> set[str]:
 def _refuse_replaced(
     roots: Sequence[RunPlan],
     overwritten: Collection[str],
-    request: EnqueueRequest,
+    request: RunRequest,
     store: StoreFilesystem,
 ) -> None:
     """Refuse runs that were answered with other files of the model's folder."""

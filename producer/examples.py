@@ -6,11 +6,11 @@ from common.prompts import Example
 from producer.datasets import Dataset
 from producer.datasets.dataset import few_shot_from
 from producer.datasets.hub import HubError
-from producer.request import EnqueueRequest
+from producer.request import RunRequest
 
 
 def choose_examples(
-    request: EnqueueRequest, source: Dataset
+    request: RunRequest, source: Dataset
 ) -> tuple[tuple[Example, ...], str | None]:
     """The examples, and a sentence where they are not the ones the person would expect."""
     if request.step == PARAPHRASES.name:

@@ -16,7 +16,7 @@ from common.prompts import Example
 from common.run import RunKey, RunSpec, SamplingParams
 from common.store import RunFolder, StoreFilesystem
 from producer import paraphrasing
-from producer.request import EnqueueRequest
+from producer.request import RunRequest
 
 NOT_FROZEN: dict[str, Any] = {"dataset_sha256": "", "num_samples": 1}
 """Fields of a spec that freezing fills in."""
@@ -30,7 +30,7 @@ class Planner:
     them, where it is another.
     """
 
-    request: EnqueueRequest
+    request: RunRequest
     store: StoreFilesystem
     model: ModelSource
     examples: tuple[Example, ...]
@@ -79,7 +79,7 @@ class Planner:
         """As asked; a step that was done before is taken as it was done, if nothing was said."""
         run = RunFolder(self.store, self._key(step))
         anew = self.request.overwrite and self.request.step == step.name
-        if self.request.says_sampling(step) or anew or not run.exists():
+        if self.request.overrides_sampling(step) or anew or not run.exists():
             return asked
         return run.spec.sampling or asked
 

@@ -23,7 +23,7 @@ from producer.datasets.dataset import file_dataset
 
 
 @dataclass(frozen=True)
-class EnqueueRequest:
+class RunRequest:
     """What the person asked for; one run for each method.
 
     None is what was not said. What it comes to then, the data set decides: properties tell.
@@ -139,7 +139,7 @@ class EnqueueRequest:
         given = {"temperature": self.temperature, "top_p": self.top_p}
         return default.model_copy(update={k: v for k, v in given.items() if v is not None})
 
-    def says_sampling(self, step: Method) -> bool:
+    def overrides_sampling(self, step: Method) -> bool:
         """Whether the person said how a step draws, so that another way is refused."""
         said = (self.temperature, self.top_p) != (None, None) and self.step == step.name
         return said or (step == CONFIDENCE and self.num_draws is not None)

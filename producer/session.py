@@ -13,7 +13,7 @@ from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem
 from producer.enqueue import Prepared, prepare
 from producer.publish import check_broker, publish
-from producer.request import EnqueueRequest
+from producer.request import RunRequest
 from producer.summary import answers_table, choices_lines, results_table, steps_lines
 from producer.waiting import Waiter, finish
 
@@ -21,7 +21,7 @@ from producer.waiting import Waiter, finish
 class Session:
     """One request on one broker and one store."""
 
-    def __init__(self, settings: Settings, request: EnqueueRequest, console: Console) -> None:
+    def __init__(self, settings: Settings, request: RunRequest, console: Console) -> None:
         self._settings = settings
         self._console = console
         self._shard_size = request.shard_size

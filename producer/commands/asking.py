@@ -15,7 +15,7 @@ from producer.options import (
 )
 
 if TYPE_CHECKING:
-    from producer.request import EnqueueRequest
+    from producer.request import RunRequest
 
 
 @click.command(epilog=METHODS_HELP)
@@ -113,7 +113,7 @@ def _ask(
         exit_past(failure_limit, session.finished_runs())
 
 
-def _do_here(request: "EnqueueRequest", store: str | None, failure_limit: float) -> None:
+def _do_here(request: "RunRequest", store: str | None, failure_limit: float) -> None:
     from producer.local import embedded_broker, kept_on_failure, local_worker
     from producer.session import Session
 
@@ -137,7 +137,7 @@ def _tell(text: str) -> None:
     say(text, err=True)
 
 
-def _request(options: dict[str, Any]) -> "EnqueueRequest":
-    from producer.request import EnqueueRequest
+def _request(options: dict[str, Any]) -> "RunRequest":
+    from producer.request import RunRequest
 
-    return EnqueueRequest(**options)
+    return RunRequest(**options)

@@ -21,9 +21,9 @@ def mask(method: str, uuid: str | None, png: Path | None, as_json: bool, **optio
         producer mask --layout shared --num-paraphrases 3 --png mask.png
     """
     from producer.mask.command import draw_mask
-    from producer.request import EnqueueRequest
+    from producer.request import RunRequest
 
-    request = EnqueueRequest(methods=(method,), **options)
+    request = RunRequest(methods=(method,), **options)
     draw_mask(request, uuid, png, as_json, console())
 
 

@@ -9,11 +9,11 @@ from producer.mask.compose import compose
 from producer.mask.document import mask_document
 from producer.mask.png import check_png, write_png
 from producer.mask.terminal import print_mask
-from producer.request import EnqueueRequest
+from producer.request import RunRequest
 
 
 def draw_mask(
-    request: EnqueueRequest, uuid: str | None, png: Path | None, as_json: bool, console: Console
+    request: RunRequest, uuid: str | None, png: Path | None, as_json: bool, console: Console
 ) -> None:
     """Draw the mask; whatever can be refused is refused before a tokenizer is loaded."""
     if png is not None:

@@ -8,10 +8,10 @@ from producer.mask.packing import pack
 from producer.mask.picture import Caption, MaskPicture
 from producer.mask.sample import choose_sample, choose_shown
 from producer.mask.tokens import tokenize
-from producer.request import EnqueueRequest
+from producer.request import RunRequest
 
 
-def compose(request: EnqueueRequest, uuid: str | None) -> MaskPicture:
+def compose(request: RunRequest, uuid: str | None) -> MaskPicture:
     """The picture of the sample `uuid`, or of the first, by the request's first method.
 
     Raises UsageError or StopRun where it cannot be drawn.

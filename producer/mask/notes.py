@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from common.methods import Method
 from common.records import Sample
 from producer.mask.packing import Packed
-from producer.request import EnqueueRequest
+from producer.request import RunRequest
 
 _PLAIN = {
     "first": "reads the question alone, in a plain prompt",
@@ -17,7 +17,7 @@ _PLAIN = {
 
 
 def sample_notes(
-    request: EnqueueRequest, method: Method, sample: Sample, uuid: str | None
+    request: RunRequest, method: Method, sample: Sample, uuid: str | None
 ) -> Iterator[str]:
     """Sentences on the sample, without a full stop."""
     if uuid is None:
@@ -28,7 +28,7 @@ def sample_notes(
 
 
 def packing_notes(
-    request: EnqueueRequest, method: Method, packed: Packed, num_paraphrases: int
+    request: RunRequest, method: Method, packed: Packed, num_paraphrases: int
 ) -> Iterator[str]:
     """Sentences on the prompt and its mask, without a full stop."""
     if packed.layout is None:

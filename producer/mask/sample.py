@@ -8,10 +8,10 @@ from common.prompts import Example
 from common.records import Sample
 from producer.datasets.stream import SampleStream
 from producer.examples import choose_examples
-from producer.request import EnqueueRequest
+from producer.request import RunRequest
 
 
-def choose_sample(request: EnqueueRequest, method: Method, uuid: str | None) -> Sample:
+def choose_sample(request: RunRequest, method: Method, uuid: str | None) -> Sample:
     """The sample asked for, with the paraphrases the method reads; raises UsageError for none."""
     sample = _find(request, uuid)
     needed, has = method.num_read(request.chosen_num_paraphrases), len(sample.paraphrases)
@@ -29,7 +29,7 @@ def choose_sample(request: EnqueueRequest, method: Method, uuid: str | None) -> 
     return replace(sample, paraphrases=sample.paraphrases[:needed])
 
 
-def _find(request: EnqueueRequest, uuid: str | None) -> Sample:
+def _find(request: RunRequest, uuid: str | None) -> Sample:
     for sample in SampleStream(request.source, request.selection, None):
         if uuid in (None, sample.uuid):
             return sample
@@ -39,7 +39,7 @@ def _find(request: EnqueueRequest, uuid: str | None) -> Sample:
     )
 
 
-def choose_shown(request: EnqueueRequest) -> tuple[tuple[Example, ...], list[str]]:
+def choose_shown(request: RunRequest) -> tuple[tuple[Example, ...], list[str]]:
     """The examples in the prompt, and what to say of the choice: one, where nothing is asked."""
     examples, note = choose_examples(request, request.source)
     notes = [note] if note else []

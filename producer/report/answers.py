@@ -40,7 +40,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Question:
+class QuestionResult:
     """One question and what a run answered.
 
     replies: one, or one for each paraphrase in a run that has a row for each. f1: of each reply.
@@ -75,16 +75,16 @@ def columns_of(names: Iterable[str], believe_scores: bool = True) -> list[str]:
     return [*_NEEDED, *(name for name in names if name in optional)]
 
 
-def read_questions(rows: Iterable[dict[str, Any]], metric: Metric) -> Iterator[Question]:
+def read_results(rows: Iterable[dict[str, Any]], metric: Metric) -> Iterator[QuestionResult]:
     """One question for each stretch of rows with the same uuid."""
     judge = get_judge(metric)
     for _, stretch in groupby(rows, key=lambda row: row["uuid"]):
         yield _question(list(stretch), metric, judge)
 
 
-def _question(rows: list[dict[str, Any]], metric: Metric, judge: Judge) -> Question:
+def _question(rows: list[dict[str, Any]], metric: Metric, judge: Judge) -> QuestionResult:
     first = rows[0]
-    return Question(
+    return QuestionResult(
         uuid=first["uuid"],
         paraphrases=tuple(first["paraphrases"]),
         answers=tuple(first["answers"]),

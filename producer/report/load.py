@@ -16,7 +16,7 @@ from common.run import RunSpec
 from common.store import RunFolder
 from common.store.manifest import Manifest, read_manifest
 from common.store.part_files import read_infos
-from producer.report.answers import Metric, Question, columns_of, read_questions
+from producer.report.answers import Metric, QuestionResult, columns_of, read_results
 from producer.report.statistics import Values
 from producer.scoring.score import has_old_scores
 
@@ -33,7 +33,7 @@ class RunAnswers:
     spec: RunSpec
     method: Method
     manifest: Manifest
-    questions: dict[str, Question]
+    questions: dict[str, QuestionResult]
     seconds: float | None
     rate: float | None
     rescored: bool = False
@@ -73,7 +73,7 @@ def load_runs(runs: Sequence[RunFolder], metric: Metric) -> list[RunAnswers]:
 
 def _load(run: RunFolder, metric: Metric) -> RunAnswers:
     manifest = read_manifest(run)
-    questions: dict[str, Question] = {}
+    questions: dict[str, QuestionResult] = {}
     for question in _questions(run, metric):
         most = run.spec.num_paraphrases if run.method.row_per_paraphrase else 1
         if question.uuid in questions or len(question.replies) > most:
@@ -94,12 +94,12 @@ def _load(run: RunFolder, metric: Metric) -> RunAnswers:
     )
 
 
-def _questions(run: RunFolder, metric: Metric) -> Iterator[Question]:
+def _questions(run: RunFolder, metric: Metric) -> Iterator[QuestionResult]:
     """Batch by batch: of a row only what a report shows is kept."""
     reader = run.store.open_arrow(run.feather)
     columns = columns_of(reader.schema.names, not has_old_scores(reader.schema))
     try:
-        yield from read_questions(_rows(reader, columns), metric)
+        yield from read_results(_rows(reader, columns), metric)
     except (pa.ArrowException, OSError, KeyError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # The system could not read it, and its text says which file.

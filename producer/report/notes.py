@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from math import comb
 
-from producer.report.answers import Question
+from producer.report.answers import QuestionResult
 from producer.report.compare import parties
 from producer.report.figures import short_names
 from producer.report.load import RunAnswers
@@ -77,7 +77,7 @@ def _on_differences(runs: Sequence[RunAnswers], names: Names) -> Iterator[str]:
             yield f"{both} read other paraphrases of {other} questions."
 
 
-def _other_paraphrases(one: Question, other: Question) -> bool:
+def _other_paraphrases(one: QuestionResult, other: QuestionResult) -> bool:
     return any(a != b for a, b in zip(one.paraphrases, other.paraphrases, strict=False))
 
 

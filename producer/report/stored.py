@@ -6,7 +6,7 @@ Runs answered together keep the same ones: those count once.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from producer.report.answers import NO_LOGPROB, Question, Reply
+from producer.report.answers import NO_LOGPROB, QuestionResult, Reply
 from producer.report.load import RunAnswers
 
 SingleAnswers = list[tuple[Reply, ...]]
@@ -53,7 +53,7 @@ def _count_kept(run: RunAnswers) -> int:
     return sum(question.singles is not None for question in run.questions.values())
 
 
-def _of_question(run: RunAnswers, question: Question) -> tuple[Reply, ...] | None:
+def _of_question(run: RunAnswers, question: QuestionResult) -> tuple[Reply, ...] | None:
     """Those of a question that failed are paraphrases that failed; None where none were kept."""
     if run.method.row_per_paraphrase:
         return question.replies

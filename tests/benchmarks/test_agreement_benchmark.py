@@ -8,11 +8,11 @@ from scipy.stats import chisquare
 
 from benchmarks import agreement, vocabulary_walk
 from benchmarks.agreement import GREEDY, different, in_calls
-from benchmarks.vocabulary_walk import drawing_by_walk, pick_by_walk
+from benchmarks.vocabulary_walk import drawing_by_walk, sample_by_walk
 from common.records import Sample
 from common.run import SamplingParams
 from worker.engine import decode
-from worker.engine.sampling import pick
+from worker.engine.sampling import sample_tokens
 
 
 def test_in_float32_nothing_depends_on_the_size_of_a_call(document, small_model, monkeypatch):
@@ -50,7 +50,7 @@ def test_what_changes_is_counted():
 def test_the_walk_draws_as_the_softmax_says():
     scores = torch.tensor([0.3, -1.2, 1.7, 0.0]).expand(9001, -1)
     places = torch.arange(9001)
-    found = pick_by_walk(
+    found = sample_by_walk(
         scores, SamplingParams(temperature=1, top_p=1), places, torch.zeros(9001).long()
     )
     wanted = scores[0].double().softmax(-1) * 9001
@@ -67,7 +67,7 @@ def test_the_walk_draws_from_the_nucleus_that_the_noise_draws_from(top_p):
                 row.expand(2003, -1), SamplingParams(temperature=1, top_p=top_p), places, places
             ).tolist()
         )
-        for draw in (pick, pick_by_walk)
+        for draw in (sample_tokens, sample_by_walk)
     ]
     assert tokens[0] == tokens[1]
     assert len(tokens[0]) < 17
@@ -75,8 +75,8 @@ def test_the_walk_draws_from_the_nucleus_that_the_noise_draws_from(top_p):
 
 def test_engines_walk_inside_the_block_alone():
     with drawing_by_walk():
-        assert decode.draw is pick_by_walk
-    assert decode.draw is pick
+        assert decode.sample_tokens is sample_by_walk
+    assert decode.sample_tokens is sample_tokens
 
 
 @pytest.mark.parametrize(("module", "examples"), [(agreement, 2), (vocabulary_walk, 1)])

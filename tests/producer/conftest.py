@@ -12,7 +12,7 @@ import redis
 
 from common.store import StoreFilesystem
 from producer.cli import main
-from producer.request import EnqueueRequest
+from producer.request import RunRequest
 
 Rows = list[dict[str, Any]]
 
@@ -60,10 +60,10 @@ def quiz(jsonl: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def ask(quiz: Path) -> Callable[..., EnqueueRequest]:
+def ask(quiz: Path) -> Callable[..., RunRequest]:
     """A request for the quiz, without examples; `changes` replace what is asked."""
 
-    def make(**changes: Any) -> EnqueueRequest:
+    def make(**changes: Any) -> RunRequest:
         fields: dict[str, Any] = {
             "dataset": "quiz",
             "data": quiz,
@@ -82,7 +82,7 @@ def ask(quiz: Path) -> Callable[..., EnqueueRequest]:
             "dtype": "float32",
             "overwrite": False,
         }
-        return EnqueueRequest(**(fields | changes))
+        return RunRequest(**(fields | changes))
 
     return make
 

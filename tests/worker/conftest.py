@@ -12,7 +12,7 @@ from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem
 from producer.enqueue import Prepared, prepare
-from producer.request import EnqueueRequest
+from producer.request import RunRequest
 from tests.conftest import numbered_questions, write_questions
 from worker.executor import ShardExecutor
 from worker.shards import Shard, open_shard
@@ -41,7 +41,7 @@ def executor(settings: Settings, sent: list[tuple[ShardMessage, ModelSource]]) -
 
 @pytest.fixture
 def make_runs(settings: Settings, tmp_path: Path, tiny_model: Path) -> MakeRuns:
-    """Freeze runs over questions; options are those of EnqueueRequest."""
+    """Freeze runs over questions; options are those of RunRequest."""
 
     def make(rows: list[dict[str, object]] | None = None, **changed: Any) -> Prepared:
         data = write_questions(tmp_path / "questions.jsonl", rows or numbered_questions(7))
@@ -53,7 +53,7 @@ def make_runs(settings: Settings, tmp_path: Path, tiny_model: Path) -> MakeRuns:
             "max_samples": None, "shard_size": 64, "dtype": "float32", "overwrite": False,
         }  # fmt: skip
         prepared = prepare(
-            EnqueueRequest(**{**options, **changed}), StoreFilesystem.open(settings.store)
+            RunRequest(**{**options, **changed}), StoreFilesystem.open(settings.store)
         )
         for run in prepared.runs:
             RunCounters.connect(settings.broker).reset(str(run.key), [])

@@ -19,7 +19,7 @@ from worker.engine.decode import Batch, start_batch
 from worker.engine.engine import Engine
 from worker.engine.ensembles import Ensemble
 from worker.engine.fusion import gathered
-from worker.engine.kv_cache import Placed, Prefilled, prefill
+from worker.engine.kv_cache import KVCache, Placed, prefill
 from worker.engine.layers import decoder_layers
 from worker.engine.plan import PrefixSplitter, Segment, distinct_segments, plan_sequence
 from worker.engine.prefix_tree import split_shared_prefixes
@@ -43,7 +43,7 @@ def engine_outputs(engine: Engine, cases: Sequence[Case], hidden: bool = False) 
     model, backend = engine.model, engine.backend
     always = FLEX_MIN_TOKENS if backend.name == "flex" else 0
     shared = [Segment(case.shared, 0) for case in cases if case.shared]
-    cached = prefill(model, backend, shared, Prefilled.empty(model), always)
+    cached = prefill(model, backend, shared, KVCache.empty(model), always)
     sequences = [plan_sequence(c.prompt, _visible(c), _splitter(engine, c)) for c in cases]
     cut = split_shared_prefixes(sequences, cached.slots)
     done = prefill(model, backend, distinct_segments(list(cut.values())), cached, always)

@@ -17,7 +17,7 @@ from worker.engine.cascade_backend import CascadeBackend, compiled_attend_rows
 from worker.engine.compiled import compile_layers, leave_layers
 from worker.engine.decode_ops import compiled_ops
 from worker.engine.engine import Engine
-from worker.engine.kv_cache import Prefilled, prefill
+from worker.engine.kv_cache import KVCache, prefill
 from worker.engine.plan import Segment
 from worker.model.compile_cache import compiling
 from worker.model.geometry import geometry_of
@@ -120,7 +120,7 @@ def layer_difference(
 def _prefilled(
     model: PreTrainedModel, backend: AttentionBackend, prefix: Segment, segments: list[Segment]
 ) -> Tensor:
-    cached = prefill(model, backend, [prefix], Prefilled.empty(model))
+    cached = prefill(model, backend, [prefix], KVCache.empty(model))
     return prefill(model, backend, segments, cached).values
 
 

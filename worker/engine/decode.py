@@ -16,11 +16,11 @@ from worker.engine.cascade import Attend
 from worker.engine.compiled import eager_if_single
 from worker.engine.ensembles import Ensemble, EnsembleBatch, fusion_groups
 from worker.engine.fusion import FUSIONS, PickBest, gathered, pick_best
-from worker.engine.kv_cache import Placed, Prefilled
+from worker.engine.kv_cache import KVCache, Placed
 from worker.engine.layer_calls import LayerCalls
 from worker.engine.plan import SequencePlan
 from worker.engine.row_group import RowGroup, similar_sequences
-from worker.engine.sampling import pick as draw
+from worker.engine.sampling import sample_tokens
 
 RUNNING, NEWLINE, EOS, LENGTH = range(4)
 FINISH_REASONS = {NEWLINE: "newline", EOS: "eos", LENGTH: "length"}
@@ -147,7 +147,7 @@ def start_batch(
     model: PreTrainedModel,
     ensembles: Sequence[Ensemble],
     placed: Mapping[SequencePlan, Placed],
-    cached: Prefilled,
+    cached: KVCache,
     max_new_tokens: int,
     attend: Attend,
 ) -> Batch:
@@ -212,7 +212,7 @@ def decode(
     while batch.groups:
         fed += len(batch)
         logits = batch.logits(model)
-        picked = [_pick(group, logits, results, pick_best) for group in batch.groups]
+        picked = [_next_tokens(group, logits, results, pick_best) for group in batch.groups]
         finished = [
             results.add(group.ids, tokens, logprobs, stops)
             for group, (tokens, logprobs) in zip(batch.groups, picked, strict=True)
@@ -221,7 +221,7 @@ def decode(
     return fed
 
 
-def _pick(
+def _next_tokens(
     group: EnsembleBatch, logits: Tensor, results: Results, pick_best: PickBest
 ) -> tuple[Tensor, Tensor]:
     """The next token of each ensemble of a group and its log-score, [E] each."""
@@ -232,5 +232,5 @@ def _pick(
     scores = FUSIONS[group.fusion](gathered(logits, distinct).float(), None)
     # A row of NaN is drawn from as if all tokens were alike; its log-probability stays NaN.
     numbers = scores.masked_fill(scores.isnan(), 0.0)
-    tokens = draw(numbers, group.sampling, group.seeds, results.lengths[group.ids], rows)
+    tokens = sample_tokens(numbers, group.sampling, group.seeds, results.lengths[group.ids], rows)
     return tokens, scores[rows, tokens]

@@ -25,7 +25,7 @@ _STATIC_GROUPS = 1024
 
 
 @dataclass(frozen=True)
-class Prefilled:
+class KVCache:
     """Segments that have been computed.
 
     keys: [layers, kv_heads, slots, key_dim], rotated to their positions. values: the same,
@@ -42,7 +42,7 @@ class Prefilled:
         return self.keys.shape[2]
 
     @classmethod
-    def empty(cls, model: PreTrainedModel) -> "Prefilled":
+    def empty(cls, model: PreTrainedModel) -> "KVCache":
         """Nothing computed yet; raises StopRun for a model that the engine cannot compute."""
         of = geometry_of(model)
         keys, values = (
@@ -51,12 +51,12 @@ class Prefilled:
         )
         return cls(keys, values, {})
 
-    def extended(self, segments: Sequence[Segment]) -> "Prefilled":
+    def extended(self, segments: Sequence[Segment]) -> "KVCache":
         """Room for more segments behind the ones there are, their keys not yet computed."""
         slots, end = dict(self.slots), self.num_slots
         for segment in segments:
             slots[segment] = range(end, end := end + len(segment.tokens))
-        return Prefilled(_grown(self.keys, end), _grown(self.values, end), slots)
+        return KVCache(_grown(self.keys, end), _grown(self.values, end), slots)
 
 
 def _grown(tensor: Tensor, slots: int) -> Tensor:
@@ -70,7 +70,7 @@ def _grown(tensor: Tensor, slots: int) -> Tensor:
 class _Filling:
     """Attends from the new slots of `room` to all of its slots, and fills the new ones."""
 
-    room: Prefilled
+    room: KVCache
     first_new: int
     backend: AttentionBackend
     mask: object
@@ -89,16 +89,16 @@ class Placed:
     """A sequence whose segments have been computed, and where their keys lie."""
 
     sequence: SequencePlan
-    done: Prefilled
+    done: KVCache
 
 
 def prefill(
     model: PreTrainedModel,
     backend: AttentionBackend,
     segments: Sequence[Segment],
-    cached: Prefilled,
+    cached: KVCache,
     backend_from: int = FLEX_MIN_TOKENS,
-) -> Prefilled:
+) -> KVCache:
     """Compute the segments that `cached` does not hold yet, in one packed row.
 
     segments: each after those it sees (`plan.distinct_segments`). backend_from: tokens of a row

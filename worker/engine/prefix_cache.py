@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedModel
 
 from worker.engine.attention import AttentionBackend
-from worker.engine.kv_cache import Prefilled, prefill
+from worker.engine.kv_cache import KVCache, prefill
 from worker.engine.plan import PrefixSplitter, Segment
 from worker.engine.request import Request
 from worker.engine.rotary import can_move_keys
@@ -27,7 +27,7 @@ class CachedPrefix:
     """A prefix that has been computed, and how prompts are cut so that they meet it."""
 
     splitter: PrefixSplitter
-    done: Prefilled
+    done: KVCache
 
 
 class PrefixCache:
@@ -36,7 +36,7 @@ class PrefixCache:
     def __init__(self, model: PreTrainedModel, tokenizer: PromptTokenizer) -> None:
         self._model, self._tokenizer = model, tokenizer
         self._movable = can_move_keys(model)
-        self.none = CachedPrefix(PrefixSplitter((), self._movable), Prefilled.empty(model))
+        self.none = CachedPrefix(PrefixSplitter((), self._movable), KVCache.empty(model))
         self._kept: dict[object, CachedPrefix] = {}
 
     def of(self, request: Request, backend: AttentionBackend) -> CachedPrefix:

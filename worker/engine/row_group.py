@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from worker.engine.cascade import Attend, Own, shared_keys
-from worker.engine.kv_cache import Placed, Prefilled
+from worker.engine.kv_cache import KVCache, Placed
 from worker.engine.plan import SequencePlan
 from worker.engine.rotary import rotation
 from worker.engine.rotate import rotate
@@ -36,7 +36,7 @@ class RowGroup:
         self,
         model: PreTrainedModel,
         placed: Sequence[Placed],
-        cached: Prefilled,
+        cached: KVCache,
         max_new_tokens: int,
         attend: Attend,
     ) -> None:
@@ -122,7 +122,7 @@ def _table(
     return slots.long(), shifts.long(), bias
 
 
-def _by_pack(placed: Sequence[Placed]) -> Iterator[tuple[Prefilled, slice]]:
+def _by_pack(placed: Sequence[Placed]) -> Iterator[tuple[KVCache, slice]]:
     """The packs that some sequences lie in, each with the rows of those that lie there."""
     first = 0
     for _, same in groupby(placed, key=lambda each: id(each.done)):
@@ -136,13 +136,13 @@ def _read(cache: Tensor, slots: Tensor) -> Tensor:
     return read.transpose(0, 1)
 
 
-def prefix_shifts(sequence: SequencePlan, cached: Prefilled) -> list[int]:
+def prefix_shifts(sequence: SequencePlan, cached: KVCache) -> list[int]:
     """The distinct shifts at which a sequence reads the cached prefix; [0] for none."""
     shifts = {view.offset for view in sequence.views if view.segment in cached.slots}
     return sorted(shifts) or [0]
 
 
-def own_slots(placed: Placed, cached: Prefilled) -> list[tuple[int, int, float]]:
+def own_slots(placed: Placed, cached: KVCache) -> list[tuple[int, int, float]]:
     """(slot, shift, bias) of every key of a sequence that is not cached."""
     slots = placed.done.slots
     own = [view for view in placed.sequence.views if view.segment not in cached.slots]
@@ -150,7 +150,7 @@ def own_slots(placed: Placed, cached: Prefilled) -> list[tuple[int, int, float]]
 
 
 def _prefix_bias(
-    sequences: Sequence[SequencePlan], shifts: Sequence[Sequence[int]], cached: Prefilled
+    sequences: Sequence[SequencePlan], shifts: Sequence[Sequence[int]], cached: KVCache
 ) -> Tensor:
     """log of the copies of every cached slot at every shift, -inf for unseen.
 
@@ -166,7 +166,7 @@ def _prefix_bias(
     return copies.log()
 
 
-def similar_sequences(placed: Sequence[Placed], cached: Prefilled) -> Iterator[list[int]]:
+def similar_sequences(placed: Sequence[Placed], cached: KVCache) -> Iterator[list[int]]:
     """Indices of sequences that may share a row group: as many views, own keys within a factor.
 
     Those of one pack stay neighbours.

@@ -39,7 +39,7 @@ def seed_of(name: str, number: int) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def pick(
+def sample_tokens(
     scores: Tensor,
     sampling: SamplingParams,
     seeds: Tensor,
@@ -58,13 +58,13 @@ def pick(
     blocks = zip(rows.split(size), seeds.split(size), steps.split(size), strict=True)
     return torch.cat(
         [
-            _pick(probabilities.index_select(0, block), noise_of, at, sampling.top_p)
+            _draw(probabilities.index_select(0, block), noise_of, at, sampling.top_p)
             for block, noise_of, at in blocks
         ]
     )
 
 
-def _pick(probabilities: Tensor, seeds: Tensor, steps: Tensor, top_p: float) -> Tensor:
+def _draw(probabilities: Tensor, seeds: Tensor, steps: Tensor, top_p: float) -> Tensor:
     # The argmax of p / E is that of log p + Gumbel noise, which is -log E: a logarithm less.
     noisy = probabilities / exponential(seeds, steps, probabilities.shape[-1])
     return noisy.argmax(dim=-1) if top_p == 1 else best_of_nucleus(noisy, probabilities, top_p)

@@ -16,7 +16,7 @@ from worker.engine.attention import (
     install_attention,
 )
 from worker.engine.choose_attention import flex_difference
-from worker.engine.kv_cache import Prefilled, prefill, segment_mods
+from worker.engine.kv_cache import KVCache, prefill, segment_mods
 from worker.engine.masks import create_visibility_dense_mask
 from worker.engine.plan import Segment
 
@@ -98,7 +98,7 @@ def test_prefill_gives_the_same_keys_and_values_with_both_backends(lengths):
     segments = list(pack(lengths, 29)[0])
     with torch.inference_mode():
         flex, sdpa = (
-            prefill(model, backend, segments, Prefilled.empty(model))
+            prefill(model, backend, segments, KVCache.empty(model))
             for backend in BACKENDS.values()
         )
     assert flex.slots == sdpa.slots
@@ -140,6 +140,6 @@ def test_choosing_a_backend_compiles_all_that_prefill_uses():
     with torch.inference_mode():
         for lengths, prefix in LENGTHS:
             head, *segments = pack(lengths, prefix)[0]
-            cached = prefill(model, SdpaBackend(), [head], Prefilled.empty(model))
+            cached = prefill(model, SdpaBackend(), [head], KVCache.empty(model))
             prefill(model, BACKENDS["flex"], segments, cached)
     assert compiled_graphs() == compiled

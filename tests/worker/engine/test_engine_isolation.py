@@ -16,7 +16,7 @@ from tests.worker.engine.families import (
     make_request,
 )
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexBackend, SdpaBackend, install_attention
-from worker.engine.kv_cache import Prefilled, prefill
+from worker.engine.kv_cache import KVCache, prefill
 from worker.engine.plan import PrefixSplitter, distinct_segments, plan_sequence
 from worker.engine.sample import plan_sample
 
@@ -37,7 +37,7 @@ def edit(pieces, paraphrase):
 def compute(model, backend, pieces, request):
     splitter = PrefixSplitter((pieces.bos, pieces.prefix), True)
     segments = distinct_segments(plan_sample(pieces, request, splitter).sequences)
-    return prefill(model, backend, segments, Prefilled.empty(model))
+    return prefill(model, backend, segments, KVCache.empty(model))
 
 
 def keys_and_values(done, segment):
@@ -93,7 +93,7 @@ def test_a_paraphrase_that_may_see_another_has_other_keys(bos):
 
 @torch.inference_mode()
 def prefill_all(model, sequence):
-    return prefill(model, SdpaBackend(), distinct_segments([sequence]), Prefilled.empty(model))
+    return prefill(model, SdpaBackend(), distinct_segments([sequence]), KVCache.empty(model))
 
 
 @pytest.fixture

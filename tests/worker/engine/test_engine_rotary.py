@@ -6,7 +6,7 @@ from transformers import CohereConfig, Gemma3TextConfig, GPT2Config, SmolLM3Conf
 
 from tests.worker.engine.families import make_config, make_model
 from worker.engine.attention import SdpaBackend, install_attention
-from worker.engine.kv_cache import Prefilled, prefill
+from worker.engine.kv_cache import KVCache, prefill
 from worker.engine.plan import Segment
 from worker.engine.rotary import can_move_keys, rotate, rotation
 
@@ -71,7 +71,7 @@ def test_a_moved_segment_equals_the_one_computed_there(family, shift):
     model = installed(make_config(family))
     tokens = tuple(range(5, 24))
     here, there = Segment(tokens, 0), Segment(tokens, shift)
-    done = prefill(model, SdpaBackend(), [here, there], Prefilled.empty(model))
+    done = prefill(model, SdpaBackend(), [here, there], KVCache.empty(model))
     a, b = (slice(done.slots[s].start, done.slots[s].stop) for s in (here, there))
     moved = rotate(done.keys[:, :, a], *rotation(model, torch.full((len(tokens),), shift)))
     torch.testing.assert_close(moved, done.keys[:, :, b], atol=1e-4, rtol=1e-4)

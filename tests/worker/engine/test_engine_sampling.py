@@ -13,7 +13,7 @@ from scipy.stats import binomtest, chisquare, kstest
 from common.run import SamplingParams
 from worker.engine import reference
 from worker.engine.reference import reference_pick
-from worker.engine.sampling import Draw, exponential, pick, seed_of, splitmix, uniform
+from worker.engine.sampling import Draw, exponential, sample_tokens, seed_of, splitmix, uniform
 
 EXTREMES = [0, 1, -1, 2**63 - 1, -(2**63), 0x1234567, -0x7654321]
 SEEDS = [*EXTREMES, *(random.Random(7).randrange(-(2**63), 2**63) for _ in range(211))]
@@ -105,7 +105,7 @@ def test_picks_equal_the_reference_token_by_token(temperature, top_p):
     scores = (torch.randn(173, 29, generator=generator) * 3).log_softmax(dim=-1)
     seeds = SEEDS[:173]
     steps = [row % 7 for row in range(173)]
-    found = pick(scores, sampling, torch.tensor(seeds), torch.tensor(steps))
+    found = sample_tokens(scores, sampling, torch.tensor(seeds), torch.tensor(steps))
     wanted = [
         reference_pick(row, Draw(sampling, seed), step)
         for row, seed, step in zip(scores, seeds, steps, strict=True)
@@ -117,7 +117,7 @@ def test_picks_equal_the_reference_token_by_token(temperature, top_p):
 def draws(scores, sampling, number):
     seeds = torch.tensor([seed_of("often", i) for i in range(number)])
     rows = torch.tensor(scores).expand(number, -1)
-    return pick(rows, sampling, seeds, torch.zeros_like(seeds))
+    return sample_tokens(rows, sampling, seeds, torch.zeros_like(seeds))
 
 
 SCORES = [0.3, -1.2, 1.7, 0.0, -0.4, 1.1, -2.5]
@@ -149,7 +149,7 @@ def test_no_token_outside_the_nucleus_is_ever_drawn(top_p):
     generator = torch.Generator().manual_seed(5)
     scores = torch.randn(997, 41, generator=generator) * 2
     seeds = torch.tensor([seed_of("nucleus", i) for i in range(997)])
-    found = pick(
+    found = sample_tokens(
         scores, SamplingParams(temperature=1.5, top_p=top_p), seeds, torch.zeros_like(seeds)
     )
     for row, token in zip(scores.tolist(), found.tolist(), strict=True):
@@ -160,7 +160,7 @@ def test_no_token_outside_the_nucleus_is_ever_drawn(top_p):
 
 def test_a_tiny_nucleus_is_the_best_token():
     scores = torch.randn(101, 31, generator=torch.Generator().manual_seed(2))
-    found = pick(
+    found = sample_tokens(
         scores,
         SamplingParams(temperature=10, top_p=1e-9),
         torch.arange(101),
@@ -173,7 +173,7 @@ def test_a_tiny_nucleus_is_the_best_token():
 def test_a_temperature_near_zero_draws_the_best_token(top_p):
     scores = torch.randn(31, 41, generator=torch.Generator().manual_seed(4)).log_softmax(-1)
     places = torch.arange(31)
-    found = pick(scores, SamplingParams(temperature=1e-42, top_p=top_p), places, places)
+    found = sample_tokens(scores, SamplingParams(temperature=1e-42, top_p=top_p), places, places)
     assert found.equal(scores.argmax(dim=-1))
 
 
@@ -202,7 +202,7 @@ def test_the_ends_of_the_noise_draw_tokens_that_have_a_probability(monkeypatch, 
     ends = torch.full((3, 3), bits)
     monkeypatch.setattr("worker.engine.sampling.splitmix", lambda *_: ends.clone())
     scores = torch.tensor([[-math.inf, 0.5, 0.1, -0.3, -math.inf]]).expand(3, -1)
-    found = pick(
+    found = sample_tokens(
         scores, SamplingParams(temperature=1, top_p=top_p), torch.arange(3), torch.arange(3)
     )
     assert set(found.tolist()) == {1}
@@ -214,19 +214,19 @@ def test_a_draw_is_the_same_whatever_rows_are_drawn_with_it(monkeypatch, top_p):
     scores = torch.randn(57, 211, generator=generator) * 2
     seeds, steps = torch.tensor(SEEDS[:57]), torch.arange(57) % 4
     sampling = SamplingParams(temperature=1.5, top_p=top_p)
-    together = pick(scores, sampling, seeds, steps)
-    turned = pick(scores.flip(0), sampling, seeds.flip(0), steps.flip(0)).flip(0)
+    together = sample_tokens(scores, sampling, seeds, steps)
+    turned = sample_tokens(scores.flip(0), sampling, seeds.flip(0), steps.flip(0)).flip(0)
     for rows in (1, 3, 7):
         parts = zip(scores.split(rows), seeds.split(rows), steps.split(rows), strict=True)
-        alone = torch.cat([pick(s, sampling, seed, step) for s, seed, step in parts])
+        alone = torch.cat([sample_tokens(s, sampling, seed, step) for s, seed, step in parts])
         assert alone.equal(together)
     assert turned.equal(together)
     few, rows = scores[:5], torch.arange(57) % 5
-    shared = pick(few, sampling, seeds, steps, rows)
-    assert shared.equal(pick(few[rows], sampling, seeds, steps))
+    shared = sample_tokens(few, sampling, seeds, steps, rows)
+    assert shared.equal(sample_tokens(few[rows], sampling, seeds, steps))
     monkeypatch.setattr("worker.engine.sampling._BLOCK", 500)
-    assert pick(few, sampling, seeds, steps, rows).equal(shared)
-    assert pick(scores, sampling, seeds, steps).equal(together)
+    assert sample_tokens(few, sampling, seeds, steps, rows).equal(shared)
+    assert sample_tokens(scores, sampling, seeds, steps).equal(together)
 
 
 def off_by(step, logits, generator):
@@ -238,7 +238,7 @@ def off_by(step, logits, generator):
 def drawn_of(logits, sampling):
     """One draw of each row; rows have the same noise whatever their logits."""
     seeds = torch.tensor([seed_of("moved", row) for row in range(len(logits))])
-    return pick(logits, sampling, seeds, torch.zeros_like(seeds))
+    return sample_tokens(logits, sampling, seeds, torch.zeros_like(seeds))
 
 
 def distribution_of(logits, sampling):

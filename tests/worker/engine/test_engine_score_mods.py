@@ -10,7 +10,7 @@ from worker.engine.attention import (
     compiled_flex_attention,
     install_attention,
 )
-from worker.engine.kv_cache import Prefilled, prefill, segment_mods
+from worker.engine.kv_cache import KVCache, prefill, segment_mods
 from worker.engine.masks import create_visibility_dense_mask
 from worker.engine.plan import Segment
 
@@ -109,12 +109,12 @@ def test_a_biased_prefill_gives_the_same_keys_and_values_with_both_backends():
     segments = biased_pack((101, 87, 133))
     with torch.inference_mode():
         flex, sdpa = (
-            prefill(model, backend, segments, Prefilled.empty(model))
+            prefill(model, backend, segments, KVCache.empty(model))
             for backend in BACKENDS.values()
         )
         tail = segments[-1]
         plain = [*segments[:-1], Segment(tail.tokens, tail.start, tail.sees)]
-        unbiased = prefill(model, BACKENDS["sdpa"], plain, Prefilled.empty(model))
+        unbiased = prefill(model, BACKENDS["sdpa"], plain, KVCache.empty(model))
     torch.testing.assert_close(flex.keys, sdpa.keys, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(flex.values, sdpa.values, atol=1e-4, rtol=1e-4)
     assert (flex.keys - unbiased.keys)[:, :, -61:].abs().max() > 0.01

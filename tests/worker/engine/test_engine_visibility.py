@@ -17,7 +17,7 @@ from tests.worker.engine.families import (
     make_request,
 )
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexBackend, SdpaBackend, install_attention
-from worker.engine.kv_cache import Prefilled, prefill
+from worker.engine.kv_cache import KVCache, prefill
 from worker.engine.plan import PrefixSplitter, distinct_segments
 from worker.engine.sample import plan_sample
 from worker.model.tokenizer import PromptTokenizer
@@ -127,7 +127,7 @@ def prefilled(pieces, layout, backend, visibility_of=CROSS):
     request = make_request(visibility_of, layout=layout, num_paraphrases=4)
     splitter = PrefixSplitter((pieces.bos, pieces.prefix), True)
     plan = plan_sample(pieces, request, splitter, Sample((), num_manual=2))
-    done = prefill(model, backend, distinct_segments(plan.sequences), Prefilled.empty(model))
+    done = prefill(model, backend, distinct_segments(plan.sequences), KVCache.empty(model))
     assert done.num_slots >= FLEX_MIN_TOKENS
     return done
 
