@@ -50,7 +50,7 @@ class ResultRow:
     logprob: their sum. finish_reason: "newline", "eos" or "length"; None when `error` is set.
     singles: the answers of the paraphrases alone, where they were computed in the same call.
     confidence, sampled: share of sampled answers equal to `prediction`, and those answers.
-    paraphrases, problems, draws: a question and the paraphrases written for it, what stayed wrong
+    paraphrases, problems, attempts: a question and the paraphrases written for it, what stayed wrong
     with each (None: nothing), and how often each was drawn.
     """
 
@@ -70,5 +70,5 @@ class ResultRow:
     sampled: list[str] | None = None
     paraphrases: list[str] | None = None
     problems: list[str | None] | None = None
-    draws: list[int] | None = None
+    attempts: list[int] | None = None
     error: str | None = None

@@ -63,7 +63,7 @@ _QUESTION: pa.Field[Any] = pa.field("question", pa.string(), nullable=False)
 _WRITTEN: _Fields = [
     pa.field("paraphrases", pa.list_(pa.string())),
     pa.field("problems", pa.list_(pa.string())),
-    pa.field("draws", pa.list_(pa.int32())),
+    pa.field("attempts", pa.list_(pa.int32())),
 ]
 _ERROR: _Fields = [pa.field("error", pa.string())]
 

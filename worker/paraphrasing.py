@@ -19,7 +19,7 @@ from worker.engine.request import Counts, Request
 from worker.paraphrase_check import find_problem
 from worker.results import describe, failed_rows
 
-MAX_DRAWS = 8
+MAX_ATTEMPTS = 8
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Draft:
     sample: Sample
     paraphrases: list[str | None]
     problems: list[str | None]
-    draws: list[int]
+    attempts: list[int]
     error: Exception | None = None
 
     @classmethod
@@ -46,7 +46,7 @@ class Draft:
     def take(self, i: int, text: str) -> None:
         """Judge a drawn text for paraphrase i; a bad one stays, unless there is no text at all."""
         accepted = [w for k, w in enumerate(self.paraphrases) if w and not self.problems[k]]
-        self.draws[i] += 1
+        self.attempts[i] += 1
         if text or not self.paraphrases[i]:
             self.paraphrases[i], self.problems[i] = text, find_problem(text, accepted)
 
@@ -59,16 +59,16 @@ class Draft:
             self.sample.uuid,
             paraphrases=[paraphrase or "" for paraphrase in self.paraphrases],
             problems=self.problems,
-            draws=self.draws,
+            attempts=self.attempts,
         )
 
 
 def write_paraphrases(
     engine: Engine, spec: RunSpec, samples: Sequence[Sample], counts: Counts
 ) -> list[Draft]:
-    """Draw the paraphrases of every sample, again where one is bad, MAX_DRAWS times at most."""
+    """Draw the paraphrases of every sample, again where one is bad, MAX_ATTEMPTS times at most."""
     drafts = [Draft.begin(sample, spec.num_paraphrases) for sample in samples]
-    for number in range(MAX_DRAWS):
+    for number in range(MAX_ATTEMPTS):
         drawn = {
             i: _draw(engine, spec, [d for d in drafts if i in d.pending], i, number, counts)
             for i in range(1, spec.num_paraphrases)

@@ -76,9 +76,9 @@ def put_paraphrases(
         problems: list[str | None] = [None] * width
         if row in bad:
             texts[-1], problems[-1] = bad[row], "empty"
-        draws = [0, *[1] * (width - 1)]
+        attempts = [0, *[1] * (width - 1)]
         answers.append(
-            ResultRow(row, 0, sample.uuid, paraphrases=texts, problems=problems, draws=draws)
+            ResultRow(row, 0, sample.uuid, paraphrases=texts, problems=problems, attempts=attempts)
         )
     write_part(run, make_info(run, rows, failed=tuple(failed)), answers)
 

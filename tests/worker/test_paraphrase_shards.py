@@ -103,7 +103,7 @@ def by_one_row(executor, drawn_run):
 
 def drawn_texts(table):
     """Texts and what was made of them; log-probabilities may differ in their last digits."""
-    names = {"paraphrases", "problems", "draws", "sampled", "confidence", "tokens"}
+    names = {"paraphrases", "problems", "attempts", "sampled", "confidence", "tokens"}
     return table.select([name for name in table.column_names if name in names]).to_pylist()
 
 
@@ -141,10 +141,10 @@ def test_written_paraphrases_are_marked_or_paraphrases_of_their_own(executor, ru
         assert question == row["question"]
         assert len(written) == len(row["problems"]) - 1 == 2
         assert row["problems"][0] is None
-        assert row["draws"][0] == 0
-        for draws, problem in zip(row["draws"][1:], row["problems"][1:], strict=True):
-            assert 1 <= draws <= 8
-            assert problem is None or draws == 8
+        assert row["attempts"][0] == 0
+        for attempts, problem in zip(row["attempts"][1:], row["problems"][1:], strict=True):
+            assert 1 <= attempts <= 8
+            assert problem is None or attempts == 8
 
 
 COOL = SamplingParams(temperature=0.3, top_p=0.9, num_draws=5)

@@ -6,7 +6,7 @@ from common.errors import RetryShard, SampleError, StopRun
 from common.records import Sample
 from tests.worker.scripted import EXEMPLARS, ScriptedEngine, make_spec
 from worker.engine.request import Counts
-from worker.paraphrasing import MAX_DRAWS, exemplar_pair, paraphrase_request, write_paraphrases
+from worker.paraphrasing import MAX_ATTEMPTS, exemplar_pair, paraphrase_request, write_paraphrases
 
 SPEC = make_spec("paraphrases")
 QUESTION = "who wrote hamlet?"
@@ -37,7 +37,7 @@ def said(*texts, paraphrase=1):
 def test_a_question_and_its_paraphrases_are_one_row():
     (row,), engine = write(lambda uuid, i, number: f" {GOOD[i]} \nQuestion: next")
     assert row.paraphrases == [QUESTION, GOOD[1], GOOD[2]]
-    assert (row.problems, row.draws, row.error) == ([None] * 3, [0, 1, 1], None)
+    assert (row.problems, row.attempts, row.error) == ([None] * 3, [0, 1, 1], None)
     assert engine.asked == [("a", 1, 0), ("a", 2, 0)]
 
 
@@ -56,13 +56,13 @@ def test_what_is_no_paraphrase_is_drawn_again_with_another_seed(bad):
     """From the second draw on paraphrase 2 is there, so paraphrase 1 can be the same."""
     (row,), engine = write(said("what a pity", bad, GOOD[1]))
     assert row.paraphrases == [QUESTION, GOOD[1], GOOD[2]]
-    assert (row.problems, row.draws) == ([None] * 3, [0, 3, 1])
+    assert (row.problems, row.attempts) == ([None] * 3, [0, 3, 1])
     assert [place for place in engine.asked if place[1] == 1] == [("a", 1, n) for n in range(3)]
 
 
 @pytest.mark.parametrize("bad", [text for text in BAD if text])
 def test_the_row_says_what_is_wrong_with_a_paraphrase_that_stays_bad(bad):
-    (row,), _ = write(said(*["what a pity"] * (MAX_DRAWS - 1), bad))
+    (row,), _ = write(said(*["what a pity"] * (MAX_ATTEMPTS - 1), bad))
     assert (row.paraphrases[1], row.problems[1]) == (bad.strip(), BAD[bad])
 
 
@@ -70,21 +70,21 @@ def test_what_stays_bad_is_marked_and_kept():
     (row,), engine = write(said(*[QUESTION] * 99))
     assert row.paraphrases == [QUESTION, QUESTION, GOOD[2]]
     assert row.problems == [None, "same as the question", None]
-    assert row.draws == [0, MAX_DRAWS, 1]
+    assert row.attempts == [0, MAX_ATTEMPTS, 1]
     assert row.error is None
-    assert len(engine.asked) == MAX_DRAWS + 1
+    assert len(engine.asked) == MAX_ATTEMPTS + 1
 
 
 def test_the_last_bad_text_stays_and_its_own_problem_with_it():
-    texts = [*["what a pity"] * (MAX_DRAWS - 3), QUESTION, "", ""]
+    texts = [*["what a pity"] * (MAX_ATTEMPTS - 3), QUESTION, "", ""]
     (row,), _ = write(said(*texts))
     assert (row.paraphrases[1], row.problems[1]) == (QUESTION, "same as the question")
-    assert row.draws[1] == MAX_DRAWS
+    assert row.attempts[1] == MAX_ATTEMPTS
 
 
 def test_a_paraphrase_that_never_came_is_empty_and_marked():
     (row,), _ = write(said(*[""] * 99))
-    assert (row.paraphrases[1], row.problems[1], row.draws[1]) == ("", "empty", MAX_DRAWS)
+    assert (row.paraphrases[1], row.problems[1], row.attempts[1]) == ("", "empty", MAX_ATTEMPTS)
 
 
 def test_of_two_equal_paraphrases_the_first_is_accepted_and_the_second_drawn_again():
@@ -93,7 +93,7 @@ def test_of_two_equal_paraphrases_the_first_is_accepted_and_the_second_drawn_aga
 
     (row,), _ = write(script)
     assert row.paraphrases == [QUESTION, GOOD[1], GOOD[2]]
-    assert row.draws == [0, 1, 2]
+    assert row.attempts == [0, 1, 2]
 
 
 def test_a_bad_paraphrase_keeps_no_other_from_being_the_same():
@@ -101,7 +101,7 @@ def test_a_bad_paraphrase_keeps_no_other_from_being_the_same():
     texts = {1: ["what a pity"] * 99, 2: ["what a pity", GOOD[1]]}
     (row,), _ = write(lambda uuid, i, number: texts[i][number])
     assert row.problems == [None, "no content word of the question is left", None]
-    assert row.draws == [0, MAX_DRAWS, 2]
+    assert row.attempts == [0, MAX_ATTEMPTS, 2]
 
 
 def test_only_what_is_bad_is_drawn_again():
@@ -111,7 +111,7 @@ def test_only_what_is_bad_is_drawn_again():
         return "" if (uuid, i) == ("b", 2) and number < 4 else GOOD[i]
 
     rows, engine = write(script, *samples)
-    assert [row.draws for row in rows] == [[0, 1, 1], [0, 1, 5], [0, 1, 1]]
+    assert [row.attempts for row in rows] == [[0, 1, 1], [0, 1, 5], [0, 1, 1]]
     first = [(uuid, i, 0) for i in (1, 2) for uuid in "abc"]
     assert engine.asked == [*first, *(("b", 2, number) for number in range(1, 5))]
 
@@ -163,7 +163,7 @@ def test_what_is_no_fault_of_a_sample_is_raised(fault):
 
 def test_one_paraphrase_is_the_question_alone_and_nothing_is_drawn():
     (row,), engine = write(said(), spec=make_spec("paraphrases", num_paraphrases=1))
-    assert (row.paraphrases, row.draws, engine.asked) == ([QUESTION], [0], [])
+    assert (row.paraphrases, row.attempts, engine.asked) == ([QUESTION], [0], [])
 
 
 @pytest.mark.parametrize("lacking", [{"sampling": None}, {"exemplars": None}, {"exemplars": ()}])

@@ -51,7 +51,7 @@ def test_columns_of_paraphrases_are_these_in_this_order_with_these_types(written
             pa.field("question", pa.string(), nullable=False),
             ("paraphrases", texts),
             pa.field("answers", texts, nullable=False),
-            ("problems", texts), ("draws", pa.list_(pa.int32())), ("error", pa.string()),
+            ("problems", texts), ("attempts", pa.list_(pa.int32())), ("error", pa.string()),
         ]
     )  # fmt: skip
 
@@ -65,7 +65,7 @@ def test_a_row_of_paraphrases_is_a_question_with_what_was_written_for_it(written
         "paraphrases": [paraphrase(7, w) for w in range(3)],
         "answers": ["gold 7"],
         "problems": [None, None, None],
-        "draws": [0, 1, 1],
+        "attempts": [0, 1, 1],
         "error": None,
     }
 
@@ -77,7 +77,7 @@ def test_what_stayed_wrong_is_marked_in_its_row_not_hidden(written):
     assert rows[9]["error"] is None
     assert rows[3]["error"] == "too long"
     assert (rows[3]["question"], rows[3]["paraphrases"]) == ("what is 3?", ["what is 3?"])
-    assert (rows[3]["problems"], rows[3]["draws"]) == (None, None)
+    assert (rows[3]["problems"], rows[3]["attempts"]) == (None, None)
 
 
 def test_columns_of_confidences_are_those_of_answers_and_two_more(found):
