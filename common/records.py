@@ -50,8 +50,8 @@ class ResultRow:
     logprob: their sum. finish_reason: "newline", "eos" or "length"; None when `error` is set.
     singles: the answers of the paraphrases alone, where they were computed in the same call.
     confidence, sampled: share of sampled answers equal to `prediction`, and those answers.
-    paraphrases, problems, attempts: a question and the paraphrases written for it, what stayed wrong
-    with each (None: nothing), and how often each was drawn.
+    paraphrases, problems, attempts: a question and the paraphrases written for it, what stayed
+    wrong with each (None: nothing), and how often each was drawn.
     """
 
     row: int
