@@ -2,10 +2,17 @@
 
 import random
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 from common.errors import UsageError
-from producer.datasets.question_files import read_questions
+from common.records import Sample
+from producer.datasets.dataset import file_dataset
+
+
+def read_samples(path: Path) -> Iterator[Sample]:
+    """The samples of a question file."""
+    return file_dataset("quiz", path).samples()
 
 
 def refusals_of_flipped_bytes(path: Path, good: bytes) -> int:
@@ -19,7 +26,7 @@ def refusals_of_flipped_bytes(path: Path, good: bytes) -> int:
         damaged[generator.randrange(len(good))] = generator.randrange(256)
         path.write_bytes(damaged)
         try:
-            list(read_questions(path))
+            list(read_samples(path))
         except UsageError:
             refused += 1
     return refused
@@ -29,7 +36,7 @@ def peak_of_reading(path: Path, rows: int) -> int:
     """The most bytes that Python holds while a file of so many questions is read."""
     tracemalloc.start()
     try:
-        assert sum(1 for _ in read_questions(path)) == rows
+        assert sum(1 for _ in read_samples(path)) == rows
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -16,11 +16,11 @@ OTHERS = ["context", "answer_start", "num_answers", "id", "label", "paraphrase_t
 
 
 def notes(path, dataset="quiz"):
-    reading = SampleStream(
+    stream = SampleStream(
         open_dataset(dataset, path), open_dataset(dataset, path).default_selection, None
     )
-    assert list(reading)
-    return reading.notes
+    assert list(stream)
+    return stream.notes
 
 
 @pytest.mark.parametrize("name", ALIKE)

@@ -94,9 +94,9 @@ def no_hub(monkeypatch):
 
 @pytest.mark.parametrize("what", ["samples", "few_shot"])
 def test_a_hub_that_is_away_is_one_sentence(no_hub, what):
-    source = open_dataset("myriadlama", None)
+    dataset = open_dataset("myriadlama", None)
     with pytest.raises(UsageError, match=r"MyriadLAMA .*no route; .*--data.*--few-shot"):
-        list(source.samples()) if what == "samples" else source.few_shot(5)
+        list(dataset.samples()) if what == "samples" else dataset.few_shot(5)
 
 
 def test_without_a_hub_masked_sentences_are_taken_and_a_note_says_so(ask, store, jsonl, no_hub):

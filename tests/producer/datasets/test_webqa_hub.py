@@ -14,6 +14,7 @@ import pytest
 from common.errors import UsageError
 from producer.datasets import open_dataset
 from producer.datasets.dataset import few_shot_from
+from producer.datasets.stream import SampleStream
 
 ROOT = Path(__file__).parents[3]
 REAL = ROOT.parent / "shared" / "data" / "webquestions_train.jsonl"
@@ -44,8 +45,8 @@ def asked(monkeypatch):
 
 
 def test_nothing_is_fetched_before_it_is_read(asked):
-    source = open_dataset("webqa", None)
-    source.samples()
+    dataset = open_dataset("webqa", None)
+    dataset.samples()
     assert asked == []
 
 
@@ -55,6 +56,17 @@ def test_samples_are_the_test_split_as_a_stream(asked):
     assert [s.paraphrases for s in samples] == [(f"test {i}?",) for i in range(7)]
     assert samples[3].answers == ("a3", "b")
     assert samples[3].uuid == hashlib.md5(b"test 3?").hexdigest()
+
+
+def test_a_bad_row_of_the_hub_is_named_by_its_number(asked, monkeypatch):
+    rows = [TEST[0], {"question": "q?", "answers": []}]
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: rows)
+    stream = SampleStream(open_dataset("webqa", None), None, None)
+    samples = iter(stream)
+    assert next(samples).paraphrases == ("test 0?",)
+    assert stream.where == "webqa, question 1"
+    with pytest.raises(UsageError, match="webqa, question 2: column 'answers' must be"):
+        next(samples)
 
 
 @pytest.mark.parametrize(("count", "drawn"), [(1, [7]), (5, [7, 1, 17, 15, 14])])
@@ -91,9 +103,9 @@ def test_the_command_of_the_docs_draws_the_same_examples_from_a_file(asked, tmp_
     (tmp_path / "train.jsonl").write_text(split, encoding="utf-8")
     command = line.replace("python", sys.executable, 1)
     subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
-    source = open_dataset("webqa", None)
-    drawn = few_shot_from(tmp_path / "examples.jsonl", None, source.example)
-    assert drawn == source.few_shot(5)
+    dataset = open_dataset("webqa", None)
+    drawn = few_shot_from(tmp_path / "examples.jsonl", None, dataset.example)
+    assert drawn == dataset.few_shot(5)
 
 
 @pytest.mark.parametrize(
@@ -109,9 +121,9 @@ def test_a_hub_that_does_not_answer_is_one_sentence_that_names_the_way_out(
         raise error
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
-    source = open_dataset("webqa", None)
+    dataset = open_dataset("webqa", None)
     with pytest.raises(UsageError, match=r"web_questions .*--data.*--few-shot") as refused:
-        list(source.samples()) if what == "samples" else source.few_shot(5)
+        list(dataset.samples()) if what == "samples" else dataset.few_shot(5)
     assert "\n" not in str(refused.value)
 
 
