@@ -1,4 +1,4 @@
-"""Question files as tests try them: damaged byte by byte, and read while memory is watched."""
+"""Question files for tests: read, damaged byte by byte, and read while memory is measured."""
 
 import random
 import tracemalloc
@@ -16,9 +16,9 @@ def read_samples(path: Path) -> Iterator[Sample]:
 
 
 def refusals_of_flipped_bytes(path: Path, good: bytes) -> int:
-    """Read a file 60 times, each time with another byte of `good` changed; how many are refused.
+    """Write `good` 60 times with one byte changed, and count the files that are refused.
 
-    Whatever is raised but UsageError is the test's failure.
+    Any error but UsageError fails the test.
     """
     generator, refused = random.Random(7), 0
     for _ in range(60):
@@ -33,7 +33,7 @@ def refusals_of_flipped_bytes(path: Path, good: bytes) -> int:
 
 
 def peak_of_reading(path: Path, rows: int) -> int:
-    """The most bytes that Python holds while a file of so many questions is read."""
+    """Peak memory in bytes while a file of `rows` questions is read."""
     tracemalloc.start()
     try:
         assert sum(1 for _ in read_samples(path)) == rows

@@ -85,8 +85,8 @@ def test_the_example_of_the_docs_is_found_as_an_entry_point(capitals):
 
 
 def test_runs_of_such_a_data_set_are_made_with_its_defaults(capitals, ask, store):
-    asked = ask(dataset="capitals", data=None, num_paraphrases=None)
-    (run,) = prepare(asked, store).runs
+    request = ask(dataset="capitals", data=None, num_paraphrases=None)
+    (run,) = prepare(request, store).runs
     assert (run.key.name, run.spec.num_samples) == ("avg-3", 3)
     assert run.read_samples([2])[0].uuid == "capital-of-Kenya"
 

@@ -70,11 +70,11 @@ def test_another_interpreter_with_another_hash_seed_draws_the_same():
     )
     expected = ",".join(Selection(2, 3).choose("u", MANUAL, AUTO)[0])
     for seed in ("1", "2"):
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True,
             env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
         )  # fmt: skip
-        assert done.stdout.strip() == expected
+        assert process.stdout.strip() == expected
 
 
 def test_every_automatic_paraphrase_is_as_likely_to_be_first():

@@ -1,4 +1,4 @@
-"""producer.datasets.readers.rows: what counts as an answer, and what is refused with a way out."""
+"""producer.datasets.readers.rows: the forms of answers, and refusals that name a way out."""
 
 import json
 from decimal import Decimal
@@ -153,7 +153,7 @@ def test_half_a_surrogate_pair_is_named_by_what_it_is(tmp_path, column, half):
 
 
 @pytest.mark.parametrize(
-    ("cell", "said"),
+    ("cell", "reason"),
     [
         (True, "is True; write the word"),
         (["x", False], "False in it; write the word"),
@@ -170,8 +170,8 @@ def test_half_a_surrogate_pair_is_named_by_what_it_is(tmp_path, column, half):
         ([float("inf")], "inf in it"),
     ],
 )
-def test_other_answers_are_refused_and_the_one_among_them_is_shown(jsonl, cell, said):
-    assert said in refusal(jsonl, answers=cell)
+def test_other_answers_are_refused_and_the_one_among_them_is_shown(jsonl, cell, reason):
+    assert reason in refusal(jsonl, answers=cell)
 
 
 @pytest.mark.parametrize("column", ["answers", "paraphrases", "paraphrase1", "uuid"])

@@ -1,4 +1,4 @@
-"""Question files: every complaint is one UsageError with file, row and column."""
+"""Question files: every error is one UsageError with file, row and column."""
 
 import json
 

@@ -165,7 +165,7 @@ def test_the_rows_of_separated_values_are_counted_as_lines_of_the_file(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
         ("question,answer\nq?,a\nq?,a,b\n", "row 3: has 3 cells, the header 2; put cells"),
         ("question,answer\nq?\n", "row 2: has 1 cells, the header 2"),
@@ -178,10 +178,10 @@ def test_the_rows_of_separated_values_are_counted_as_lines_of_the_file(tmp_path)
         ("", "has no rows"),
     ],
 )
-def test_separated_values_that_do_not_fit_are_refused_by_line(tmp_path, content, said):
+def test_separated_values_that_do_not_fit_are_refused_by_line(tmp_path, content, reason):
     path = tmp_path / "q.csv"
     path.write_text(content)
-    assert said in complaint(path)
+    assert reason in complaint(path)
 
 
 def test_a_quotation_mark_that_is_never_closed_does_not_fill_the_memory(tmp_path, monkeypatch):

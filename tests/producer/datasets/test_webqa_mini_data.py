@@ -47,8 +47,8 @@ def test_every_answer_can_be_scored():
 def test_no_question_gives_its_own_answer_away():
     for sample in SAMPLES:
         for paraphrase in sample.paraphrases:
-            asked = f" {normalize(paraphrase)} "
-            assert not [a for a in sample.answers if f" {normalize(a)} " in asked], paraphrase
+            text = f" {normalize(paraphrase)} "
+            assert not [a for a in sample.answers if f" {normalize(a)} " in text], paraphrase
 
 
 def test_there_are_five_examples():
