@@ -53,7 +53,7 @@ def prepare(request: RunRequest, store: StoreFilesystem) -> Prepared:
     """Freeze the runs that can begin, note those that follow, list the missing rows."""
     store.check_writable()
     model = find_model(request.model)
-    examples, note = choose_examples(request, request.source)
+    examples, note = choose_examples(request, request.opened_dataset)
     notes: tuple[str, ...] = (note,) if note else ()
     special = SpecialTokens(model)
     upstream = None if request.paraphrases is None else _written(request, store)
@@ -64,7 +64,9 @@ def prepare(request: RunRequest, store: StoreFilesystem) -> Prepared:
         runs = _made_after(upstream, roots, request, store, special)
     else:
         alone = request.step == PARAPHRASES.name
-        reading = SampleStream(request.source, request.selection, request.max_samples, alone)
+        reading = SampleStream(
+            request.opened_dataset, request.selection, request.max_samples, alone
+        )
         writes = not alone and _has_no_paraphrases(request)
         if writes:
             _refuse_manual(request)
@@ -72,7 +74,7 @@ def prepare(request: RunRequest, store: StoreFilesystem) -> Prepared:
         watched = special.watch(reading, lambda: reading.where)
         runs = _made(roots, watched, request, store, lambda: reading.where)
         notes += reading.notes
-    notes += special.notes(request.source.template.prefix(examples))
+    notes += special.notes(request.opened_dataset.template.prefix(examples))
     keys = dict.fromkeys(plan.key for root in roots for plan in root.all())
     all_runs = tuple(RunFolder(store, RunKey.parse(key)) for key in keys)
     # A step may have dependents of other requests, and of other models, whose queues are others.
@@ -85,7 +87,7 @@ def _has_no_paraphrases(request: RunRequest) -> bool:
     """Whether more paraphrases are asked for than the question, and the first one has no other."""
     if request.selection is not None or request.chosen_num_paraphrases == 1:
         return False
-    first = list(SampleStream(request.source, None, 1))
+    first = list(SampleStream(request.opened_dataset, None, 1))
     return bool(first) and len(first[0].paraphrases) == 1
 
 

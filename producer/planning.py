@@ -116,7 +116,7 @@ class Planner:
             num_paraphrases=1,
             layout=None,
             positions=None,
-            template=self.request.source.template,
+            template=self.request.opened_dataset.template,
             few_shot=self.examples,
             max_new_tokens=self.request.token_limit,
             dtype=self.request.dtype,

@@ -83,7 +83,7 @@ class RunRequest:
             )
 
     @cached_property
-    def source(self) -> Dataset:
+    def opened_dataset(self) -> Dataset:
         """The data set; raises UsageError for an unknown one.
 
         With --paraphrases any name may be given, as with --data: the run has the questions.
@@ -95,7 +95,7 @@ class RunRequest:
     @cached_property
     def selection(self) -> Selection | None:
         """Which paraphrases, where the data set has manual and automatic ones."""
-        default = self.source.default_selection
+        default = self.opened_dataset.default_selection
         if default is None:
             return None
         manual = default.num_manual if self.num_manual is None else self.num_manual
@@ -106,11 +106,11 @@ class RunRequest:
         """How many paraphrases of a question, itself included; a selection may find fewer."""
         if self.selection is not None:
             return self.selection.total
-        return self.num_paraphrases or self.source.default_num_paraphrases
+        return self.num_paraphrases or self.opened_dataset.default_num_paraphrases
 
     @property
     def chosen_layout(self) -> Layout:
-        return self.layout or self.source.default_layout
+        return self.layout or self.opened_dataset.default_layout
 
     @property
     def chosen_positions(self) -> Positions:
@@ -120,7 +120,7 @@ class RunRequest:
     @property
     def token_limit(self) -> int:
         """How many tokens an answer may have."""
-        return self.max_new_tokens or self.source.default_max_new_tokens
+        return self.max_new_tokens or self.opened_dataset.default_max_new_tokens
 
     @property
     def paraphrase_sampling(self) -> SamplingParams:
@@ -158,6 +158,6 @@ class RunRequest:
             paraphrases = f"{paraphrases}-by-{written_by}"
         name = run_name(
             method.name, paraphrases, self.chosen_layout, self.chosen_positions,
-            self.source.default_layout,
+            self.opened_dataset.default_layout,
         )  # fmt: skip
         return RunKey(self.dataset, model.slug, name)

@@ -5,7 +5,7 @@ import pytest
 from common.errors import UsageError
 from common.planning.dependents import create_dependents, read_dependents
 from common.store import merge_run, read_progress
-from producer.datasets import open_dataset, read_questions
+from producer.datasets import open_dataset
 from producer.datasets.hub import HubError
 from producer.enqueue import prepare
 from tests.common.stepkit import (
@@ -208,10 +208,9 @@ def test_examples_of_the_hub_are_replaced_as_for_questions_of_a_file(
 def test_the_merged_file_is_a_question_file_too(written, ask, store, tmp_path):
     finish_paraphrases(written)
     path = tmp_path / "store" / written.feather
-    questions = list(read_questions(path))
-    assert (questions[7].question, questions[7].answers) == ("what is 7?", ("gold 7",))
-    assert questions[7].uuid == written.read_samples([7])[0].uuid
     samples = list(open_dataset("quiz", path).samples())
+    assert (samples[7].paraphrases[0], samples[7].answers) == ("what is 7?", ("gold 7",))
+    assert samples[7].uuid == written.read_samples([7])[0].uuid
     assert samples[10].paraphrases == tuple(paraphrase(10, w) for w in range(4))
     (avg,) = prepare(ask(data=path, num_paraphrases=4), store).runs
     assert avg.read_samples(range(11)) == samples
