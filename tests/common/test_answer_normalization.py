@@ -1,4 +1,4 @@
-"""common.normalize: exact match after the normalization of SQuAD, and its two corrections."""
+"""common.answer_text: exact match after the normalization of SQuAD, and its two corrections."""
 
 import random
 import re
@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from common.normalize import exact_match, normalize, unify
+from common.answer_text import exact_match, normalize, unify
 
 
 @pytest.mark.parametrize(

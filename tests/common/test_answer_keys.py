@@ -1,4 +1,4 @@
-"""common.equality: which answers are one in votes and confidences, and which are not."""
+"""common.answer_text: which answers are one in votes and confidences, and which are not."""
 
 import random
 import string
@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 
-from common.equality import answer_key
+from common.answer_text import answer_key
 
 SAME = [
     (
