@@ -145,8 +145,8 @@ def digest(*contents):
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def test_the_hash_of_samples_without_the_later_fields_is_that_of_earlier_versions(store):
-    """The value was computed with the version before there were such fields."""
+def test_the_hash_of_samples_is_pinned(store):
+    """Another value here means that every run made before would be refused."""
     samples = [
         Sample(("où est 東京?", "b?"), ("là",), "id0"),
         Sample(("c?", "d?"), ("x", "y"), "id1"),
@@ -161,7 +161,7 @@ def test_the_hash_of_samples_without_the_later_fields_is_that_of_earlier_version
 GOLDEN = "c7622b8651e03c429cefa6089ba291d759ea66274a314151645bac04f1d5cbea"
 
 
-def test_the_hash_counts_the_later_fields_where_they_are(store):
+def test_the_hash_counts_manual_paraphrases_and_confidences_where_they_are_known(store):
     sample = Sample(("a?", "b?", "c?"), ("x",), "id0", 2, (0.5, 0.25, 1.0))
     avg, weighted = frozen(store, plan("avg"), plan("weighted_avg"), samples=[sample])
     assert avg.spec.dataset_sha256 == digest(["id0", ["a?", "b?", "c?"], ["x"], 2])
