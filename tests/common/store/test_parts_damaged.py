@@ -1,4 +1,4 @@
-"""common.store.part_files: parts that cannot be used are named, with what to do about them."""
+"""common.store.parts: parts that cannot be used are named, with what to do about them."""
 
 from pathlib import Path
 
