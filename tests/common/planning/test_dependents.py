@@ -7,7 +7,7 @@ from common.planning.dependents import (
     create_dependents,
     create_with_dependents,
     delete_runs,
-    has_result,
+    merge_if_complete,
     note_dependents,
     read_dependents,
 )
@@ -91,7 +91,7 @@ def test_a_partial_file_is_not_followed_but_the_whole_one_is(written):
     """What would follow it would be other runs than those that follow the whole file."""
     put_paraphrases(written, [0, 1, 2, 6])
     merge_run(written, partial=True)
-    assert not has_result(written)
+    assert not merge_if_complete(written)
     assert create_dependents(written) == []
     put_paraphrases(written, [3, 4, 5])
     made = create_dependents(written)
