@@ -50,29 +50,29 @@ def read_dependents(run: RunFolder) -> list[RunPlan]:
 
 def create_with_dependents(
     store: StoreFilesystem,
-    planned: Sequence[RunPlan],
+    plans: Sequence[RunPlan],
     samples: Iterable[Sample],
     provenance: dict[str, Any],
     overwrite: Collection[str] = (),
-    where: Callable[[], str] = lambda: "its row",
+    describe_row: Callable[[], str] = lambda: "its row",
 ) -> list[RunFolder]:
     """Create runs, note their dependents, and create the dependents of complete runs.
 
     overwrite: keys of runs and dependents to delete, once every snapshot is written.
     Raises UsageError as `create_runs` does.
     """
-    runs = create_runs(store, planned, samples, provenance, overwrite, where)
-    for run, plan in zip(runs, planned, strict=True):
+    runs = create_runs(store, plans, samples, provenance, overwrite, describe_row)
+    for run, plan in zip(runs, plans, strict=True):
         delete_runs(store, plan.dependents, overwrite)
         note_dependents(run, plan.dependents)
     return [*runs, *(made for run in runs for made in create_dependents(run))]
 
 
 def delete_runs(
-    store: StoreFilesystem, planned: Iterable[RunPlan], overwrite: Collection[str]
+    store: StoreFilesystem, plans: Iterable[RunPlan], overwrite: Collection[str]
 ) -> None:
     """Delete the planned runs, and their dependents, whose keys are in `overwrite`."""
-    for plan in (plan for root in planned for plan in root.all()):
+    for plan in (plan for root in plans for plan in root.all()):
         if plan.key in overwrite:
             RunFolder(store, RunKey.parse(plan.key)).delete()
 

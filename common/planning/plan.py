@@ -47,31 +47,31 @@ _OF_STEP = {
 
 def create_runs(
     store: StoreFilesystem,
-    planned: Sequence[RunPlan],
+    plans: Sequence[RunPlan],
     samples: Iterable[Sample],
     provenance: dict[str, Any],
     overwrite: Collection[str] = (),
-    where: Callable[[], str] = lambda: "its row",
+    describe_row: Callable[[], str] = lambda: "its row",
 ) -> list[RunFolder]:
     """Write every snapshot in one pass over the samples, check all runs, then create them.
 
     A run that exists with the same spec is left as it is. Runs whose keys are in `overwrite`
-    are deleted first. where: names the row that is being read, for error messages.
+    are deleted first. describe_row: names the row that is being read, for error messages.
 
     Raises UsageError for a run that exists with another spec, and for a sample that lacks
     something that the run's method reads.
     """
     with ExitStack() as staging:
-        writers = [SnapshotWriter(store, f".staging/{uuid.uuid4().hex}.arrow") for _ in planned]
+        writers = [SnapshotWriter(store, f".staging/{uuid.uuid4().hex}.arrow") for _ in plans]
         for writer in writers:
             staging.callback(store.delete, writer.path)
-        _write(planned, writers, samples, where)
-        runs = [RunFolder(store, RunKey.parse(plan.key)) for plan in planned]
-        specs = [_complete(p.spec, w) for p, w in zip(planned, writers, strict=True)]
-        for plan, run, spec in zip(planned, runs, specs, strict=True):
+        _write(plans, writers, samples, describe_row)
+        runs = [RunFolder(store, RunKey.parse(plan.key)) for plan in plans]
+        specs = [_complete(p.spec, w) for p, w in zip(plans, writers, strict=True)]
+        for plan, run, spec in zip(plans, runs, specs, strict=True):
             if plan.key not in overwrite:
                 _refuse_other_spec(run, spec)
-        for plan, run, spec, writer in zip(planned, runs, specs, writers, strict=True):
+        for plan, run, spec, writer in zip(plans, runs, specs, writers, strict=True):
             # Check again: another worker that merged the same run may have created it by now.
             if plan.key in overwrite or not run.exists():
                 run.delete()
@@ -80,20 +80,20 @@ def create_runs(
 
 
 def _write(
-    planned: Sequence[RunPlan],
+    plans: Sequence[RunPlan],
     writers: Sequence[SnapshotWriter],
     samples: Iterable[Sample],
-    where: Callable[[], str],
+    describe_row: Callable[[], str],
 ) -> None:
     with ExitStack() as files:
         for writer in writers:
             files.enter_context(writer)
         for sample in samples:
-            for plan, writer in zip(planned, writers, strict=True):
+            for plan, writer in zip(plans, writers, strict=True):
                 try:
                     writer.add(project_sample(sample, plan))
                 except UsageError as error:
-                    raise UsageError(f"{where()}: {error}") from None
+                    raise UsageError(f"{describe_row()}: {error}") from None
 
 
 def _complete(spec: RunSpec, writer: SnapshotWriter) -> RunSpec:

@@ -27,7 +27,7 @@ class StoreFilesystem:
 
     @classmethod
     def open(cls, uri: str) -> "StoreFilesystem":
-        """Resolve a directory or URI (`s3://bucket/runs`), without reading from it.
+        """Open a directory or URI (`s3://bucket/runs`); reads and writes no file.
 
         Raises UsageError if `pyarrow.fs` does not open it.
         """
