@@ -68,7 +68,7 @@ class RunKey:
 
 
 class SamplingParams(BaseModel):
-    """How answers are drawn: softmax at `temperature`, cut to the nucleus of `top_p`.
+    """Parameters of random draws: softmax at `temperature`, cut to the nucleus of `top_p`.
 
     num_draws: how many texts are drawn for each prompt.
     """

@@ -38,7 +38,7 @@ def missing_rows(run: RunFolder) -> RowNumbers:
 
 @dataclass(frozen=True)
 class Progress:
-    """How many samples of a run are answered.
+    """The number of samples of a run that are answered, failed and missing.
 
     rate: samples per second between the first start and the last finish, or None before
     the first part. seconds_left: at that rate.

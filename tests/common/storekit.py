@@ -1,4 +1,4 @@
-"""Building blocks for tests that need a store: samples, runs, parts, places to put them.
+"""Building blocks for tests that need a store: samples, runs, parts, file systems.
 
 Also used by tests/producer. Everything here goes through the product's own functions.
 """
@@ -83,7 +83,7 @@ def make_info(run: RunFolder, rows: Iterable[int], **changes: Any) -> PartInfo:
 def make_answer(
     run: RunFolder, row: int, paraphrase: int = 0, error: str | None = None
 ) -> ResultRow:
-    """What a worker would write for a row; the prediction tells the row and paraphrase."""
+    """The row that a worker would write; the prediction tells the row and paraphrase."""
     sample = run.read_samples([row])[0]
     prompt: dict[str, Any] = {}
     if run.method.row_per_paraphrase:
