@@ -15,7 +15,7 @@ from common.planning.dependents import (
     create_dependents,
     create_with_dependents,
     delete_runs,
-    has_result,
+    merge_if_complete,
     note_dependents,
     result_samples,
 )
@@ -142,7 +142,7 @@ def _made_after(
     special: SpecialTokens,
 ) -> list[RunFolder]:
     """The runs made of another run's result, now or when it is merged."""
-    if has_result(upstream):
+    if merge_if_complete(upstream):
         samples = islice(result_samples(upstream), request.max_samples)
         watched = special.watch(samples, lambda: str(upstream.key))
         return _made(roots, watched, request, store, lambda: str(upstream.key))

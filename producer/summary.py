@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 from rich.table import Table
 from rich.text import Text
 
+from common.answer_text import exact_match
 from common.methods import CONFIDENCE, PARAPHRASES
-from common.normalize import exact_match
 from common.store import PartInfo, Progress, RunFolder
-from common.store.part_files import read_infos
+from common.store.parts import read_infos
 
 MOST_COLUMNS = 4
 """Methods side by side; more of them stand below each other."""

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from common.normalize import normalize
+from common.answer_text import normalize
 
 
 def token_f1(prediction: str | None, answers: Iterable[str]) -> float:

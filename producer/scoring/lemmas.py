@@ -10,8 +10,8 @@ from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from common.answer_text import normalize
 from common.errors import UsageError
-from common.normalize import normalize
 
 if TYPE_CHECKING:
     from simplemma import Lemmatizer

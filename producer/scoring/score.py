@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from common.answer_text import exact_match
 from common.errors import UsageError, first_line
 from common.methods import METHODS
-from common.normalize import exact_match
 from common.schema import META_MANIFEST, META_SCORES, SCORE_FIELDS
 from common.store import RunFolder
 from common.store.manifest import read_manifest

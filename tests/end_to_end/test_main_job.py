@@ -111,7 +111,7 @@ def test_the_file_carries_its_run_and_its_manifest(job: Job):
 
 
 def test_all_methods_came_from_one_prefill(job: Job):
-    from common.store.part_files import read_info
+    from common.store.parts import read_info
 
     infos = {n: read_info(job.run(n), list_parts(job.run(n))[0]) for n in names()}
     assert len({json.dumps(info.counts) for info in infos.values()}) == 1

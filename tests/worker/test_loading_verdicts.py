@@ -9,7 +9,7 @@ from celery.exceptions import Reject, Retry
 from common.errors import RejectShard, RetryShard, StopRun
 from common.models import find_model
 from common.store import list_parts
-from common.store.part_files import read_info
+from common.store.parts import read_info
 from tests.worker.checkpoints import configured, copied, cut, with_tensors
 from tests.worker.conftest import shard_of
 from worker import tasks

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from common.normalize import normalize
+from common.answer_text import normalize
 from producer.datasets import open_dataset
 
 DATASET = open_dataset("webqa_mini", None)

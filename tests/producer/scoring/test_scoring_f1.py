@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from common.normalize import exact_match, normalize
+from common.answer_text import exact_match, normalize
 from producer.scoring.f1 import token_f1
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from common.answer_text import exact_match, normalize
 from common.errors import UsageError
-from common.normalize import exact_match, normalize
 from producer.scoring import lemmas as module
 from producer.scoring.f1 import token_f1
 from producer.scoring.lemmas import lemma_match, lemmas
