@@ -6,8 +6,8 @@ import sys
 import click
 
 from common.errors import SelfEnsembleError
-from producer.commands import asking, keeping, pictures, results
-from producer.commands.border import EXIT_INTERRUPTED, EXIT_USAGE, never_fail_to_print, say
+from producer.commands import enqueue, manage, pictures, results
+from producer.commands.shared import EXIT_INTERRUPTED, EXIT_USAGE, never_fail_to_print, say
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -21,7 +21,7 @@ def cli() -> None:
     """
 
 
-for _command in (*asking.COMMANDS, *keeping.COMMANDS, *results.COMMANDS, *pictures.COMMANDS):
+for _command in (*enqueue.COMMANDS, *manage.COMMANDS, *results.COMMANDS, *pictures.COMMANDS):
     cli.add_command(_command)
 
 

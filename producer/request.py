@@ -17,7 +17,7 @@ from common.run import (
     SamplingParams,
     run_name,
 )
-from producer import paraphrasing
+from producer import paraphrase_prompt
 from producer.datasets import Dataset, Selection, known_datasets, open_dataset
 from producer.datasets.dataset import file_dataset
 
@@ -125,7 +125,7 @@ class RunRequest:
     @property
     def paraphrase_sampling(self) -> SamplingParams:
         """How paraphrases are drawn."""
-        return self._sampling(PARAPHRASES, paraphrasing.SAMPLING)
+        return self._sampling(PARAPHRASES, paraphrase_prompt.SAMPLING)
 
     @property
     def confidence_sampling(self) -> SamplingParams:

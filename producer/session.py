@@ -11,10 +11,10 @@ from common.planning.sharding import messages_for
 from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem
-from producer.enqueue import Prepared, prepare
+from producer.prepare import Prepared, prepare
 from producer.publish import check_broker, publish
 from producer.request import RunRequest
-from producer.summary import answers_table, choices_lines, results_table, steps_lines
+from producer.run_tables import answers_table, choices_lines, results_table, steps_lines
 from producer.waiting import Waiter, finish
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.live import Live
 
 from common.store import PartInfo, RunFolder, read_progress
-from producer.summary import progress_table
+from producer.run_tables import progress_table
 
 REFRESH_SECONDS = 1.0
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from producer.commands.border import console
+from producer.commands.shared import console
 from producer.mask.options import mask_options
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from producer.commands.border import console, open_named, say
+from producer.commands.shared import console, open_named, say
 from producer.options import store_option
 
 
@@ -25,7 +25,7 @@ def score(run_names: tuple[str, ...], store: str | None, as_json: bool) -> None:
         producer score webqa/llama3.2_3b_it/flex_attention-5 webqa/llama3.2_3b_it/avg-5
     """
     from producer.scoring.score import score_runs
-    from producer.scoring.summary import scores_document, scores_table
+    from producer.scoring.totals import scores_document, scores_table
 
     scores = score_runs([open_named(name, store) for name in run_names])
     if as_json:

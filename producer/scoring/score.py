@@ -19,7 +19,7 @@ from common.store import RunFolder
 from common.store.manifest import read_manifest
 from producer.scoring.f1 import token_f1
 from producer.scoring.lemmas import LANGUAGE, lemma_match, lemmas, lemmatiser_version
-from producer.scoring.summary import Scores, summarise
+from producer.scoring.totals import Scores, summarise
 
 SCORING_VERSION = 2
 """Raised only when the same row would be scored otherwise than before.

@@ -7,7 +7,7 @@ from common.planning.dependents import create_dependents, read_dependents
 from common.store import merge_run, read_progress
 from producer.datasets import open_dataset, read_questions
 from producer.datasets.hub import HubError
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.stepkit import (
     finish_confidences,
     finish_paraphrases,

@@ -1,11 +1,11 @@
-"""producer.enqueue.prepare on runs that exist: only what is missing is sent, whatever changed."""
+"""producer.prepare.prepare on runs that exist: only what is missing is sent, whatever changed."""
 
 import pytest
 
 from common.errors import UsageError
 from common.planning.sharding import messages_for
 from common.store import list_parts, merge_run
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.storekit import all_files, put_part, shards
 
 

@@ -1,11 +1,11 @@
-"""producer.enqueue.prepare: where few-shot examples come from, and how many."""
+"""producer.prepare.prepare: where few-shot examples come from, and how many."""
 
 import datasets
 import pytest
 
 from common.errors import UsageError
 from producer.datasets import open_dataset
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.storekit import all_files
 
 BUNDLED = tuple(open_dataset("webqa_mini", None).few_shot(5))

@@ -1,4 +1,4 @@
-"""producer.enqueue.prepare: what is refused is refused before anything is left in the store."""
+"""producer.prepare.prepare: what is refused is refused before anything is left in the store."""
 
 import json
 
@@ -9,7 +9,7 @@ from common.prompts import QUESTION_ANSWERING
 from common.store.snapshot import SNAPSHOT_BATCH_ROWS
 from producer.datasets.dataset import Dataset
 from producer.datasets.question_files import Question
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.storekit import all_files
 
 

@@ -1,4 +1,4 @@
-"""producer.enqueue.prepare: which runs are made, what is frozen, and the messages for them."""
+"""producer.prepare.prepare: which runs are made, what is frozen, and the messages for them."""
 
 from itertools import chain
 
@@ -9,7 +9,7 @@ from common.models import REGISTRY
 from common.prompts import QUESTION_ANSWERING
 from common.settings import Settings
 from common.store import list_runs
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.storekit import all_files
 
 PLAIN = tuple(

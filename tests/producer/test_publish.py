@@ -10,7 +10,7 @@ import redis
 from common.errors import UsageError
 from common.run_counters import RunCounters
 from common.settings import Settings
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from producer.publish import check_broker, publish
 from tests.common.storekit import put_part
 

@@ -11,7 +11,7 @@ from common.model_files import folder_identity, stamp_of
 from common.run import RunKey
 from common.store import list_parts, open_run
 from producer import staleness
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.storekit import put_part
 
 

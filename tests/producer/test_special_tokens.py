@@ -6,7 +6,7 @@ import pytest
 
 from common.models import ModelSource, find_model
 from common.records import Sample
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from producer.special_tokens import SpecialTokens, known_tokens
 
 AWAY = ModelSource("away", "hub", "nobody/away")

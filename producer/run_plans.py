@@ -15,7 +15,7 @@ from common.planning.plan import RunPlan
 from common.prompts import Example
 from common.run import RunKey, RunSpec, SamplingParams
 from common.store import RunFolder, StoreFilesystem
-from producer import paraphrasing
+from producer import paraphrase_prompt
 from producer.request import RunRequest
 
 NOT_FROZEN: dict[str, Any] = {"dataset_sha256": "", "num_samples": 1}
@@ -67,11 +67,11 @@ class Planner:
     def _paraphrases(self, dependents: Sequence[RunPlan]) -> RunPlan:
         changes = {
             "num_paraphrases": self.request.chosen_num_paraphrases,
-            "template": paraphrasing.TEMPLATE,
+            "template": paraphrase_prompt.TEMPLATE,
             "few_shot": (),
-            "max_new_tokens": paraphrasing.MAX_NEW_TOKENS,
+            "max_new_tokens": paraphrase_prompt.MAX_NEW_TOKENS,
             "sampling": self._sampling(PARAPHRASES, self.request.paraphrase_sampling),
-            "exemplars": paraphrasing.exemplars(),
+            "exemplars": paraphrase_prompt.exemplars(),
         }
         return self._planned(PARAPHRASES, changes, dependents)
 

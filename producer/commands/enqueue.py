@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.commands.border import console, exit_past, say, settings_of
+from producer.commands.shared import console, exit_past, say, settings_of
 from producer.options import (
     METHODS_HELP,
     confidence_options,

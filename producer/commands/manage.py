@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from producer.commands.border import EXIT_FAILED, console, open_named, say, settings_of
+from producer.commands.shared import EXIT_FAILED, console, open_named, say, settings_of
 from producer.options import store_option
 
 
@@ -21,7 +21,7 @@ def runs(store: str | None, as_json: bool) -> None:
     """
     from common.planning.dependents import pending_dependents
     from common.store import StoreFilesystem, list_runs, read_progress
-    from producer.summary import progress_document, progress_table
+    from producer.run_tables import progress_document, progress_table
 
     opened = StoreFilesystem.open(settings_of(store).store)
     found = [(run, read_progress(run)) for run in list_runs(opened)]
@@ -51,7 +51,7 @@ def status(run_name: str, store: str | None, watch: bool, as_json: bool) -> None
         producer status webqa/llama3.2_3b_it/flex_attention-5 --watch
     """
     from common.store import read_progress
-    from producer.summary import progress_document, progress_table
+    from producer.run_tables import progress_document, progress_table
     from producer.watch import watch_run
 
     run = open_named(run_name, store)

@@ -1,4 +1,4 @@
-"""producer.summary: tables of runs with failed rows, odd texts and shared seconds."""
+"""producer.run_tables: tables of runs with failed rows, odd texts and shared seconds."""
 
 from io import StringIO
 
@@ -7,7 +7,7 @@ from rich.console import Console
 
 from common.store import merge_run, read_progress
 from common.store.parts import write_part
-from producer.summary import (
+from producer.run_tables import (
     answers_table,
     choices_lines,
     progress_document,

@@ -26,9 +26,9 @@ from common.run import RunKey
 from common.store import RunFolder, StoreFilesystem, open_run
 from producer.datasets.stream import SampleStream
 from producer.examples import choose_examples
-from producer.planning import Planner
 from producer.provenance import make_provenance
 from producer.request import RunRequest
+from producer.run_plans import Planner
 from producer.special_tokens import SpecialTokens
 from producer.staleness import refuse_replaced_model
 

@@ -7,7 +7,7 @@ from common.errors import UsageError
 from common.planning.dependents import create_dependents
 from common.run import RunKey
 from common.store import merge_run, read_progress
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.stepkit import finish_confidences, finish_paraphrases, names, snapshot
 from tests.common.storekit import put_part
 

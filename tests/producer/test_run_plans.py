@@ -1,11 +1,11 @@
-"""producer.enqueue.prepare: which runs begin at once, which follow which, what they are called."""
+"""producer.prepare.prepare: which runs begin at once, which follow which, what they are called."""
 
 import pytest
 
 from common.errors import UsageError
 from common.methods import METHODS
 from common.planning.dependents import create_dependents, read_dependents
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.stepkit import finish_confidences, finish_paraphrases, names
 from tests.common.storekit import all_files
 
