@@ -1,4 +1,4 @@
-"""Watching one run: its line on the screen until it is merged."""
+"""Show the progress of one run on the screen until the run is merged."""
 
 import time
 
@@ -12,11 +12,11 @@ REFRESH_SECONDS = 1.0
 
 
 def watch_run(run: RunFolder, console: Console) -> None:
-    """Refresh the run's figures in place; returns when it is merged."""
-    known: dict[str, PartInfo] = {}
+    """Refresh the run's line in place; return when the run is merged."""
+    known_parts: dict[str, PartInfo] = {}
     with Live(console=console) as live:
         while True:
-            progress = read_progress(run, known)
+            progress = read_progress(run, known_parts)
             live.update(progress_table([(run, progress)]), refresh=True)
             if progress.state == "merged":
                 return

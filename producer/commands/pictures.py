@@ -1,4 +1,4 @@
-"""Commands that draw: mask."""
+"""The command mask."""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,6 @@
-"""What every command needs: settings, runs by name, the screen, exit statuses.
+"""Settings, runs by name, output and exit statuses, as all commands use them.
 
-Imports what it needs when it is needed, so that help comes at once.
+The functions import what they need when they are called, so that --help is quick.
 """
 
 import io
@@ -18,48 +18,51 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 
-def settings_of(store: str | None = None, broker: str | None = None) -> "Settings":
+def settings_from(store: str | None = None, broker: str | None = None) -> "Settings":
+    """Settings of the environment, with --store and --broker in their place where given."""
     from common.settings import Settings
 
-    given = {name: value for name, value in (("store", store), ("broker", broker)) if value}
-    return Settings.from_environment().model_copy(update=given)
+    options = {name: value for name, value in (("store", store), ("broker", broker)) if value}
+    return Settings.from_environment().model_copy(update=options)
 
 
 def open_named(name: str, store: str | None) -> "RunFolder":
+    """Open the run of that key; raises UsageError if the store does not have it."""
     from common.run import RunKey
     from common.store import StoreFilesystem, open_run
 
-    return open_run(StoreFilesystem.open(settings_of(store).store), RunKey.parse(name))
+    return open_run(StoreFilesystem.open(settings_from(store).store), RunKey.parse(name))
 
 
 def never_fail_to_print() -> None:
-    """Have a character that the output cannot encode printed as `?`; else it would end a run."""
+    """Print a character that the output cannot encode as `?` instead of ending the run."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
 
 
-def say(text: str, err: bool = False) -> None:
-    """Print a line as it is.
+def print_line(text: str, err: bool = False) -> None:
+    """Print a line verbatim, in the encoding of the stream.
 
-    To the stream itself: where its encoding is ASCII, click alone would write UTF-8.
+    The stream is passed to click, because click alone writes UTF-8 to an ASCII stream.
     """
     click.echo(text, file=sys.stderr if err else sys.stdout)
 
 
 def console() -> Any:
+    """A rich console on stdout."""
     from rich.console import Console
 
     return Console()
 
 
-def exit_past(limit: float, finished: "list[RunFolder]") -> None:
-    """Exit 1 when a run has more failed rows than its limit allows."""
+def exit_past(limit: float, runs: "list[RunFolder]") -> None:
+    """Exit with status 1 if more than a share `limit` of a run's rows failed."""
     from common.store import read_progress
 
-    for run in finished:
+    for run in runs:
         progress = read_progress(run)
         if progress.failed > limit * progress.expected:
-            say(
+            print_line(
                 f"{run.key}: {progress.failed} of {progress.expected} rows failed, more than "
                 f"--failure-limit {limit:g} allows; the `error` column says why",
                 err=True,

@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from common.errors import UsageError
-from producer.local import _signal, child, embedded_broker, kept_on_failure, tail
+from producer.local import _describe_signal, child, embedded_broker, logs_kept_on_failure, tail
 
 OWNER = """
 import sys
@@ -153,7 +153,7 @@ def test_logs_are_kept_where_the_block_fails_and_their_path_is_said(failure):
     said, folders = [], []
 
     def work():
-        with kept_on_failure(said.append) as folder:
+        with logs_kept_on_failure(said.append) as folder:
             (folder / "worker.log").write_text("why")
             folders.append(folder)
             raise failure("it failed")
@@ -170,7 +170,7 @@ def test_a_run_that_is_refused_before_there_is_a_worker_leaves_no_folder():
     said, folders = [], []
 
     def work():
-        with kept_on_failure(said.append) as folder:
+        with logs_kept_on_failure(said.append) as folder:
             folders.append(folder)
             raise UsageError("no such data set")
 
@@ -184,7 +184,7 @@ def test_a_run_that_is_refused_before_there_is_a_worker_leaves_no_folder():
 def test_logs_are_gone_after_a_run_that_did_not_fail(ending):
     said = []
     try:
-        with kept_on_failure(said.append) as folder:
+        with logs_kept_on_failure(said.append) as folder:
             (folder / "worker.log").write_text("nothing to see")
             if ending:
                 raise ending
@@ -208,4 +208,4 @@ def test_logs_are_gone_after_a_run_that_did_not_fail(ending):
 def test_a_worker_whose_process_was_killed_is_said_to_be(tmp_path, line, said):
     log = tmp_path / "log"
     log.write_text(f"ERROR Process 'SpawnPoolWorker-1' pid:7 {line}\n" + "  File x\n" * 40)
-    assert re.search(said, _signal(log))
+    assert re.search(said, _describe_signal(log))

@@ -13,7 +13,7 @@ AWAY = ModelSource("away", "hub", "nobody/away")
 
 
 def spelled_in(model, *texts):
-    special = SpecialTokens(model)
+    special = SpecialTokens.read(model)
     samples = [Sample((text,), ("a",), f"id-{n}") for n, text in enumerate(texts)]
     assert list(special.watch(samples, lambda: "its row")) == samples
     return special.notes()

@@ -128,7 +128,7 @@ def test_an_interrupt_says_that_nothing_is_lost(command, here, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("producer.commands.manage.settings_of", interrupt)
+    monkeypatch.setattr("producer.commands.manage.settings_from", interrupt)
     done = command("runs")
     assert (done.status, done.out) == (130, "")
     assert "goes on from there" in done.err

@@ -12,7 +12,7 @@ from common.store import merge, merge_run, read_progress, snapshot, verify_run
 from common.store.parts import write_part
 from producer.scoring import score
 from producer.scoring.score import score_run
-from producer.waiting import finish
+from producer.waiting import merge_unless_merged
 from tests.common.storekit import (
     all_files,
     make_answer,
@@ -187,7 +187,7 @@ def test_a_scored_file_still_holds_and_is_not_merged_again_at_the_end_of_a_sessi
     before = content(run)
     assert verify_run(run) == []
     assert read_progress(run).state == "merged"
-    finish(run)
+    merge_unless_merged(run)
     assert content(run) == before
 
 
