@@ -66,7 +66,7 @@ def test_a_bad_question_in_the_middle_leaves_nothing(ask, store, quiz, number):
 
 
 def test_a_source_that_is_interrupted_leaves_nothing(ask, store, monkeypatch):
-    """After more questions than are held back, so files have been begun."""
+    """The interrupt comes after the first batch has been written to a staging file."""
 
     def questions():
         for i in range(SNAPSHOT_BATCH_ROWS + 3):

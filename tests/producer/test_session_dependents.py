@@ -1,4 +1,4 @@
-"""producer.session with runs that follow others: said, waited for, made up for, summarised."""
+"""producer.session with dependent runs: shown, waited for, created if nobody did, summarized."""
 
 from io import StringIO
 
@@ -43,7 +43,7 @@ def session(ask, jsonl, broker_url, tmp_path, server, monkeypatch):
     return make
 
 
-def test_a_run_that_waits_is_shown_as_one_that_follows(session):
+def test_a_dependent_run_is_shown_as_one_that_waits(session):
     made, screen = session("avg")
     made.enqueue()
     with pytest.raises(UsageError, match="rows are missing and the queue is empty"):
@@ -55,8 +55,8 @@ def test_a_run_that_waits_is_shown_as_one_that_follows(session):
     assert bars
 
 
-def test_what_nobody_followed_is_made_and_sent_by_the_one_that_waits(session, server, store):
-    """The worker died between the merge of the paraphrases and the sending of what follows."""
+def test_dependents_that_nobody_created_are_created_and_sent_while_waiting(session, server, store):
+    """The worker died after the merge of the paraphrases, before it sent the dependent runs."""
     made, screen = session("avg")
     made.enqueue()
     written, avg = made.all_runs()
@@ -76,7 +76,7 @@ def test_what_nobody_followed_is_made_and_sent_by_the_one_that_waits(session, se
     assert "sending them again" in screen.getvalue()
 
 
-def test_paraphrases_that_nobody_merged_are_merged_and_followed(session, server):
+def test_paraphrases_that_nobody_merged_are_merged_and_their_dependents_created(session, server):
     made, _ = session("avg")
     made.enqueue()
     written, avg = made.all_runs()
@@ -92,9 +92,7 @@ def test_paraphrases_that_nobody_merged_are_merged_and_followed(session, server)
     assert read_feather(written).num_rows == read_feather(avg).num_rows == 11
 
 
-def test_enqueueing_again_makes_up_for_a_merge_and_a_following_that_did_not_happen(
-    session, server
-):
+def test_enqueueing_again_merges_and_creates_dependents_if_no_worker_did(session, server):
     session("origin", "avg")[0].enqueue()
     written = session("origin", "avg")[0].all_runs()[1]
     put_paraphrases(written, range(11))
@@ -105,7 +103,7 @@ def test_enqueueing_again_makes_up_for_a_merge_and_a_following_that_did_not_happ
     assert "waits" not in screen.getvalue()
 
 
-def test_who_borrows_paraphrases_follows_them_where_nobody_did(session, server):
+def test_a_session_that_borrows_paraphrases_creates_its_runs_if_nobody_did(session, server):
     session(model="owner/writer", step="paraphrases")[0].enqueue()
     borrowed = {"data": None, "paraphrases": "quiz/owner--writer/paraphrases-3"}
     made, _ = session("avg", **borrowed)
@@ -129,12 +127,12 @@ def test_nothing_to_send_and_something_to_wait_for_is_something_to_do(session, s
     assert made.enqueue() is True
     finish_paraphrases(made.all_runs()[0])
     put_part(session("avg")[0].all_runs()[1], range(11))
-    done, _ = session("avg")
-    assert done.enqueue() is False
+    complete, _ = session("avg")
+    assert complete.enqueue() is False
 
 
 @pytest.fixture
-def done(session):
+def merged_session(session):
     """A session whose steps and answers are all merged, and its screen."""
     written = session("origin", "weighted_avg")[0].all_runs()[1]
     finish_paraphrases(written, bad={3: ""})
@@ -148,18 +146,20 @@ def done(session):
     return made, screen
 
 
-def test_a_summary_has_a_line_for_each_step_and_a_table_of_answers_alone(done, monkeypatch):
-    made, screen = done
-    asked = []
+def test_a_summary_has_a_line_for_each_step_and_a_table_of_answers_alone(
+    merged_session, monkeypatch
+):
+    made, screen = merged_session
+    names = []
 
     def table(runs):
-        asked.extend(run.key.name for run in runs)
+        names.extend(run.key.name for run in runs)
         return original(runs)
 
     original = producer.session.results_table
     monkeypatch.setattr("producer.session.results_table", table)
     made.print_summary()
-    assert asked == ["origin", "weighted_avg-3"]
+    assert names == ["origin", "weighted_avg-3"]
     lines = screen.getvalue().splitlines()
     steps = [line for line in lines if " 22 paraphrases written, 1 of them" in line]
     assert steps[0].startswith("quiz/owner--model/paraphrases-3: 11 questions")
