@@ -50,6 +50,7 @@ class Planner:
         return [*(p for p in plans if p not in waiting), self._paraphrases(waiting)]
 
     def _answers_and_confidence(self) -> list[RunPlan]:
+        """Plan the methods; those that read confidences depend on the run that measures them."""
         methods = [get_method(name) for name in dict.fromkeys(self.request.methods)]
         weighted = [self._answers(method) for method in methods if method.reads_confidences]
         plans = [self._answers(method) for method in methods if not method.reads_confidences]

@@ -127,5 +127,5 @@ def _special_tokens(entries: Any) -> set[str]:
 
 
 def _stands_out(text: Any) -> TypeGuard[str]:
-    """Whether a token cannot be taken for the beginning of a word, which any text has."""
+    """Whether a token is long enough and begins with punctuation: plain text spells others."""
     return isinstance(text, str) and len(text) > 1 and not (text[0].isalnum() or text[0].isspace())
