@@ -1,4 +1,4 @@
-"""producer.enqueue.prepare: memory does not grow with the number of questions."""
+"""producer.prepare.prepare: memory does not grow with the number of questions."""
 
 import tracemalloc
 
@@ -6,7 +6,7 @@ from common.prompts import QUESTION_ANSWERING
 from common.store import StoreFilesystem
 from producer.datasets.dataset import Dataset
 from producer.datasets.readers.rows import number_rows
-from producer.enqueue import prepare
+from producer.prepare import prepare
 
 FEW, MANY = 2_000, 20_000
 TEXT = "and so on and on " * 30  # about 500 bytes in each of three paraphrases

@@ -1,6 +1,6 @@
-"""Enqueueing: what was asked -> frozen runs -> messages for what is missing.
+"""Prepare a request: create its runs in the store and list messages for their missing rows.
 
-Everything that can be refused is refused before a run is written or a message sent.
+Whatever can be refused is refused before a run is created or a message is sent.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -26,19 +26,20 @@ from common.run import RunKey
 from common.store import RunFolder, StoreFilesystem, open_run
 from producer.datasets.stream import SampleStream
 from producer.examples import choose_examples
-from producer.planning import Planner
 from producer.provenance import make_provenance
 from producer.request import RunRequest
+from producer.run_plans import Planner
 from producer.special_tokens import SpecialTokens
 from producer.staleness import refuse_replaced_model
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Runs that exist in the store, what is left to do for them, and what will follow.
+    """The runs of a request, and the messages for their missing rows.
 
-    all_runs: also those that are made when another is merged. upstream: the run whose result
-    they are made of, where it is none of them.
+    runs: the runs that exist in the store. all_runs: these and the dependent runs, which are
+    created when the run they wait for is merged. upstream: the run that --paraphrases names, on
+    which all runs depend; None without that option. notes: sentences to show to the user.
     """
 
     runs: tuple[RunFolder, ...]
@@ -50,41 +51,44 @@ class Prepared:
 
 
 def prepare(request: RunRequest, store: StoreFilesystem) -> Prepared:
-    """Freeze the runs that can begin, note those that follow, list the missing rows."""
+    """Create the runs that can start now and note their dependents beside them.
+
+    Raises UsageError for a request that cannot be carried out; no run is changed then.
+    """
     store.check_writable()
     model = find_model(request.model)
     examples, note = choose_examples(request, request.opened_dataset)
     notes: tuple[str, ...] = (note,) if note else ()
-    special = SpecialTokens(model)
-    upstream = None if request.paraphrases is None else _written(request, store)
+    special = SpecialTokens.read(model)
+    upstream = None if request.paraphrases is None else _open_upstream(request, store)
     if upstream is not None:
         _refuse_manual(request)
-        by = upstream.key.model if upstream.key.model != model.slug else None
-        roots = Planner(request, store, model, examples, False, by).roots()
-        runs = _made_after(upstream, roots, request, store, special)
+        writer = upstream.key.model if upstream.key.model != model.slug else None
+        plans = Planner(request, store, model, examples, False, writer).plan_runs()
+        runs = _create_from_upstream(upstream, plans, request, store, special)
     else:
-        alone = request.step == PARAPHRASES.name
-        reading = SampleStream(
-            request.opened_dataset, request.selection, request.max_samples, alone
+        only_questions = request.step == PARAPHRASES.name
+        samples = SampleStream(
+            request.opened_dataset, request.selection, request.max_samples, only_questions
         )
-        writes = not alone and _has_no_paraphrases(request)
-        if writes:
+        write_paraphrases = not only_questions and _has_no_paraphrases(request)
+        if write_paraphrases:
             _refuse_manual(request)
-        roots = Planner(request, store, model, examples, writes).roots()
-        watched = special.watch(reading, lambda: reading.where)
-        runs = _made(roots, watched, request, store, lambda: reading.where)
-        notes += reading.notes
+        plans = Planner(request, store, model, examples, write_paraphrases).plan_runs()
+        watched = special.watch(samples, lambda: samples.where)
+        runs = _create(plans, watched, request, store, lambda: samples.where)
+        notes += samples.notes
     notes += special.notes(request.opened_dataset.template.prefix(examples))
-    keys = dict.fromkeys(plan.key for root in roots for plan in root.all())
+    keys = dict.fromkeys(plan.key for plan in _with_dependents(plans))
     all_runs = tuple(RunFolder(store, RunKey.parse(key)) for key in keys)
-    # A step may have dependents of other requests, and of other models, whose queues are others.
+    # A step may have dependents of other requests, even of models that have other queues.
     runs = [run for run in runs if str(run.key) in keys]
     messages = tuple(messages_for(runs, request.shard_size))
     return Prepared(tuple(runs), all_runs, upstream, model, messages, notes)
 
 
 def _has_no_paraphrases(request: RunRequest) -> bool:
-    """Whether more paraphrases are asked for than the question, and the first one has no other."""
+    """Whether the request needs paraphrases and the first question of the data set has none."""
     if request.selection is not None or request.chosen_num_paraphrases == 1:
         return False
     first = list(SampleStream(request.opened_dataset, None, 1))
@@ -92,13 +96,13 @@ def _has_no_paraphrases(request: RunRequest) -> bool:
 
 
 def _refuse_manual(request: RunRequest) -> None:
-    """Refuse methods that ask which paraphrases are manual, of paraphrases that a model writes."""
+    """Raise UsageError for methods that need manual paraphrases: a model writes these ones."""
     for name in request.methods:
         refuse_without_manual(get_method(name))
 
 
-def _written(request: RunRequest, store: StoreFilesystem) -> RunFolder:
-    """The run that --paraphrases names; raises UsageError for one that cannot be used."""
+def _open_upstream(request: RunRequest, store: StoreFilesystem) -> RunFolder:
+    """Open the run that --paraphrases names; raises UsageError if the request cannot use it."""
     run = open_run(store, RunKey.parse(request.paraphrases or ""))
     if run.spec.method != PARAPHRASES.name:
         raise UsageError(
@@ -118,69 +122,73 @@ def _written(request: RunRequest, store: StoreFilesystem) -> RunFolder:
     return run
 
 
-def _made(
-    roots: Sequence[RunPlan],
+def _create(
+    plans: Sequence[RunPlan],
     samples: Iterable[Sample],
     request: RunRequest,
     store: StoreFilesystem,
     where: Callable[[], str],
 ) -> list[RunFolder]:
-    """The runs that can begin."""
-    dependents = [plan for root in roots for f in root.dependents for plan in f.all()]
-    overwritten = _overwritten(roots, request)
-    _refuse_replaced(roots, overwritten, request, store)
-    _refuse_others(dependents, overwritten, store)
+    """Create the planned runs from samples; where: names the row that is being read."""
+    dependents = _with_dependents(later for plan in plans for later in plan.dependents)
+    overwritten = _overwritten_keys(plans, request)
+    _refuse_replaced(plans, overwritten, request, store)
+    _refuse_other_specs(dependents, overwritten, store)
     provenance = make_provenance(request.shard_size)
-    return create_with_dependents(store, roots, samples, provenance, overwritten, where)
+    return create_with_dependents(store, plans, samples, provenance, overwritten, where)
 
 
-def _made_after(
+def _create_from_upstream(
     upstream: RunFolder,
-    roots: Sequence[RunPlan],
+    plans: Sequence[RunPlan],
     request: RunRequest,
     store: StoreFilesystem,
     special: SpecialTokens,
 ) -> list[RunFolder]:
-    """The runs made of another run's result, now or when it is merged."""
+    """Create the planned runs from the result of `upstream`, or note them until it is merged."""
     if merge_if_complete(upstream):
         samples = islice(result_samples(upstream), request.max_samples)
         watched = special.watch(samples, lambda: str(upstream.key))
-        return _made(roots, watched, request, store, lambda: str(upstream.key))
+        return _create(plans, watched, request, store, lambda: str(upstream.key))
     if request.max_samples is not None:
         raise UsageError(
             f"--max-samples needs the result of --paraphrases {upstream.key}, which is not "
             "complete yet; leave it out, or wait"
         )
-    overwritten = _overwritten(roots, request)
-    _refuse_replaced(roots, overwritten, request, store)
-    _refuse_others([plan for root in roots for plan in root.all()], overwritten, store)
-    delete_runs(store, roots, overwritten)
-    note_dependents(upstream, roots)
+    overwritten = _overwritten_keys(plans, request)
+    _refuse_replaced(plans, overwritten, request, store)
+    _refuse_other_specs(_with_dependents(plans), overwritten, store)
+    delete_runs(store, plans, overwritten)
+    note_dependents(upstream, plans)
     return create_dependents(upstream)
 
 
-def _overwritten(roots: Sequence[RunPlan], request: RunRequest) -> set[str]:
-    """Keys of the runs to throw away; a step is never thrown away for others."""
-    plans = [plan for root in roots for plan in root.all()] if request.overwrite else []
-    return {p.key for p in plans if p.spec.method in METHODS or p.spec.method == request.step}
+def _with_dependents(plans: Iterable[RunPlan]) -> list[RunPlan]:
+    """The plans and all their dependents, depth first."""
+    return [each for plan in plans for each in plan.all()]
+
+
+def _overwritten_keys(plans: Sequence[RunPlan], request: RunRequest) -> set[str]:
+    """Keys of the runs to delete. Only its own command deletes a step: other runs may need it."""
+    deletable = (*METHODS, request.step) if request.overwrite else ()
+    return {p.key for p in _with_dependents(plans) if p.spec.method in deletable}
 
 
 def _refuse_replaced(
-    roots: Sequence[RunPlan],
+    plans: Sequence[RunPlan],
     overwritten: Collection[str],
     request: RunRequest,
     store: StoreFilesystem,
 ) -> None:
-    """Refuse runs that were answered with other files of the model's folder."""
-    keys = [plan.key for root in roots for plan in root.all()]
-    runs = [RunFolder(store, RunKey.parse(key)) for key in keys]
+    """Raise UsageError if the model's files have changed since one of the runs was answered."""
+    runs = [RunFolder(store, RunKey.parse(plan.key)) for plan in _with_dependents(plans)]
     refuse_replaced_model(find_model(request.model), runs, overwritten)
 
 
-def _refuse_others(
+def _refuse_other_specs(
     plans: Sequence[RunPlan], overwritten: Collection[str], store: StoreFilesystem
 ) -> None:
-    """Refuse what is there with another spec under the names of runs that will follow."""
+    """Raise UsageError for a planned run that exists with another spec."""
     for plan in plans:
         if plan.key not in overwritten:
             check_fingerprint(RunFolder(store, RunKey.parse(plan.key)), plan.spec)
