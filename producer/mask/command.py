@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from producer.mask.compose import compose
-from producer.mask.document import mask_document
+from producer.mask.picture import mask_document
 from producer.mask.png import check_png, write_png
 from producer.mask.terminal import print_mask
 from producer.request import RunRequest

@@ -4,8 +4,7 @@ from common.methods import METHODS
 from common.models import find_model
 from producer.mask.labels import label
 from producer.mask.notes import packing_notes, sample_notes
-from producer.mask.packing import pack
-from producer.mask.picture import Caption, MaskPicture
+from producer.mask.picture import Caption, MaskPicture, pack
 from producer.mask.sample import choose_sample, choose_shown
 from producer.mask.tokens import tokenize
 from producer.request import RunRequest

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from producer.mask.frame import LABELLED, MAX_LABEL, Frame, frame_of
-from producer.mask.palette import HIDDEN, group_colours
-from producer.mask.picture import MaskPicture
-from producer.mask.sparsity import causal
+from producer.mask.picture import HIDDEN_COLOUR, MaskPicture, causal, group_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +46,7 @@ def cell_colours(picture: MaskPicture) -> np.ndarray[Any, np.dtype[np.uint8]]:
     of_group = np.array([_rgb(c) for c in group_colours(len(picture.packed.names))])
     of_key = of_group[list(picture.packed.prompt.group_ids)]
     earlier = causal(len(picture.labels))[..., None]
-    unseen = np.where(earlier, _rgb(HIDDEN), _rgb("#ffffff"))
+    unseen = np.where(earlier, _rgb(HIDDEN_COLOUR), _rgb("#ffffff"))
     return np.where(picture.mask[..., None], of_key[None, :], unseen)
 
 

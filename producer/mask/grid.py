@@ -9,8 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from common.visibility import Table
-from producer.mask.picture import MaskPicture, Span
-from producer.mask.sparsity import causal
+from producer.mask.picture import MaskPicture, Span, causal
 
 
 @dataclass(frozen=True, eq=False)

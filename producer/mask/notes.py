@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from common.methods import Method
 from common.records import Sample
-from producer.mask.packing import Packed
+from producer.mask.picture import MaskedPrompt
 from producer.request import RunRequest
 
 _PLAIN = {
@@ -28,7 +28,7 @@ def sample_notes(
 
 
 def packing_notes(
-    request: RunRequest, method: Method, packed: Packed, num_paraphrases: int
+    request: RunRequest, method: Method, packed: MaskedPrompt, num_paraphrases: int
 ) -> Iterator[str]:
     """Sentences on the prompt and its mask, without a full stop."""
     if packed.layout is None:
@@ -45,7 +45,7 @@ def packing_notes(
     )
 
 
-def _biases(packed: Packed) -> str:
+def _biases(packed: MaskedPrompt) -> str:
     rows = list(zip(packed.names, packed.prompt.groups, packed.bias or (), strict=True))
     return ", ".join(
         f"{name} {bias:+.2f} ({len(group)} tokens)" for name, group, bias in rows[1:-1]

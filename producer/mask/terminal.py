@@ -10,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from producer.mask.grid import Grid, fit
-from producer.mask.palette import group_colours
-from producer.mask.picture import MaskPicture, Span
+from producer.mask.picture import MaskPicture, Span, group_colours
 
 _HALVES = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
 _HIDDEN = "░"

@@ -13,7 +13,7 @@ from common.methods import METHODS
 from producer.mask import png
 from producer.mask.figure import drawable, token_labels
 from producer.mask.frame import LABELLED, frame_of
-from producer.mask.packing import pack
+from producer.mask.picture import pack
 from producer.mask.png import check_png, render_png, write_png
 from tests.producer.mask.maskkit import make_picture, make_pieces, shared_picture
 

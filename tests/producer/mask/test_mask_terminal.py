@@ -9,7 +9,7 @@ from rich.console import Console
 
 from common.methods import METHODS
 from producer.mask.grid import Grid, fit
-from producer.mask.packing import pack
+from producer.mask.picture import pack
 from producer.mask.terminal import print_mask
 from tests.producer.mask.maskkit import make_picture, make_pieces, shared_picture
 
