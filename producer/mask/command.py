@@ -6,9 +6,9 @@ from pathlib import Path
 from rich.console import Console
 
 from producer.mask.compose import compose
+from producer.mask.console import print_mask
 from producer.mask.picture import mask_document
 from producer.mask.png import check_png, write_png
-from producer.mask.terminal import print_mask
 from producer.request import RunRequest
 
 
