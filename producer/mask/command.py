@@ -7,8 +7,8 @@ from rich.console import Console
 
 from producer.mask.compose import compose
 from producer.mask.console import print_mask
+from producer.mask.figure import check_png, write_png
 from producer.mask.picture import mask_document
-from producer.mask.png import check_png, write_png
 from producer.request import RunRequest
 
 

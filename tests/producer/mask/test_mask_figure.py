@@ -1,4 +1,4 @@
-"""producer.mask.png: the image holds the mask, pixel for pixel, or there is no image."""
+"""producer.mask.figure: the image holds the mask, pixel for pixel, or there is no image."""
 
 import io
 import sys
@@ -10,11 +10,17 @@ from matplotlib.image import imread
 
 from common.errors import UsageError
 from common.methods import METHODS
-from producer.mask import png
-from producer.mask.figure import drawable, token_labels
-from producer.mask.frame import LABELLED, frame_of
+from producer.mask import figure
+from producer.mask.figure import (
+    LABELLED,
+    check_png,
+    drawable,
+    frame_of,
+    render_png,
+    token_labels,
+    write_png,
+)
 from producer.mask.picture import pack
-from producer.mask.png import check_png, render_png, write_png
 from tests.producer.mask.maskkit import make_picture, make_pieces, shared_picture
 
 BLUE, ORANGE, SKY, PINK = (0, 114, 178), (230, 159, 0), (86, 180, 233), (204, 121, 167)
@@ -93,7 +99,7 @@ def test_the_same_picture_gives_the_same_bytes_whatever_is_set_elsewhere(monkeyp
 
 
 def test_too_many_tokens_are_refused_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(png, "MAX_TOKENS", 16)
+    monkeypatch.setattr(figure, "MAX_TOKENS", 16)
     with pytest.raises(UsageError, match="has 17 tokens, an image holds at most 16; ask for less"):
         write_png(shared_picture((5, 3)), tmp_path / "mask.png")
     assert list(tmp_path.iterdir()) == []
