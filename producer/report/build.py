@@ -9,9 +9,9 @@ from producer.report.compare import compare_runs
 from producer.report.document import Document, RunReport
 from producer.report.load import RunAnswers, load_runs
 from producer.report.matching import Matched, match_questions
-from producer.report.notes import all_notes
 from producer.report.paraphrases import report_paraphrases
 from producer.report.samples import sample_rows
+from producer.report.sentences import all_notes
 from producer.report.statistics import mean_interval, share_interval
 from producer.report.stored import find_sources
 

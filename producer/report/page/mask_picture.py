@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from common.methods import METHODS, Visibility
 from common.visibility import VISIBILITIES
 from producer.report.document import RunReport
-from producer.report.page.plain_words import listed
+from producer.report.formatting import listed
 
 SIDE = 240
 LARGEST_CELL = 28

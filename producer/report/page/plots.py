@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from producer.report.document import Document, Interval, ParaphraseReport, RunReport
-from producer.report.page.plain_words import ends, percent, rate_figure
+from producer.report.formatting import RunNames, interval_ends, rate, unbroken_percent
 from producer.report.page.svg import INK, inline_svg
 
 BLUE, ORANGE = "#2f86c5", "#d55e00"
@@ -30,7 +30,7 @@ class Plot:
     svg: str
 
 
-def all_plots(document: Document, names: dict[str, str]) -> dict[str, list[Plot]]:
+def all_plots(document: Document, names: RunNames) -> dict[str, list[Plot]]:
     """Plots by the section of the page they stand in: "runs" and "paraphrases"."""
     with _style():
         runs = [_accuracy_plot(document.runs, names)]
@@ -59,13 +59,13 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _accuracy_plot(runs: Sequence[RunReport], names: dict[str, str]) -> Plot:
+def _accuracy_plot(runs: Sequence[RunReport], names: RunNames) -> Plot:
     figure, axes = _rows_figure([names[run.run] for run in runs])
     for row, run in enumerate(runs):
         shown = run.accuracy
         axes.plot([shown.low, shown.high], [row, row], color=BLUE, linewidth=2)
         axes.plot([shown.value], [row], "o", color=BLUE, markersize=7)
-        _value_label(axes, row, percent(shown.value))
+        _value_label(axes, row, unbroken_percent(shown.value))
     axes.margins(x=0.08)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     words = "; ".join(f"{names[run.run]} {_in_words(run.accuracy)}" for run in runs)
@@ -73,14 +73,14 @@ def _accuracy_plot(runs: Sequence[RunReport], names: dict[str, str]) -> Plot:
     return Plot(caption, inline_svg(figure, "accuracy", f"{caption}: {words}"))
 
 
-def _rates_plot(runs: Sequence[RunReport], names: dict[str, str]) -> Plot:
+def _rates_plot(runs: Sequence[RunReport], names: RunNames) -> Plot:
     figure, axes = _rows_figure([names[run.run] for run in runs])
-    said = {run.run: _rate_in_words(run.questions_per_second) for run in runs}
+    rates = {run.run: _rate_in_words(run.questions_per_second) for run in runs}
     for row, run in enumerate(runs):
         axes.barh(row, run.questions_per_second or 0, height=0.24, color=BLUE)
-        _value_label(axes, row, said[run.run])
+        _value_label(axes, row, rates[run.run])
     axes.set_xlim(left=0)
-    words = "; ".join(f"{names[run.run]} {said[run.run]}" for run in runs)
+    words = "; ".join(f"{names[run.run]} {rates[run.run]}" for run in runs)
     caption = "Questions answered per second"
     return Plot(caption, inline_svg(figure, "rates", f"{caption}: {words}"))
 
@@ -99,7 +99,7 @@ def _count_plot(report: ParaphraseReport, plot_name: str, run_name: str) -> Plot
     axes.yaxis.grid(True, color=INK, alpha=0.12, linewidth=0.6)
     figure.legend(loc="outside upper left", ncols=3, handlelength=1.6, columnspacing=1.2)
     words = "; ".join(
-        f"{point.paraphrases}: mean single {percent(point.mean_single)}, "
+        f"{point.paraphrases}: mean single {unbroken_percent(point.mean_single)}, "
         f"majority {_in_words(point.majority)}, oracle {_in_words(point.oracle)}"
         for point in report.by_count
     )
@@ -157,12 +157,12 @@ def _shortened(name: str) -> str:
 
 
 def _in_words(interval: Interval) -> str:
-    return f"{percent(interval.value)} ({ends(interval)})"
+    return f"{unbroken_percent(interval.value)} ({interval_ends(interval)})"
 
 
-def _rate_in_words(rate: float | None) -> str:
+def _rate_in_words(per_second: float | None) -> str:
     """
     >>> _rate_in_words(1234.5), _rate_in_words(0.251), _rate_in_words(None)
     ('1,234.5/s', '0.25/s', 'not measured')
     """
-    return "not measured" if rate is None else f"{rate_figure(rate)}/s"
+    return "not measured" if per_second is None else f"{rate(per_second)}/s"

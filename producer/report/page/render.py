@@ -7,9 +7,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UsageError
-from producer.report import figures
+from producer.report import formatting, sentences
 from producer.report.document import ALPHA, Document
-from producer.report.page import plain_words
 from producer.report.page.mask_picture import mask_pictures
 from producer.report.page.sample_data import sample_data
 
@@ -33,13 +32,13 @@ def render_page(document: Document) -> str:
         raise UsageError(
             f"--html needs {error.name}; install it with: pip install 'self-ensemble[report]'"
         ) from error
-    names = figures.short_names([run.run for run in document.runs])
+    names = formatting.short_names([run.run for run in document.runs])
     return environment.get_template("page.html").render(
         _inlined("style.css", "table.js"),
         document=document,
         names=names,
-        words=plain_words,
-        figures=figures,
+        sentences=sentences,
+        numbers=formatting,
         alpha=ALPHA,
         plots=all_plots(document, names),
         masks=mask_pictures(document.runs),

@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from producer.report.build import build_document
-from producer.report.words import verdicts
+from producer.report.sentences import verdicts
 from tests.producer.report.reportkit import answered, per_paraphrase
 
 RIGHT = {

@@ -3,9 +3,9 @@
 import pytest
 
 from common.methods import METHODS
-from producer.report.figures import short_names
+from producer.report.formatting import short_names
 from producer.report.page.mask_picture import group_cells, mask_pictures
-from producer.report.page.plain_words import headline, verdict
+from producer.report.sentences import headline, verdict
 from tests.producer.report.report_examples import FOLDER, make_document
 
 SIGNS = {"self": "\\", "seen": "#", "unseen": "."}
