@@ -12,8 +12,8 @@ from producer.report.matching import Matched, match_questions
 from producer.report.paraphrases import report_paraphrases
 from producer.report.samples import sample_rows
 from producer.report.sentences import all_notes
+from producer.report.singles import find_sources
 from producer.report.statistics import mean_interval, share_interval
-from producer.report.stored import find_sources
 
 
 def build_document(

@@ -20,7 +20,7 @@ from producer.report.statistics import (
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PairOutcome:
     """Of two runs: the questions that one alone got right, and how many neither or both did."""
 
     won: tuple[str, ...]
@@ -34,14 +34,14 @@ class Outcome:
         return flips / (flips + self.ties)
 
 
-def parties(runs: Sequence[RunAnswers]) -> list[RunAnswers]:
+def comparable_runs(runs: Sequence[RunAnswers]) -> list[RunAnswers]:
     """The runs with one answer to each question: only those can win or lose it."""
     return [run for run in runs if not run.method.row_per_paraphrase]
 
 
 def compare_runs(runs: Sequence[RunAnswers], seed: int) -> tuple[Comparison, ...]:
-    """All pairs of `parties(runs)`, in their order; the questions are the same, in one order."""
-    pairs = list(combinations(parties(runs), 2))
+    """All pairs of `comparable_runs(runs)`, in their order; the questions are the same, in one order."""
+    pairs = list(combinations(comparable_runs(runs), 2))
     outcomes = [find_outcome(run, other) for run, other in pairs]
     p_values = [mcnemar_p(len(outcome.won), len(outcome.lost)) for outcome in outcomes]
     adjusted = holm(p_values)
@@ -53,16 +53,21 @@ def compare_runs(runs: Sequence[RunAnswers], seed: int) -> tuple[Comparison, ...
     )
 
 
-def find_outcome(run: RunAnswers, other: RunAnswers) -> Outcome:
+def find_outcome(run: RunAnswers, other: RunAnswers) -> PairOutcome:
     """Which questions flip between two runs, by uuid."""
     differences = run.correct - other.correct
     uuids = np.array(list(run.questions), dtype=object)
     won, lost = uuids[differences > 0].tolist(), uuids[differences < 0].tolist()
-    return Outcome(tuple(won), tuple(lost), len(uuids) - len(won) - len(lost))
+    return PairOutcome(tuple(won), tuple(lost), len(uuids) - len(won) - len(lost))
 
 
 def _comparison(
-    run: RunAnswers, other: RunAnswers, outcome: Outcome, p: float, p_adjusted: float, seed: int
+    run: RunAnswers,
+    other: RunAnswers,
+    outcome: PairOutcome,
+    p: float,
+    p_adjusted: float,
+    seed: int,
 ) -> Comparison:
     flipped = {*outcome.won, *outcome.lost}
     return Comparison(

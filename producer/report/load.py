@@ -17,7 +17,7 @@ from common.store import RunFolder
 from common.store.manifest import Manifest, read_manifest
 from common.store.part_files import read_infos
 from producer.report.answers import Metric, QuestionResult, columns_of, read_results
-from producer.report.statistics import Values
+from producer.report.statistics import FloatArray
 from producer.scoring.score import has_old_scores
 
 
@@ -39,12 +39,12 @@ class RunAnswers:
     rescored: bool = False
 
     @property
-    def correct(self) -> Values:
+    def correct(self) -> FloatArray:
         """For each question the share of its replies that are right; failed ones are not."""
         return self._means([[r.correct for r in q.replies] for q in self.questions.values()])
 
     @property
-    def f1(self) -> Values:
+    def f1(self) -> FloatArray:
         return self._means([q.f1 for q in self.questions.values()])
 
     def cut_to(self, uuids: Sequence[str]) -> "RunAnswers":
@@ -52,7 +52,7 @@ class RunAnswers:
         return replace(self, questions={uuid: self.questions[uuid] for uuid in uuids})
 
     @staticmethod
-    def _means(replies: Sequence[Sequence[float]]) -> Values:
+    def _means(replies: Sequence[Sequence[float]]) -> FloatArray:
         return np.array([sum(of) / len(of) for of in replies], dtype=np.float64)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from producer.report.answers import Reply
 from producer.report.document import CountPoint, Interval, ParaphraseReport
 from producer.report.singles import Singles, stack, vote
-from producer.report.statistics import Flags, Values, mean_interval, share_interval
+from producer.report.statistics import BoolArray, FloatArray, mean_interval, share_interval
 
 MAX_SUBSETS = 200
 """Up to here all subsets of K paraphrases are taken, beyond a sample of as many."""
@@ -44,7 +44,7 @@ def _by_paraphrase(singles: Singles, seed: int) -> Iterator[Interval]:
         yield share_interval(correct[present], seed)
 
 
-def consistency(singles: Singles) -> Values:
+def consistency(singles: Singles) -> FloatArray:
     """For each question with two paraphrases or more, the share of their pairs that agree.
 
     Two answers agree when a vote counts them as one, so two that say nothing do. (Elazar et al.
@@ -55,7 +55,7 @@ def consistency(singles: Singles) -> Values:
     same = (codes[:, :, None] == codes[:, None, :]) & (codes >= 0)[:, None, :]
     left, right = np.triu_indices(codes.shape[1], k=1)
     counts = singles.counts[several]
-    shares: Values = same[:, left, right].sum(axis=1) / (counts * (counts - 1) / 2)
+    shares: FloatArray = same[:, left, right].sum(axis=1) / (counts * (counts - 1) / 2)
     return shares
 
 
@@ -75,19 +75,19 @@ def _by_count(singles: Singles, seed: int) -> Iterator[CountPoint]:
         )
 
 
-def some_right(singles: Singles, chosen: Flags) -> Flags:
+def some_right(singles: Singles, chosen: BoolArray) -> BoolArray:
     """Whether any answer of each choice is right, (questions, choices)."""
-    right: Flags = np.asarray((chosen & singles.correct[:, None, :]).any(axis=2))
+    right: BoolArray = np.asarray((chosen & singles.correct[:, None, :]).any(axis=2))
     return right
 
 
-def _over_choices(right: Flags, seed: int) -> Interval:
+def _over_choices(right: BoolArray, seed: int) -> Interval:
     """Of each question the share of choices that are right; the interval is over questions."""
-    shares: Values = np.asarray(right.mean(axis=1))
+    shares: FloatArray = np.asarray(right.mean(axis=1))
     return share_interval(shares, seed)
 
 
-def subsets(paraphrases: int, count: int, seed: int) -> Flags:
+def subsets(paraphrases: int, count: int, seed: int) -> BoolArray:
     """Choices of `count` paraphrases, (choices, paraphrases): all, or MAX_SUBSETS different ones.
 
     >>> subsets(3, 2, seed=0).astype(int).tolist()

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from producer.report.answers import Reply
-from producer.report.compare import parties
+from producer.report.compare import comparable_runs
 from producer.report.document import SampleRow
 from producer.report.load import RunAnswers
-from producer.report.stored import SingleSources
+from producer.report.singles import SingleSources
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ def sample_rows(runs: Sequence[RunAnswers], sources: SingleSources) -> Iterator[
     Predictions are those of runs with one answer to each question. Where there are several runs
     with single answers, those of the first are shown.
     """
-    by_run = {run.key: run for run in parties(runs)}
+    by_run = {run.key: run for run in comparable_runs(runs)}
     source, shown = next(iter(sources.by_run.items()), (None, None))
     for number, (uuid, asked) in enumerate(runs[0].questions.items()):
         given = {key: run.questions[uuid].replies[0] for key, run in by_run.items()}

@@ -8,14 +8,14 @@ from itertools import chain
 from math import comb
 
 from producer.report.answers import QuestionResult
-from producer.report.compare import parties
+from producer.report.compare import comparable_runs
 from producer.report.document import ALPHA, Comparison, Document
 from producer.report.formatting import RunNames, listed, p_value, short_names, unbroken_percent
 from producer.report.load import RunAnswers
 from producer.report.matching import Matched
 from producer.report.paraphrases import MAX_SUBSETS
+from producer.report.singles import SingleSources
 from producer.report.statistics import RESAMPLES
-from producer.report.stored import SingleSources
 
 METRICS = {
     "exact": "exact match with any gold answer, after SQuAD normalization",
@@ -104,7 +104,7 @@ def _on_seconds(runs: Sequence[RunAnswers], names: RunNames) -> Iterator[str]:
 
 
 def _on_pairs(runs: Sequence[RunAnswers], names: RunNames) -> Iterator[str]:
-    compared = parties(runs)
+    compared = comparable_runs(runs)
     for run in runs:
         if run not in compared:
             yield (

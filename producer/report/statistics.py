@@ -21,11 +21,11 @@ RESAMPLES = 9_999
 _BATCH_VALUES = 250_000
 _NEVER = 1e-9
 
-Values = np.ndarray[Any, np.dtype[np.float64]]
-Flags = np.ndarray[Any, np.dtype[np.bool_]]
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def share_interval(values: Values | Flags, seed: int) -> Interval:
+def share_interval(values: FloatArray | BoolArray, seed: int) -> Interval:
     """An accuracy: the mean of one number in [0, 1] per question, with its interval.
 
     Where every question counts 0 or 1 the interval is Wilson's (1927). The percentile bootstrap
@@ -45,12 +45,12 @@ def share_interval(values: Values | Flags, seed: int) -> Interval:
     return Interval(value=value, low=min(float(low), value), high=max(float(high), value))
 
 
-def mean_interval(values: Values | Flags, seed: int) -> Interval:
+def mean_interval(values: FloatArray | BoolArray, seed: int) -> Interval:
     """The mean of numbers in [0, 1], one per question, with its bootstrap interval."""
     return _interval(values.astype(np.float64), 0.0, seed)
 
 
-def difference_interval(run: Values, other: Values, seed: int) -> Interval:
+def difference_interval(run: FloatArray, other: FloatArray, seed: int) -> Interval:
     """The mean of `run - other`, with its paired-bootstrap interval.
 
     Questions are drawn, each with both its results: how hard a question is cancels out.
@@ -58,7 +58,7 @@ def difference_interval(run: Values, other: Values, seed: int) -> Interval:
     return _interval(run - other, -1.0, seed)
 
 
-def _interval(values: Values, lowest: float, seed: int) -> Interval:
+def _interval(values: FloatArray, lowest: float, seed: int) -> Interval:
     """The percentile bootstrap over questions (Efron and Tibshirani 1993, chapter 13).
 
     Not BCa: for a mean of bounded numbers the two agree, and BCa has no value where its jackknife
