@@ -1,6 +1,6 @@
-"""Every pair of runs on the same questions: who wins, by how much, and whether that is chance.
+"""Compare every pair of runs on the same questions: wins, losses, interval and p-values.
 
-The family that Holm's correction covers is all pairs of the report.
+Holm's correction covers all pairs of the report.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,11 @@ from producer.report.statistics import (
 
 @dataclass(frozen=True)
 class PairOutcome:
-    """Of two runs: the questions that one alone got right, and how many neither or both did."""
+    """Two runs on the same questions.
+
+    won, lost: uuids of the questions that only the one, or only the other, got right. ties: number
+    of all other questions.
+    """
 
     won: tuple[str, ...]
     lost: tuple[str, ...]
@@ -35,12 +39,15 @@ class PairOutcome:
 
 
 def comparable_runs(runs: Sequence[RunAnswers]) -> list[RunAnswers]:
-    """The runs with one answer to each question: only those can win or lose it."""
+    """The runs with one answer per question: no other run can win or lose a question."""
     return [run for run in runs if not run.method.row_per_paraphrase]
 
 
 def compare_runs(runs: Sequence[RunAnswers], seed: int) -> tuple[Comparison, ...]:
-    """All pairs of `comparable_runs(runs)`, in their order; the questions are the same, in one order."""
+    """Compare all pairs of comparable runs, in their order.
+
+    All runs must have the same questions in the same order.
+    """
     pairs = list(combinations(comparable_runs(runs), 2))
     outcomes = [find_outcome(run, other) for run, other in pairs]
     p_values = [mcnemar_p(len(outcome.won), len(outcome.lost)) for outcome in outcomes]
@@ -54,7 +61,7 @@ def compare_runs(runs: Sequence[RunAnswers], seed: int) -> tuple[Comparison, ...
 
 
 def find_outcome(run: RunAnswers, other: RunAnswers) -> PairOutcome:
-    """Which questions flip between two runs, by uuid."""
+    """The questions on which two runs disagree, by uuid."""
     differences = run.correct - other.correct
     uuids = np.array(list(run.questions), dtype=object)
     won, lost = uuids[differences > 0].tolist(), uuids[differences < 0].tolist()

@@ -11,8 +11,7 @@ from producer.report.answers import QuestionResult
 from producer.report.compare import comparable_runs
 from producer.report.document import ALPHA, Comparison, Document
 from producer.report.formatting import RunNames, listed, p_value, short_names, unbroken_percent
-from producer.report.load import RunAnswers
-from producer.report.matching import Matched
+from producer.report.load import MatchedRuns, RunAnswers
 from producer.report.paraphrases import MAX_SUBSETS
 from producer.report.singles import SingleSources
 from producer.report.statistics import RESAMPLES
@@ -39,7 +38,7 @@ _FEWEST = 6
 """If all n questions flip one way, the exact p-value is 2 / 2**n: below 5 % from 6 questions."""
 
 
-def all_notes(matched: Matched, sources: SingleSources, seed: int) -> Iterator[str]:
+def all_notes(matched: MatchedRuns, sources: SingleSources, seed: int) -> Iterator[str]:
     """Yield every note that applies: on the figures, the runs, the paraphrases."""
     runs, names = matched.runs, short_names([run.key for run in matched.runs])
     yield (
@@ -57,7 +56,7 @@ def all_notes(matched: Matched, sources: SingleSources, seed: int) -> Iterator[s
     )
 
 
-def _on_cut(matched: Matched) -> Iterator[str]:
+def _on_cut(matched: MatchedRuns) -> Iterator[str]:
     if matched.common_of is not None:
         yield (
             f"Cut to {len(matched.runs[0].questions)} of {matched.common_of} questions; seconds "
