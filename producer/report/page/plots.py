@@ -1,7 +1,7 @@
 """The plots of a page: accuracy, accuracy against the number of paraphrases, rates.
 
-Figures are made as objects, never through pyplot. Blue and orange are told apart by colour-blind
-readers (after Okabe and Ito 2008), in tones that stand out on light and on dark ground.
+Figures are made as objects, never through pyplot. Colour-blind readers can tell this blue from
+this orange (after Okabe and Ito 2008), and both stand out on a light and on a dark background.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,14 +24,14 @@ LONGEST_NAME = 46
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot that is ready to be put into a page: its caption and its SVG."""
+    """A plot for the page: its caption and its SVG element."""
 
     caption: str
     svg: str
 
 
 def all_plots(document: Document, names: RunNames) -> dict[str, list[Plot]]:
-    """Plots by the section of the page they stand in: "runs" and "paraphrases"."""
+    """The plots of each section of the page: "runs" and "paraphrases"."""
     with _style():
         runs = [_accuracy_plot(document.runs, names)]
         if any(run.questions_per_second is not None for run in document.runs):
@@ -46,7 +46,7 @@ def all_plots(document: Document, names: RunNames) -> dict[str, list[Plot]]:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """The page's style for a while; what a person's own matplotlibrc says does not count."""
+    """Use the page's style inside the context, whatever the user's matplotlibrc says."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rc("font", size=11)
@@ -119,7 +119,7 @@ def _band(
 
 
 def _rows_figure(names: Sequence[str]) -> tuple[Figure, Axes]:
-    """One row for each run, its name above its mark: so names cost no width on a phone."""
+    """A figure with one row per run, the name above the mark, to save width on a phone."""
     figure = Figure(figsize=(WIDTH_INCHES, 0.45 + 0.5 * len(names)), layout="constrained")
     axes = figure.add_subplot()
     axes.set_ylim(len(names) - 0.6, -0.75)
@@ -143,7 +143,7 @@ def _label(axes: Axes, x: float, row: int, text: str, side: str) -> None:
 
 
 def _shortened(name: str) -> str:
-    """Names that would leave the plot, with their middle left out.
+    """The name, without its middle if it is longer than the plot is wide.
 
     >>> _shortened("flex_attention-5")
     'flex_attention-5'

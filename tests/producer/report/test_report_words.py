@@ -4,7 +4,7 @@ import pytest
 
 from common.methods import METHODS
 from producer.report.formatting import short_names
-from producer.report.page.mask_picture import group_cells, mask_pictures
+from producer.report.page.masks import group_cells, mask_pictures
 from producer.report.sentences import headline, verdict
 from tests.producer.report.report_examples import FOLDER, make_document
 
