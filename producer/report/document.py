@@ -1,4 +1,4 @@
-"""The document: a whole report as data, between the code that computes it and that shows it.
+"""The document: a whole report as data. `build` computes it; terminal, JSON and page show it.
 
 Shares are in [0, 1]; intervals are 95 % intervals. Runs are named by their keys.
 """

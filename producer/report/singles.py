@@ -92,13 +92,13 @@ def _predictions(answers: SingleAnswers) -> list[list[str | None]]:
 class Singles:
     """The single answers of one run, as arrays.
 
-    present: whether the question has this paraphrase. said: whether its answer is more than
+    present: whether the question has this paraphrase. has_text: whether its answer is more than
     punctuation. codes: equal for answers of one question that a vote counts as one. logprobs:
     mean per token.
     """
 
     present: BoolArray
-    said: BoolArray
+    has_text: BoolArray
     failed: BoolArray
     correct: BoolArray
     codes: IntArray
@@ -118,19 +118,19 @@ class Singles:
 def stack(questions: Sequence[Sequence[Reply]]) -> Singles:
     """Make arrays of the single answers of each question."""
     shape = len(questions), max(map(len, questions))
-    present, said, failed, correct = (np.zeros(shape, dtype=bool) for _ in range(4))
+    present, has_text, failed, correct = (np.zeros(shape, dtype=bool) for _ in range(4))
     codes = np.zeros(shape, dtype=np.int64)
     logprobs = np.full(shape, NO_LOGPROB)
     for n, replies in enumerate(questions):
         known: dict[str, int] = {}
         for i, reply in enumerate(replies):
             present[n, i] = True
-            said[n, i] = bool(reply.key)
+            has_text[n, i] = bool(reply.key)
             failed[n, i] = reply.prediction is None
             correct[n, i] = reply.correct
             codes[n, i] = known.setdefault(reply.key, len(known))
             logprobs[n, i] = reply.mean_logprob
-    return Singles(present, said, failed, correct, codes, logprobs)
+    return Singles(present, has_text, failed, correct, codes, logprobs)
 
 
 def vote(singles: Singles, chosen: BoolArray) -> BoolArray:
@@ -150,7 +150,7 @@ def _vote_block(singles: Singles, chosen: BoolArray) -> BoolArray:
     """Arrays here are (questions, choices, paraphrases); groups are numbered by their codes."""
     codes, logprobs = singles.codes[:, None, :], singles.logprobs[:, None, :]
     present = chosen & singles.present[:, None, :]
-    voters = present & singles.said[:, None, :]
+    voters = present & singles.has_text[:, None, :]
     voters = np.where(voters.any(axis=2, keepdims=True), voters, present)
     member = (singles.codes[:, :, None] == np.arange(singles.codes.max() + 1)).astype(np.float64)
     sizes = voters @ member

@@ -1,4 +1,4 @@
-"""Pictures to test with: random pieces of odd lengths, packed by any method."""
+"""Pictures for tests: random tokens of odd lengths, packed by any method."""
 
 import random
 

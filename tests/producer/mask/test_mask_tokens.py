@@ -1,4 +1,4 @@
-"""Readable tokens: nothing a tokenizer gives is invisible, and nothing is made up."""
+"""Readable tokens: no character of a token is invisible, and none is invented."""
 
 import sys
 
