@@ -146,9 +146,9 @@ class MatchedRuns:
 def match_questions(runs: Sequence[RunAnswers], common: bool) -> MatchedRuns:
     """Bring all runs into the order of the first.
 
-    common: cut the runs to the questions that all of them have. Raises UsageError if the runs
-    have different questions and `common` is off, or have no question in common. Equal questions
-    have equal uuids and gold answers; their paraphrases may differ.
+    A question is its uuid and its gold answers; paraphrases may differ. common: cut the runs to
+    the questions that all of them have. Raises UsageError if the runs have different questions
+    and `common` is off, no question in common, or different gold answers under one uuid.
     """
     first = runs[0]
     for run in runs[1:]:
