@@ -111,7 +111,7 @@ class Singles:
         return counts
 
     def first(self, paraphrases: int) -> "Singles":
-        """The same questions with only their first paraphrases."""
+        """A copy with only the first paraphrases of each question."""
         return Singles(**{name: array[:, :paraphrases] for name, array in vars(self).items()})
 
 

@@ -131,7 +131,7 @@ def _mask_of(run: RunReport) -> _Mask:
 
 
 def _manual_of(run: RunReport) -> tuple[int, str]:
-    """How many paraphrases are drawn as manual, and a remark on that number.
+    """Number of paraphrases drawn as manual, and a remark on that number.
 
     Samples differ, so it is the number in the run's selection, or half of the paraphrases.
     """
