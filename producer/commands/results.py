@@ -71,7 +71,7 @@ def report(run_names: tuple[str, ...], store: str | None, **options: Any) -> Non
     from producer.report.installed import check_installed
 
     check_installed()
-    from producer.report.command import show_report
+    from producer.report.show import show_report
 
     show_report([open_named(name, store) for name in run_names], console(), **options)
 

@@ -1,4 +1,4 @@
-"""Options of `mask`: those of `enqueue` that shape a prompt, with defaults for a picture."""
+"""Options of `producer mask`: the prompt options of `enqueue`, with defaults for a picture."""
 
 from collections.abc import Callable
 from pathlib import Path

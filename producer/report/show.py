@@ -1,4 +1,4 @@
-"""What `producer report` does once its arguments are known: compute, write, show."""
+"""`producer report`: build the document, write the page, show the rest."""
 
 import json
 from collections.abc import Sequence
@@ -23,9 +23,10 @@ def show_report(
     metric: Metric,
     seed: int,
 ) -> None:
-    """Report the runs; raises UsageError for runs or a file that cannot be, before writing it.
+    """Report the runs in the terminal or, with `as_json`, as one JSON document and nothing else.
 
-    With `as_json` the document is all that is printed.
+    Raises UsageError for runs that cannot be compared or a page that cannot be written, before
+    anything is written.
     """
     if html:
         _check_folder(html)
@@ -35,7 +36,7 @@ def show_report(
 
         save(html, render_page(document).encode())
     if as_json:
-        # In ASCII, so that every terminal and every script gets the same document.
+        # json.dumps writes ASCII, so that every terminal and script gets the same document.
         console.file.write(json.dumps(json.loads(document.model_dump_json())) + "\n")
         return
     print_document(document, console)
@@ -44,6 +45,6 @@ def show_report(
 
 
 def _check_folder(path: Path) -> None:
-    """Raise UsageError where a file cannot be written for want of its folder."""
+    """Raise UsageError if the folder of the file does not exist."""
     if not path.absolute().parent.is_dir():
         raise UsageError(f"--html {path}: there is no folder {path.parent}; make it first")

@@ -1,30 +1,81 @@
-"""The picture in a terminal: half blocks, two cells a character, with or without colour.
+"""Draw a mask in a terminal: half blocks, two rows of cells a line, with or without colour.
 
-Where the terminal does not take UTF-8 other characters stand for them.
+A cell is one token or several, so that the mask fits the width, and never crosses the boundary of
+a group. A terminal that does not take UTF-8 gets ASCII characters.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
+import rich.table
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from producer.mask.grid import Grid, fit
-from producer.mask.palette import group_colours
-from producer.mask.picture import MaskPicture, Span
+from common.visibility import Table
+from producer.mask.picture import MaskPicture, Span, causal, group_colours
 
 _HALVES = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
 _HIDDEN = "░"
 _IN_ASCII = str.maketrans(
     {"▀": "'", "▄": ".", "█": "#", _HIDDEN: "-", "│": "|", "─": "-", "┼": "+"}
 )
-"""For terminals that do not take UTF-8."""
 _LABELS = 24
-"""Characters down the left side: slot, then the row's tokens."""
+"""Characters at the left of a row: its first slot, then its tokens."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A picture in cells of `scale` tokens; the last cell of a group may have fewer."""
+
+    picture: MaskPicture
+    scale: int
+
+    def cells(self, span: Span) -> list[range]:
+        """The tokens of each cell of a span.
+
+        >>> Grid(None, 3).cells(Span(1, "paraphrase 0", 4, 9))
+        [range(4, 7), range(7, 9)]
+        """
+        starts = range(span.first, span.stop, self.scale)
+        return [range(start, min(start + self.scale, span.stop)) for start in starts]
+
+    @cached_property
+    def columns(self) -> tuple[list[range], ...]:
+        """The cells of every span."""
+        return tuple(self.cells(span) for span in self.picture.spans)
+
+    @property
+    def width(self) -> int:
+        """Characters in a row: its cells, and one line between two groups."""
+        return sum(map(len, self.columns)) + len(self.columns) - 1
+
+    @cached_property
+    def seen(self) -> Table:
+        """Whether any token of a cell (row) sees any token of a cell (column); bool."""
+        return self._pooled(self.picture.mask)
+
+    @cached_property
+    def earlier(self) -> Table:
+        """Whether it would under a causal mask; bool, shaped like `seen`."""
+        return self._pooled(causal(len(self.picture.labels)))
+
+    def _pooled(self, mask: Table) -> Table:
+        starts = [cell.start for cells in self.columns for cell in cells]
+        pooled = np.logical_or.reduceat(np.logical_or.reduceat(mask, starts, 0), starts, 1)
+        return np.asarray(pooled, dtype=bool)
+
+
+def fit(picture: MaskPicture, width: int) -> Grid | None:
+    """The finest grid of at most `width` characters. None if one cell per group is too wide."""
+    coarsest = max(span.stop - span.first for span in picture.spans)
+    grids = (Grid(picture, scale) for scale in range(1, coarsest + 1))
+    return next((grid for grid in grids if grid.width <= width), None)
 
 
 def print_mask(picture: MaskPicture, console: Console) -> None:
-    """Headings, groups, tokens, notes."""
+    """Print headings, the table of groups, the mask and the notes."""
     for line in picture.headings():
         console.print(Text(line))
     console.print(groups_table(picture))
@@ -37,19 +88,23 @@ def print_mask(picture: MaskPicture, console: Console) -> None:
             )
         )
     else:
-        for row in token_rows(grid):
-            row.rstrip()
-            if console.options.ascii_only:
-                row.plain = row.plain.translate(_IN_ASCII)
-            console.print(row, no_wrap=True, overflow="ignore", crop=False)
-        console.print(Text(_legend(grid, console.options.ascii_only)))
+        _print_grid(grid, console)
     for note in picture.notes:
         console.print(Text(f"note: {note}"))
 
 
-def groups_table(picture: MaskPicture) -> Table:
-    """One line for each group: its tokens, where they stand, what they see."""
-    table = Table()
+def _print_grid(grid: Grid, console: Console) -> None:
+    for row in token_rows(grid):
+        row.rstrip()
+        if console.options.ascii_only:
+            row.plain = row.plain.translate(_IN_ASCII)
+        console.print(row, no_wrap=True, overflow="ignore", crop=False)
+    console.print(Text(_legend(grid, console.options.ascii_only)))
+
+
+def groups_table(picture: MaskPicture) -> rich.table.Table:
+    """One row per group: number of tokens, slots, positions, the groups it sees."""
+    table = rich.table.Table()
     for heading in ("group", "tokens", "slots", "positions", "sees"):
         table.add_column(heading, justify="left" if heading in ("group", "sees") else "right")
     colours, positions = group_colours(len(picture.packed.names)), picture.packed.prompt.positions
@@ -89,7 +144,7 @@ def _header(grid: Grid, colours: list[str]) -> Text:
 
 
 def _fitted(name: str, width: int) -> str:
-    """A group's name, its number or its initial, in so many cells; blank where none fits.
+    """A group's name, its number or its initial, padded to `width`; blank if none fits.
 
     >>> _fitted("paraphrase 12", 14), _fitted("paraphrase 12", 4), _fitted("paraphrase 12", 1)
     ('paraphrase 12 ', '12  ', ' ')

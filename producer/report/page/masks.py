@@ -1,7 +1,7 @@
-"""Pictures of masks at the level of groups: who sees whom in a packed prompt.
+"""Pictures of masks at the level of groups: which segment of a packed prompt sees which.
 
-Drawn from `common.visibility`, the tables the engine makes its masks of. Knows neither tokens
-nor HTML: a picture is cells, labels and the same in words.
+Drawn from `common.visibility`, the tables that the engine reads. A picture is cells, labels and
+a description in words; it knows neither tokens nor HTML.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from common.methods import METHODS, Visibility
 from common.visibility import VISIBILITIES
 from producer.report.document import RunReport
-from producer.report.page.plain_words import listed
+from producer.report.formatting import listed
 
 SIDE = 240
 LARGEST_CELL = 28
@@ -35,7 +35,7 @@ _POSITIONS = {
 class Cell(NamedTuple):
     """One query group (row) and one key group (column) of the picture.
 
-    "self" is seen up to the token itself, "seen" whole, "unseen" not at all.
+    kind: "self" if a token sees the group up to itself, "seen" if it sees the whole group.
     """
 
     row: int
@@ -44,8 +44,8 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MaskPicture:
-    """One mask, the runs that have it, its cells and what they say. Lengths in SVG units."""
+class GroupPicture:
+    """One mask and the runs that have it. Lengths are in SVG units."""
 
     runs: tuple[str, ...]
     title: str
@@ -59,12 +59,12 @@ class MaskPicture:
 
     @property
     def label_step(self) -> int:
-        """Of many groups every n-th is labelled, so that labels do not lie on each other."""
+        """Every n-th group has a label, so that labels do not overlap."""
         return -(-len(self.labels) // MOST_LABELS)
 
     @property
     def words(self) -> str:
-        """The picture for those who do not see it."""
+        """The picture in words, for screen readers."""
         return f"{self.title}. " + "; ".join(map(self._row_in_words, range(len(self.labels))))
 
     def _row_in_words(self, row: int) -> str:
@@ -73,7 +73,7 @@ class MaskPicture:
 
 
 class _Mask(NamedTuple):
-    """What decides a picture; runs that agree in it share one."""
+    """Everything that decides a picture; runs with equal masks share one."""
 
     visibility: Visibility
     num_segments: int
@@ -82,19 +82,19 @@ class _Mask(NamedTuple):
     caption: str
 
 
-def mask_pictures(runs: Sequence[RunReport]) -> list[MaskPicture]:
-    """Every distinct mask among the runs, in their order."""
+def mask_pictures(runs: Sequence[RunReport]) -> list[GroupPicture]:
+    """A picture of every distinct mask, in the order of the runs."""
     users: dict[_Mask, list[str]] = {}
     for run in runs:
         users.setdefault(_mask_of(run), []).append(run.run)
     return [
-        MaskPicture(tuple(names), mask.title, mask.caption, _labels(mask), group_cells(*mask[:3]))
+        GroupPicture(tuple(names), mask.title, mask.caption, _labels(mask), group_cells(*mask[:3]))
         for mask, names in users.items()
     ]
 
 
 def group_cells(visibility: Visibility, num_segments: int, num_manual: int) -> tuple[Cell, ...]:
-    """The cells of a mask, row by row: `causal & visible`, as the engine has it.
+    """The cells of a mask, row by row: `causal & visible`, as in the engine.
 
     >>> [cell.kind for cell in group_cells("isolated", 1, 0)][:6]
     ['self', 'unseen', 'unseen', 'seen', 'self', 'unseen']
@@ -116,25 +116,28 @@ def _mask_of(run: RunReport) -> _Mask:
             "Each sequence is the plain prompt of one paraphrase: every token sees all before it."
         )
         return _Mask("causal", 1, 0, "plain prompt", caption)
-    num_manual, said = 0, ""
+    num_manual, remark = 0, ""
     if method.visibility == "cross_manual":
-        num_manual, said = _manual_of(run)
+        num_manual, remark = _manual_of(run)
     caption = f"{_PACKED.get(run.layout or '', '')} {_POSITIONS.get(run.positions or '', '')}"
     if method.length_corrected:
-        said += " The answer weighs paraphrases alike, however long they are."
+        remark += " The answer weighs paraphrases alike, however long they are."
     parts = [method.visibility.replace("_", " "), run.layout, run.positions]
     parts += ["length-corrected"] if method.length_corrected else []
     title = ", ".join(part for part in parts if part)
     return _Mask(
-        method.visibility, run.num_paraphrases, num_manual, title, (caption + said).strip()
+        method.visibility, run.num_paraphrases, num_manual, title, (caption + remark).strip()
     )
 
 
 def _manual_of(run: RunReport) -> tuple[int, str]:
-    """How many paraphrases are manual: samples differ, so as many as were asked for, or half."""
-    named = _SELECTION.search(run.run)
-    if named:
-        count = min(int(named[1]), run.num_paraphrases)
+    """Number of paraphrases drawn as manual, and a remark on that number.
+
+    Samples differ, so it is the number in the run's selection, or half of the paraphrases.
+    """
+    selection = _SELECTION.search(run.run)
+    if selection:
+        count = min(int(selection[1]), run.num_paraphrases)
         return count, f" Drawn for {count} manual paraphrases, as the run asked for."
     count = run.num_paraphrases // 2
     return count, f" Drawn as an example in which the first {count} paraphrases are manual."

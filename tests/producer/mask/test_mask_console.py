@@ -1,4 +1,4 @@
-"""producer.mask.terminal: the picture as characters, at any width, without colour."""
+"""producer.mask.console: the picture as characters, at any width, without colour."""
 
 import io
 import re
@@ -8,9 +8,8 @@ import pytest
 from rich.console import Console
 
 from common.methods import METHODS
-from producer.mask.grid import Grid, fit
-from producer.mask.packing import pack
-from producer.mask.terminal import print_mask
+from producer.mask.console import Grid, fit, print_mask
+from producer.mask.picture import pack
 from tests.producer.mask.maskkit import make_picture, make_pieces, shared_picture
 
 UPPER, LOWER = "▀█", "▄█"

@@ -1,11 +1,11 @@
-"""The page's verdicts and its pictures of masks, each held against what was worked out by hand."""
+"""Verdicts, headline and pictures of masks, compared with results worked out by hand."""
 
 import pytest
 
 from common.methods import METHODS
-from producer.report.figures import short_names
-from producer.report.page.mask_picture import group_cells, mask_pictures
-from producer.report.page.plain_words import headline, verdict
+from producer.report.formatting import short_names
+from producer.report.page.masks import group_cells, mask_pictures
+from producer.report.sentences import headline, verdict
 from tests.producer.report.report_examples import FOLDER, make_document
 
 SIGNS = {"self": "\\", "seen": "#", "unseen": "."}
@@ -39,9 +39,9 @@ def test_a_verdict_goes_by_the_corrected_p_value(document, pair):
 
 
 def test_the_run_with_more_wins_is_the_better_one(document, pair):
-    told = pair.model_copy(update={"p_adjusted": 0.049})
-    assert verdict(told, names_of(document)) == "avg-5 is better than origin"
-    other = told.model_copy(update={"wins": 21})
+    different = pair.model_copy(update={"p_adjusted": 0.049})
+    assert verdict(different, names_of(document)) == "avg-5 is better than origin"
+    other = different.model_copy(update={"wins": 21})
     assert verdict(other, names_of(document)) == "origin is better than avg-5"
 
 
@@ -53,8 +53,8 @@ def test_the_headline_names_the_runs_that_the_best_is_not_told_apart_from(docume
 
 
 def test_the_headline_says_when_the_best_beats_all(document):
-    told = [c.model_copy(update={"p_adjusted": 0.01}) for c in document.comparisons]
-    clear = document.model_copy(update={"comparisons": tuple(told)})
+    different = [c.model_copy(update={"p_adjusted": 0.01}) for c in document.comparisons]
+    clear = document.model_copy(update={"comparisons": tuple(different)})
     ending = "50.0\xa0%, and is better than each run it is compared with."
     assert headline(clear, names_of(document)).endswith(ending)
 

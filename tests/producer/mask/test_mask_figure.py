@@ -1,4 +1,4 @@
-"""producer.mask.png: the image holds the mask, pixel for pixel, or there is no image."""
+"""producer.mask.figure: the image holds the mask, pixel for pixel, or there is no image."""
 
 import io
 import sys
@@ -10,11 +10,17 @@ from matplotlib.image import imread
 
 from common.errors import UsageError
 from common.methods import METHODS
-from producer.mask import png
-from producer.mask.figure import drawable, token_labels
-from producer.mask.frame import LABELLED, frame_of
-from producer.mask.packing import pack
-from producer.mask.png import check_png, render_png, write_png
+from producer.mask import figure
+from producer.mask.figure import (
+    LABELLED,
+    check_png,
+    drawable,
+    frame_of,
+    render_png,
+    token_labels,
+    write_png,
+)
+from producer.mask.picture import pack
 from tests.producer.mask.maskkit import make_picture, make_pieces, shared_picture
 
 BLUE, ORANGE, SKY, PINK = (0, 114, 178), (230, 159, 0), (86, 180, 233), (204, 121, 167)
@@ -28,10 +34,10 @@ def pixels(image):
 def cells(picture, num_headings, num_notes):
     """The colour in the middle of every cell of the image, [T, T, 3]."""
     frame = frame_of(picture, token_labels(picture), num_headings, num_notes)
-    found, count = pixels(render_png(picture)), range(len(picture.labels))
-    assert found.shape[:2] == (frame.height, frame.width)
+    image, count = pixels(render_png(picture)), range(len(picture.labels))
+    assert image.shape[:2] == (frame.height, frame.width)
     places = [[frame.pixel(q, k) for k in count] for q in count]
-    return np.array([[found[y, x] for x, y in row] for row in places])
+    return np.array([[image[y, x] for x, y in row] for row in places])
 
 
 def test_cells_have_the_colour_of_what_they_read():
@@ -55,14 +61,14 @@ def test_the_whole_mask_can_be_read_from_the_image(method):
 
 def test_the_room_around_is_white_and_holds_text():
     picture = shared_picture((5, 3))
-    found, frame = pixels(render_png(picture)), frame_of(picture, token_labels(picture), 3, 2)
-    for corner in (found[:3, :3], found[-3:, -3:], found[:3, -3:], found[-3:, :3]):
+    image, frame = pixels(render_png(picture)), frame_of(picture, token_labels(picture), 3, 2)
+    for corner in (image[:3, :3], image[-3:, -3:], image[:3, -3:], image[-3:, :3]):
         assert (corner == 255).all()
     around = {
-        "labels": found[frame.top : frame.top + frame.side, : frame.left - 2],
-        "names": found[frame.top : frame.top + frame.side, -frame.right + 2 :],
-        "headings": found[: 3 * frame.line],
-        "notes": found[-2 * frame.line :],
+        "labels": image[frame.top : frame.top + frame.side, : frame.left - 2],
+        "names": image[frame.top : frame.top + frame.side, -frame.right + 2 :],
+        "headings": image[: 3 * frame.line],
+        "notes": image[-2 * frame.line :],
     }
     assert {name for name, part in around.items() if (part < 128).any()} == set(around)
 
@@ -93,7 +99,7 @@ def test_the_same_picture_gives_the_same_bytes_whatever_is_set_elsewhere(monkeyp
 
 
 def test_too_many_tokens_are_refused_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(png, "MAX_TOKENS", 16)
+    monkeypatch.setattr(figure, "MAX_TOKENS", 16)
     with pytest.raises(UsageError, match="has 17 tokens, an image holds at most 16; ask for less"):
         write_png(shared_picture((5, 3)), tmp_path / "mask.png")
     assert list(tmp_path.iterdir()) == []
@@ -117,7 +123,7 @@ def test_an_image_is_written_whole_or_the_old_one_stays(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("mask.jpg", "the name must end in .png"),
         ("mask", "the name must end in .png"),
@@ -125,9 +131,9 @@ def test_an_image_is_written_whole_or_the_old_one_stays(tmp_path, monkeypatch):
         ("folder.png", "is a folder; name a file"),
     ],
 )
-def test_a_path_that_cannot_be_an_image_is_refused(tmp_path, name, said):
+def test_a_path_that_cannot_be_an_image_is_refused(tmp_path, name, message):
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         check_png(tmp_path / name)
 
 

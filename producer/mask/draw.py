@@ -1,4 +1,4 @@
-"""What `producer mask` does: draw one picture, to a file or to the terminal."""
+"""`producer mask`: draw one picture, to a file or to the terminal."""
 
 import json
 from pathlib import Path
@@ -6,16 +6,20 @@ from pathlib import Path
 from rich.console import Console
 
 from producer.mask.compose import compose
-from producer.mask.document import mask_document
-from producer.mask.png import check_png, write_png
-from producer.mask.terminal import print_mask
+from producer.mask.console import print_mask
+from producer.mask.figure import check_png, write_png
+from producer.mask.picture import mask_document
 from producer.request import RunRequest
 
 
 def draw_mask(
     request: RunRequest, uuid: str | None, png: Path | None, as_json: bool, console: Console
 ) -> None:
-    """Draw the mask; whatever can be refused is refused before a tokenizer is loaded."""
+    """Draw the mask of the sample `uuid`, or of the first.
+
+    Raises UsageError for a request or a file that cannot be used, StopRun for a tokenizer that
+    cannot be loaded. Checks everything it can before it loads a tokenizer.
+    """
     if png is not None:
         check_png(png)
     picture = compose(request, uuid)
