@@ -1,4 +1,4 @@
-"""Attention: one function registered with transformers, and the two backends of prefill.
+"""Attention: one function registered with transformers, and the backends SDPA and FlexAttention.
 
 The model's `forward` stays as its authors wrote it. It calls `attention_forward`, which passes
 queries, keys and values to the `context` of the model call. Per-call state is in that argument,

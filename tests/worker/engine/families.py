@@ -134,9 +134,8 @@ def known(sample: Any) -> Sample:
     if isinstance(sample, Sample):
         return sample
     paraphrases = as_sample(sample).paraphrases
-    return Sample(
-        paraphrases, 2, tuple(0.25 + 0.5 * (i == 1) for i in range(len(paraphrases))), "id"
-    )
+    confidences = tuple(0.25 + 0.5 * (i == 1) for i in range(len(paraphrases)))
+    return Sample(paraphrases, uuid="id", num_manual=2, confidences=confidences)
 
 
 def packed_prompts(tokenizer: Any, question: Sample, request: Request) -> list[list[PackedPrompt]]:

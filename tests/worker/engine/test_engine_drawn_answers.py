@@ -35,7 +35,7 @@ def test_drawn_answers_equal_the_reference(make_engine, tokenizers, family, bos)
         narrow = replace(question, paraphrases=question.paraphrases[:2])
         wanted = []
         for i, packed in enumerate(packed_prompts(tokenizers[bos], narrow, request)):
-            name = f"{question.seed}/{i}"
+            name = f"{question.uuid}/{i}"
             draws = [None, *(Draw(WARM, seed_of(name, number)) for number in range(3))]
             wanted += [reference_decode(model, packed, PLAIN, stops, 5, draw=d) for d in draws]
         got = answer[CONFIDENCE.name]
