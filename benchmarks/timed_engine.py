@@ -40,9 +40,9 @@ class TimedEngine(Engine):
     def _decode(self, ensembles: Any, placed: Any, request: Any, counts: Counts) -> Any:
         before = counts.decode_tokens
         generated = super()._decode(ensembles, placed, request, counts)
-        cached = self._prefix.done
+        cached = self._prefix.cache
         sequences = {sequence for ensemble in ensembles for sequence in ensemble.sequences}
-        read = [view.segment for sequence in sequences for view in sequence.views]
+        read = [ref.segment for sequence in sequences for ref in sequence.refs]
         own = sum(len(segment.tokens) for segment in read if segment not in cached.slots)
         shared = sum(len(segment.tokens) for segment in set(read) if segment in cached.slots)
         fed = counts.decode_tokens - before

@@ -16,7 +16,7 @@ from worker.engine.attention import install_attention
 from worker.engine.independence import row_alone, same_beside_others
 from worker.engine.layer_calls import LayerCalls
 from worker.engine.model_mask import cached_positions, causal_positions
-from worker.engine.probe import PROBE_TOKENS, Probed
+from worker.engine.probe import PROBE_TOKENS, ProbeOutput
 from worker.model.memory import is_out_of_memory
 
 FAR = 1 << 17
@@ -137,7 +137,7 @@ def _probed(model: PreTrainedModel) -> ModelGeometry:
     )
 
 
-def _check(model: PreTrainedModel, found: Probed) -> None:
+def _check(model: PreTrainedModel, found: ProbeOutput) -> None:
     """Raise StopRun unless every layer attends once, all with heads of one shape, to numbers."""
     name = type(model).__name__
     if not found.calls:
@@ -159,7 +159,7 @@ def _check(model: PreTrainedModel, found: Probed) -> None:
     _refuse_no_numbers(model, found.logits)
 
 
-def _heads(found: Probed, layer: int) -> str:
+def _heads(found: ProbeOutput, layer: int) -> str:
     _, query, key, value = found.calls[layer]
     return f"{len(query)} x {query.shape[-1]} and {len(key)} x {key.shape[-1]}/{value.shape[-1]}"
 

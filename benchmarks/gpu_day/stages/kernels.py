@@ -13,7 +13,7 @@ from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.rows import Figures, Rows
 from worker.engine.attention import AttentionBackend, FlexBackend, SdpaBackend
 from worker.engine.cascade_backend import CascadeBackend, compiled_attend_rows
-from worker.engine.kv_cache import segment_mods
+from worker.engine.kv_cache import segment_mask_spec
 from worker.engine.plan import Segment
 
 _PREFIX, _SEGMENT = 103, 8
@@ -84,7 +84,7 @@ def _attend(
     bench.begin_peak()
     device, num_q, num_kv = str(bench.device), pack.query.shape[2], pack.key.shape[2]
     began = time.perf_counter()
-    mods = segment_mods(pack.slots, _PREFIX, device)
+    mods = segment_mask_spec(pack.slots, _PREFIX, device)
     described = time.perf_counter()
     mask = kernel.create_mask(mods, num_q, num_kv, device)
     bench.synchronize()

@@ -36,7 +36,7 @@ def _known_sizes(monkeypatch):
 
 @pytest.fixture
 def free(monkeypatch):
-    """Sets what is free, by device; the host would run one process."""
+    """Sets the free memory by device; the host would run one process."""
     monkeypatch.setattr(budget, "default_processes", lambda: 1)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
 

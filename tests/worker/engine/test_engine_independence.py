@@ -1,4 +1,4 @@
-"""An answer does not change with what lies beside its prompt, or the model is refused by name."""
+"""An answer does not depend on the prompts beside it, or the model is refused by name."""
 
 import pytest
 import torch
@@ -95,7 +95,7 @@ def longrope(**changes):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("last", [6.0, 64.0])
 def test_where_rotary_factors_change_for_a_whole_row_is_found(dtype, last):
-    """Also where nothing changes but the lowest frequency, which half precision cannot tell."""
+    """Also if only the lowest frequency changes, which half precision does not show."""
     factors = [1.0] * 7 if last == 64 else LONGROPE["long_factor"][:7]
     sizes = geometry_of(longrope(long_factor=[*factors, last]).to(dtype))
     assert (sizes.steady_positions, sizes.positions) == (64, 64)

@@ -1,4 +1,4 @@
-"""What a worker chooses for itself, and that no backend is swapped in silence."""
+"""Choices of backend, device and dtype; a chosen backend is never replaced silently."""
 
 import logging
 import math
@@ -84,7 +84,7 @@ def test_a_backend_that_gives_another_answer_stops_the_run(
 
 @pytest.mark.parametrize("setting", ["auto", "flex"])
 def test_a_backend_that_gives_nan_stops_the_run(model, flex_differs, setting):
-    """NaN is larger than nothing, so a plain `>` lets it through."""
+    """No comparison with NaN holds, so a plain `>` lets it through."""
     flex_differs(math.nan)
     with pytest.raises(StopRun, match=r"differs from sdpa by"):
         choose_backend(setting, model)
@@ -109,17 +109,17 @@ def test_processes_take_gpus_in_turn(monkeypatch, slot, gpu):
     assert f"process {slot} takes GPU {gpu}" in choice.reason
 
 
-@pytest.mark.parametrize("asked", ["float32", "float16", "bfloat16"])
-def test_a_dtype_asked_for_is_taken(asked):
-    assert choose_dtype(asked, "cpu").value == asked
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_a_dtype_asked_for_is_taken(dtype):
+    assert choose_dtype(dtype, "cpu").value == dtype
 
 
 @pytest.mark.parametrize(
-    ("able", "value"),
+    ("capabilities", "value"),
     [({}, "float32"), ({"avx2": True}, "float32"), ({"amx_bf16": True}, "bfloat16")],
 )
-def test_auto_takes_bfloat16_where_the_processor_computes_it(monkeypatch, able, value):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+def test_auto_takes_bfloat16_where_the_processor_computes_it(monkeypatch, capabilities, value):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     choice = choose_dtype("auto", "cpu")
     assert choice.value == value
     assert "natively" in choice.reason
