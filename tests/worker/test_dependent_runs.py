@@ -176,9 +176,9 @@ def test_a_send_that_fails_is_made_good_the_next_time(settings, executor, begin,
         """The broker takes one message, fails at the second, and is back afterwards."""
         taken.append(message)
         if len(taken) == 2:
-            raise RetryShard("the broker does not take what follows")
+            raise RetryShard("the broker does not take the dependent runs")
 
-    failing = ShardExecutor(settings, executor.counters, send_third)
+    failing = ShardExecutor(settings, executor.store, executor.counters, send_third)
     execute(failing, ["paraphrases-3"], [[0, 4]])
     with pytest.raises(RetryShard, match="does not take"):
         execute(failing, ["paraphrases-3"], [[4, 5]])

@@ -129,7 +129,9 @@ def test_after_that_verdict_the_model_is_tried_again(executor, make_runs):
 
 
 def test_deaths_of_another_worker_on_this_host_are_not_counted(executor, make_runs):
-    other = ShardExecutor(executor.settings, executor.counters, lambda *_: None, slot=1)
+    other = ShardExecutor(
+        executor.settings, executor.store, executor.counters, lambda *_: None, slot=1
+    )
     runs = make_runs().runs
     for _ in range(executor.settings.max_attempts):
         executor.counters.start_attempt(other._place, runs[0].spec.model)
@@ -174,7 +176,7 @@ def test_an_error_that_nobody_foresaw_stops_the_run_with_its_text(
     def fails(_):
         raise LookupError("not foreseen")
 
-    monkeypatch.setattr(executor, "do", fails)
+    monkeypatch.setattr(executor, "execute", fails)
     assert "LookupError: not foreseen" in answer(make_runs().runs)
 
 
@@ -194,7 +196,7 @@ def test_a_store_that_is_away_is_tried_again_and_the_producer_can_see_why(
     def away(_):
         raise RetryShard("store /data: timed out")
 
-    monkeypatch.setattr(executor, "do", away)
+    monkeypatch.setattr(executor, "execute", away)
     monkeypatch.setattr(tasks.answer_shard, "retry", lambda **_: Retry("later"))
     with pytest.raises(Retry):
         answer(runs)
@@ -206,7 +208,7 @@ def test_after_the_last_try_the_run_is_stopped(answer, executor, make_runs, monk
     def away(_):
         raise RetryShard("store /data: timed out")
 
-    monkeypatch.setattr(executor, "do", away)
+    monkeypatch.setattr(executor, "execute", away)
     assert "given up after 100 tries: store /data" in answer(make_runs().runs, retries=100)
 
 
@@ -215,7 +217,7 @@ def test_a_bad_message_stops_nothing(answer, executor, make_runs, monkeypatch):
         raise RejectShard("rows that do not exist")
 
     runs = make_runs().runs
-    monkeypatch.setattr(executor, "do", rejects)
+    monkeypatch.setattr(executor, "execute", rejects)
     with pytest.raises(Reject):
         answer(runs)
     assert executor.counters.stop_reason(str(runs[0].key)) is None

@@ -41,6 +41,11 @@ def run_of(executor, tiny_model):
     return make
 
 
+def new_executor(settings, executor):
+    """Another process of the same store and counters."""
+    return ShardExecutor(settings, executor.store, executor.counters, lambda *_: None)
+
+
 def rows_after(executor, run, shards):
     for rows in shards:
         assert executor.execute(shard_of((run,), rows)) == []
@@ -124,11 +129,11 @@ def test_no_draw_depends_on_the_worker_or_on_a_resume(
     executor, settings, drawn_run, by_one_row, method
 ):
     """Two processes take turns; then what is missing comes in shards of another size."""
-    run, other = drawn_run(method), ShardExecutor(settings, executor.counters, lambda *_: None)
+    run, other = drawn_run(method), new_executor(settings, executor)
     executor.execute(shard_of((run,), [0, 1]))
     other.execute(shard_of((run,), [6, 7, 8]))
     assert missing_rows(run).tolist() == [2, 3, 4, 5]
-    restarted = ShardExecutor(settings, executor.counters, lambda *_: None)
+    restarted = new_executor(settings, executor)
     for message in messages_for([run], 3):
         restarted.execute(open_shard(run.store, message.runs, message.rows))
     assert drawn_texts(result_of(run)) == by_one_row(method)

@@ -31,16 +31,16 @@ def test_a_warm_model_is_the_one_that_the_first_shard_finds(executor, make_runs,
     with caplog.at_level(logging.INFO):
         executor.warm_up()
     assert "is warm" in caplog.text
-    held = executor.manager._held
+    loaded = executor.manager._loaded
     runs = make_runs().runs
     executor.execute(shard_of(runs, [0, 1]))
-    assert executor.manager._held is held
+    assert executor.manager._loaded is loaded
 
 
 def test_without_a_setting_nothing_is_loaded(executor):
     executor.settings = executor.settings.model_copy(update={"warm_model": None})
     executor.warm_up()
-    assert executor.manager._held is None
+    assert executor.manager._loaded is None
 
 
 def test_the_invented_questions_fill_a_row_that_is_compiled_for(executor, make_runs, monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch._inductor.runtime.cache_dir_utils import cache_dir, triton_cache_dir
 
+from worker.host import set_variables
 from worker.model import compile_cache
 from worker.model.compile_cache import HEADERS, INDUCTOR, TRITON, compiling, machine_key
 from worker.model.own_folder import own_folder
@@ -60,6 +61,11 @@ def no_cache_yet(monkeypatch, tmp_path):
     return tmp_path
 
 
+def use_own_cache(slot):
+    """As `worker.tasks` does before it imports the executor."""
+    set_variables(compile_cache.claim_cache(slot))
+
+
 def test_processes_of_one_host_never_share_a_folder(tmp_path):
     three_others = holder(tmp_path, 0), holder(tmp_path, 0), holder(tmp_path, 1)
     with three_others[0] as (_, one), three_others[1] as (_, two), three_others[2] as (_, three):
@@ -97,7 +103,7 @@ def test_what_fails_to_compile_is_compiled_anew_at_the_next_start(tmp_path, monk
 
 def test_torch_and_triton_compile_into_the_folder(no_cache_yet, caplog):
     with caplog.at_level(logging.INFO):
-        compile_cache.use_own_cache(2)
+        use_own_cache(2)
     folder = no_cache_yet / "self-ensemble" / "compiled" / machine_key() / "slot-2"
     assert cache_dir() == str(folder)
     assert triton_cache_dir(0) == str(folder / "triton")
@@ -115,10 +121,12 @@ def test_the_main_process_which_children_have_their_environment_from_has_no_torc
 
 def test_torch_does_what_the_variables_say_when_it_comes_after_them(no_cache_yet):
     code = (
-        "from worker.model.compile_cache import compiling, use_own_cache; use_own_cache(1);"
+        "from worker.host import set_variables;"
+        "from worker.model.compile_cache import claim_cache; set_variables(claim_cache(1));"
         "import torch._dynamo, torch._inductor.config as config;"
-        "from torch._inductor.runtime.cache_dir_utils import cache_dir;\n"
-        "with compiling(): print(cache_dir(), config.cpp_cache_precompile_headers)"
+        "from torch._inductor.runtime.cache_dir_utils import cache_dir;"
+        "from worker.manager import _precompile_headers_if_allowed as apply; apply();"
+        "print(cache_dir(), config.cpp_cache_precompile_headers)"
     )
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     environment = {**os.environ, **threads, "XDG_CACHE_HOME": str(no_cache_yet)}
@@ -130,13 +138,13 @@ def test_torch_does_what_the_variables_say_when_it_comes_after_them(no_cache_yet
 
 
 def test_headers_that_all_processes_would_share_are_not_precompiled(no_cache_yet):
-    compile_cache.use_own_cache(0)
+    use_own_cache(0)
     assert os.environ[HEADERS] == "0"
 
 
 def test_a_folder_that_the_environment_names_is_left_alone(no_cache_yet, monkeypatch):
     monkeypatch.setenv(INDUCTOR, "/somewhere/else")
-    compile_cache.use_own_cache(0)
+    use_own_cache(0)
     assert os.environ[INDUCTOR] == "/somewhere/else"
     assert TRITON not in os.environ
     assert HEADERS not in os.environ
@@ -145,13 +153,13 @@ def test_a_folder_that_the_environment_names_is_left_alone(no_cache_yet, monkeyp
 
 def test_a_triton_folder_that_the_environment_names_stays(no_cache_yet, monkeypatch):
     monkeypatch.setenv(TRITON, "/somewhere/else")
-    compile_cache.use_own_cache(0)
+    use_own_cache(0)
     assert os.environ[TRITON] == "/somewhere/else"
 
 
 def test_where_no_folder_can_be_made_the_work_goes_on_and_it_is_said(no_cache_yet, caplog):
     (no_cache_yet / "self-ensemble").write_text("in the way")
-    compile_cache.use_own_cache(0)
+    use_own_cache(0)
     assert Path(os.environ[INDUCTOR]).is_dir()
     assert "compiled code is not kept for the next start" in caplog.text
     with compiling():
