@@ -46,7 +46,7 @@ def test_a_run_of_another_semantics_version_stops_and_is_not_mixed(make_runs, mo
     runs = make_runs(methods=("avg",)).runs
     monkeypatch.setattr("worker.shards.SEMANTICS_VERSION", SEMANTICS_VERSION + 1)
     with pytest.raises(
-        StopRun, match=f"avg-3 was frozen under semantics version {SEMANTICS_VERSION}"
+        StopRun, match=f"avg-3 was made under semantics version {SEMANTICS_VERSION}"
     ):
         shard_of(runs, [0])
 
