@@ -59,14 +59,14 @@ def effects(source):
     """Every effect on the whole process in a module's text, as `name` or `name = `."""
     tree = ast.parse(source)
     names = imports(tree)
-    found = []
+    names_of_effects = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            found += called(dotted(node.func, names), names)
+            names_of_effects += called(dotted(node.func, names), names)
         targets = getattr(node, "targets", [getattr(node, "target", None)])
         if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete):
-            found += [f"{n} = " for n in (owner(t, names) for t in targets) if n]
-    return found
+            names_of_effects += [f"{n} = " for n in (owner(t, names) for t in targets) if n]
+    return names_of_effects
 
 
 def called(name, names):
