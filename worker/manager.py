@@ -70,7 +70,7 @@ class LoadedEngine:
 
 
 class ModelManager:
-    """Holds one engine at a time; `slot` is this process's number on its host."""
+    """Holds one engine at a time. slot: number of this process on its host."""
 
     def __init__(self, settings: Settings, slot: int) -> None:
         self._settings = settings

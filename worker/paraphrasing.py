@@ -38,6 +38,7 @@ class Draft:
 
     @classmethod
     def begin(cls, sample: Sample, num_paraphrases: int) -> "Draft":
+        """A draft without paraphrases. num_paraphrases: counted with the question."""
         empty = num_paraphrases - 1
         paraphrases: list[str | None] = [sample.paraphrases[0], *[None] * empty]
         return cls(sample, paraphrases, [None, *["not drawn"] * empty], [0] * num_paraphrases)

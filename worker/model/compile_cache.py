@@ -68,8 +68,8 @@ def compiling() -> AbstractContextManager[None]:
 def machine_key() -> str:
     """Name of a folder for what compiled code depends on: versions, processors, threads.
 
-    Code for a CPU holds the number of threads that it was compiled for: code of two threads took
-    20 ms a call in a process with one, where its own takes 0.13 ms.
+    Code for a CPU is compiled for a number of threads: code for two threads took 20 ms a call in
+    a process with one thread, and code for one thread 0.13 ms.
     """
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no-gpu"
     processor = torch.backends.cpu.get_cpu_capability()

@@ -97,9 +97,11 @@ class _Place:
 
     @property
     def files(self) -> Files:
+        """The files as they are now."""
         return NO_FOLDER if self.commit else Files(self.folder, stamp_of(self.folder))
 
     def identity(self) -> str:
+        """Hub id and commit, or a hash over the files."""
         if self.commit:
             return f"{self.source.location}@{self.commit}"
         return folder_identity(self.folder)
