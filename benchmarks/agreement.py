@@ -25,7 +25,7 @@ from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
 from common.methods import CONFIDENCE, PARAPHRASES
 from common.records import Sample
 from common.run import DTypeName, RunSpec, SamplingParams
-from producer import paraphrasing
+from producer import paraphrase_prompt
 from worker.answering import make_request
 from worker.engine.decode import Generation
 from worker.engine.engine import Engine
@@ -135,11 +135,11 @@ class Bench:
         spec = self._spec(
             PARAPHRASES.name,
             num_paraphrases=WRITTEN,
-            template=paraphrasing.TEMPLATE,
+            template=paraphrase_prompt.TEMPLATE,
             few_shot=(),
-            max_new_tokens=paraphrasing.MAX_NEW_TOKENS,
-            sampling=paraphrasing.SAMPLING,
-            exemplars=paraphrasing.exemplars(),
+            max_new_tokens=paraphrase_prompt.MAX_NEW_TOKENS,
+            sampling=paraphrase_prompt.SAMPLING,
+            exemplars=paraphrase_prompt.exemplars(),
         )
         drafts = write_paraphrases(self.engine, spec, samples, Counts())
         return {"written paraphrases": [text for d in drafts for text in d.paraphrases[1:]]}

@@ -58,14 +58,14 @@ def _questions(file: str, samples: int, asked: Request) -> tuple[str, list[Sampl
     name, separator, path = file.partition("=")
     if not separator:
         raise UsageError(f"--file takes DATASET=FILE, such as webqa=questions.jsonl, not {file!r}")
-    source = open_dataset(name, Path(path))
-    paraphrases = source.default_num_paraphrases
-    examples = tuple(source.fallback_examples(source.default_few_shot))
+    dataset = open_dataset(name, Path(path))
+    paraphrases = dataset.default_num_paraphrases
+    examples = tuple(dataset.fallback_examples(dataset.default_few_shot))
     questions = [
-        Sample(sample.paraphrases[:paraphrases]) for sample in islice(source.samples(), samples)
+        Sample(sample.paraphrases[:paraphrases]) for sample in islice(dataset.samples(), samples)
     ]
     request = replace(
-        asked, num_paraphrases=paraphrases, template=source.template, few_shot=examples
+        asked, num_paraphrases=paraphrases, template=dataset.template, few_shot=examples
     )
     return name, questions, request
 

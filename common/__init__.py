@@ -1,5 +1,5 @@
-"""What producer and worker agree on: specs, schemas, the store, names.
+"""Shared by producer and worker: specs, schemas, names, planning and the store.
 
-Knows nothing of torch, transformers or celery: importing any module of this package
-must stay possible on a laptop that has none of them.
+No module of this package imports torch, transformers or celery, so that a laptop without them can
+import all of it.
 """

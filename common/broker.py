@@ -1,7 +1,6 @@
-"""Names of tasks and queues, and the Celery settings, as data.
+"""The broker: names of tasks and queues, and the Celery settings, as data.
 
-The reasons behind the settings are in docs/operations.md. Imports no celery, so that both
-sides and the tests can read it anywhere.
+docs/operations.md has the reason for each setting. Imports no celery.
 """
 
 from typing import Any
@@ -16,7 +15,7 @@ OTHER_QUEUE = "model.other"
 
 
 def queue_of(model: ModelSource) -> str:
-    """The queue of a model: its own if registered, else the one for all others.
+    """Return the queue of a model: its own if registered, else the one for all others.
 
     >>> from common.models import find_model
     >>> queue_of(find_model("qwen3_4b")), queue_of(find_model("someone/model"))
@@ -26,14 +25,14 @@ def queue_of(model: ModelSource) -> str:
 
 
 def all_queues() -> list[str]:
-    """Every queue there is; a worker without -Q serves them all."""
+    """List every queue; a worker without -Q serves them all."""
     return [*(f"model.{name}" for name in REGISTRY), OTHER_QUEUE]
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
-    """Celery's configuration for producer, workers and Flower alike.
+    """Return Celery's configuration, the same for producer, workers and Flower.
 
-    Raises UsageError for a broker that is none.
+    Raises UsageError for an invalid broker URL.
     """
     transport = {
         "global_keyprefix": KEY_PREFIX,

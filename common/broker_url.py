@@ -1,8 +1,8 @@
-"""The broker's URL: one check for Celery and for the counters, which spell the same server apart.
+"""The broker's URL, checked once and written for each of its two readers: Celery and redis-py.
 
-Celery writes a socket `redis+socket://...?virtual_host=0` and redis-py `unix://...?db=0`; Celery
-leaves certificates unchecked unless told otherwise; each ends in another traceback over what it
-does not know. Here a URL is read once, refused in a sentence, or written anew for each of them.
+Celery writes a socket as `redis+socket://...?virtual_host=0`, redis-py as `unix://...?db=0`, and
+Celery does not check certificates by default. Each fails with a traceback of its own on a URL that
+it does not know; here an invalid URL gives one sentence.
 """
 
 import re
@@ -41,14 +41,14 @@ _TLS: dict[str, tuple[str, ...]] = {
     "ssl_keyfile": (),
     "ssl_password": (),
 }
-"""Options of TLS that both take, and their values where not any text will do."""
+"""TLS options that both readers take, and their values; () for any text."""
 
 
 @dataclass(frozen=True)
 class BrokerUrl:
     """A Redis server, at a host and port or at a socket.
 
-    socket: its path, in place of host and port. tls: options of TLS; None without it.
+    socket: path of the socket, in place of host and port. tls: TLS options; None without TLS.
     """
 
     host: str
@@ -61,7 +61,7 @@ class BrokerUrl:
 
     @property
     def for_celery(self) -> str:
-        """The URL as Celery and Flower take it; TLS is said by `celery_tls`."""
+        """The URL for Celery and Flower; the TLS options are in `celery_tls`."""
         if self.socket is not None:
             options = f"?virtual_host={self.database}"
             return f"redis+socket://{self._login}{quote(self.socket)}{options}"
@@ -69,7 +69,7 @@ class BrokerUrl:
 
     @property
     def celery_tls(self) -> dict[str, str | bool] | None:
-        """Celery's setting `broker_use_ssl`."""
+        """The value of Celery's setting `broker_use_ssl`; None without TLS."""
         if self.tls is None:
             return None
         flags = {"true": True, "false": False}
@@ -77,7 +77,7 @@ class BrokerUrl:
 
     @property
     def for_redis(self) -> str:
-        """The URL as redis-py takes it."""
+        """The URL for redis-py."""
         if self.socket is not None:
             return f"unix://{self._login}{quote(self.socket)}?db={self.database}"
         options = f"?{urlencode(self.tls)}" if self.tls else ""
@@ -85,7 +85,7 @@ class BrokerUrl:
 
     @property
     def shown(self) -> str:
-        """The server in words for a person, without its password."""
+        """The URL for messages, without the password."""
         if self.socket is not None:
             return f"unix://{self.socket}?db={self.database}"
         return f"{self._scheme}://{self._place}"
@@ -108,7 +108,7 @@ class BrokerUrl:
 
 
 def parse_broker_url(text: str) -> BrokerUrl:
-    """The server that a URL names; raises UsageError, which never repeats a password.
+    """Parse a broker URL. Raises UsageError, whose message never repeats a password.
 
     >>> url = parse_broker_url("unix://:p%23ss@/run/redis.sock?db=3")
     >>> url.for_celery
@@ -123,22 +123,22 @@ def parse_broker_url(text: str) -> BrokerUrl:
     is_socket = scheme in ("unix", "redis+socket")
     parts = _split(rest, is_socket)
     options = _options(parts.query, scheme)
-    named = unquote(parts.path)
-    if is_socket and (parts.hostname or parts.port or not named.startswith("/")):
+    path = unquote(parts.path)
+    if is_socket and (parts.hostname or parts.port or not path.startswith("/")):
         _refuse("must have the whole path of a socket, as in unix:///run/redis.sock")
     return BrokerUrl(
         host="" if is_socket else _host(parts),
         port=_port(parts),
-        socket=named if is_socket else None,
+        socket=path if is_socket else None,
         username=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
-        database=_database("" if is_socket else named, options),
+        database=_database("" if is_socket else path, options),
         tls=_tls(options) if scheme == "rediss" else None,
     )
 
 
 def _split(rest: str, is_socket: bool) -> SplitResult:
-    """The parts after the scheme; refuses what a character of the password has cut in two."""
+    """Split what follows the scheme. Refuses a URL that an unquoted character cuts in two."""
     authority, *tail = re.split("[/?]", rest, maxsplit=1)
     cut = "@" in "".join(tail) and not (is_socket and (not authority or "@" in authority))
     if cut or "#" in rest or re.search(r"[\s\0-\x1f]", rest):
@@ -168,17 +168,17 @@ def _port(parts: SplitResult) -> int:
     except ValueError:
         port = 0
     if port == 0:
-        # Not shown: where the @ and the host are missing it is the password.
+        # Do not show it: without an @ and a host, this text is the password.
         _refuse("must have a port from 1 to 65535 after the host")
     return DEFAULT_PORT if port is None else port
 
 
 def _database(path: str, options: Mapping[str, str]) -> int:
-    given = {unquote(options[name]) for name in _DATABASE if name in options}
-    given |= {path.removeprefix("/")} - {""}
-    if len(given) > 1:
-        _refuse(f"names several databases ({', '.join(sorted(given))}); give one")
-    for name in given:
+    names = {unquote(options[name]) for name in _DATABASE if name in options}
+    names |= {path.removeprefix("/")} - {""}
+    if len(names) > 1:
+        _refuse(f"names several databases ({', '.join(sorted(names))}); give one")
+    for name in names:
         if not re.fullmatch("[0-9]{1,9}", name):
             _refuse(f"must name its database by a number, 0 if nothing is said, not {name!r}")
         return int(name)
@@ -190,16 +190,13 @@ def _options(query: str, scheme: str) -> dict[str, str]:
     known = {*_DATABASE, *(_TLS if scheme == "rediss" else ())}
     if not options.keys() <= known:
         hint = "" if scheme == "rediss" else "; those of TLS need rediss://"
-        _refuse(f"has options that Celery or the counters do not take; {_listed(known)}{hint}")
+        both = f"both take {', '.join(sorted(known))}"
+        _refuse(f"has options that Celery or the counters do not take; {both}{hint}")
     return options
 
 
-def _listed(known: set[str]) -> str:
-    return f"both take {', '.join(sorted(known))}"
-
-
 def _tls(options: Mapping[str, str]) -> dict[str, str]:
-    """Certificates are checked unless the URL says otherwise; Celery alone would not."""
+    """Return the TLS options; certificates are checked unless the URL turns the check off."""
     chosen = {"ssl_cert_reqs": "required"}
     for name in _TLS.keys() & options.keys():
         value = options[name]
@@ -213,5 +210,5 @@ def _tls(options: Mapping[str, str]) -> dict[str, str]:
     return chosen
 
 
-def _refuse(what: str) -> NoReturn:
-    raise UsageError(f"--broker (or SELF_ENSEMBLE_BROKER) {what}; {_FORMS}")
+def _refuse(reason: str) -> NoReturn:
+    raise UsageError(f"--broker (or SELF_ENSEMBLE_BROKER) {reason}; {_FORMS}")

@@ -1,7 +1,7 @@
 """The tree of exceptions: one class for each decision a caller can make.
 
     SelfEnsembleError
-      UsageError      the person at the terminal must change something    -> exit 2
+      UsageError      an argument, file or setting is invalid             -> exit 2
       RetryShard      nothing is wrong with the shard; try it again later
       RejectShard     this message can never succeed; drop it, keep the run
       StopRun         no shard of this run can succeed until a person acts
@@ -12,11 +12,11 @@ Every message names the argument or file, the rule, the value got, and what to d
 
 
 class SelfEnsembleError(Exception):
-    """Root of every error this project raises on purpose."""
+    """Root of every error that this project raises on purpose."""
 
 
 class UsageError(SelfEnsembleError):
-    """What the person gave cannot be used as it is."""
+    """An argument, file or setting is invalid; the message says which and how to fix it."""
 
 
 class RetryShard(SelfEnsembleError):
@@ -28,7 +28,7 @@ class RejectShard(SelfEnsembleError):
 
 
 class StopRun(SelfEnsembleError):
-    """The run cannot go on: its model cannot be had, or this worker holds other weights."""
+    """The run cannot continue: its model cannot be loaded, or this worker holds other weights."""
 
 
 class SampleError(SelfEnsembleError):
@@ -36,5 +36,5 @@ class SampleError(SelfEnsembleError):
 
 
 def first_line(error: Exception) -> str:
-    """What any error says, in one line."""
+    """Return the first line of an error's message, or its class name if there is none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

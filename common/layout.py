@@ -1,7 +1,7 @@
-"""Prompt layouts: the pieces of a sample's prompt -> one packed prompt, literally.
+"""Prompt layouts: the token ids of a sample's prompts -> one packed prompt.
 
-Pure: integers in, integers out. This is the definition; what of it need not be computed
-twice is `plan`'s business.
+Integers in, integers out. This is the definition; the engine plans which parts of a packed prompt
+are computed once for several sequences.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ TokenIds = tuple[int, ...]
 
 @dataclass(frozen=True)
 class PromptTokens:
-    """Token ids of one sample, each piece tokenized apart.
+    """Token ids of one sample, each field tokenized by itself.
 
-    bos: the tokens that the tokenizer puts before a text, such as a BOS; they stand in no other
-    piece. prefix: instruction and few-shot examples. segments: `Q: p\\n` for each
-    paraphrase. cue: `A:`. prompts: for each paraphrase the whole plain prompt.
+    bos: the tokens that the tokenizer puts before a text, such as a BOS; no other field has them.
+    prefix: instruction and few-shot examples. segments: `Q: p\\n` for each paraphrase.
+    cue: `A:`. prompts: the whole plain prompt of each paraphrase.
     """
 
     bos: TokenIds
@@ -30,10 +30,10 @@ class PromptTokens:
 
 @dataclass(frozen=True)
 class PackedPrompt:
-    """One prompt as runs of tokens, one for each group, and where each run starts.
+    """One prompt: the tokens of each group, and the position of each group's first token.
 
-    Group 0 is the shared prefix, groups 1..N are the segments, group N+1 is the fused tail:
-    generation continues it. Tokens of a group are neighbours and count on from its start.
+    Group 0 is the shared prefix, groups 1..N are the segments, group N+1 is the fused tail, which
+    generation continues. Positions inside a group count up from its start.
 
         >>> p = PackedPrompt(groups=((7,), (1, 2), (3,), (9,)), starts=(0, 1, 1, 3))
         >>> p.tokens, p.positions, p.group_ids
@@ -62,26 +62,26 @@ class PackedPrompt:
 
     @property
     def next_position(self) -> int:
-        """Where the first generated token goes."""
+        """Position of the first generated token."""
         return self.starts[-1] + len(self.groups[-1])
 
 
-def pack_plain(pieces: PromptTokens, paraphrase: int) -> PackedPrompt:
-    """The prompt of a sequence that sees one paraphrase: what a model is normally given."""
-    return pack_concat(pieces.bos, [pieces.prompts[paraphrase]], "sequential")
+def pack_plain(tokens: PromptTokens, paraphrase: int) -> PackedPrompt:
+    """Pack the plain prompt of one paraphrase, for a sequence that sees this paraphrase alone."""
+    return pack_concat(tokens.bos, [tokens.prompts[paraphrase]], "sequential")
 
 
-def pack_fused(pieces: PromptTokens, layout: Layout, positions: Positions) -> PackedPrompt:
-    """The prompt of a sequence that sees all paraphrases; the plain prompt where there is one."""
-    if len(pieces.prompts) == 1:
-        return pack_plain(pieces, 0)
+def pack_fused(tokens: PromptTokens, layout: Layout, positions: Positions) -> PackedPrompt:
+    """Pack the prompt of a sequence that sees all paraphrases, even if there is only one."""
+    if len(tokens.prompts) == 1:
+        return pack_plain(tokens, 0)
     if layout == "concat":
-        return pack_concat(pieces.bos, pieces.prompts, positions)
-    return place([pieces.bos + pieces.prefix, *pieces.segments, pieces.cue], positions)
+        return pack_concat(tokens.bos, tokens.prompts, positions)
+    return place([tokens.bos + tokens.prefix, *tokens.segments, tokens.cue], positions)
 
 
 def pack_concat(bos: TokenIds, prompts: Sequence[TokenIds], positions: Positions) -> PackedPrompt:
-    """Whole prompts back to back; the last token of the last one is the fused tail.
+    """Pack whole prompts back to back; the last token of the last prompt is the fused tail.
 
     >>> p = pack_concat((7,), [(1, 2), (1, 3, 2)], "sequential")
     >>> p.groups, p.starts
@@ -94,10 +94,10 @@ def pack_concat(bos: TokenIds, prompts: Sequence[TokenIds], positions: Positions
 
 
 def place(groups: Sequence[TokenIds], positions: Positions) -> PackedPrompt:
-    """Give each group its start.
+    """Pack groups of tokens, and give each group its start position.
 
-    "sequential" counts through. "aligned" starts every segment right after the prefix and
-    the tail after the longest segment.
+    "sequential" counts through all groups. "aligned" starts every segment right after the prefix,
+    and the tail after the longest segment.
     """
     prefix, *segments, _ = lengths = [len(group) for group in groups]
     if positions == "sequential":

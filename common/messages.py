@@ -1,4 +1,4 @@
-"""The message on the queue: names of runs and row numbers, nothing that is opened or run."""
+"""Messages on the queue: names of runs and row numbers, no paths and no code."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,10 @@ MAX_RUNS = 16
 
 
 class ShardMessage(BaseModel):
-    """One shard. runs are answered from one prefill; rows are [first, past the last] ranges."""
+    """The message of one shard.
+
+    runs: keys of the runs to answer, from one prefill. rows: [first, past the last] ranges.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -24,7 +27,7 @@ class ShardMessage(BaseModel):
     @field_validator("rows")
     @classmethod
     def _bounded(cls, rows: list[RowRange]) -> list[RowRange]:
-        """A range is two numbers: without a limit it could name more rows than fit memory."""
+        """Refuse a bad range, and more than MAX_ROWS rows: two numbers can name any amount."""
         if any(not 0 <= first < stop for first, stop in rows):
             raise ValueError("a range of rows must be [first, past the last], first >= 0")
         if sum(stop - first for first, stop in rows) > MAX_ROWS:
@@ -32,20 +35,20 @@ class ShardMessage(BaseModel):
         return rows
 
     def row_numbers(self) -> list[int]:
-        """Each row once, in order."""
+        """Return each row once, in order."""
         return sorted({row for first, stop in self.rows for row in range(first, stop)})
 
 
 def ranges(rows: Iterable[int]) -> list[RowRange]:
-    """Sorted rows as [first, past the last] ranges.
+    """Join sorted rows into [first, past the last] ranges.
 
     >>> ranges([0, 1, 2, 7])
     [(0, 3), (7, 8)]
     """
-    found: list[RowRange] = []
+    joined: list[RowRange] = []
     for row in rows:
-        if found and found[-1][1] == row:
-            found[-1] = (found[-1][0], row + 1)
+        if joined and joined[-1][1] == row:
+            joined[-1] = (joined[-1][0], row + 1)
         else:
-            found.append((row, row + 1))
-    return found
+            joined.append((row, row + 1))
+    return joined

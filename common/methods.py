@@ -1,7 +1,7 @@
-"""The methods, as rows of one table: which sequences decode, how they become an answer.
+"""The methods, as rows of one table: which sequences decode, and how they become an answer.
 
 A method is two choices, so the engine has one prefill and one decode loop and no code per
-method. Adding a method that combines known choices is adding a row here.
+method. To add a method that combines known choices, add a row.
 
     >>> METHODS["avg"].sequences, METHODS["avg"].fusion
     ('each', 'mean_logits')
@@ -24,11 +24,11 @@ class Method:
     sequences: "first" decodes paraphrase 0 alone; "each" decodes every paraphrase in a sequence
         of its own; "most_confident" decodes the paraphrase of the highest confidence alone;
         "fused" decodes one sequence that sees all paraphrases.
-    fusion: how the sequences' logits give the next token. "own" keeps sequences apart; "vote" too,
-        and the answer most of them give is taken.
-    visibility: of a fused sequence, which paraphrases see each other; a name of VISIBILITIES.
-    length_corrected: whether a fused sequence weighs paraphrases alike, however long they are.
-    draws: whether answers are drawn at random, besides the best one ("also") or "only".
+    fusion: how the sequences' logits give the next token. "own" decodes each sequence by itself;
+        "vote" does so, too, and then takes the answer that most sequences give.
+    visibility: which paraphrases of a fused sequence see each other; a key of VISIBILITIES.
+    length_corrected: whether paraphrases of a fused sequence weigh alike, whatever their length.
+    draws: whether texts are drawn at random: "no", "also" (beside the greedy one) or "only".
     """
 
     name: str
@@ -46,16 +46,16 @@ class Method:
 
     @property
     def row_per_paraphrase(self) -> bool:
-        """Whether a sample gives one row for each paraphrase instead of one in all."""
+        """Whether a sample gives one row for each paraphrase instead of one row."""
         return self.sequences == "each" and self.fusion == "own"
 
     @property
     def reads_confidences(self) -> bool:
-        """Whether it needs the confidence of each paraphrase, from a run made before."""
+        """Whether the method needs the confidence of each paraphrase, from an earlier run."""
         return self.sequences == "most_confident" or self.fusion == "weighted_mean"
 
     def num_read(self, num_paraphrases: int) -> int:
-        """How many paraphrases of a sample this method reads."""
+        """Return how many paraphrases of a sample this method reads."""
         return 1 if self.sequences == "first" else num_paraphrases
 
 
@@ -95,12 +95,12 @@ CONFIDENCE = Method(
 )
 
 STEPS = _table(PARAPHRASES, CONFIDENCE)
-"""What prepares other runs. Runs of their own on the same queue, but no answers to compare."""
+"""Methods of preparatory runs. They use the same queue, but give no answers to compare."""
 
 
 def get_method(name: str) -> Method:
-    """The row named `name`, steps included; raises UsageError that lists the methods."""
-    found = METHODS.get(name) or STEPS.get(name)
-    if found is None:
+    """Return the row named `name`, steps included. Raises UsageError for an unknown name."""
+    method = METHODS.get(name) or STEPS.get(name)
+    if method is None:
         raise UsageError(f"method {name!r} is not known; known are {', '.join(METHODS)}")
-    return found
+    return method

@@ -1,6 +1,6 @@
-"""Model files: the files of a folder that decide what a model answers, and their identity.
+"""Model files: the files of a folder that decide a model's answers, and their identity.
 
-Imports neither torch nor transformers, so that a producer can ask whether a folder has changed.
+Imports neither torch nor transformers, so that a producer can tell whether a folder has changed.
 """
 
 import hashlib
@@ -28,25 +28,25 @@ DECIDING = (
 """Weights, configuration, generation configuration, tokenizer and chat templates."""
 
 Stamp = dict[str, tuple[int, int]]
-"""Size in bytes and time of change in nanoseconds, by file name: cheap to take, proves nothing."""
+"""Size in bytes and modification time in nanoseconds, by file name: cheap, but no proof."""
 
 _MOST_THREADS = 8
 
 
 def model_files(folder: Path) -> list[Path]:
-    """The deciding files of a folder, ordered by name."""
-    found = {path for pattern in DECIDING for path in folder.glob(pattern) if path.is_file()}
-    return sorted(found)
+    """List the deciding files of a folder, ordered by name."""
+    files = {path for pattern in DECIDING for path in folder.glob(pattern) if path.is_file()}
+    return sorted(files)
 
 
 def stamp_of(folder: Path) -> Stamp:
-    """Size and time of change of the deciding files; empty for a folder that is not there."""
+    """Return the stamp of the deciding files; empty for a folder that does not exist."""
     stats = {path.relative_to(folder).as_posix(): path.stat() for path in model_files(folder)}
     return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
 
 
 def differing(one: Stamp, other: Stamp) -> list[str]:
-    """Names of the files that only one stamp has, or that differ between the two.
+    """List the files that only one stamp has, or that differ between the two.
 
     >>> differing({"a": (1, 5), "b": (2, 5)}, {"b": (2, 7), "c": (3, 5)})
     ['a', 'b', 'c']
@@ -55,9 +55,9 @@ def differing(one: Stamp, other: Stamp) -> list[str]:
 
 
 def folder_identity(folder: Path) -> str:
-    """`sha256:` and a hash over the names and contents of the deciding files.
+    """Return `sha256:` and a hash over the names and contents of the deciding files.
 
-    Files are hashed side by side, about 2 GB/s for each core that has instructions for SHA-256.
+    Files are hashed in threads, about 2 GB/s for each core that has instructions for SHA-256.
     """
     files = model_files(folder)
     with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
@@ -76,7 +76,7 @@ def _digest(path: Path) -> str:
 
 
 def _configuration(content: bytes) -> bytes:
-    """A configuration without the version that wrote it, which decides no answer."""
+    """Drop the transformers version from a configuration: it decides no answer."""
     try:
         fields = json.loads(content)
     except ValueError:

@@ -1,6 +1,6 @@
 """The model registry: short name -> where the weights come from.
 
-Knows names only. Loading, and what to do when a model cannot be had, is `worker.model.loader`.
+Knows names only; `worker.model.loader` loads weights and handles models that cannot be loaded.
 
     >>> find_model("llama3.2_3b_it").location
     'meta-llama/Llama-3.2-3B-Instruct'
@@ -20,7 +20,7 @@ DEFAULT_MODEL = "llama3.2_3b_it"
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model is to be had.
+    """The place that a model is loaded from.
 
     slug: the model's name in run keys and queue names: letters, digits, `.`, `_`, `-`.
     kind: "hub" (a hub id), "directory" (a local folder) or "gguf_package" (a file that a
@@ -67,7 +67,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 def find_model(name: str) -> ModelSource:
     """Resolve a short name, a local directory or a hub id, in this order.
 
-    Raises UsageError when `name` is none of the three.
+    Raises UsageError if `name` is none of the three.
     """
     if name in REGISTRY:
         return REGISTRY[name]

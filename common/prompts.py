@@ -1,6 +1,6 @@
-"""Prompt text: the template of a data set, and the pieces it is made of.
+"""Prompt text: the template of a data set, and the parts that it is made of.
 
-Knows text only; tokens are `worker.model.tokenizer`.
+Knows text only; `worker.model.tokenizer` makes tokens of it.
 
     >>> t = Template(instruction="Answer.")
     >>> t.prompt("who?", [("what?", "that")])
@@ -18,9 +18,9 @@ Example = tuple[str, str]
 
 
 class Template(BaseModel):
-    """How questions are put to the model; part of a run's fingerprint.
+    """The text around a question; part of a run's fingerprint.
 
-    prediction: what of the generated text is the answer, its first "line" or first "word".
+    prediction: which part of the generated text is the answer, the first "line" or first "word".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,20 +31,20 @@ class Template(BaseModel):
     prediction: Literal["line", "word"] = "line"
 
     def prefix(self, few_shot: Sequence[Example]) -> str:
-        """Everything before the question, up to and including the blank line."""
+        """Return everything before the question, up to and including the blank line."""
         entries = [f"{self.segment(q)}{self.cue} {a}" for q, a in few_shot]
         return "".join(f"{block}\n\n" for block in [self.instruction, *entries] if block)
 
     def segment(self, paraphrase: str) -> str:
-        """One paraphrase inside a packed prompt."""
+        """Return the text of one paraphrase inside a packed prompt."""
         return f"{self.question}{paraphrase}\n"
 
     def prompt(self, paraphrase: str, few_shot: Sequence[Example]) -> str:
-        """The plain prompt: what a model is asked when there is one paraphrase only."""
+        """Return the plain prompt of one paraphrase."""
         return f"{self.prefix(few_shot)}{self.segment(paraphrase)}{self.cue}"
 
     def predict(self, generation: str) -> str:
-        """The answer in a generated text.
+        """Return the answer in a generated text.
 
         >>> Template(instruction="").predict(" New York\\nQ: next?")
         'New York'

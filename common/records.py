@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 class Sample:
     """One question. `paraphrases[0]` is the question itself.
 
-    answers: gold answers. uuid: names the sample wherever something is drawn for it; the md5 of
-    the question where none is given. num_manual: how many of the paraphrases, the first ones, were
-    written by hand, where the data set tells. confidences: of each paraphrase, where a run needs
-    them.
+    answers: gold answers. uuid: identifies the sample, and seeds its random draws; the md5 of the
+    question if not given. num_manual: the first `num_manual` paraphrases were written by hand;
+    None if the data set does not say. confidences: one for each paraphrase, () if they could not
+    be computed, None for runs that do not read them.
 
     >>> Sample(("who?", "which one?")).uuid
     '2031a94ff8b48ec750fe7db5868a05fc'
@@ -34,7 +34,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class SingleAnswer:
-    """What one paraphrase alone gave: kept beside the answer of an ensemble, for re-use."""
+    """The answer of one paraphrase alone, kept beside the answer of an ensemble for re-use."""
 
     prediction: str
     tokens: list[int]
@@ -44,14 +44,14 @@ class SingleAnswer:
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One row of a part: what came out for one sample, or for one paraphrase of it.
+    """One row of a part: the result of one sample, or of one of its paraphrases.
 
-    tokens: ids generated, the stop token included. token_logprobs: of each (natural log);
-    logprob: their sum. finish_reason: "newline", "eos" or "length"; None when `error` is set.
-    singles: the answers of the paraphrases alone, where they were computed in the same call.
-    confidence, sampled: share of sampled answers equal to `prediction`, and those answers.
-    paraphrases, problems, attempts: a question and the paraphrases written for it, what stayed
-    wrong with each (None: nothing), and how often each was drawn.
+    tokens: generated ids, the stop token included. token_logprobs: natural log, one for each
+    token. logprob: their sum. finish_reason: "newline", "eos" or "length"; None if `error` is set.
+    singles: the answers of the paraphrases alone, if the same call computed them.
+    confidence: share of the sampled answers that equal `prediction`. sampled: these answers.
+    paraphrases: the question and the paraphrases written for it. problems: what is still wrong
+    with each, or None. attempts: how often each was drawn.
     """
 
     row: int

@@ -1,4 +1,4 @@
-"""What a run is: its key, its spec and its fingerprint.
+"""Runs: the key that names one, the spec that decides its rows, and the spec's fingerprint.
 
     >>> RunKey.parse("webqa/llama3.2_3b_it/avg-5").name
     'avg-5'
@@ -23,8 +23,8 @@ from common.prompts import Example, Template
 SEMANTICS_VERSION = 2
 """Raised only when the same spec would give other rows than before.
 
-2: votes and confidences compare answers by `common.equality`; a draw is an argmax over scores and
-noise (`worker.engine.sampling`), no longer a walk through the cumulative sum.
+2: votes and confidences compare answers by `answer_key`; a draw is an argmax over scores and noise
+(`worker.engine.sampling`), no longer a walk through the cumulative sum.
 """
 
 Layout = Literal["concat", "shared"]
@@ -32,8 +32,6 @@ Positions = Literal["sequential", "aligned"]
 DTypeName = Literal["auto", "bfloat16", "float16", "float32"]
 
 DEFAULT_POSITIONS: dict[Layout, Positions] = {"concat": "sequential", "shared": "aligned"}
-
-_CAME_LATER = {"sampling", "exemplars"}
 
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 
@@ -56,7 +54,7 @@ class RunKey:
 
     @classmethod
     def parse(cls, text: str) -> "RunKey":
-        """Read `dataset/model/name`; raises UsageError for anything else."""
+        """Parse `dataset/model/name`. Raises UsageError for any other form."""
         parts = text.strip("/").split("/") if not text.startswith("/") else []
         if len(parts) != 3:
             raise UsageError(
@@ -70,7 +68,10 @@ class RunKey:
 
 
 class SamplingParams(BaseModel):
-    """How answers are drawn, where they are drawn: temperature, then the nucleus of top_p."""
+    """Parameters of random draws: softmax at `temperature`, cut to the nucleus of `top_p`.
+
+    num_draws: how many texts are drawn for each prompt.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,10 +83,12 @@ class SamplingParams(BaseModel):
 class RunSpec(BaseModel):
     """Everything that decides a run's rows.
 
-    `layout` and `positions` are None for methods whose sequences see one paraphrase each: those
-    are the same whatever the layout. `dtype` is what was asked for; what a worker chose for
-    "auto" is recorded in each part. `sampling` is None for greedy runs; `exemplars` are what a
-    run that writes paraphrases shows its model: questions, each followed by its paraphrases.
+    layout, positions: None for methods whose sequences see one paraphrase each, because the
+        layout does not change their answers.
+    dtype: as requested; each part records the dtype that its worker resolved "auto" to.
+    sampling: None for greedy runs.
+    exemplars: the examples that a run of `paraphrases` shows its model: questions, each followed
+        by its paraphrases.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -109,24 +112,21 @@ class RunSpec(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the canonical JSON of every field.
-
-        Fields that came later count only where they are used: an upgrade must not cost a run.
-        """
+        """sha256 over the canonical JSON of every field: keys sorted, text as UTF-8."""
         fields = self.model_dump(mode="json")
-        fields = {k: v for k, v in fields.items() if v is not None or k not in _CAME_LATER}
-        if self.template.prediction == "line":
-            del fields["template"]["prediction"]
         canonical = json.dumps(fields, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def differences(self, other: "RunSpec") -> dict[str, tuple[Any, Any]]:
-        """Fields in which two specs differ, with both values: `{field: (self, other)}`."""
+        """Return the fields in which two specs differ: `{field: (value here, value there)}`."""
         mine, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
         return {k: (mine[k], theirs[k]) for k in mine if mine[k] != theirs[k]}
 
     def engine_options(self) -> tuple[Any, ...]:
-        """What the runs of one prefill have in common, their paraphrases and layout apart."""
+        """Return the fields that must be equal for runs to share a prefill.
+
+        `share_prefill` compares layout, positions and the number of paraphrases by itself.
+        """
         return (
             self.model, self.model_source, self.dtype, self.template, self.few_shot,
             self.max_new_tokens, self.num_samples, self.sampling, self.exemplars,
@@ -134,8 +134,10 @@ class RunSpec(BaseModel):
 
 
 def share_prefill(specs: Sequence[RunSpec]) -> bool:
-    """Whether runs can be answered together: equal engine options, and at most one layout and
-    one number of paraphrases, where these matter.
+    """Whether runs can be answered from one prefill.
+
+    They need equal engine options, one layout among the methods that have one, and one number of
+    paraphrases among the methods that read more than the question.
     """
     options = {spec.engine_options() for spec in specs}
     layouts = {(spec.layout, spec.positions) for spec in specs if spec.layout}
@@ -150,7 +152,7 @@ def run_name(
     positions: Positions | None,
     default_layout: Layout = "concat",
 ) -> str:
-    """The last part of a run's key; what differs from the default layout is spelt out.
+    """Return the last part of a run's key; it names layout and positions unless they are defaults.
 
     paraphrases: how many, or the name of a selection (`m5a5s5`: 5 manual and 5 auto paraphrases,
     5 shots).

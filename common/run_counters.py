@@ -1,10 +1,10 @@
-"""Run counters: hints and flags in Redis. Cheap to ask, safe to lose; the store decides.
+"""Run counters: hints and flags in Redis. Cheap to read, safe to lose; the store decides.
 
-se:done:<run>       bitmap, one bit per sample row that some part holds
+se:done:<run>       bitmap, one bit for each row that some part holds
 se:stop:<run>       why no shard of the run can succeed, until it is enqueued again
-se:delay:<run>      why a shard of it waits to be tried again; gone after a minute
-se:attempts:<run>   how often each shard was started and not finished; of a worker process, in
-                    place of a run, how often it began to load each model
+se:delay:<run>      why a shard of the run waits to be tried again; expires after a minute
+se:attempts:<run>   for each shard, how often it was started and not finished. With the name of a
+                    worker process in place of a run: for each model, how often loading began
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,15 +26,12 @@ class RunCounters:
 
     @classmethod
     def connect(cls, url: str) -> "RunCounters":
-        """Make a client; nothing is sent before the first call.
-
-        Raises UsageError for a URL that is none of Redis.
-        """
+        """Make a client; it connects at the first call. Raises UsageError for an invalid URL."""
         server = parse_broker_url(url).for_redis
         return cls(redis.Redis.from_url(server, socket_timeout=30, socket_connect_timeout=5))
 
     def reset(self, run: str, done: Iterable[int]) -> None:
-        """Start anew from what the store holds, and lift a stop."""
+        """Set the done rows to `done`, and forget a stop and all attempts."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.delete(_key("done", run), _key("stop", run), _key("attempts", run))
         for row in done:
@@ -43,7 +40,7 @@ class RunCounters:
         pipe.execute()
 
     def mark_done(self, run: str, rows: Sequence[int]) -> int:
-        """Note that a part holds `rows`; returns how many rows are noted in all."""
+        """Mark `rows` as done, and return how many rows of the run are."""
         pipe = self._redis.pipeline()
         for row in rows:
             pipe.setbit(_key("done", run), row, 1)
@@ -55,7 +52,7 @@ class RunCounters:
         self._redis.set(_key("stop", run), reason, ex=_LIFETIME)
 
     def stop_reason(self, run: str) -> str | None:
-        """The reason a run is stopped for, or None."""
+        """Return why the run is stopped, or None."""
         reason = self._redis.get(_key("stop", run))
         return reason.decode() if isinstance(reason, bytes) else None
 
@@ -63,19 +60,19 @@ class RunCounters:
         self._redis.set(_key("delay", run), reason, ex=_DELAY_LIFETIME)
 
     def delayed(self, run: str) -> str | None:
-        """Why a shard of the run waits to be tried again, or None."""
+        """Return why a shard of the run waits to be tried again, or None."""
         reason = self._redis.get(_key("delay", run))
         return reason.decode() if isinstance(reason, bytes) else None
 
     def start_attempt(self, run: str, shard: str) -> int:
-        """Count a start of a shard; returns how many there were without a finish."""
+        """Count a start of a shard, and return how many starts are not finished."""
         pipe = self._redis.pipeline()
         pipe.hincrby(_key("attempts", run), shard, 1)
         pipe.expire(_key("attempts", run), _LIFETIME)
         return int(pipe.execute()[0])
 
     def attempts(self, run: str, shard: str) -> int:
-        """How many starts there were without a finish."""
+        """Return how many starts of a shard are not finished."""
         count = self._redis.hget(_key("attempts", run), shard)
         return int(count) if isinstance(count, bytes) else 0
 
@@ -83,7 +80,7 @@ class RunCounters:
         self._redis.hdel(_key("attempts", run), shard)
 
     def queue_length(self, queues: Sequence[str]) -> int:
-        """Messages queued or in work."""
+        """Count the messages of these queues, and the delivered messages of all queues."""
         pipe = self._redis.pipeline(transaction=False)
         for queue in queues:
             pipe.llen(KEY_PREFIX + queue)

@@ -1,6 +1,6 @@
-"""Arrow schemas of samples, parts and results, and the keys of their metadata.
+"""Arrow schemas of snapshots, parts and merged files, and the keys of their metadata.
 
-A part holds results alone; the final file joins them with the snapshot. Columns that
+A part holds results alone; the merged file joins them with the snapshot. Columns that
 existing notebooks read keep their names: `uuid`, `paraphrases`, `answers`, `prediction`,
 `generation`, and for one row per paraphrase `paraphrase` and `prompt`.
 """
@@ -74,7 +74,7 @@ SCORE_FIELDS: _Fields = [
     pa.field("correct_f1", pa.float64()),
     pa.field("correct_lemma", pa.bool_()),
 ]
-"""What scoring adds to the final file, after its own columns. A failed row has no lemmas."""
+"""Columns that scoring appends to the merged file. A failed row has no lemmas."""
 
 _ID: _Fields = [
     pa.field("row", pa.int64(), nullable=False),
@@ -83,17 +83,17 @@ _ID: _Fields = [
 ]
 
 PART_SCHEMA = pa.schema([*_ID, *_ASKED, *_OUTCOME, *_SINGLES, *_CONFIDENCE, *_WRITTEN, *_ERROR])
-"""One row per answer. `row` is the sample's id, `paraphrase_index` that of the answered one."""
+"""One row per answer. `row` is the row number of the sample in the snapshot."""
 
 
 def input_schema(sample: Sample) -> pa.Schema:
-    """The columns of snapshots of samples like this one; the row number is the sample's id."""
+    """Return the columns of a snapshot whose first sample is this one."""
     extras = [f for name, f in _SAMPLE_EXTRAS.items() if getattr(sample, name) is not None]
     return pa.schema([*_SAMPLE, *extras])
 
 
 def result_schema(method: Method, samples: pa.Schema) -> pa.Schema:
-    """The final file's columns; samples: the schema of the snapshot."""
+    """Return the columns of a merged file. samples: the schema of the snapshot."""
     if method == PARAPHRASES:
         return pa.schema([_SAMPLE[0], _QUESTION, _WRITTEN[0], _SAMPLE[2], *_WRITTEN[1:], *_ERROR])
     outcome = [*(_ASKED if method.row_per_paraphrase else []), *_OUTCOME]

@@ -1,7 +1,6 @@
-"""Settings of a process, read once from `SELF_ENSEMBLE_*` variables and checked when made.
+"""Settings of a process, from `SELF_ENSEMBLE_*` variables.
 
-Holds how a run is executed (where, how fast), never what decides its output: that is
-`common.run.RunSpec`.
+They say where and how fast a run is executed, never what its output is: `common.run.RunSpec` does.
 
     >>> Settings.from_environment({"SELF_ENSEMBLE_STORE": "/data"}).store
     '/data'
@@ -21,7 +20,7 @@ PREFIX = "SELF_ENSEMBLE_"
 
 
 class Settings(BaseModel):
-    """How this process works; each field is the variable `SELF_ENSEMBLE_<FIELD>`."""
+    """The settings of a process; each field is the variable `SELF_ENSEMBLE_<FIELD>`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,19 +59,19 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read the settings; raises UsageError that names each offending variable."""
-        given = {
+        """Read the settings. Raises UsageError that names each invalid variable."""
+        values = {
             name.removeprefix(PREFIX).lower(): value
             for name, value in environment.items()
             if name.startswith(PREFIX) and value != ""
         }
         try:
-            return cls.model_validate(given)
+            return cls.model_validate(values)
         except ValidationError as error:
-            raise UsageError("; ".join(_sentence(e, given) for e in error.errors())) from None
+            raise UsageError("; ".join(_sentence(e, values) for e in error.errors())) from None
 
     def to_environment(self) -> dict[str, str]:
-        """The variables that make another process read these same settings."""
+        """Return the variables from which another process reads equal settings."""
         return {
             PREFIX + name.upper(): str(value)
             for name, value in self.model_dump().items()
@@ -80,10 +79,10 @@ class Settings(BaseModel):
         }
 
 
-def _sentence(details: ErrorDetails, given: Mapping[str, str]) -> str:
+def _sentence(details: ErrorDetails, values: Mapping[str, str]) -> str:
     field = str(details["loc"][0])
     variable = PREFIX + field.upper()
     if details["type"] == "extra_forbidden":
         known = ", ".join(PREFIX + name.upper() for name in Settings.model_fields)
         return f"{variable} is not a setting; known are {known}"
-    return f"{variable}={given.get(field, '')!r}: {details['msg']}"
+    return f"{variable}={values.get(field, '')!r}: {details['msg']}"

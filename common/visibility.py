@@ -1,9 +1,9 @@
 """Visibility tables: which group of a packed prompt sees which, as bool [N + 2, N + 2].
 
 Group 0 is the shared prefix, groups 1..N are the paraphrases, group N + 1 is the fused tail.
-`visible[q_group, kv_group]` says who sees whom; that earlier tokens alone are seen is the
-mask's business (`worker.engine.masks`), so a table may say True for later groups. Every mask
-there is is a row of VISIBILITIES, and every picture of one is drawn from it.
+`visible[q_group, kv_group]` is True where a query sees a key. The mask (`worker.engine.masks`)
+adds causality, so a table may hold True for later groups. Every mask, and every picture of a
+mask, comes from one of VISIBILITIES.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Table = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def generate_isolated_visibility(num_segments: int, num_manual: int = 0) -> Table:
-    """Every group sees itself and the prefix; the tail sees all.
+    """Let every group see itself and the prefix, and the tail see all groups.
 
     >>> generate_isolated_visibility(2).astype(int)
     array([[1, 0, 0, 0],
@@ -32,7 +32,7 @@ def generate_isolated_visibility(num_segments: int, num_manual: int = 0) -> Tabl
 
 
 def generate_cross_manual_visibility(num_segments: int, num_manual: int = 0) -> Table:
-    """Isolated, but the first `num_manual` paraphrases see each other.
+    """As isolated, but the first `num_manual` paraphrases see each other.
 
     >>> generate_cross_manual_visibility(3, 2).astype(int)
     array([[1, 0, 0, 0, 0],
@@ -47,7 +47,7 @@ def generate_cross_manual_visibility(num_segments: int, num_manual: int = 0) -> 
 
 
 def generate_causal_visibility(num_segments: int, num_manual: int = 0) -> Table:
-    """No isolation, as if the prompt were plain text: every group sees all before it.
+    """Let every group see all earlier groups, as in plain text.
 
     >>> generate_causal_visibility(1).astype(int)
     array([[1, 0, 0],
@@ -65,12 +65,12 @@ VISIBILITIES: dict[Visibility, Callable[[int, int], Table]] = {
 
 
 def length_bias(lengths: list[int]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """What the tail adds to its scores with the keys of each group: -log of its length.
+    """Bias [N + 2] that the tail adds to its scores on the keys of each group.
 
-    lengths: tokens of every group. Taken from the paraphrases' mean log-length: then those of
-    equal length stay as they are, and a long one weighs no more than a short one. Without that
-    constant they would all fall behind the prefix and the tail's own keys, whose bias is 0; a
-    prompt is then as good as not read.
+    lengths: tokens of every group. A paraphrase gets the mean log-length of the paraphrases minus
+    its own, so a long one weighs no more than a short one, and paraphrases of equal length get 0.
+    With -log(length) alone, all paraphrases would fall behind the prefix and the tail's own keys,
+    whose bias is 0, and the tail would hardly read them.
 
         >>> length_bias([7, 2, 8, 2]).round(2).tolist()
         [0.0, 0.6899999976158142, -0.6899999976158142, 0.0]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from common.normalize import ARTICLES, normalize
+from common.answer_text import ARTICLES, normalize
 
 _FUNCTION_WORDS = """
 about after all also am an and any are as at be been before being both but by can could did do

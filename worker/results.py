@@ -6,12 +6,11 @@ Knows runs and texts; a function that its caller hands over turns tokens into te
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from common.equality import answer_key
+from common.answer_text import answer_key, majority
 from common.errors import SampleError
 from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
 from common.records import ResultRow, Sample, SingleAnswer
 from common.run import RunSpec
-from common.vote import majority
 from worker.engine.decode import Generation
 from worker.engine.sample import Answers
 

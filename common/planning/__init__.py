@@ -1,5 +1,5 @@
-"""Planning: which runs are made of a request, which wait for which, and what is left to send.
+"""Planning: which runs a request makes, which of them wait for another, and what is left to send.
 
-plan turns plans and samples into runs; dependents makes runs of another run's result; sharding
-lists the rows that are missing as messages. The store below knows none of it.
+plan turns plans and samples into runs, dependents turns the result of one run into the samples of
+others, and sharding turns missing rows into messages. The store below imports none of them.
 """

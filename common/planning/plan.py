@@ -1,4 +1,4 @@
-"""Plans: plans and samples -> runs in the store, all that were planned together or none."""
+"""Plans of runs, and how plans and samples become runs in the store: all of them or none."""
 
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ from common.store.snapshot import SnapshotWriter
 class RunPlan(BaseModel):
     """A run before its samples are known.
 
-    spec: its `dataset_sha256` and `num_samples` mean nothing before the snapshot is written.
+    spec: `dataset_sha256` and `num_samples` are placeholders until the snapshot is written.
     from_selection: questions may have fewer paraphrases than `spec.num_paraphrases`.
     dependents: runs whose samples are the result of this one.
     """
@@ -47,32 +47,32 @@ _OF_STEP = {
 
 def create_runs(
     store: StoreFilesystem,
-    planned: Sequence[RunPlan],
+    plans: Sequence[RunPlan],
     samples: Iterable[Sample],
     provenance: dict[str, Any],
     overwrite: Collection[str] = (),
-    where: Callable[[], str] = lambda: "its row",
+    describe_row: Callable[[], str] = lambda: "its row",
 ) -> list[RunFolder]:
-    """Write every run's snapshot aside in one pass, compare, and only then create the runs.
+    """Write every snapshot in one pass over the samples, check all runs, then create them.
 
     A run that exists with the same spec is left as it is. Runs whose keys are in `overwrite`
-    are deleted first. where: names the row that is being read, for error messages.
+    are deleted first. describe_row: names the row that is being read, for error messages.
 
     Raises UsageError for a run that exists with another spec, and for a sample that lacks
-    something the run's method reads.
+    something that the run's method reads.
     """
     with ExitStack() as staging:
-        writers = [SnapshotWriter(store, f".staging/{uuid.uuid4().hex}.arrow") for _ in planned]
+        writers = [SnapshotWriter(store, f".staging/{uuid.uuid4().hex}.arrow") for _ in plans]
         for writer in writers:
             staging.callback(store.delete, writer.path)
-        _write(planned, writers, samples, where)
-        runs = [RunFolder(store, RunKey.parse(plan.key)) for plan in planned]
-        specs = [_complete(p.spec, w) for p, w in zip(planned, writers, strict=True)]
-        for plan, run, spec in zip(planned, runs, specs, strict=True):
+        _write(plans, writers, samples, describe_row)
+        runs = [RunFolder(store, RunKey.parse(plan.key)) for plan in plans]
+        specs = [_complete(p.spec, w) for p, w in zip(plans, writers, strict=True)]
+        for plan, run, spec in zip(plans, runs, specs, strict=True):
             if plan.key not in overwrite:
-                refuse_other(run, spec)
-        for plan, run, spec, writer in zip(planned, runs, specs, writers, strict=True):
-            # Checked again: another worker that merged the same run may have created it by now.
+                _refuse_other_spec(run, spec)
+        for plan, run, spec, writer in zip(plans, runs, specs, writers, strict=True):
+            # Check again: another worker that merged the same run may have created it by now.
             if plan.key in overwrite or not run.exists():
                 run.delete()
                 run.create(spec, writer.path, provenance)
@@ -80,20 +80,20 @@ def create_runs(
 
 
 def _write(
-    planned: Sequence[RunPlan],
+    plans: Sequence[RunPlan],
     writers: Sequence[SnapshotWriter],
     samples: Iterable[Sample],
-    where: Callable[[], str],
+    describe_row: Callable[[], str],
 ) -> None:
     with ExitStack() as files:
         for writer in writers:
             files.enter_context(writer)
         for sample in samples:
-            for plan, writer in zip(planned, writers, strict=True):
+            for plan, writer in zip(plans, writers, strict=True):
                 try:
                     writer.add(project_sample(sample, plan))
                 except UsageError as error:
-                    raise UsageError(f"{where()}: {error}") from None
+                    raise UsageError(f"{describe_row()}: {error}") from None
 
 
 def _complete(spec: RunSpec, writer: SnapshotWriter) -> RunSpec:
@@ -103,7 +103,10 @@ def _complete(spec: RunSpec, writer: SnapshotWriter) -> RunSpec:
 
 
 def project_sample(sample: Sample, plan: RunPlan) -> Sample:
-    """Keep what the planned run reads of a sample; raises UsageError where it has too little."""
+    """Keep the fields of a sample that the planned run reads.
+
+    Raises UsageError if the sample has too few paraphrases, or lacks a field.
+    """
     method, has = get_method(plan.spec.method), len(sample.paraphrases)
     wanted = method.num_read(plan.spec.num_paraphrases)
     if has < wanted and not plan.from_selection:
@@ -137,7 +140,7 @@ def _refuse_unknown(method: Method, sample: Sample) -> None:
 
 
 def refuse_without_manual(method: Method) -> None:
-    """Raise UsageError for a method that asks which paraphrases are manual, if none is known."""
+    """Raise UsageError if the method has to know which paraphrases are manual."""
     if method.visibility == "cross_manual":
         raise UsageError(
             f"{method.name} needs a data set that tells manual paraphrases from "
@@ -146,19 +149,18 @@ def refuse_without_manual(method: Method) -> None:
 
 
 def overwrite_option(method: str) -> str:
-    """Name the option that deletes a run of a method, and the command that has it."""
+    """Return the option that deletes a run of this method, and the command that has it."""
     return f"--overwrite{_OF_STEP.get(method, '')}"
 
 
 def check_fingerprint(run: RunFolder, spec: RunSpec) -> None:
-    """Raise UsageError if the run exists with another spec, its snapshot left out of account."""
+    """Raise UsageError if the run exists with another spec; the snapshot is not compared."""
     if run.exists():
-        known = run.spec.model_dump(include={"dataset_sha256", "num_samples"})
-        refuse_other(run, spec.model_copy(update=known))
+        snapshot = run.spec.model_dump(include={"dataset_sha256", "num_samples"})
+        _refuse_other_spec(run, spec.model_copy(update=snapshot))
 
 
-def refuse_other(run: RunFolder, spec: RunSpec) -> None:
-    """Raise UsageError if the run exists with another spec."""
+def _refuse_other_spec(run: RunFolder, spec: RunSpec) -> None:
     if not run.exists() or run.spec.fingerprint == spec.fingerprint:
         return
     listed = "; ".join(

@@ -1,4 +1,4 @@
-"""Messages for what the store does not hold yet, and for nothing else."""
+"""Sharding: the rows that no part holds yet -> messages, and which runs share one."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,22 +15,23 @@ DEFAULT_SHARD_SIZE = 64
 def messages_for(
     runs: Sequence[RunFolder], shard_size: int | None = None
 ) -> Iterator[ShardMessage]:
-    """Messages for every row that some run misses; runs that can share a prefill go together.
+    """Yield messages for every row that some run misses.
 
-    shard_size: rows of a message at most; None is the size the runs were made with.
+    A message names several runs if they can share a prefill.
+    shard_size: maximum number of rows in a message; None takes the size from the runs' provenance.
     """
-    for together in sharing_runs(runs):
-        made_with = together[0].record.provenance.get("shard_size", DEFAULT_SHARD_SIZE)
-        yield from missing_messages(together, shard_size or int(made_with))
+    for group in sharing_runs(runs):
+        recorded = group[0].record.provenance.get("shard_size", DEFAULT_SHARD_SIZE)
+        yield from missing_messages(group, shard_size or int(recorded))
 
 
 def sharing_runs(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
-    """Runs that can share a prefill, together, as many as a message may name."""
+    """Group the runs that can share a prefill, at most MAX_RUNS to a group."""
     groups: list[list[RunFolder]] = []
     for run in runs:
         for group in groups:
-            together = [other.spec for other in (*group, run)]
-            if len(together) <= MAX_RUNS and share_prefill(together):
+            specs = [other.spec for other in (*group, run)]
+            if len(specs) <= MAX_RUNS and share_prefill(specs):
                 group.append(run)
                 break
         else:
@@ -39,7 +40,7 @@ def sharing_runs(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
 
 
 def missing_messages(runs: Sequence[RunFolder], shard_size: int) -> Iterator[ShardMessage]:
-    """Messages for every row that some run misses; rows missed by the same runs go together.
+    """Yield messages for every row that some run misses; all runs of a message miss its rows.
 
     >>> list(missing_messages([], 64))
     []

@@ -1,9 +1,9 @@
 """The store: the directory tree that is the truth about every run.
 
     <store>/<dataset>/<model>/<name>/run.json      spec, fingerprint, provenance
-                                    /input.arrow   the frozen samples
+                                    /input.arrow   the snapshot of its samples
                                     /model.json    identity of the weights, pinned by a worker
-                                    /parts/*.arrow results of shards, written whole or not at all
+                                    /parts/*.arrow results of shards, committed whole or not at all
     <store>/<dataset>/<model>/<name>.feather       the merged result
 
 Queues and counters may be lost; what is left to do is always input rows - rows in parts.

@@ -1,6 +1,6 @@
-"""Where a store lies, and files that are written whole or not at all.
+"""The file system of a store: a local directory or any `pyarrow.fs` URI.
 
-A store is a local directory or any `pyarrow.fs` URI. Knows nothing of runs.
+Files are written whole or not at all. Knows nothing of runs.
 """
 
 import os
@@ -19,7 +19,7 @@ from common.errors import UsageError, first_line
 
 @dataclass(frozen=True)
 class StoreFilesystem:
-    """A directory of a file system. Paths given to its methods are relative and use `/`."""
+    """A directory of a file system. Its methods take paths relative to it, with `/`."""
 
     filesystem: fs.FileSystem
     root: str
@@ -27,7 +27,10 @@ class StoreFilesystem:
 
     @classmethod
     def open(cls, uri: str) -> "StoreFilesystem":
-        """Open a directory or URI (`s3://bucket/runs`); raises UsageError for a bad one."""
+        """Open a directory or URI (`s3://bucket/runs`); reads and writes no file.
+
+        Raises UsageError if `pyarrow.fs` does not open it.
+        """
         try:
             if "://" not in uri:
                 root = str(Path(uri).expanduser().absolute())
@@ -54,7 +57,7 @@ class StoreFilesystem:
         return f"{self.root}/{relative}"
 
     def check_writable(self) -> None:
-        """Write and remove a file; raises UsageError in one sentence where that fails."""
+        """Write and delete a file. Raises UsageError, in one sentence, if that fails."""
         probe = f".writable-{uuid.uuid4().hex}"
         try:
             self.filesystem.create_dir(self.root, recursive=True)
@@ -71,8 +74,8 @@ class StoreFilesystem:
         if not self.is_local:
             return ""
         try:
-            places = [Path(self.root), *Path(self.root).parents]
-            existing = next(place for place in places if place.exists())
+            folders = [Path(self.root), *Path(self.root).parents]
+            existing = next(folder for folder in folders if folder.exists())
             return f" by {os.geteuid()} ({existing} belongs to {existing.owner()})"
         except (KeyError, OSError):
             return ""
@@ -82,20 +85,20 @@ class StoreFilesystem:
         return bool(info.type != fs.FileType.NotFound)
 
     def list(self, relative: str, recursive: bool = False) -> list[str]:
-        """Files below a folder, relative to the store; empty where there is no such folder."""
+        """Paths of the files in a folder, relative to the store; empty if there is no folder."""
         selector = fs.FileSelector(self.path(relative), recursive=recursive, allow_not_found=True)
-        found = self.filesystem.get_file_info(selector)
+        files = self.filesystem.get_file_info(selector)
         prefix = len(self.root) + 1
-        return sorted(f.path[prefix:] for f in found if f.type == fs.FileType.File)
+        return sorted(f.path[prefix:] for f in files if f.type == fs.FileType.File)
 
     def read_bytes(self, relative: str) -> bytes:
         with self.filesystem.open_input_stream(self.path(relative)) as source:
             return bytes(source.read())
 
     def open_arrow(self, relative: str) -> pa.ipc.RecordBatchFileReader:
-        """Open an Arrow IPC file, memory-mapped where the store is local.
+        """Open an Arrow IPC file, memory-mapped if the store is local.
 
-        Raises UsageError for a file that is not a whole one.
+        Raises UsageError for a file that is not whole.
         """
         path = self.path(relative)
         try:
@@ -107,9 +110,9 @@ class StoreFilesystem:
 
     @contextmanager
     def write(self, relative: str) -> Iterator[Any]:
-        """A sink whose content appears under `relative` when the block ends, or never.
+        """Yield a sink whose content appears under `relative` when the block ends, or never.
 
-        Local files are flushed to the disk, file and folder, before and after the rename.
+        On a local disk the file is flushed before the rename, and its folder after it.
         """
         final = self.path(relative)
         temporary = f"{final}.{uuid.uuid4().hex[:12]}.tmp"
@@ -138,7 +141,7 @@ class StoreFilesystem:
         self.filesystem.move(self.path(source), self.path(target))
 
     def delete(self, relative: str) -> None:
-        """Remove a file or a folder with all it holds; nothing happens if it is not there."""
+        """Delete a file, or a folder and its content. A missing path is no error."""
         info = self.filesystem.get_file_info(self.path(relative))
         if info.type == fs.FileType.Directory:
             self.filesystem.delete_dir(self.path(relative))

@@ -1,4 +1,4 @@
-"""The manifest of a merged file: what its parts held when it was made."""
+"""The manifest of a merged file: counts, weights and settings of the parts it was made from."""
 
 import hashlib
 import json
@@ -11,19 +11,18 @@ import numpy as np
 
 from common.errors import UsageError
 from common.schema import META_MANIFEST, SCHEMA_VERSION
-from common.store.part_files import inspect_part, map_parts
-from common.store.parts import list_parts
-from common.store.progress import note_part
+from common.store.parts import inspect_part, list_parts, map_parts
+from common.store.progress import mark_rows
 from common.store.runs import RunFolder
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a merged file claims about itself; all counts are samples.
+    """The claims of a merged file about itself; all counts are samples.
 
     duplicates_dropped: samples found again in a second part. parts_sha256: over the names and
     contents of all parts, in order. partial: merged on request while rows were missing.
-    choices: what workers chose for themselves, with the number of samples for each.
+    choices: the settings that workers resolved, with the number of samples for each combination.
     """
 
     expected: int
@@ -40,16 +39,16 @@ class Manifest:
 
 
 def build_manifest(run: RunFolder) -> Manifest:
-    """Read every part once and state what they hold; raises UsageError for mixed weights."""
+    """Read every part once and count its rows. Raises UsageError if their weights differ."""
     digest = hashlib.sha256()
-    held = np.zeros(run.spec.num_samples, dtype=bool)
-    failed = held.copy()
+    present = np.zeros(run.spec.num_samples, dtype=bool)
+    failed = present.copy()
     total, choices = 0, Counter[str]()
     identities: set[str | None] = set()
     paths = list_parts(run)
     for path, part in zip(paths, map_parts(partial(inspect_part, run), paths), strict=True):
         digest.update(path.rpartition("/")[2].encode() + part.content)
-        note_part(part.info, held, failed)
+        mark_rows(part.info, present, failed)
         total += len(part.rows)
         identities |= {part.info.model_identity} - {None}
         choices[json.dumps(part.info.choices, sort_keys=True)] += len(part.rows)
@@ -59,7 +58,7 @@ def build_manifest(run: RunFolder) -> Manifest:
             f"run {run.key} was answered with different weights ({different}); "
             "delete the parts of one, or enqueue with --overwrite"
         )
-    found = int(held.sum())
+    found = int(present.sum())
     return Manifest(
         expected=run.spec.num_samples,
         found=found,
@@ -75,10 +74,8 @@ def build_manifest(run: RunFolder) -> Manifest:
 
 
 def read_manifest(run: RunFolder) -> Manifest:
-    """The manifest inside the merged file; raises UsageError where there is none."""
-    if not run.store.exists(run.feather):
-        raise UsageError(f"run {run.key} has no merged file yet; `producer merge {run.key}`")
-    metadata = run.store.open_arrow(run.feather).schema.metadata or {}
+    """Read the manifest from the merged file. Raises UsageError if there is none."""
+    metadata = run.open_result().schema.metadata or {}
     if META_MANIFEST not in metadata:
         raise UsageError(f"{run.feather_path} carries no manifest; merge it again")
     return Manifest(**json.loads(metadata[META_MANIFEST]))

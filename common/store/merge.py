@@ -1,14 +1,13 @@
 """Merging: parts -> one feather file with a manifest.
 
-Streams in windows of WINDOW_ROWS samples, so memory does not grow with the run. Rows come out
-in the order of the data set; a row held by two parts comes out once.
+Merges WINDOW_ROWS samples at a time, so memory does not grow with the run. Rows are written in
+the order of the data set; a row held by two parts is written once.
 """
 
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,20 +17,17 @@ from common.errors import UsageError
 from common.methods import PARAPHRASES
 from common.schema import META_MANIFEST, META_RUN, result_schema
 from common.store.manifest import Manifest, build_manifest
-from common.store.part_files import map_parts, read_part
-from common.store.parts import list_parts, part_range
+from common.store.parts import RowNumbers, list_parts, map_parts, part_range, read_part
 from common.store.runs import RunFolder
 from common.store.snapshot import SNAPSHOT_BATCH_ROWS
 
 WINDOW_ROWS = 8 * SNAPSHOT_BATCH_ROWS
 
-_Integers = np.ndarray[Any, np.dtype[Any]]
-
 
 def merge_run(run: RunFolder, partial: bool = False) -> Manifest:
-    """Write `<run>.feather`, whole or not at all.
+    """Write `<run>.feather`, whole or not at all, and return its manifest.
 
-    Raises UsageError when rows are missing, unless `partial` asks for what there is.
+    Raises UsageError if rows are missing, unless `partial` is set.
     """
     manifest = build_manifest(run)
     if manifest.partial and not partial:
@@ -56,7 +52,7 @@ def merge_run(run: RunFolder, partial: bool = False) -> Manifest:
 
 
 def merged_windows(run: RunFolder) -> Iterator[pa.Table]:
-    """The final rows, a window of samples at a time."""
+    """Yield the rows of the merged file, one window of samples at a time."""
     schema = _schema(run)
     parts = [(part_range(path), path) for path in list_parts(run)]
     samples = run.store.open_arrow(run.file("input.arrow"))
@@ -80,7 +76,7 @@ def _answers(run: RunFolder, paths: list[str], low: int, high: int) -> pa.Table:
     )
 
 
-def _in_order(row: _Integers, index: _Integers, low: int, high: int) -> _Integers:
+def _in_order(row: RowNumbers, index: RowNumbers, low: int, high: int) -> RowNumbers:
     """Indices of the rows in [low, high), sorted, each (row, paraphrase index) once.
 
     >>> _in_order(np.array([4, 3, 4]), np.array([0, 0, 0]), 3, 9)

@@ -1,35 +1,47 @@
-"""Parts: the result of a shard, one Arrow file each, and what they say about a run.
+"""Parts: the results of a shard in one Arrow file; their names, their metadata, writing, reading.
 
-A part's name tells its range of rows, `000000000-000000063-1f2e3d4c-9a8b7c6d.arrow`: first row,
-last row, a digest of the exact rows, so doing a shard twice writes the same file, and the start
-of the run's fingerprint, so a worker that was still busy when a run was overwritten leaves a file
-that nobody reads. Its schema metadata tells the rest, so listing progress reads no column.
+The name `000000000-000000063-1f2e3d4c-9a8b7c6d.arrow` holds the first row, the last row, a digest
+of the exact rows, and the start of the run's fingerprint. Executing a shard twice writes the same
+file; a worker that was still busy when its run was overwritten writes a file that nobody reads.
+PartInfo is in the schema metadata, so progress is listed without reading a column.
+
+Several parts are read at a time: a distant store answers slowly, and decompression releases
+Python's lock.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from common.errors import UsageError, first_line
 from common.records import ResultRow
 from common.schema import META_PART, PART_SCHEMA
+from common.store.filesystem import StoreFilesystem
 from common.store.runs import RunFolder
 
-_Flags = np.ndarray[Any, np.dtype[np.bool_]]
+READERS = 4
+READ_AHEAD = 16
+
+RowNumbers = np.ndarray[Any, np.dtype[np.int64]]
+_Read = TypeVar("_Read")
 
 
 class PartInfo(BaseModel):
-    """What a part says of itself.
+    """The metadata of a part.
 
-    rows: sample row numbers. failed: those of them that have an error.
-    started, finished: seconds since the epoch. choices, reasons: what the worker chose for
-    itself (device, dtype, attention), and why; what changes no answer, such as how much was
-    computed at once, is among the reasons alone. counts: tokens of prefill and decode, and the
-    seconds of each, for the whole message the part came from (its methods share them).
+    rows: sample row numbers. failed: the rows that have an error.
+    started, finished: seconds since the epoch. choices, reasons: the settings that the worker
+    resolved (device, dtype, attention), and why; settings that change no answer, such as how much
+    was computed at once, are among the reasons alone. counts: tokens of prefill and decode, and
+    the seconds of each, for the whole message that the part came from (its methods share them).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,8 +58,17 @@ class PartInfo(BaseModel):
     worker: str
 
 
+@dataclass(frozen=True)
+class PartContent:
+    """A part whose rows were checked. rows: sorted. content: the bytes of the file."""
+
+    info: PartInfo
+    rows: RowNumbers
+    content: bytes
+
+
 def part_name(rows: Sequence[int], fingerprint: str) -> str:
-    """The file name of a part that holds exactly `rows` (sorted) of a run.
+    """Return the file name of a part that holds exactly `rows` (sorted) of a run.
 
     >>> part_name([0, 1, 5], "9a8b7c6d5e4f")
     '000000000-000000005-49f87b8b-9a8b7c6d.arrow'
@@ -57,18 +78,24 @@ def part_name(rows: Sequence[int], fingerprint: str) -> str:
 
 
 def part_path(run: RunFolder, rows: Sequence[int]) -> str:
-    """Where the part of these rows lies inside the store."""
+    """Return the path, inside the store, of the part that holds these rows."""
     return run.file(f"parts/{part_name(rows, run.record.fingerprint)}")
 
 
 def part_range(path: str) -> tuple[int, int]:
-    """First and last row a part can hold, from its name alone."""
+    """First and last row that a part can hold, from its name alone."""
     first, last, *_ = path.rpartition("/")[2].split("-")
     return int(first), int(last)
 
 
+def list_parts(run: RunFolder) -> list[str]:
+    """Paths of the run's parts, ordered by their first row."""
+    ending = f"-{run.record.fingerprint[:8]}.arrow"
+    return [path for path in run.store.list(run.file("parts")) if path.endswith(ending)]
+
+
 def write_part(run: RunFolder, info: PartInfo, answers: Iterable[ResultRow]) -> str:
-    """Write a part whole, or not at all; returns its path inside the store."""
+    """Commit a part, whole or not at all, and return its path inside the store."""
     path = part_path(run, info.rows)
     schema = PART_SCHEMA.with_metadata({META_PART: info.model_dump_json().encode()})
     ordered = sorted(answers, key=lambda answer: (answer.row, answer.paraphrase_index))
@@ -82,7 +109,81 @@ def write_part(run: RunFolder, info: PartInfo, answers: Iterable[ResultRow]) -> 
     return path
 
 
-def list_parts(run: RunFolder) -> list[str]:
-    """Paths of the run's parts, ordered by their first row."""
-    ending = f"-{run.record.fingerprint[:8]}.arrow"
-    return [path for path in run.store.list(run.file("parts")) if path.endswith(ending)]
+def map_parts(read: Callable[[str], _Read], paths: Sequence[str]) -> Iterator[_Read]:
+    """Yield `read(path)` for each path, in order; at most READ_AHEAD results wait."""
+    with ThreadPoolExecutor(READERS) as pool:
+        for start in range(0, len(paths), READ_AHEAD):
+            yield from pool.map(read, paths[start : start + READ_AHEAD])
+
+
+def read_infos(run: RunFolder) -> Iterator[PartInfo]:
+    """Yield the metadata of each part of a run, in order."""
+    return map_parts(partial(read_info, run), list_parts(run))
+
+
+def read_info(run: RunFolder, path: str) -> PartInfo:
+    """Read the metadata of a part, without a column.
+
+    Raises UsageError if the file is not a whole part, or belongs to another run.
+    """
+    with _part_errors(run.store, path):
+        info = _info(run.store.open_arrow(path))
+    _check_fingerprint(run, path, info)
+    return info
+
+
+def inspect_part(run: RunFolder, path: str) -> PartContent:
+    """Read a part and its column `row`.
+
+    Raises UsageError as `read_info` does, and if the rows are not those of the metadata.
+    """
+    with _part_errors(run.store, path):
+        content = run.store.read_bytes(path)
+        reader = _open(content, [PART_SCHEMA.get_field_index("row")])
+        info, rows = _info(reader), np.unique(reader.read_all()["row"].to_numpy())
+    _check_fingerprint(run, path, info)
+    if rows.tolist() != list(info.rows):
+        raise UsageError(f"{run.store.path(path)} does not hold the rows it names")
+    return PartContent(info, rows, content)
+
+
+def read_part(store: StoreFilesystem, path: str) -> pa.Table:
+    """Read the rows of a part. Raises UsageError if the file is not a whole part."""
+    with _part_errors(store, path):
+        table = _open(store.read_bytes(path)).read_all().replace_schema_metadata()
+        if table.schema != PART_SCHEMA:
+            raise UsageError("its columns are others")
+        return table
+
+
+def _open(content: bytes, columns: list[int] | None = None) -> pa.ipc.RecordBatchFileReader:
+    # Arrow's own threads take longer over a small file's columns than they save.
+    options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=columns)
+    return pa.ipc.open_file(pa.BufferReader(content), options=options)
+
+
+def _info(reader: pa.ipc.RecordBatchFileReader) -> PartInfo:
+    return PartInfo.model_validate_json((reader.schema.metadata or {})[META_PART])
+
+
+def _check_fingerprint(run: RunFolder, path: str, info: PartInfo) -> None:
+    if info.fingerprint != run.record.fingerprint:
+        raise UsageError(
+            f"{run.store.path(path)} was made for the fingerprint {info.fingerprint[:12]}, "
+            f"the run has {run.record.fingerprint[:12]}; delete the part"
+        )
+
+
+@contextmanager
+def _part_errors(store: StoreFilesystem, path: str) -> Iterator[None]:
+    """Turn errors about the file's content into a UsageError that says what to do."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError, ValueError, UsageError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # The system could not read the file now; the file may well be whole.
+        raise UsageError(
+            f"{store.path(path)} is not a whole part of this version "
+            f"({first_line(error)}); delete it and enqueue the run again, which answers its rows "
+            "anew"
+        ) from None

@@ -1,6 +1,6 @@
-"""Progress: what the parts of a run amount to, in rows done, failed and missing.
+"""Progress of a run, counted from its parts: rows ok, failed and missing.
 
-Takes parts at their word, by their metadata; their columns are for the merge to check.
+Reads the metadata of the parts only; merging checks it against their columns.
 """
 
 from collections.abc import Iterable
@@ -10,35 +10,35 @@ from typing import Any
 
 import numpy as np
 
-from common.store.part_files import map_parts, read_info, read_infos
-from common.store.parts import PartInfo, list_parts
+from common.store.parts import PartInfo, RowNumbers, list_parts, map_parts, read_info, read_infos
 from common.store.runs import RunFolder
 
-_Flags = np.ndarray[Any, np.dtype[np.bool_]]
+RowFlags = np.ndarray[Any, np.dtype[np.bool_]]
+"""One bool for each sample of a run."""
 
 
-def held_rows(run: RunFolder) -> _Flags:
-    """For each row whether some part holds it."""
-    held = np.zeros(run.spec.num_samples, dtype=bool)
+def present_rows(run: RunFolder) -> RowFlags:
+    """Flag the rows that some part holds."""
+    present = np.zeros(run.spec.num_samples, dtype=bool)
     for info in read_infos(run):
-        held[list(info.rows)] = True
-    return held
+        present[list(info.rows)] = True
+    return present
 
 
 def done_rows(run: RunFolder) -> list[int]:
-    """Row numbers that some part holds."""
-    rows: list[int] = np.flatnonzero(held_rows(run)).tolist()
+    """Numbers of the rows that some part holds."""
+    rows: list[int] = np.flatnonzero(present_rows(run)).tolist()
     return rows
 
 
-def missing_rows(run: RunFolder) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Row numbers no part holds: what is left to do."""
-    return np.flatnonzero(~held_rows(run))
+def missing_rows(run: RunFolder) -> RowNumbers:
+    """Numbers of the rows that no part holds: what is left to answer."""
+    return np.flatnonzero(~present_rows(run))
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is, in samples.
+    """The number of samples of a run that are answered, failed and missing.
 
     rate: samples per second between the first start and the last finish, or None before
     the first part. seconds_left: at that rate.
@@ -66,35 +66,39 @@ class Progress:
 
 
 def read_progress(run: RunFolder, known: dict[str, PartInfo] | None = None) -> Progress:
-    """Count what the parts hold; a row held by two parts counts once.
+    """Count the rows of all parts; a row in two parts counts once.
 
-    known: parts already read, by path. Who asks again and again keeps one dictionary, so
-    that only new parts are opened.
+    known: metadata already read, by path; new parts are added. A caller that asks repeatedly
+    passes the same dictionary, so that only new parts are opened.
     """
     known = {} if known is None else known
     paths = list_parts(run)
     new = [path for path in paths if path not in known]
     known.update(zip(new, map_parts(partial(read_info, run), new), strict=True))
     failed = np.zeros(run.spec.num_samples, dtype=bool)
-    done = failed.copy()
+    present = failed.copy()
     for path in paths:
-        note_part(known[path], done, failed)
-    found, failures = int(done.sum()), int(failed.sum())
-    merged = run.store.exists(run.feather)
-    rate = _rate(found, known.values())
-    return Progress(run.spec.num_samples, found - failures, failures, merged, rate)
+        mark_rows(known[path], present, failed)
+    answered, failures = int(present.sum()), int(failed.sum())
+    return Progress(
+        expected=run.spec.num_samples,
+        ok=answered - failures,
+        failed=failures,
+        merged=run.store.exists(run.feather),
+        rate=_rate(answered, known.values()),
+    )
 
 
-def note_part(info: PartInfo, done: _Flags, failed: _Flags) -> None:
-    """Mark a part's rows. Of a row in two parts the first one's outcome counts."""
+def mark_rows(info: PartInfo, present: RowFlags, failed: RowFlags) -> None:
+    """Set the flags of a part's rows. For a row in two parts, the first one decides `failed`."""
     failures = np.asarray(info.failed, dtype=np.int64)
-    failed[failures[~done[failures]]] = True
-    done[list(info.rows)] = True
+    failed[failures[~present[failures]]] = True
+    present[list(info.rows)] = True
 
 
-def _rate(found: int, parts: Iterable[PartInfo]) -> float | None:
+def _rate(answered: int, parts: Iterable[PartInfo]) -> float | None:
     spans = [(info.started, info.finished) for info in parts]
     if not spans:
         return None
     seconds = max(finish for _, finish in spans) - min(start for start, _ in spans)
-    return found / seconds if seconds > 0 else None
+    return answered / seconds if seconds > 0 else None

@@ -1,4 +1,4 @@
-"""A run's folder: its record, its result, the weights it is pinned to."""
+"""Run folders: the record of a run, its merged file, and the weights that it is pinned to."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,10 @@ from common.store.snapshot import read_snapshot
 
 
 class RunRecord(BaseModel):
-    """run.json: what the run is, and where it came from."""
+    """The content of run.json.
+
+    provenance: who made the run, when and how; not part of the fingerprint.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,7 +48,7 @@ class RunFolder:
 
     @property
     def feather_path(self) -> str:
-        """The merged file as a person would open it."""
+        """Path of the merged file for people and for other programs."""
         return self.store.path(self.feather)
 
     def exists(self) -> bool:
@@ -53,7 +56,7 @@ class RunFolder:
 
     @cached_property
     def record(self) -> RunRecord:
-        """run.json, read once; raises UsageError where it is damaged."""
+        """The content of run.json, read once. Raises UsageError if it is damaged."""
         try:
             return RunRecord.model_validate_json(self.store.read_bytes(self.file("run.json")))
         except ValidationError as error:
@@ -70,44 +73,59 @@ class RunFolder:
     def method(self) -> Method:
         return get_method(self.spec.method)
 
-    def create(self, spec: RunSpec, frozen_input: str, provenance: dict[str, Any]) -> None:
-        """Take over a frozen input file and write the record, which makes the run exist."""
+    def create(self, spec: RunSpec, snapshot: str, provenance: dict[str, Any]) -> None:
+        """Move a snapshot into the folder and write the record, which makes the run exist.
+
+        snapshot: path of the file inside the store.
+        """
         record = RunRecord(
             key=str(self.key), fingerprint=spec.fingerprint, spec=spec, provenance=provenance
         )
-        self.store.move(frozen_input, self.file("input.arrow"))
+        self.store.move(snapshot, self.file("input.arrow"))
         text = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False)
         self.store.write_bytes(self.file("run.json"), text.encode())
 
     def delete(self) -> None:
-        """Remove the run and its merged file; the record goes first, so no half run is left."""
+        """Delete the run and its merged file, the record first: without it no run exists."""
         self.store.delete(self.file("run.json"))
         self.store.delete(self.feather)
         self.store.delete(str(self.key))
 
     def read_samples(self, rows: Sequence[int]) -> list[Sample]:
-        """The samples of the given row numbers; raises RejectShard for a row there is not."""
+        """Read samples by row number. Raises RejectShard for a row that does not exist."""
         bad = [row for row in rows if not 0 <= row < self.spec.num_samples]
         if bad:
             raise RejectShard(f"run {self.key} has {self.spec.num_samples} rows, not row {bad[0]}")
         return read_snapshot(self.store, self.file("input.arrow"), rows)
 
-    def read_result(self, columns: Sequence[str]) -> pa.Table:
-        """Columns of the merged file; raises UsageError before there is one."""
+    def open_result(self) -> pa.ipc.RecordBatchFileReader:
+        """Open the merged file. Raises UsageError if it does not exist or is damaged."""
         if not self.store.exists(self.feather):
             raise UsageError(f"run {self.key} has no merged file yet; `producer merge {self.key}`")
-        reader = self.store.open_arrow(self.feather)
-        batches = (reader.get_batch(n) for n in range(reader.num_record_batches))
-        selected = [batch.select(columns) for batch in batches]
-        schema = pa.schema([reader.schema.field(name) for name in columns])
-        return pa.Table.from_batches(selected, schema=schema)
+        return self.store.open_arrow(self.feather)
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the record batches of the merged file, so that memory does not grow with the run.
+
+        columns: names of the columns to keep; None keeps all. Raises UsageError as `open_result`.
+        """
+        reader = self.open_result()
+        for number in range(reader.num_record_batches):
+            batch = reader.get_batch(number)
+            yield batch if columns is None else batch.select(columns)
+
+    def read_result(self, columns: Sequence[str]) -> pa.Table:
+        """Read columns of the merged file. Raises UsageError as `open_result`."""
+        schema = self.open_result().schema
+        fields = pa.schema([schema.field(name) for name in columns])
+        return pa.Table.from_batches(list(self.batches(columns)), schema=fields)
 
     def pin_model(self, identity: str, files: Stamp | None = None) -> None:
-        """Record the weights of this run, or refuse others; raises StopRun.
+        """Pin the run to the weights of the first worker. Raises StopRun for other weights.
 
-        files: those of a local folder, by which a producer sees cheaply that they are the same.
-        The first worker to come decides. Two that race both write and both read back, so
-        at most one of two different identities survives; merging checks the parts again.
+        files: the files of a local model, which a producer compares without hashing them.
+        Two workers that race both write and both read back, so at most one of two different
+        identities survives; merging checks the parts again.
         """
         if self.pinned_model() is None:
             self.note_model(identity, files or {})
@@ -119,21 +137,21 @@ class RunFolder:
             )
 
     def note_model(self, identity: str, files: Stamp) -> None:
-        """Write the identity of the run's weights, and the files they were last seen as."""
+        """Write the identity of the run's weights, and the files that they were read from."""
         content = json.dumps({"identity": identity, "files": files})
         self.store.write_bytes(self.file("model.json"), content.encode())
 
     def forget_model(self) -> None:
-        """Let the next worker decide on the weights; for a run without answers."""
+        """Unpin a run that has no answers yet: the next worker pins it again."""
         self.store.delete(self.file("model.json"))
 
     def pinned_model(self) -> str | None:
-        """Identity of the weights the run was begun with, or None before the first shard."""
+        """Identity of the weights that the run is pinned to, or None before the first shard."""
         pinned = self._pinned()
         return str(pinned["identity"]) if pinned else None
 
     def pinned_files(self) -> Stamp:
-        """The model's files as last seen; empty where it is no local folder."""
+        """Stamp of the model's files at that time; empty unless the model is a local folder."""
         files = (self._pinned() or {}).get("files", {})
         return {name: (size, changed) for name, (size, changed) in files.items()}
 
@@ -145,7 +163,7 @@ class RunFolder:
 
 
 def open_run(store: StoreFilesystem, key: RunKey) -> RunFolder:
-    """The run `key`; raises UsageError where the store has none."""
+    """Return the folder of run `key`. Raises UsageError if the store does not have it."""
     run = RunFolder(store, key)
     if not run.exists():
         raise UsageError(
@@ -155,7 +173,7 @@ def open_run(store: StoreFilesystem, key: RunKey) -> RunFolder:
 
 
 def list_runs(store: StoreFilesystem) -> Iterator[RunFolder]:
-    """Every run of a store, ordered by key."""
+    """Yield every run of a store, ordered by key."""
     paths = (path.split("/") for path in store.list("", recursive=True))
     keys = sorted(path[:3] for path in paths if len(path) == 4 and path[3] == "run.json")
     for key in keys:

@@ -1,4 +1,4 @@
-"""Frozen samples: written as they come, hashed on the way, read by row number."""
+"""Snapshots: the samples of a run, written and hashed one by one, read by row number."""
 
 import hashlib
 import json
@@ -16,9 +16,9 @@ SNAPSHOT_BATCH_ROWS = 1024
 
 
 class SnapshotWriter:
-    """Writes samples as they come, SNAPSHOT_BATCH_ROWS at a time, and hashes them on the way.
+    """Writes and hashes samples one by one; keeps at most SNAPSHOT_BATCH_ROWS in memory.
 
-    The file appears under `path` when the block ends, or never.
+    Use it as a context manager: the file appears under `path` when the block ends, or never.
     """
 
     def __init__(self, store: StoreFilesystem, path: str) -> None:
@@ -55,14 +55,14 @@ class SnapshotWriter:
 
     @property
     def sha256(self) -> str:
-        """Over the samples' content and order, not over the file's bytes."""
+        """Hash of the samples' content and order, not of the file's bytes."""
         return self._digest.hexdigest()
 
     def _flush(self) -> None:
         if not self._rows:
             return
         if self._writer is None:
-            # The columns a data set has are those its first sample has.
+            # The first sample decides the columns.
             self._schema = input_schema(self._rows[0])
             options = pa.ipc.IpcWriteOptions(compression="zstd")
             self._writer = pa.ipc.new_file(self._sink, self._schema, options=options)
@@ -72,7 +72,7 @@ class SnapshotWriter:
 
 
 def read_snapshot(store: StoreFilesystem, path: str, rows: Sequence[int]) -> list[Sample]:
-    """The samples of the given row numbers; batches that hold none of them are not read."""
+    """Read samples by row number, in the order of `rows`; only their batches are read."""
     reader = store.open_arrow(path)
     batches: dict[int, pa.RecordBatch] = {}
     samples = []

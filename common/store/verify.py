@@ -1,4 +1,4 @@
-"""Verifying: a merged file against its parts, figure by figure and row by row."""
+"""Verifying: compare a merged file with its parts, figure by figure and row by row."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -13,26 +13,28 @@ from common.store.runs import RunFolder
 
 
 def verify_run(run: RunFolder) -> list[str]:
-    """Recompute the manifest and every row from the parts; returns what does not hold."""
+    """Recompute the manifest and every row from the parts, and return the differences.
+
+    Each difference is one sentence; an empty list means that the file holds.
+    Raises UsageError if there is no merged file, or a part is damaged.
+    """
     claimed, actual = asdict(read_manifest(run)), asdict(build_manifest(run))
     problems = [
         f"{name}: the file claims {claimed[name]!r}, the parts give {actual[name]!r}"
         for name in actual
         if claimed[name] != actual[name]
     ]
-    reader = run.store.open_arrow(run.feather)
-    if reader.schema.metadata[META_RUN] != run.record.model_dump_json().encode():
+    if run.open_result().schema.metadata[META_RUN] != run.record.model_dump_json().encode():
         problems.append("run: the file was made for another run record")
     try:
-        if not problems and not _same_rows(reader, merged_windows(run)):
+        if not problems and not _same_rows(run.batches(), merged_windows(run)):
             problems.append("rows: the file's rows are not those of the parts")
     except (pa.ArrowException, OSError) as error:
         problems.append(f"rows: the file cannot be read: {first_line(error)}")
     return problems
 
 
-def _same_rows(reader: pa.ipc.RecordBatchFileReader, windows: Iterator[pa.Table]) -> bool:
-    batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+def _same_rows(batches: Iterator[pa.RecordBatch], windows: Iterator[pa.Table]) -> bool:
     for window in windows:
         rows: list[pa.RecordBatch] = []
         while sum(map(len, rows)) < len(window):

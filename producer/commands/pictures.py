@@ -1,11 +1,11 @@
-"""Commands that draw: mask."""
+"""The command mask."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from producer.commands.border import console
+from producer.commands.shared import console
 from producer.mask.options import mask_options
 
 

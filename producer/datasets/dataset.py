@@ -1,6 +1,5 @@
-"""What a source is: questions that stream, a template, and where few-shot examples come from."""
+"""Dataset: rows that become samples, a prompt template, few-shot examples, and defaults."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -9,9 +8,9 @@ from pathlib import Path
 from common.prompts import QUESTION_ANSWERING, Example, Template
 from common.records import Sample
 from common.run import Layout
-from producer.datasets.question_files import Question, Skipped, example_of, question_of
 from producer.datasets.readers.columns import Columns
 from producer.datasets.readers.formats import read_rows
+from producer.datasets.readers.questions import read_example, read_question
 from producer.datasets.readers.rows import Row
 from producer.datasets.selection import Selection
 
@@ -20,37 +19,45 @@ BUNDLED = Path(__file__).parent / "data"
 
 
 def bundled_few_shot(count: int) -> list[Example]:
-    """The first of the questions and answers that come with the producer."""
+    """The first `count` questions and answers of the file that comes with the producer."""
     return few_shot_from(BUNDLED / "webqa_mini_few_shot.jsonl", count)
 
 
 def few_shot_from(
-    path: Path, count: int | None, example: Callable[[Row], Example] = example_of
+    path: Path, count: int | None, example: Callable[[Row], Example] = read_example
 ) -> list[Example]:
-    """The first rows of a file, or all; `example` reads one."""
+    """Examples from the first `count` rows of a file, or from all; `example` reads one row."""
     return list(islice(map(example, read_rows(path)), count))
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A row that is no sample of the data set. Enqueueing counts such rows by their reason."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A named data set.
 
-    questions: called anew for each pass, in the order of the data set. few_shot: takes how
-    many examples, raises HubError where they cannot be fetched; fallback_examples are taken then.
-    default_few_shot: how many if the person says nothing; few_shot_origin: where they come
-    from, in words. question, example: read a row of a file given with --data or --few-shot.
-    default_selection: for data sets with manual and automatic paraphrases; the other defaults are
-    those of the options of the same name. notes: what is to be said once questions were read.
+    rows: called once for each pass; yields the rows in the order of the data set. read: makes a
+    sample of a row. Both may raise UsageError. few_shot: returns that many examples, or raises
+    HubError; a run over a file then takes `fallback_examples`. default_few_shot: number of
+    examples where the person gives none. few_shot_origin: where examples come from, in words.
+    example: reads a row of a file given with --few-shot. default_selection: for data sets with
+    manual and automatic paraphrases. The other defaults belong to the options of the same name.
+    notes: sentences for the person, complete once all rows were read.
     """
 
     name: str
     template: Template
-    questions: Callable[[], Iterator[Question | Skipped]]
+    rows: Callable[[], Iterator[Row]]
     few_shot: Callable[[int], list[Example]]
     default_few_shot: int
     few_shot_origin: str
-    question: Callable[[Row], Question | Skipped] = question_of
-    example: Callable[[Row], Example] = example_of
+    read: Callable[[Row], Sample | Skipped] = read_question
+    example: Callable[[Row], Example] = read_example
     fallback_examples: Callable[[int], list[Example]] = bundled_few_shot
     default_num_paraphrases: int = 5
     default_selection: Selection | None = None
@@ -59,50 +66,23 @@ class Dataset:
     notes: Callable[[], tuple[str, ...]] = field(default=tuple, compare=False)
 
     def samples(self) -> Iterator[Sample]:
-        """Samples with all their paraphrases, the question first."""
-        return (to_sample(q) for q in self.questions() if isinstance(q, Question))
+        """Samples with all their paraphrases, the question first; skipped rows are left out."""
+        return (sample for sample in map(self.read, self.rows()) if isinstance(sample, Sample))
 
     def with_file(self, path: Path) -> "Dataset":
-        """The same with a file's questions in place of its own."""
+        """A copy that reads the rows of a file in place of its own."""
         columns = Columns()
-        return replace(
-            self,
-            questions=lambda: map(self.question, read_rows(path, columns)),
-            notes=columns.notes,
-        )
-
-
-def to_sample(question: Question, selection: Selection | None = None) -> Sample:
-    """A question and its paraphrases, those chosen or all.
-
-    >>> to_sample(Question("who?", ("x",), None, ("who?", "which one?"))).paraphrases
-    ('who?', 'which one?')
-    """
-    uuid, num_manual = uuid_of(question), question.num_manual
-    if num_manual is None:
-        others = (p for p in question.paraphrases if p != question.question)
-        return Sample((question.question, *others), question.answers, uuid)
-    paraphrases = question.paraphrases
-    if selection is not None:
-        paraphrases, num_manual = selection.choose(
-            uuid, paraphrases[:num_manual], paraphrases[num_manual:]
-        )
-    return Sample(paraphrases, question.answers, uuid, num_manual)
-
-
-def uuid_of(question: Question) -> str:
-    """The question's uuid; a missing one is the md5 of the question."""
-    return question.uuid or hashlib.md5(question.question.encode()).hexdigest()
+        return replace(self, rows=lambda: read_rows(path, columns), notes=columns.notes)
 
 
 def file_dataset(name: str, path: Path) -> Dataset:
-    """A question file under a name of the person's own."""
-    source = Dataset(
+    """A question file under a name that the person chose."""
+    dataset = Dataset(
         name=name,
         template=QUESTION_ANSWERING,
-        questions=lambda: iter(()),
+        rows=lambda: iter(()),
         few_shot=bundled_few_shot,
         default_few_shot=DEFAULT_FEW_SHOT,
         few_shot_origin="the bundled examples",
     )
-    return source.with_file(path)
+    return dataset.with_file(path)

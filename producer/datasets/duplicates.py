@@ -1,20 +1,20 @@
-"""RepeatedUuids that come twice, found in a stream of any length in 8 bytes for each."""
+"""Samples with one uuid: found in a stream of any length, at 8 bytes for each sample."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import numpy as np
 
 from common.errors import UsageError
-from producer.datasets.dataset import uuid_of
-from producer.datasets.question_files import Question
+from common.records import Sample
+from producer.datasets.readers.rows import Row
 
 
-class RepeatedUuids:
-    """Marks every uuid by its hash of 64 bits, and tells which hashes came more than once.
+class UuidHashes:
+    """The 64-bit hash of every uuid, to find out which hashes occur more than once.
 
     A set of the uuids themselves would take a hundred bytes for each. Two uuids may share a
-    hash, so what is told is a suspicion: `refuse_duplicates` looks at the questions again.
+    hash, so a repeated hash is a suspicion: `refuse_duplicates` compares the uuids.
     """
 
     def __init__(self) -> None:
@@ -24,37 +24,36 @@ class RepeatedUuids:
         self._hashes.append(hash(uuid))
 
     def repeated_hashes(self) -> set[int]:
-        """Hashes seen more than once.
+        """Hashes that were added more than once.
 
-        >>> uuids = RepeatedUuids()
+        >>> hashes = UuidHashes()
         >>> for uuid in ("a", "b", "a"):
-        ...     uuids.add(uuid)
-        >>> uuids.repeated_hashes() == {hash("a")}
+        ...     hashes.add(uuid)
+        >>> hashes.repeated_hashes() == {hash("a")}
         True
         """
         ordered = np.sort(np.frombuffer(self._hashes, dtype=np.int64))
         return set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
 
 
-def refuse_duplicates(questions: Iterator[Question], repeated_hashes: set[int]) -> None:
-    """Raise a UsageError that names the first two rows with one uuid, if there are any."""
-    first: dict[str, str] = {}
-    for question in questions:
-        uuid = uuid_of(question)
-        if hash(uuid) not in repeated_hashes:
+def refuse_duplicates(samples: Iterable[tuple[Row, Sample]], repeated_hashes: set[int]) -> None:
+    """Raise UsageError if two samples have one uuid; the message names the rows of both."""
+    first_places: dict[str, str] = {}
+    for row, sample in samples:
+        if hash(sample.uuid) not in repeated_hashes:
             continue
-        if uuid in first:
-            raise UsageError(_complaint(question, first[uuid].rpartition(", ")[2]))
-        first[uuid] = question.where
+        if sample.uuid in first_places:
+            raise UsageError(_describe_duplicate(row, sample, first_places[sample.uuid]))
+        first_places[sample.uuid] = row.place
 
 
-def _complaint(question: Question, first: str) -> str:
-    if question.uuid is not None:
+def _describe_duplicate(row: Row, sample: Sample, first_place: str) -> str:
+    if row.has("uuid") or sample.uuid != Sample(sample.paraphrases).uuid:
         return (
-            f"{question.where}: column 'uuid' must differ from row to row, {question.uuid!r} is "
-            f"that of {first} too"
+            f"{row.where}: column 'uuid' must differ from row to row, {sample.uuid!r} is "
+            f"that of {first_place} too"
         )
     return (
-        f"{question.where}: column 'question' must differ from row to row where there is no "
-        f"'uuid', {question.question[:60]!r} is that of {first} too"
+        f"{row.where}: column 'question' must differ from row to row where there is no "
+        f"'uuid', {sample.paraphrases[0][:60]!r} is that of {first_place} too"
     )

@@ -1,4 +1,4 @@
-"""The hub: splits of its data sets through the `datasets` library, and its errors as one."""
+"""The hub: splits of its data sets through the `datasets` library, and one class of errors."""
 
 import os
 import socket
@@ -11,13 +11,13 @@ from common.errors import UsageError, first_line
 
 
 class HubError(UsageError):
-    """A hub cannot be reached; who has something else to take may go on with it."""
+    """The hub cannot be reached; a caller with bundled examples may go on with them."""
 
 
 def load_split(hub_id: str, split: str, streaming: bool) -> Any:
-    """A split as the library gives it; use it inside `hub_errors`."""
+    """A split as the `datasets` library returns it; call this inside `hub_errors`."""
     if not _hub_is_known():
-        # Before the hub's client is imported: it then looks into its cache, and does not wait.
+        # Set before the hub's client is imported, which then reads its cache without waiting.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import datasets
 
@@ -26,7 +26,7 @@ def load_split(hub_id: str, split: str, streaming: bool) -> Any:
 
 @contextmanager
 def hub_errors(hub_id: str, split: str) -> Iterator[None]:
-    """Whatever goes wrong inside becomes a HubError that names the ways out."""
+    """Turn any error inside the block into a HubError that names the ways out."""
     try:
         yield
     except UsageError:

@@ -1,4 +1,4 @@
-"""What data sets of sentences with one `[MASK]` have in common: prompt, rows, examples."""
+"""Sentences with one `[MASK]`: the prompt, rows and examples that such data sets share."""
 
 from common.errors import UsageError
 from common.prompts import Example, Template
@@ -15,12 +15,12 @@ PREDICT_THE_MASK = Template(
 
 
 def bundled_masked(count: int) -> list[Example]:
-    """The first of the sentences and words that come with the producer."""
+    """The first `count` sentences and words of the file that comes with the producer."""
     return few_shot_from(BUNDLED / "masked_few_shot.jsonl", count)
 
 
 def sentences(row: Row, column: str, may_be_empty: bool = False) -> tuple[str, ...]:
-    """Texts with one `[MASK]` each; raises UsageError for one with none or several."""
+    """The texts of a column; raises UsageError unless each has exactly one `[MASK]`."""
     texts = row.texts(column, may_be_empty)
     for number, text in enumerate(texts, start=1):
         if text.count(MASK) != 1:

@@ -1,22 +1,24 @@
-"""Which paraphrases of a question are taken, where a data set has manual and automatic ones.
+"""Selection: how many manual and automatic paraphrases of each sample a run takes.
 
-Manual ones are the first in the order of the data set, as in published results, so paraphrase 0 is
-the same question in every run. Automatic ones, of which there are more, are drawn.
+Manual paraphrases keep the order of the data set and the first ones are taken, as in published
+results, so paraphrase 0 is the same question in every run. Automatic ones, of which there are
+more, are drawn.
 """
 
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from common.errors import UsageError
+from common.records import Sample
 
 MOST = 64
 
 
 @dataclass(frozen=True)
 class Selection:
-    """So many manual and so many automatic paraphrases; raises UsageError for none or too many."""
+    """Numbers of manual and automatic paraphrases; raises UsageError for none or too many."""
 
     num_manual: int
     num_auto: int
@@ -33,21 +35,34 @@ class Selection:
         return self.num_manual + self.num_auto
 
     def label(self, num_few_shot: int) -> str:
-        """The selection as run names spell it: manual and automatic paraphrases, shots.
+        """The selection in a run name: manual paraphrases, automatic ones, shots.
 
         >>> Selection(5, 2).label(num_few_shot=3)
         'm5a2s3'
         """
         return f"m{self.num_manual}a{self.num_auto}s{num_few_shot}"
 
+    def apply(self, sample: Sample) -> Sample:
+        """The sample with its chosen paraphrases; unchanged if its manual ones are not known.
+
+        >>> Selection(1, 1).apply(Sample(("m 0", "m 1", "a 0"), num_manual=2)).paraphrases
+        ('m 0', 'a 0')
+        """
+        if sample.num_manual is None:
+            return sample
+        manual = sample.paraphrases[: sample.num_manual]
+        auto = sample.paraphrases[sample.num_manual :]
+        paraphrases, num_manual = self.choose(sample.uuid, manual, auto)
+        return replace(sample, paraphrases=paraphrases, num_manual=num_manual)
+
     def choose(
         self, uuid: str, manual: Sequence[str], auto: Sequence[str]
     ) -> tuple[tuple[str, ...], int]:
-        """The paraphrases chosen, manual ones first, and how many of them are manual.
+        """The chosen paraphrases, manual ones first, and how many of them are manual.
 
-        The first manual ones as they stand, and the first automatic ones of an order that `uuid`
-        alone decides; all where there are fewer. So what is chosen for 2 is the beginning of what
-        is chosen for 5.
+        Takes the first manual paraphrases, and the first automatic ones in an order that `uuid`
+        alone decides; all where there are fewer. So a choice of 2 is the beginning of a choice
+        of 5.
 
             >>> Selection(2, 1).choose("u-1", ["m 0", "m 1", "m 2"], ["a 0", "a 1"])
             (('m 0', 'm 1', 'a 1'), 2)
@@ -58,11 +73,11 @@ class Selection:
 
 
 def _shuffled(texts: Sequence[str], seed: str) -> list[str]:
-    """The texts in an order drawn from the seed, without replacement.
+    """The texts in an order that the seed alone decides.
 
     Fisher and Yates with `Random.random`, the one method whose values Python promises to keep
-    from version to version; `shuffle` and `sample` have changed before. The generator is
-    seeded with the first 8 bytes of the sha256 of the seed.
+    from version to version; `shuffle` and `sample` have changed before. The first 8 bytes of the
+    sha256 of `seed` seed the generator.
 
         >>> _shuffled(["a", "b", "c", "d"], "u-1/auto")
         ['a', 'c', 'd', 'b']

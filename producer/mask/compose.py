@@ -19,7 +19,7 @@ def compose(request: RunRequest, uuid: str | None) -> MaskPicture:
     method, model = METHODS[request.methods[0]], find_model(request.model)
     sample = choose_sample(request, method, uuid)
     examples, notes = choose_shown(request)
-    template = request.source.template
+    template = request.opened_dataset.template
     pieces, text_of = tokenize(model, sample.paraphrases, template, examples)
     layout, positions = request.chosen_layout, request.chosen_positions
     packed = pack(pieces, method, layout, positions, sample.num_manual or 0)

@@ -30,7 +30,7 @@ def choose_sample(request: RunRequest, method: Method, uuid: str | None) -> Samp
 
 
 def _find(request: RunRequest, uuid: str | None) -> Sample:
-    for sample in SampleStream(request.source, request.selection, None):
+    for sample in SampleStream(request.opened_dataset, request.selection, None):
         if uuid in (None, sample.uuid):
             return sample
     raise UsageError(
@@ -41,7 +41,7 @@ def _find(request: RunRequest, uuid: str | None) -> Sample:
 
 def choose_shown(request: RunRequest) -> tuple[tuple[Example, ...], list[str]]:
     """The examples in the prompt, and what to say of the choice: one, where nothing is asked."""
-    examples, note = choose_examples(request, request.source)
+    examples, note = choose_examples(request, request.opened_dataset)
     notes = [note] if note else []
     if request.num_few_shot is None and len(examples) > 1:
         notes.append(

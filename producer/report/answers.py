@@ -9,8 +9,7 @@ from functools import cache
 from itertools import groupby
 from typing import Any, Literal
 
-from common.equality import answer_key
-from common.normalize import exact_match
+from common.answer_text import answer_key, exact_match
 from producer.scoring.f1 import token_f1
 from producer.scoring.lemmas import lemma_match, lemmas
 

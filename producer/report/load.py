@@ -15,7 +15,7 @@ from common.methods import METHODS, Method
 from common.run import RunSpec
 from common.store import RunFolder
 from common.store.manifest import Manifest, read_manifest
-from common.store.part_files import read_infos
+from common.store.parts import read_infos
 from producer.report.answers import Metric, QuestionResult, columns_of, read_results
 from producer.report.statistics import Values
 from producer.scoring.score import has_old_scores

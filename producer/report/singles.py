@@ -1,7 +1,8 @@
 """The single answers of a run as arrays, and votes over many choices of paraphrases at once.
 
 Arrays are (questions, paraphrases), as wide as the question with the most paraphrases. `vote` is
-`common.vote.majority` for all questions and choices together; a test holds the one to the other.
+`common.answer_text.majority` for all questions and choices together; a test holds the one to the
+other.
 """
 
 from collections.abc import Sequence

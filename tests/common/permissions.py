@@ -33,16 +33,16 @@ def _bound() -> Iterator[None]:
     if sys.platform != "linux":
         pytest.skip("permissions do not bind root")
     libc = ctypes.CDLL(None, use_errno=True)
-    header, held = _Header(_VERSION_3, 0), (_Capabilities * 2)()
-    assert libc.capget(ctypes.byref(header), held) == 0
-    before = held[0].effective
-    held[0].effective = before & ~_OVERRIDE_AND_READ_SEARCH
-    assert libc.capset(ctypes.byref(header), held) == 0
+    header, capabilities = _Header(_VERSION_3, 0), (_Capabilities * 2)()
+    assert libc.capget(ctypes.byref(header), capabilities) == 0
+    before = capabilities[0].effective
+    capabilities[0].effective = before & ~_OVERRIDE_AND_READ_SEARCH
+    assert libc.capset(ctypes.byref(header), capabilities) == 0
     try:
         yield
     finally:
-        held[0].effective = before
-        assert libc.capset(ctypes.byref(header), held) == 0
+        capabilities[0].effective = before
+        assert libc.capset(ctypes.byref(header), capabilities) == 0
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Building blocks for tests of the steps: runs of paraphrases and confidences, what follows them.
+"""Building blocks for tests of the steps: runs of paraphrases and confidences, and dependents.
 
-Parts hold what a worker would write, so merging and following are the product's own.
+Parts hold what a worker would write; merging and creating dependents are the product's own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,9 +51,9 @@ def plan(
     return RunPlan(key=key, spec=spec, dependents=tuple(dependents))
 
 
-def make(store: StoreFilesystem, *planned: RunPlan, samples: Iterable[Sample]) -> list[RunFolder]:
-    """The planned runs, and those that follow already."""
-    return create_with_dependents(store, planned, samples, {"host": "here", "shard_size": 4})
+def make(store: StoreFilesystem, *plans: RunPlan, samples: Iterable[Sample]) -> list[RunFolder]:
+    """Create the planned runs, and the dependents of those that are complete."""
+    return create_with_dependents(store, plans, samples, {"host": "here", "shard_size": 4})
 
 
 def put_paraphrases(
@@ -127,5 +127,5 @@ def names(runs: Iterable[RunFolder]) -> list[str]:
 
 
 def snapshot(store: StoreFilesystem) -> dict[str, bytes]:
-    """Every file of a store and what it holds."""
+    """The content of every file of a store, by path."""
     return {path: store.read_bytes(path) for path in store.list("", recursive=True)}

@@ -1,4 +1,4 @@
-"""Building blocks for tests that need a store: samples, runs, parts, places to put them.
+"""Building blocks for tests that need a store: samples, runs, parts, file systems.
 
 Also used by tests/producer. Everything here goes through the product's own functions.
 """
@@ -53,7 +53,7 @@ def make_samples(count: int, paraphrases: int = 1) -> list[Sample]:
 def make_run(
     store: StoreFilesystem, count: int = 7, name: str = "origin", **changes: Any
 ) -> RunFolder:
-    """A run that exists, with `count` frozen samples and no part yet."""
+    """A run that exists, with a snapshot of `count` samples and no part yet."""
     paraphrases = changes.get("num_paraphrases", 1)
     with SnapshotWriter(store, ".staging/input.arrow") as writer:
         for sample in make_samples(count, paraphrases):
@@ -83,19 +83,19 @@ def make_info(run: RunFolder, rows: Iterable[int], **changes: Any) -> PartInfo:
 def make_answer(
     run: RunFolder, row: int, paraphrase: int = 0, error: str | None = None
 ) -> ResultRow:
-    """What a worker would write for a row; the prediction tells the row and paraphrase."""
+    """The row that a worker would write; the prediction tells the row and paraphrase."""
     sample = run.read_samples([row])[0]
-    asked: dict[str, Any] = {}
+    prompt: dict[str, Any] = {}
     if run.method.row_per_paraphrase:
         text = sample.paraphrases[paraphrase]
-        asked = {"paraphrase": text, "prompt": f"Q: {text}\nA:"}
+        prompt = {"paraphrase": text, "prompt": f"Q: {text}\nA:"}
     if error is not None:
-        return ResultRow(row, paraphrase, sample.uuid, error=error, **asked)
-    said = f"answer {row}.{paraphrase}"
+        return ResultRow(row, paraphrase, sample.uuid, error=error, **prompt)
+    text = f"answer {row}.{paraphrase}"
     return ResultRow(
-        row, paraphrase, sample.uuid, prediction=said, generation=f" {said}\n",
+        row, paraphrase, sample.uuid, prediction=text, generation=f" {text}\n",
         tokens=[row, paraphrase], token_logprobs=[-0.5 * row, 0.0], logprob=-0.5 * row,
-        finish_reason="newline", **asked,
+        finish_reason="newline", **prompt,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""common.broker_url: what Celery and the counters both take; a sentence for all else."""
+"""common.broker_url: URLs that Celery and the counters both take; a sentence for all others."""
 
 import pytest
 from kombu import Connection
@@ -141,12 +141,12 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), REFUSED)
-def test_what_one_of_them_does_not_take_is_refused_without_its_password(text, said):
+@pytest.mark.parametrize(("text", "reason"), REFUSED)
+def test_what_one_of_them_does_not_take_is_refused_without_its_password(text, reason):
     with pytest.raises(UsageError) as refused:
         parse_broker_url(text)
     message = str(refused.value)
-    assert said in message
+    assert reason in message
     assert message.startswith("--broker (or SELF_ENSEMBLE_BROKER) ")
     assert "producer run" in message
     assert "s3cret" not in message

@@ -1,4 +1,4 @@
-"""common.methods: the table of methods, and what follows from a row."""
+"""common.methods: the table of methods, and the properties of a row."""
 
 from dataclasses import replace
 

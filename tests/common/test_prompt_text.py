@@ -1,4 +1,4 @@
-"""common.prompts: the exact text of prompts, and that the pieces add up to it."""
+"""common.prompts: the exact text of prompts, and that prefix, segment and cue add up."""
 
 import pytest
 

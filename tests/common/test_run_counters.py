@@ -20,14 +20,14 @@ def test_runs_are_counted_apart(counters):
     assert counters.mark_done(OTHER, [7]) == 1
 
 
-@pytest.mark.parametrize("held", [[], [4], [0, 1, 9]])
-def test_to_begin_is_to_know_what_the_store_holds_and_no_more(counters, held):
+@pytest.mark.parametrize("done", [[], [4], [0, 1, 9]])
+def test_a_reset_notes_what_the_store_holds_and_no_more(counters, done):
     counters.mark_done(RUN, [2, 3, 5])
-    counters.reset(RUN, held)
-    assert counters.mark_done(RUN, [6]) == len(held) + 1
+    counters.reset(RUN, done)
+    assert counters.mark_done(RUN, [6]) == len(done) + 1
 
 
-def test_to_begin_lifts_a_stop_and_forgets_attempts_of_this_run_alone(counters):
+def test_a_reset_lifts_a_stop_and_forgets_attempts_of_this_run_alone(counters):
     for run in (RUN, OTHER):
         counters.stop(run, "other weights")
         counters.start_attempt(run, "0-63")
@@ -56,7 +56,7 @@ def test_attempts_are_counted_by_shard_until_one_is_finished(counters):
     assert counters.start_attempt(RUN, "b") == 2
 
 
-def test_waiting_counts_what_is_queued_and_what_is_in_work(counters):
+def test_the_queue_length_counts_what_is_queued_and_what_is_in_work(counters):
     assert counters.queue_length([]) == counters.queue_length(["model.a", "model.b"]) == 0
     for queue in ("model.a", "model.a", "model.b", "model.c"):
         counters._redis.rpush(KEY_PREFIX + queue, "{}")
@@ -94,7 +94,7 @@ def test_to_connect_sends_nothing():
         lambda counters: counters.stop_reason(RUN),
         lambda counters: counters.start_attempt(RUN, "a"),
     ],
-    ids=["waiting", "begin", "mark_done", "stop_reason", "start_attempt"],
+    ids=["queue_length", "reset", "mark_done", "stop_reason", "start_attempt"],
 )
 def test_a_wrong_password_is_an_error_of_redis_and_never_an_answer(broker_url, call, monkeypatch):
     monkeypatch.setattr("redis.retry.sleep", lambda seconds: None)

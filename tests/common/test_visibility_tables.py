@@ -10,7 +10,7 @@ from common.visibility import VISIBILITIES, length_bias
 
 
 def sees(name, query, key, num_segments, num_manual):
-    """Whether a group sees another, as the words say it."""
+    """Whether a group sees another, by the definition in words."""
     tail = num_segments + 1
     if name == "causal":
         return key <= query
@@ -40,7 +40,7 @@ def test_fewer_than_two_manual_paraphrases_have_nobody_to_see(num_manual):
 
 
 def test_two_manual_paraphrases_see_each_other_both_ways():
-    """That earlier tokens alone are seen is the mask's business."""
+    """The table holds both directions; the mask adds causality."""
     extra = VISIBILITIES["cross_manual"](4, 2) ^ VISIBILITIES["isolated"](4, 2)
     assert np.argwhere(extra).tolist() == [[1, 2], [2, 1]]
 

@@ -1,4 +1,4 @@
-"""producer.enqueue.prepare: what is refused is refused before anything is left in the store."""
+"""producer.prepare.prepare: what is refused is refused before anything is left in the store."""
 
 import json
 
@@ -8,8 +8,8 @@ from common.errors import UsageError
 from common.prompts import QUESTION_ANSWERING
 from common.store.snapshot import SNAPSHOT_BATCH_ROWS
 from producer.datasets.dataset import Dataset
-from producer.datasets.question_files import Question
-from producer.enqueue import prepare
+from producer.datasets.readers.rows import Row
+from producer.prepare import prepare
 from tests.common.storekit import all_files
 
 
@@ -65,16 +65,17 @@ def test_a_bad_question_in_the_middle_leaves_nothing(ask, store, quiz, number):
     assert all_files(store) == []
 
 
-def test_a_source_that_is_interrupted_leaves_nothing(ask, store, monkeypatch):
-    """After more questions than are held back, so files have been begun."""
+def test_a_data_set_that_is_interrupted_leaves_nothing(ask, store, monkeypatch):
+    """The interrupt comes after the first batch has been written to a staging file."""
 
-    def questions():
+    def rows():
         for i in range(SNAPSHOT_BATCH_ROWS + 3):
-            yield Question(f"q{i}?", ("a",), None, ("b?", "c?"))
+            cells = {"question": f"q{i}?", "answers": ["a"], "paraphrases": ["b?", "c?"]}
+            yield Row("quiz", i + 1, cells)
         raise KeyboardInterrupt
 
-    source = Dataset("quiz", QUESTION_ANSWERING, questions, lambda _: [], 0, "")
-    monkeypatch.setattr("producer.request.open_dataset", lambda *_: source)
+    dataset = Dataset("quiz", QUESTION_ANSWERING, rows, lambda _: [], 0, "")
+    monkeypatch.setattr("producer.request.open_dataset", lambda *_: dataset)
     with pytest.raises(KeyboardInterrupt):
         prepare(ask(methods=("origin", "avg")), store)
     assert all_files(store) == []

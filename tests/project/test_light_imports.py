@@ -2,20 +2,16 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.project.modules import MODULES, ROOT, inside
+
 HEAVY = ("torch", "transformers", "accelerate", "gguf")
 
 
 def modules_of(package):
-    for path in sorted((ROOT / package).rglob("*.py")):
-        if path.stem == "__main__":
-            continue
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    return [n for n in MODULES if inside(n, package) and not n.endswith("__main__")]
 
 
 def loaded_after(code):

@@ -1,15 +1,13 @@
 """pyproject.toml and constraints.txt: what is installed is what exists, at pinned versions."""
 
 import tomllib
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("common", "producer", "worker")
-FILES = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+from tests.project.modules import FILES, INSTALLED, ROOT
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -18,9 +16,10 @@ def package_of(path):
 
 
 def test_the_packages_that_are_installed_are_those_that_exist():
-    folders = {package_of(path) for path in FILES if path.name == "__init__.py"}
+    files = [path for path in FILES if package_of(path).partition(".")[0] in INSTALLED]
+    folders = {package_of(path) for path in files if path.name == "__init__.py"}
     assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(folders)
-    assert all(package_of(path) in folders for path in FILES)
+    assert all(package_of(path) in folders for path in files)
 
 
 def test_data_files_are_installed_with_their_package():
@@ -33,7 +32,7 @@ def test_data_files_are_installed_with_their_package():
     }
     others = {
         path
-        for package in PACKAGES
+        for package in INSTALLED
         for path in (ROOT / package).rglob("*")
         if path.is_file() and path.suffix not in (".py", ".pyc")
     }

@@ -1,57 +1,70 @@
-"""The shape of the whole tree: layers, sizes, docstrings, doctests, the README."""
+"""The shape of the whole tree: floors, names, sizes, docstrings, doctests, the README."""
 
 import ast
 import doctest
 import importlib
 import re
-from pathlib import Path
+from collections import Counter, defaultdict
+from graphlib import TopologicalSorter
 
 import pytest
 
 import producer.cli
+from tests.project.modules import (
+    FILES,
+    MODULES,
+    PACKAGES,
+    ROOT,
+    defined_types,
+    imported,
+    inside,
+    own_imports,
+    parsed,
+)
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("common", "producer", "worker", "benchmarks")
-FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-
-LAYERS = {
+FORBIDDEN = {
     "common": ["producer", "worker", "benchmarks", "torch", "transformers", "celery", "kombu"],
     "producer": ["worker", "benchmarks", "torch", "transformers"],
     "worker": ["producer", "benchmarks"],
-    "worker.engine": [
-        "worker.tasks", "worker.app", "worker.manager", "worker.shards", "common.store",
-        "common.run_counters", "celery", "redis", "pyarrow",
-    ],
-}  # fmt: skip
+    "worker.engine": ["common.store", "common.planning", "common.run_counters", "pyarrow"],
+    "worker.model": ["common.store", "common.planning", "common.run_counters", "pyarrow"],
+}
+"""Package -> what none of its modules may import, beside the floors above it."""
 
 EXCEPTIONS = {
     # A picture shows the very tokens that the engine would read.
-    "producer.mask.tokens": ["worker.model.tokenizer", "worker.model.loader"],
+    "producer.mask.tokens": ["worker.model"],
 }
 
+FLOORS = {
+    "common": [["common.planning"], ["common.store"], ["common.run", "common.schema"]],
+    "producer": [
+        ["producer.__main__"],
+        ["producer.cli"],
+        ["producer.commands"],
+        ["producer.session"],
+        ["producer.prepare"],
+        ["producer.request"],
+        ["producer.datasets"],
+    ],
+    "worker": [
+        ["worker.tasks"],
+        ["worker.app", "worker.executor"],
+        ["worker.answering"],
+        ["worker.manager", "worker.paraphrasing"],
+        ["worker.bisect"],
+        ["worker.engine"],
+        ["worker.model"],
+        ["worker.host"],
+    ],
+}
+"""Package -> its floors, top first: a module imports nothing of a floor above its own."""
 
-def module_name(path):
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+KNOW_CELERY = {f"worker.{name}" for name in ("app", "tasks", "lease", "readiness", "affinity")}
 
 
-MODULES = {module_name(path): path for path in FILES}
-
-
-def imported(path):
-    """Every module that a file may import: `from a import b` may be a or a.b."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: a relative import hides its layer"
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
-def inside(name, package):
-    return name == package or name.startswith(f"{package}.")
+def floor_of(name: str, floors: list[list[str]]) -> int | None:
+    return next((n for n, rooms in enumerate(floors) if any(inside(name, r) for r in rooms)), None)
 
 
 def test_the_walk_below_finds_the_modules():
@@ -59,8 +72,8 @@ def test_the_walk_below_finds_the_modules():
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_imports_go_down_only(name):
-    forbidden = [lower for layer in LAYERS if inside(name, layer) for lower in LAYERS[layer]]
+def test_a_module_imports_nothing_that_its_package_must_not_know(name):
+    forbidden = [lower for layer in FORBIDDEN if inside(name, layer) for lower in FORBIDDEN[layer]]
     allowed = EXCEPTIONS.get(name, [])
     wrong = [
         i
@@ -70,9 +83,55 @@ def test_imports_go_down_only(name):
     assert wrong == []
 
 
+@pytest.mark.parametrize("package", FLOORS)
+def test_every_floor_has_a_module(package):
+    rooms = [room for floor in FLOORS[package] for room in floor]
+    assert [room for room in rooms if not any(inside(name, room) for name in MODULES)] == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_down_only(name):
+    floors = FLOORS.get(name.partition(".")[0], [])
+    own = floor_of(name, floors)
+    higher = {i: floor_of(i, floors) for i in own_imports(MODULES[name])}
+    wrong = [i for i, floor in higher.items() if None not in (own, floor) and floor < own]
+    assert wrong == []
+
+
+def test_no_modules_import_each_other():
+    graph = {name: own_imports(path) - {name} for name, path in MODULES.items()}
+    TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if inside(n, "worker")])
+def test_celery_is_known_where_its_messages_and_steps_are(name):
+    knows = any(inside(i, lib) for i in imported(MODULES[name]) for lib in ("celery", "kombu"))
+    assert not knows or name in KNOW_CELERY
+
+
+def test_no_class_and_no_type_alias_has_the_name_of_another():
+    places = defaultdict(list)
+    for name, path in MODULES.items():
+        for defined in set(defined_types(path)):
+            places[defined].append(name)
+    assert {defined: where for defined, where in places.items() if len(where) > 1} == {}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_two_files_of_a_package_have_one_stem(package):
+    stems = Counter(path.stem for path in (ROOT / package).rglob("*.py"))
+    assert [s for s, times in stems.items() if times > 1 and not s.startswith("__")] == []
+
+
+def test_no_two_files_of_tests_have_one_stem():
+    """pytest imports them by their stems."""
+    stems = Counter(path.stem for path in (ROOT / "tests").rglob("*.py"))
+    assert [s for s, times in stems.items() if times > 1 and s != "conftest"] == []
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_says_what_it_is_for(name):
-    assert ast.get_docstring(ast.parse(MODULES[name].read_text()))
+    assert ast.get_docstring(parsed(MODULES[name]))
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -82,7 +141,7 @@ def test_a_file_fits_into_a_head(name):
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     long = {
         node.name: node.end_lineno - node.lineno + 1
-        for node in ast.walk(ast.parse(text))
+        for node in ast.walk(parsed(MODULES[name]))
         if isinstance(node, functions) and node.end_lineno - node.lineno >= 60
     }
     assert long == {}

@@ -11,7 +11,7 @@ from common.models import ModelSource
 from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem
-from producer.enqueue import Prepared, prepare
+from producer.prepare import Prepared, prepare
 from producer.request import RunRequest
 from tests.conftest import numbered_questions, write_questions
 from worker.executor import ShardExecutor

@@ -9,7 +9,7 @@ import torch
 from common.errors import StopRun
 from common.store import list_parts
 from common.store.manifest import read_manifest
-from common.store.part_files import read_info
+from common.store.parts import read_info
 from tests.conftest import assert_rows_alike
 from tests.worker.conftest import shard_of
 from worker.engine.budget import Budget

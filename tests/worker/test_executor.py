@@ -11,7 +11,7 @@ from common.errors import RetryShard, StopRun
 from common.planning.plan import RunPlan, create_runs
 from common.store import list_parts, missing_rows, read_progress
 from common.store.manifest import read_manifest
-from common.store.part_files import read_info
+from common.store.parts import read_info
 from tests.conftest import assert_rows_alike, numbered_questions
 from tests.worker.conftest import shard_of
 from worker.engine.engine import Engine

@@ -7,7 +7,7 @@ import torch
 
 from common.errors import StopRun
 from common.store import list_parts
-from common.store.part_files import read_info
+from common.store.parts import read_info
 from tests.worker.checkpoints import configured, copied, with_tensors
 from tests.worker.conftest import shard_of
 

@@ -1,1 +1,1 @@
-"""The data sets that come with the producer: one module each, named like its data set."""
+"""The data sets that come with the producer: one module each, with the name of its data set."""

@@ -1,9 +1,9 @@
 """GraphQuestions (Su et al. 2016): questions on a knowledge graph, paraphrased by people.
 
 A row of a file is a group of questions with the same meaning and answers: `id`, `answers`,
-`function`, `n_question_level`, `paraphrases` (a list of `qid` and `text`). Only what a model
-can answer without the graph is taken, the closed-book subset; paraphrases that differ in the
-spelling of an entity alone share `int(qid) // 100`, and the first of them is taken.
+`function`, `n_question_level`, `paraphrases` (a list of `qid` and `text`). Only the closed-book
+subset is kept, which a model can answer without the graph. Paraphrases that differ only in the
+spelling of an entity share `int(qid) // 100`; the first of each is kept.
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from common.errors import UsageError
 from common.prompts import QUESTION_ANSWERING
-from producer.datasets.dataset import DEFAULT_FEW_SHOT, Dataset, bundled_few_shot
-from producer.datasets.question_files import Question, Skipped
+from common.records import Sample
+from producer.datasets.dataset import DEFAULT_FEW_SHOT, Dataset, Skipped, bundled_few_shot
+from producer.datasets.readers.questions import question_first
 from producer.datasets.readers.rows import Row
 
 MOST_ANSWERS = 3
@@ -26,19 +27,19 @@ _NOT_CLOSED_BOOK = Skipped(
 
 
 def open_dataset() -> Dataset:
-    """Groups of a file; the examples are bundled."""
+    """Groups of questions from a file; the examples are bundled."""
     return Dataset(
         name="graphquestions",
         template=QUESTION_ANSWERING,
-        questions=_questions,
+        rows=_no_rows,
         few_shot=bundled_few_shot,
         default_few_shot=DEFAULT_FEW_SHOT,
         few_shot_origin="the bundled examples",
-        question=_group,
+        read=_read,
     )
 
 
-def _questions() -> Iterator[Question]:
+def _no_rows() -> Iterator[Row]:
     raise UsageError(
         "--dataset graphquestions comes from a file: give --data with the columns id, answers, "
         "function, n_question_level and paraphrases (a list of qid and text); the questions are "
@@ -46,7 +47,7 @@ def _questions() -> Iterator[Question]:
     )
 
 
-def _group(row: Row) -> Question | Skipped:
+def _read(row: Row) -> Sample | Skipped:
     function, paraphrases = row.text("function"), _paraphrases(row)
     level = row.cell("n_question_level")
     if not isinstance(level, int):
@@ -56,7 +57,7 @@ def _group(row: Row) -> Question | Skipped:
     answers = row.answers()
     if len(answers) > MOST_ANSWERS:
         return _NOT_CLOSED_BOOK
-    return Question(paraphrases[0], answers, row.text("id"), paraphrases, where=row.where)
+    return Sample(question_first(paraphrases[0], paraphrases), answers, row.text("id"))
 
 
 def _paraphrases(row: Row) -> tuple[str, ...]:

@@ -1,15 +1,16 @@
 """MyriadLAMA (Zhao et al. 2024): facts as sentences with one `[MASK]`, in many paraphrases.
 
-From the hub, where a row is one paraphrase of one fact: the facts, ordered by uuid, are shuffled
-with seed 42 and the first 2,000 are the test split, as in published results. Files have one
-row for each fact: `uuid`, `answers`, `manual_paraphrases`, `auto_paraphrases`.
+On the hub a row is one paraphrase of one fact. The facts, ordered by uuid, are shuffled with
+seed 42 and the first 2,000 are the test split, as in published results. Files have one row for
+each fact: `uuid`, `answers`, `manual_paraphrases`, `auto_paraphrases`.
 """
 
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from common.prompts import Example
+from common.records import Sample
 from producer.datasets import hub
 from producer.datasets.dataset import DEFAULT_FEW_SHOT, Dataset
 from producer.datasets.masked import (
@@ -19,7 +20,6 @@ from producer.datasets.masked import (
     bundled_masked,
     sentences,
 )
-from producer.datasets.question_files import Question
 from producer.datasets.readers.rows import Row
 from producer.datasets.selection import Selection
 
@@ -29,15 +29,15 @@ SEED = 42
 
 
 def open_dataset() -> Dataset:
-    """The test split; nothing is fetched before it is read."""
+    """The test split, which is fetched when it is read."""
     return Dataset(
         name="myriadlama",
         template=PREDICT_THE_MASK,
-        questions=_questions,
+        rows=_rows,
         few_shot=_few_shot,
         default_few_shot=DEFAULT_FEW_SHOT,
         few_shot_origin=f"the train split of {HUB_ID}, seed {SEED}",
-        question=_fact,
+        read=_read,
         example=_example,
         fallback_examples=bundled_masked,
         default_selection=Selection(num_manual=5, num_auto=5),
@@ -46,7 +46,7 @@ def open_dataset() -> Dataset:
     )
 
 
-def _fact(row: Row) -> Question:
+def _read(row: Row) -> Sample:
     manual = sentences(row, "manual_paraphrases", may_be_empty=True)
     auto = sentences(row, "auto_paraphrases", may_be_empty=True)
     paraphrases = (*manual, *auto)
@@ -54,20 +54,17 @@ def _fact(row: Row) -> Question:
         rule = "a list of texts with at least one, here or in 'auto_paraphrases'"
         row.refuse("manual_paraphrases", rule, [])
     uuid = row.text("uuid")
-    return Question(paraphrases[0], row.answers(), uuid, paraphrases, len(manual), row.where)
+    return Sample(paraphrases, row.answers(), uuid, len(manual))
 
 
 def _example(row: Row) -> Example:
     return sentences(row, "manual_paraphrases")[0], row.answers()[0]
 
 
-def _questions() -> Iterator[Question]:
+def _rows() -> Iterator[Row]:
     with hub.hub_errors(HUB_ID, "test"):
         table = _load()
-        test = _split(table)["test"]
-        facts = _facts(table, test)
-        for number, uuid in enumerate(test, start=1):
-            yield _fact(Row(HUB_ID, number, facts[uuid]))
+        yield from _fact_rows(table, _split(table)["test"])
 
 
 def _few_shot(count: int) -> list[Example]:
@@ -75,17 +72,16 @@ def _few_shot(count: int) -> list[Example]:
         table = _load()
         train = _split(table)["train"]
         chosen = random.Random(SEED).sample(train, min(count, len(train)))
-        facts = _facts(table, chosen)
-        return [_example(Row(HUB_ID, n, facts[uuid])) for n, uuid in enumerate(chosen, start=1)]
+        return [_example(row) for row in _fact_rows(table, chosen)]
 
 
 def _load() -> Any:
-    """All paraphrases of all facts, an Arrow table on disk; the hub knows one split, "train"."""
+    """All paraphrases of all facts, an Arrow table on disk; the hub has one split, "train"."""
     return hub.load_split(HUB_ID, "train", streaming=False).data.table
 
 
 def _split(table: Any) -> dict[str, list[str]]:
-    """RepeatedUuids of the test and the train split."""
+    """Uuids of the test and the train split."""
     import datasets
 
     uuids = sorted(table["uuid"].unique().to_pylist())
@@ -93,8 +89,14 @@ def _split(table: Any) -> dict[str, list[str]]:
     return {name: splits[name]["uuid"][:] for name in ("test", "train")}
 
 
-def _facts(table: Any, uuids: Collection[str]) -> dict[str, dict[str, Any]]:
-    """The facts of the given uuids, as rows of a file; the other facts are not read."""
+def _fact_rows(table: Any, uuids: Sequence[str]) -> Iterator[Row]:
+    """The facts of the given uuids, in that order, as rows of a file."""
+    facts = _facts(table, uuids)
+    return (Row(HUB_ID, number, facts[uuid]) for number, uuid in enumerate(uuids, start=1))
+
+
+def _facts(table: Any, uuids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The cells of the given facts by uuid; the other facts are not read."""
     import pyarrow as pa
     from pyarrow import compute
 

@@ -8,22 +8,23 @@ from collections.abc import Iterator
 
 from common.errors import UsageError
 from common.prompts import Example
+from common.records import Sample
 from producer.datasets.dataset import DEFAULT_FEW_SHOT, Dataset
 from producer.datasets.masked import MAX_NEW_TOKENS, PREDICT_THE_MASK, bundled_masked, sentences
-from producer.datasets.question_files import Question, question_of
+from producer.datasets.readers.questions import read_example, read_question
 from producer.datasets.readers.rows import Row
 
 
 def open_dataset() -> Dataset:
-    """Sentences of a file; the examples are bundled."""
+    """Masked sentences from a file; the examples are bundled."""
     return Dataset(
         name="pararel",
         template=PREDICT_THE_MASK,
-        questions=_questions,
+        rows=_no_rows,
         few_shot=bundled_masked,
         default_few_shot=DEFAULT_FEW_SHOT,
         few_shot_origin="the bundled examples",
-        question=_fact,
+        read=_read,
         example=_example,
         fallback_examples=bundled_masked,
         default_layout="shared",
@@ -31,7 +32,7 @@ def open_dataset() -> Dataset:
     )
 
 
-def _questions() -> Iterator[Question]:
+def _no_rows() -> Iterator[Row]:
     raise UsageError(
         "--dataset pararel comes from a file: give --data with the columns answers and "
         "paraphrases (sentences with one [MASK]) and, if there is one, uuid; the patterns are at "
@@ -39,11 +40,15 @@ def _questions() -> Iterator[Question]:
     )
 
 
-def _fact(row: Row) -> Question:
-    sentences(row, "paraphrases")
-    return question_of(row.only("uuid", "answers", "answer", "paraphrases"))
+def _read(row: Row) -> Sample:
+    return read_question(_masked(row))
 
 
 def _example(row: Row) -> Example:
-    fact = _fact(row)
-    return fact.question, fact.answers[0]
+    return read_example(_masked(row))
+
+
+def _masked(row: Row) -> Row:
+    """The columns of the data set; raises UsageError for paraphrases without one `[MASK]` each."""
+    sentences(row, "paraphrases")
+    return row.only("uuid", "answers", "answer", "paraphrases")

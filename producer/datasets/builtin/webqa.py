@@ -1,7 +1,7 @@
 """WebQuestions (Berant et al. 2013), from the hub.
 
-Few-shot examples are drawn from the train split as in published results: the rows numbered
-`random.Random(42).sample(range(n), 5)` of its n, in that order.
+Few-shot examples are drawn from the n rows of the train split as in published results: the rows
+numbered `random.Random(42).sample(range(n), 5)`, in that order.
 """
 
 import random
@@ -10,28 +10,27 @@ from collections.abc import Iterator
 from common.prompts import QUESTION_ANSWERING, Example
 from producer.datasets import hub
 from producer.datasets.dataset import DEFAULT_FEW_SHOT, Dataset
-from producer.datasets.question_files import Question
+from producer.datasets.readers.rows import Row, number_rows
 
 HUB_ID = "stanfordnlp/web_questions"
 FEW_SHOT_SEED = 42
 
 
 def open_dataset() -> Dataset:
-    """The test split; nothing is fetched before it is read."""
+    """The test split, which is fetched when it is read."""
     return Dataset(
         name="webqa",
         template=QUESTION_ANSWERING,
-        questions=_questions,
+        rows=_rows,
         few_shot=_few_shot,
         default_few_shot=DEFAULT_FEW_SHOT,
         few_shot_origin=f"the train split of {HUB_ID}, seed {FEW_SHOT_SEED}",
     )
 
 
-def _questions() -> Iterator[Question]:
+def _rows() -> Iterator[Row]:
     with hub.hub_errors(HUB_ID, "test"):
-        for row in hub.load_split(HUB_ID, "test", streaming=True):
-            yield Question(row["question"], tuple(row["answers"]), None, ())
+        yield from number_rows("webqa", hub.load_split(HUB_ID, "test", streaming=True))
 
 
 def _few_shot(count: int) -> list[Example]:

@@ -1,5 +1,5 @@
-"""Readers: the rows of question files in each format, and what the cells of a row may hold.
+"""Readers: the rows of a file in each format, and the values that their cells may hold.
 
-formats picks the reader by the name of the file: text_files or tables. A reader yields rows, whose
-cells are checked where a data set asks for them.
+formats picks the reader by the name of the file: text_files or tables. A reader yields rows; a row
+checks a cell when a data set asks for it. questions makes samples of the rows of question files.
 """

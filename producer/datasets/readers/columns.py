@@ -1,4 +1,4 @@
-"""The columns of a file: which are there, and which of them a data set has looked at."""
+"""Columns of a file: the names that it has, and the names that a data set has read."""
 
 import re
 
@@ -16,21 +16,21 @@ _ABOUT = {
 class Columns:
     """Names of columns, gathered while the rows of a file are read.
 
-    there: those that some row has. read: those that were asked for, in any row. whole_float:
-    the first row whose answer is a text such as `1984.0`.
+    present: columns that some row has. read: columns that were asked for in any row.
+    whole_float: the first row, in words, whose answer is a text such as `1984.0`.
     """
 
     def __init__(self) -> None:
-        self.there: set[str] = set()
+        self.present: set[str] = set()
         self.read: set[str] = set()
         self.whole_float: str | None = None
 
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the person, once the rows are read."""
+        """Sentences for the person, complete once all rows were read."""
         return (*self._missed(), *self._floats())
 
     def _floats(self) -> tuple[str, ...]:
-        """Said, not mended: of a text nobody knows whether a data frame made it of 1984."""
+        """A note, not a repair: only the person knows whether a data frame turned 1984 into it."""
         if self.whole_float is None:
             return ()
         return (
@@ -39,19 +39,19 @@ class Columns:
         )
 
     def _missed(self) -> tuple[str, ...]:
-        missed = sorted(filter(looks_like_texts, self.there - self.read))
+        missed = sorted(filter(looks_like_texts, self.present - self.read))
         if not missed:
             return ()
         names = ", ".join(map(repr, missed))
         return (
             f"columns not read, though their names promise answers or paraphrases: {names}; "
-            f"read: {', '.join(map(repr, sorted(self.there & self.read)))}. Rename those that "
+            f"read: {', '.join(map(repr, sorted(self.present & self.read)))}. Rename those that "
             "should count, as docs/datasets.md has them",
         )
 
 
 def looks_like_texts(name: str) -> bool:
-    """Whether a column's name says that it holds answers or paraphrases.
+    """Whether the name of a column promises answers or paraphrases.
 
     >>> [looks_like_texts(n) for n in ("answer_aliases", "paraphrase-1", "Gold", "goldAnswers")]
     [True, True, True, True]

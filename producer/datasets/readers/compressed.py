@@ -1,4 +1,4 @@
-"""Files that may be compressed: gzip or Zstandard, told by their first bytes."""
+"""Files that may be compressed with gzip or Zstandard; their first bytes decide."""
 
 import io
 import shutil
@@ -15,11 +15,11 @@ ENDINGS = (".gz", ".zst")
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
-"""After a byte from 0x50 to 0x5f: how parallel compressors begin a file."""
+"""Follows a byte from 0x50 to 0x5f where a parallel compressor wrote the file."""
 
 
 def plain_ending(path: Path) -> str:
-    """What the name ends in, without the ending of a compressed file.
+    """The ending of a file name, in lower case, without that of a compressed file.
 
     >>> plain_ending(Path("train.JSONL.gz")), plain_ending(Path("q.csv")), plain_ending(Path("q"))
     ('.jsonl', '.csv', '')
@@ -32,9 +32,9 @@ def plain_ending(path: Path) -> str:
 
 @contextmanager
 def opened(path: Path) -> Iterator[io.BufferedReader]:
-    """The bytes of a file as a stream, decompressed; raises UsageError for damaged ones.
+    """The bytes of a file as a stream, decompressed; raises UsageError for a damaged file.
 
-    The name does not decide: a transfer may have decompressed a file and kept its name.
+    The name does not matter: a transfer may have decompressed a file and kept its name.
     """
     with path.open("rb") as file:
         codec = _codec(file.peek(4))
@@ -56,7 +56,7 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
 
 @contextmanager
 def plain_file(path: Path) -> Iterator[Path]:
-    """A file that can be read from any place: the very file, or a decompressed temporary copy."""
+    """A file that can be read at any offset: the file itself, or a decompressed temporary copy."""
     with opened(path) as stream:
         if not isinstance(stream.raw, io.FileIO):
             with NamedTemporaryFile(prefix="self-ensemble-") as copy:

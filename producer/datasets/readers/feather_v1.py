@@ -1,6 +1,6 @@
 """Feather V1, the format of 2016: rewritten as an Arrow file before it is read.
 
-In a process of its own: pyarrow follows whatever a V1 file says of itself, and a damaged one
+Another process rewrites it, because pyarrow trusts the offsets in a V1 file, and a damaged file
 ends the process that reads it.
 """
 
@@ -24,14 +24,18 @@ feather.write_feather(table, sys.argv[2], compression="uncompressed")
 
 @contextmanager
 def as_arrow_file(path: Path) -> Iterator[Path]:
-    """A temporary Arrow file with the same table; raises OSError for a damaged one."""
+    """A temporary Arrow file with the same table; raises OSError for a damaged V1 file."""
     with TemporaryDirectory(prefix="self-ensemble-") as folder:
         rewritten = Path(folder) / "table.arrow"
-        # -P: nothing is imported from the folder that the command runs in.
+        # -P: Python imports nothing from the current folder.
         command = [sys.executable, "-P", "-W", "ignore", "-c", _REWRITE, str(path), str(rewritten)]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
-        if done.returncode:
-            lines = done.stderr.decode(errors="replace").split("\n")
-            said = [line for line in lines if line.strip()][-1:] if done.returncode > 0 else []
-            raise OSError("".join(said) or "pyarrow does not survive reading it")
+        process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+        if process.returncode:
+            raise OSError(_reason(process) or "pyarrow does not survive reading it")
         yield rewritten
+
+
+def _reason(process: subprocess.CompletedProcess[bytes]) -> str:
+    """The last line of a Python error; empty if a signal ended the process."""
+    lines = process.stderr.decode(errors="replace").split("\n")
+    return "".join([line for line in lines if line.strip()][-1:]) if process.returncode > 0 else ""

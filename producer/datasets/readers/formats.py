@@ -1,4 +1,4 @@
-"""Rows of a file as a stream, in the format its name says. Does not know what columns mean."""
+"""Rows of a file as a stream, in the format of its name; the columns may have any meaning."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,9 +21,9 @@ _READERS: dict[str, Callable[[Path, Columns], Iterator[Row]]] = {
 
 
 def read_rows(path: Path, columns: Columns | None = None) -> Iterator[Row]:
-    """Stream a file's rows; raises UsageError where it cannot be read, or holds none.
+    """Yield the rows of a file; raises UsageError if it cannot be read, or has none.
 
-    columns: where the names of columns are gathered meanwhile.
+    columns: collects the names of the file's columns.
     """
     if not path.is_file():
         raise UsageError(f"data file {path} does not exist")
@@ -35,7 +35,7 @@ def read_rows(path: Path, columns: Columns | None = None) -> Iterator[Row]:
         )
     columns, row = columns or Columns(), None
     for row in reader(path, columns):
-        columns.there.update(row.cells.keys())
+        columns.present.update(row.cells.keys())
         yield row
     if row is None:
         raise UsageError(f"data file {path} has no rows")

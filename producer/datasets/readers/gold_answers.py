@@ -1,4 +1,4 @@
-"""Gold answers, in the forms that data sets give them."""
+"""Gold answers in the forms that published data sets use."""
 
 from typing import Any
 

@@ -1,9 +1,9 @@
-"""One row of a file, and what its cells may hold.
+"""Row: one record of a data set, whose cells are checked when they are asked for.
 
-Every complaint is a UsageError that names the file, the row and the column.
+Every error is a UsageError that names the file, the row and the column.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -32,7 +32,7 @@ _WRITE_THE_WORD = "; write the word that is to be found, such as 'yes' or 'true'
 
 
 class NamedTwice:
-    """The cell of a column that shares its name with another; refused where it is asked for."""
+    """The cell of a column that shares its name with another; `Row` refuses to read it."""
 
     def __repr__(self) -> str:
         return "under a name that two columns have; rename one"
@@ -40,11 +40,12 @@ class NamedTwice:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: where it stands, and its cells by column; a missing cell is None, or NaN.
+    """One row: its place, and its cells by column. A missing cell is None, or NaN.
 
-    number: as the file shows it, from 1: the line of a text file, the row of a table. columns:
-    where it is noted which cells are asked for. is_utf8: False where the bytes of the row are
-    not all UTF-8; a cell that is asked for and has such bytes is refused.
+    origin: the file, or the data set where no file holds the row. number: from 1; the line of a
+    text file, the row of a table. columns: records which cells are asked for. is_utf8: False if
+    the bytes of the row are not all UTF-8; a cell with such bytes is refused when it is asked for.
+    unit: the thing that `number` counts, "row" or "question".
     """
 
     origin: str
@@ -52,18 +53,24 @@ class Row:
     cells: Mapping[str, Any]
     columns: Columns | None = None
     is_utf8: bool = True
+    unit: str = "row"
 
     @property
     def where(self) -> str:
-        """The row in words.
+        """The row in words, with its file.
 
         >>> Row("quiz.jsonl", 3, {}).where
         'quiz.jsonl, row 3'
         """
-        return f"{self.origin}, row {self.number}"
+        return f"{self.origin}, {self.place}"
+
+    @property
+    def place(self) -> str:
+        """The row in words, within its file: 'row 3'."""
+        return f"{self.unit} {self.number}"
 
     def cell(self, column: str) -> Any:
-        """What a column holds; None where it is missing, or NaN as data frames write that."""
+        """The value of a column; None if it is missing, or NaN, which data frames write for it."""
         if self.columns is not None:
             self.columns.read.add(column)
         value = self.cells.get(column)
@@ -77,29 +84,32 @@ class Row:
         return replace(self, cells={c: self.cells[c] for c in columns if c in self.cells})
 
     def text(self, column: str) -> str:
-        """A text that shows something."""
+        """A text with a visible character; raises UsageError for any other cell."""
         value = self.cell(column)
         if not is_text(value):
             self._refuse_text(column, value, _A_TEXT, value)
         return value
 
-    def lone_text(self, column: str, way_out: str) -> str:
-        """Such a text, and no list that was made a text on the way here."""
+    def lone_text(self, column: str, advice: str) -> str:
+        """A text as `text` returns it; raises UsageError also for a list written as text."""
         text = self.text(column)
         if is_list_as_text(text):
-            self.refuse(column, "a text, not a list written as text", text, way_out)
+            self.refuse(column, "a text, not a list written as text", text, advice)
         return text
 
     def texts(self, column: str, may_be_empty: bool = False) -> tuple[str, ...]:
-        """A list of such texts."""
+        """A list of texts with a visible character each; raises UsageError for another cell."""
         value = self.cell(column)
         if not isinstance(value, list):
-            written = isinstance(value, str) and is_list_as_text(value)
-            self.refuse(column, _TEXTS, value, _WRITE_IT if written else "")
+            is_written_list = isinstance(value, str) and is_list_as_text(value)
+            self.refuse(column, _TEXTS, value, _WRITE_IT if is_written_list else "")
         return self._checked(column, value, _TEXTS, value, may_be_empty)
 
     def answers(self) -> tuple[str, ...]:
-        """The gold answers, in `answers` or `answer`, in any form of `gold_answers`."""
+        """The gold answers in `answers`, else `answer`, in any form that `gold_answers` takes.
+
+        Raises UsageError if there is none, or one is no text.
+        """
         column, value = "answers", self.cell("answers")
         if value is None and "answer" in self.cells:
             column, value = "answer", self.cell("answer")
@@ -107,20 +117,20 @@ class Row:
             if self.columns is not None and is_whole_float(value):
                 self.columns.whole_float = self.columns.whole_float or self.where
             return (self.lone_text(column, _WRITE_IT),)
-        found = gold_answers(value)
-        if found is None:
+        answers = gold_answers(value)
+        if answers is None:
             self.refuse(column, FORMS, value)
-        if not found:
+        if not answers:
             self.refuse(column, "a list of texts with at least one", value, _LEAVE_IT_OUT)
-        texts = [a if isinstance(a, str) else number_as_text(a) or a for a in found]
+        texts = [a if isinstance(a, str) else number_as_text(a) or a for a in answers]
         return self._checked(column, texts, FORMS, value)
 
     def refuse(self, column: str, rule: str, value: Any, advice: str = "") -> NoReturn:
-        """Raise the UsageError that says what the cell must be and what it is."""
-        got = f"is {_shown(value)}"
+        """Raise a UsageError with the rule for the cell and the value that it has."""
+        actual = f"is {_shown(value)}"
         if value is None:
-            got = "is missing" + ("" if column in self.cells else self._other_columns())
-        raise UsageError(f"{self.where}: column {column!r} must be {rule}, {got}{advice}")
+            actual = "is missing" + ("" if column in self.cells else self._other_columns())
+        raise UsageError(f"{self.where}: column {column!r} must be {rule}, {actual}{advice}")
 
     def _other_columns(self) -> str:
         names = [_shown(name) for name in self.cells]
@@ -131,7 +141,7 @@ class Row:
     def _checked(
         self, column: str, texts: list[Any], rule: str, cell: Any, may_be_empty: bool = False
     ) -> tuple[str, ...]:
-        """The texts of a cell; raises UsageError for one that is none."""
+        """The texts as a tuple; raises UsageError for a value among them that is no text."""
         if not texts and not may_be_empty:
             self.refuse(column, "a list of texts with at least one", cell)
         for text in texts:
@@ -140,15 +150,15 @@ class Row:
         return tuple(texts)
 
     def _refuse_text(self, column: str, value: Any, rule: str, cell: Any) -> NoReturn:
-        """Refuse what is no text, alone in its cell or in a list of it."""
+        """Raise UsageError for a value that is no text: the cell, or one in the cell's list."""
         if isinstance(value, str) and (half := half_surrogate(value)):
             self._refuse_half(column, half, value)
-        among = "" if value is cell else f", {_shown(value)} in it"
+        advice = "" if value is cell else f", {_shown(value)} in it"
         if isinstance(value, bool):
-            among += _WRITE_THE_WORD
+            advice += _WRITE_THE_WORD
         elif isinstance(value, str) and value.strip():
-            among += ", which shows nothing"
-        self.refuse(column, rule, cell, among)
+            advice += ", which shows nothing"
+        self.refuse(column, rule, cell, advice)
 
     def _refuse_half(self, column: str, half: str, text: str) -> NoReturn:
         shown = _shown(text)
@@ -161,6 +171,16 @@ class Row:
             f"{self.where}: column {column!r} must be text that UTF-8 can hold, has half a "
             f"surrogate pair ({half!r}) in {shown}; write the whole character, or leave it out"
         )
+
+
+def number_rows(origin: str, records: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+    """Rows of a data set that no file holds, numbered as its questions.
+
+    >>> [row.where for row in number_rows("capitals", [{"country": "Japan"}])]
+    ['capitals, question 1']
+    """
+    for number, cells in enumerate(records, start=1):
+        yield Row(origin, number, cells, unit="question")
 
 
 def _shown(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Rows of Arrow tables as a stream: Parquet, Arrow files and streams, both kinds of Feather.
 
-A column becomes Python values when it is asked for, a thousand rows at a time: what nobody
-reads, in whatever type, neither costs time nor refuses a row.
+A column becomes Python values when a row is asked for its cell, a thousand rows at a time. So a
+column that no data set reads costs no time, and its type refuses no row.
 """
 
 import io
@@ -28,7 +28,7 @@ def parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
 
 
 def arrow_rows(path: Path, columns: Columns) -> Iterator[Row]:
-    """Rows of an Arrow file, an Arrow stream, or a Feather file; the bytes tell which it is."""
+    """Rows of an Arrow file, an Arrow stream or a Feather file; the first bytes decide which."""
     return _rows(path, columns, "Feather (Arrow IPC)", _arrow_batches)
 
 
@@ -36,7 +36,7 @@ def _rows(
     path: Path, columns: Columns, kind: str, batches: Callable[[Path], Iterable[Any]]
 ) -> Iterator[Row]:
     origin, number = str(path), 0
-    with _whole(path, kind), plain_file(path) as file:
+    with _table_errors(path, kind), plain_file(path) as file:
         for batch in batches(file):
             for chunk in _chunks(batch, path, kind):
                 for index in range(chunk.num_rows):
@@ -54,32 +54,32 @@ def _parquet_batches(path: Path) -> Iterator[Any]:
 def _arrow_batches(path: Path) -> Iterator[Any]:
     import pyarrow as pa
 
-    # As bytes: not every name is UTF-8, and pyarrow would encode it so.
-    with pa.memory_map(cast(str, os.fsencode(path))) as source:
-        start = source.read(len(_FILE))
-        source.seek(0)
+    # The name as bytes: it may not be UTF-8, and pyarrow would encode it as UTF-8.
+    with pa.memory_map(cast(str, os.fsencode(path))) as mapped:
+        start = mapped.read(len(_FILE))
+        mapped.seek(0)
         if start.startswith(feather_v1.SIGN):
             with feather_v1.as_arrow_file(path) as rewritten:
                 yield from _arrow_batches(rewritten)
         elif start == _FILE:
-            with pa.ipc.open_file(source) as reader:
+            with pa.ipc.open_file(mapped) as reader:
                 yield from (reader.get_batch(n) for n in range(reader.num_record_batches))
         else:
-            with pa.ipc.open_stream(source) as stream:
+            with pa.ipc.open_stream(mapped) as stream:
                 yield from stream
-            _refuse_cut_off(source)
+            _refuse_cut_off(mapped)
 
 
-def _refuse_cut_off(source: Any) -> None:
-    """Raise OSError for a stream whose last batches are missing, which Arrow takes for its end."""
-    source.seek(-len(_END_OF_STREAM), io.SEEK_END)
-    if source.read() != _END_OF_STREAM:
+def _refuse_cut_off(mapped: Any) -> None:
+    """Raise OSError if the end mark is missing; Arrow reads a stream cut off as a shorter one."""
+    mapped.seek(-len(_END_OF_STREAM), io.SEEK_END)
+    if mapped.read() != _END_OF_STREAM:
         raise OSError("the mark at the end of a stream is missing")
 
 
 @contextmanager
-def _whole(path: Path, kind: str) -> Iterator[None]:
-    """Errors of reading a table as one UsageError."""
+def _table_errors(path: Path, kind: str) -> Iterator[None]:
+    """Turn an error of reading a table into a UsageError with one line."""
     import pyarrow as pa
 
     try:
@@ -99,8 +99,8 @@ def _chunks(batch: Any, path: Path, kind: str) -> Iterator["_Chunk"]:
 class _Chunk:
     """Up to a thousand rows of a record batch.
 
-    checked: columns of the whole batch that were asked for; their offsets are looked at once,
-    as damaged ones would be followed past the end of the file.
+    checked: columns of the whole batch that were asked for. Each is validated once, because Arrow
+    would follow damaged offsets past the end of the file.
     """
 
     def __init__(
@@ -116,9 +116,9 @@ class _Chunk:
         self._values: dict[str, list[Any]] = {}
 
     def values(self, name: str) -> list[Any]:
-        """A column as Python values; raises KeyError for one that is not there."""
+        """A column of the batch as Python values; raises UsageError for a damaged one."""
         if name not in self._values:
-            with _whole(self._path, f"{self._kind} (column {name!r})"):
+            with _table_errors(self._path, f"{self._kind} (column {name!r})"):
                 self._values[name] = self._read(name)
         return self._values[name]
 
@@ -164,8 +164,10 @@ class _Cells(Mapping[str, Any]):
 
 
 def _with_shortest_floats(column: Any) -> Any:
-    """Short floats, alone or in lists, as the doubles that they are written as: 3.14, not
-    3.140000104904175."""
+    """Half and single floats, alone or in lists, as the double of their shortest decimal form.
+
+    So 3.14 stays 3.14 and does not become 3.140000104904175. Other columns are unchanged.
+    """
     import pyarrow as pa
 
     is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)

@@ -17,11 +17,11 @@ from producer.datasets.readers.compressed import opened
 from producer.datasets.readers.rows import NamedTwice, Row
 
 LARGEST_CELL = 1 << 24
-"""Characters of a cell of separated values; past it a quotation mark was not closed."""
+"""Most characters in a cell of separated values; a longer one means an unclosed quotation mark."""
 
 
 def _integer(digits: str) -> int | Decimal:
-    """A whole number of any length; Python makes an int of no more than 4,300 digits."""
+    """A whole number of any length; Python refuses to make an int of more than 4,300 digits."""
     try:
         return int(digits)
     except ValueError:
@@ -32,7 +32,7 @@ _JSON = json.JSONDecoder(parse_int=_integer)
 
 
 def json_lines(path: Path, columns: Columns) -> Iterator[Row]:
-    """One JSON object in a line; blank lines are passed over."""
+    """Rows of a file with one JSON object in each line; blank lines are skipped."""
     origin = str(path)
     with opened(path) as file:
         _refuse_utf16(path, file)
@@ -54,7 +54,7 @@ def _json_row(origin: str, number: int, line: bytes, columns: Columns) -> Row:
 
 
 def _decoded(line: bytes) -> tuple[str, str | None]:
-    """The text of a line, and what is wrong with its bytes, which may concern no column read."""
+    """The text of a line, and an error if it is not UTF-8, which may concern no column read."""
     try:
         return line.decode("utf-8"), None
     except UnicodeDecodeError as error:
@@ -63,12 +63,12 @@ def _decoded(line: bytes) -> tuple[str, str | None]:
 
 
 def comma_separated(path: Path, columns: Columns) -> Iterator[Row]:
-    """Comma-separated values (RFC 4180): a header, then rows; an empty cell is missing."""
+    """Rows of comma-separated values (RFC 4180) with a header; an empty cell is missing."""
     return _separated(path, columns, ",")
 
 
 def tab_separated(path: Path, columns: Columns) -> Iterator[Row]:
-    """Tab-separated values, quoted alike."""
+    """Rows of tab-separated values with a header, quoted as in RFC 4180."""
     return _separated(path, columns, "\t")
 
 
@@ -87,9 +87,9 @@ def _separated(path: Path, columns: Columns, delimiter: str) -> Iterator[Row]:
 
 
 def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Records that are not blank, and the line of the file that each begins in.
+    """Records that are not blank, each after the number of its first line.
 
-    By the standard library rather than pyarrow.csv, which counts no lines, takes types from the
+    Uses the standard library rather than pyarrow.csv, which counts no lines, infers types from the
     first rows, and decodes columns that nobody reads.
     """
     csv.field_size_limit(LARGEST_CELL)

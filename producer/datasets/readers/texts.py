@@ -1,4 +1,4 @@
-"""Texts in cells: characters that show, numbers as text, lists written as text."""
+"""Texts in cells: visible characters, numbers as text, lists written as text."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ _TUPLE = re.compile(r"""\s*\(\s*['"].*\)\s*""", re.DOTALL)
 
 
 def is_text(value: Any) -> TypeGuard[str]:
-    r"""Whether a value is a text of which a reader sees something, and that UTF-8 can hold.
+    r"""Whether a value is a text with a visible character, and one that UTF-8 can encode.
 
     >>> is_text("a"), is_text(" \n"), is_text("\u200b\u200d"), is_text("a \ud800"), is_text(7)
     (True, False, False, False, False)
@@ -31,16 +31,16 @@ def is_text(value: Any) -> TypeGuard[str]:
 
 
 def half_surrogate(text: str) -> str | None:
-    """The first half of a surrogate pair in a text, as JSON can spell it; UTF-8 has no form."""
-    found = _HALF.search(text)
-    return found[0] if found else None
+    """The first half surrogate pair in a text, or None; JSON can spell it, UTF-8 cannot."""
+    match = _HALF.search(text)
+    return match[0] if match else None
 
 
 def number_as_text(value: Any) -> str | None:
-    """A number as a reader would write it; None for what is no number, or not a finite one.
+    """A number in decimal notation; None for a value that is no number, or not finite.
 
-    Digits in full, the fewest that give the same number, and no point after a whole one: data
-    frames hold whole numbers as floats wherever a column has a gap.
+    All digits are written out, as few as give the same number, with no point after a whole one:
+    data frames hold whole numbers as floats wherever a column has a gap.
 
     >>> number_as_text(5), number_as_text(5.0), number_as_text(0.1), number_as_text(1e23)
     ('5', '5', '0.1', '100000000000000000000000')
@@ -58,7 +58,7 @@ def number_as_text(value: Any) -> str | None:
 
 
 def is_whole_float(text: str) -> bool:
-    """Whether a text is a whole number as floats are written.
+    """Whether a text is a whole number in the notation of floats.
 
     >>> [is_whole_float(text) for text in ("1984.0", "1984", "3.10", "1.0.0")]
     [True, False, False, False]
@@ -67,7 +67,7 @@ def is_whole_float(text: str) -> bool:
 
 
 def is_list_as_text(text: str) -> bool:
-    r"""Whether a text is what JSON, or Python's repr, makes of a list, a dict or a tuple of texts.
+    r"""Whether a text is a list, dict or tuple of texts, written by JSON or by Python's repr.
 
     >>> is_list_as_text('["x", "y"]'), is_list_as_text("['x' 'y']"), is_list_as_text("[]")
     (True, True, True)

@@ -7,7 +7,7 @@ from common.planning.dependents import (
     create_dependents,
     create_with_dependents,
     delete_runs,
-    has_result,
+    merge_if_complete,
     note_dependents,
     read_dependents,
 )
@@ -46,7 +46,7 @@ def test_dependents_are_noted_and_not_made_before_there_is_a_result(written, any
     assert not [path for path in all_files(any_store) if path.startswith("quiz/owner--model/avg")]
 
 
-def test_a_merged_run_is_followed_by_the_runs_planned_after_it(written):
+def test_the_dependents_of_a_merged_run_are_created(written):
     finish_paraphrases(written)
     made = create_dependents(written)
     assert names(made) == ["avg-3", "max-3"]
@@ -56,7 +56,7 @@ def test_a_merged_run_is_followed_by_the_runs_planned_after_it(written):
     assert (sample.uuid, sample.answers) == ("id5", ("gold 5",))
 
 
-def test_following_twice_makes_nothing_new_and_keeps_what_is_done(written, any_store):
+def test_creating_dependents_twice_makes_nothing_new_and_keeps_what_is_done(written, any_store):
     finish_paraphrases(written)
     first = create_dependents(written)
     put_part(first[0], range(3))
@@ -65,7 +65,7 @@ def test_following_twice_makes_nothing_new_and_keeps_what_is_done(written, any_s
     assert snapshot(any_store) == before
 
 
-def test_a_run_that_follows_says_of_which_run_with_which_fingerprint(written):
+def test_a_dependent_says_on_which_run_with_which_fingerprint_it_depends(written):
     finish_paraphrases(written)
     provenance = create_dependents(written)[0].record.provenance
     expected = f"quiz/owner--model/paraphrases-3@{written.spec.fingerprint}"
@@ -80,18 +80,20 @@ def test_a_dependent_planned_after_the_merge_is_made_at_once(any_store):
     assert names(make(any_store, later, samples=questions(7))) == ["paraphrases-3", "avg-3"]
 
 
-def test_a_complete_run_that_nobody_merged_is_merged_and_followed(written, any_store):
+def test_a_complete_run_that_nobody_merged_is_merged_and_its_dependents_are_created(
+    written, any_store
+):
     """Its worker died between its last part and the merge, and the message was lost."""
     put_paraphrases(written, range(7))
     assert names(create_dependents(written)) == ["avg-3", "max-3"]
     assert read_progress(written).state == "merged"
 
 
-def test_a_partial_file_is_not_followed_but_the_whole_one_is(written):
-    """What would follow it would be other runs than those that follow the whole file."""
+def test_a_partial_file_gives_no_dependents_but_the_whole_one_does(written):
+    """Dependents of a partial file would have other samples than those of the whole file."""
     put_paraphrases(written, [0, 1, 2, 6])
     merge_run(written, partial=True)
-    assert not has_result(written)
+    assert not merge_if_complete(written)
     assert create_dependents(written) == []
     put_paraphrases(written, [3, 4, 5])
     made = create_dependents(written)
@@ -179,7 +181,7 @@ def test_dependents_have_dependents_of_their_own(any_store):
     assert weighted.record.provenance["depends_on"].startswith("quiz/owner--model/confidence-3@")
 
 
-def test_following_the_first_of_a_chain_goes_on_to_its_end(any_store):
+def test_creating_the_dependents_of_the_first_of_a_chain_goes_on_to_its_end(any_store):
     """Whoever looks at the store later makes up for a worker that died in between."""
     (first,) = make(any_store, chain(), samples=questions(7))
     finish_paraphrases(first)
@@ -195,7 +197,7 @@ def test_runs_that_answer_have_no_dependents(any_store):
     assert create_dependents(run) == []
 
 
-def test_dependents_are_overwritten_after_all_is_frozen_only(any_store):
+def test_dependents_are_overwritten_only_after_every_snapshot_is_written(any_store):
     (run,) = make(any_store, plan("paraphrases", LATER), samples=questions(7))
     finish_paraphrases(run)
     avg, most = create_dependents(run)
@@ -203,11 +205,11 @@ def test_dependents_are_overwritten_after_all_is_frozen_only(any_store):
         put_part(made, range(7))
     before = snapshot(any_store)
     bad = [*questions(6), questions(1, paraphrases=2)[0]]
-    asked, named = [plan("paraphrases", LATER)], [str(avg.key)]
+    plans, keys = [plan("paraphrases", LATER)], [str(avg.key)]
     with pytest.raises(UsageError, match="2 paraphrases already"):
-        create_with_dependents(any_store, asked, bad, {}, named)
+        create_with_dependents(any_store, plans, bad, {}, keys)
     assert snapshot(any_store) == before
-    create_with_dependents(any_store, asked, questions(7), {}, named)
+    create_with_dependents(any_store, plans, questions(7), {}, keys)
     assert [read_progress(made).ok for made in create_dependents(run)] == [0, 7]
 
 
@@ -221,7 +223,7 @@ def test_deletion_reaches_dependents_of_dependents_and_spares_what_is_not_named(
     assert [made.exists() for made in (run, avg, confidence, weighted)] == [True] * 3 + [False]
 
 
-def test_planned_runs_list_themselves_and_what_follows_in_order():
+def test_a_plan_lists_itself_and_its_dependents_in_order():
     keys = [each.key.rpartition("/")[2] for each in chain().all()]
     assert keys == ["paraphrases-3", "confidence-3", "weighted_avg-3", "avg-3"]
     assert RunPlan.model_validate_json(chain().model_dump_json()) == chain()

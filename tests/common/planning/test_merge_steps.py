@@ -1,4 +1,4 @@
-"""Merged files of paraphrases and of confidences: columns, rows, certificates."""
+"""Merged files of paraphrases and of confidences: columns, rows, manifests."""
 
 import json
 
@@ -33,7 +33,7 @@ def written(any_store, small_batches):
 
 
 @pytest.fixture
-def found(any_store, small_batches):
+def measured(any_store, small_batches):
     """Confidences of questions with three paraphrases, two of them manual; row 4 failed."""
     samples = questions(COUNT, paraphrases=3, num_manual=2)
     (run,) = make(any_store, plan("confidence"), samples=samples)
@@ -80,16 +80,16 @@ def test_what_stayed_wrong_is_marked_in_its_row_not_hidden(written):
     assert (rows[3]["problems"], rows[3]["attempts"]) == (None, None)
 
 
-def test_columns_of_confidences_are_those_of_answers_and_two_more(found):
-    assert read_feather(found).column_names == [
+def test_columns_of_confidences_are_those_of_answers_and_two_more(measured):
+    assert read_feather(measured).column_names == [
         "uuid", "paraphrases", "answers", "num_manual", "paraphrase", "prompt", "prediction",
         "generation", "tokens", "token_logprobs", "logprob", "finish_reason", "confidence",
         "sampled", "error",
     ]  # fmt: skip
 
 
-def test_confidences_have_a_row_for_each_paraphrase(found):
-    rows = read_feather(found).to_pylist()
+def test_confidences_have_a_row_for_each_paraphrase(measured):
+    rows = read_feather(measured).to_pylist()
     assert len(rows) == 3 * COUNT
     for number, row in enumerate(rows):
         sample, w = divmod(number, 3)
@@ -100,7 +100,7 @@ def test_confidences_have_a_row_for_each_paraphrase(found):
         assert row["num_manual"] == 2
 
 
-@pytest.mark.parametrize("step", ["written", "found"])
+@pytest.mark.parametrize("step", ["written", "measured"])
 def test_the_manifest_counts_questions_and_holds(any_store, request, step):
     run = request.getfixturevalue(step)
     assert verify_run(run) == []
@@ -112,7 +112,11 @@ def test_the_manifest_counts_questions_and_holds(any_store, request, step):
 
 @pytest.mark.parametrize(
     ("step", "column", "cell"),
-    [("written", "question", "else?"), ("written", "error", "x"), ("found", "confidence", 0.123)],
+    [
+        ("written", "question", "else?"),
+        ("written", "error", "x"),
+        ("measured", "confidence", 0.123),
+    ],
 )
 def test_a_changed_cell_is_found(any_store, request, step, column, cell):
     run = request.getfixturevalue(step)

@@ -1,4 +1,4 @@
-"""common.planning.plan: all runs planned together or none, and what of a sample each one keeps."""
+"""common.planning.plan: all planned runs are created or none, and each keeps what it reads."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from tests.common.storekit import all_files
 BATCHES = 2500  # more questions than two batches, so that files have been begun
 
 
-def frozen(store, *plans, samples, overwrite=(), **more):
+def created(store, *plans, samples, overwrite=(), **more):
     return create_runs(store, plans, samples, {"host": "here"}, overwrite, **more)
 
 
@@ -25,7 +25,7 @@ def test_a_sample_with_too_little_leaves_no_file_at_all(any_store, bad):
     samples = questions(BATCHES, paraphrases=3)
     samples[bad] = replace(samples[bad], paraphrases=("alone?",))
     with pytest.raises(UsageError, match=r"avg was asked for 3 paraphrases .* has 1 in all"):
-        frozen(any_store, plan("origin"), plan("avg"), plan("max"), samples=samples)
+        created(any_store, plan("origin"), plan("avg"), plan("max"), samples=samples)
     assert all_files(any_store) == []
 
 
@@ -35,7 +35,7 @@ def test_an_interruption_leaves_no_file_at_all(any_store):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        frozen(any_store, plan("origin"), plan("avg"), samples=samples())
+        created(any_store, plan("origin"), plan("avg"), samples=samples())
     assert all_files(any_store) == []
 
 
@@ -48,11 +48,11 @@ def test_a_complaint_says_where_the_sample_comes_from(store):
             yield sample
 
     with pytest.raises(UsageError, match=r"^quiz.jsonl, row 5: avg was asked for 3 paraphrases"):
-        frozen(store, plan("avg"), samples=samples(), where=lambda: seen[-1])
+        created(store, plan("avg"), samples=samples(), describe_row=lambda: seen[-1])
 
 
 def test_runs_are_what_was_planned_with_their_samples_counted(any_store):
-    runs = frozen(any_store, plan("origin"), plan("avg"), samples=questions(7, paraphrases=3))
+    runs = created(any_store, plan("origin"), plan("avg"), samples=questions(7, paraphrases=3))
     assert [(run.spec.method, run.spec.num_samples) for run in runs] == [("origin", 7), ("avg", 7)]
     assert all(len(run.spec.dataset_sha256) == 64 for run in runs)
     assert runs[0].spec.dataset_sha256 != runs[1].spec.dataset_sha256
@@ -60,7 +60,7 @@ def test_runs_are_what_was_planned_with_their_samples_counted(any_store):
 
 
 def test_the_same_run_is_left_as_it_is(any_store):
-    (run,) = frozen(any_store, plan("avg"), samples=questions(7, paraphrases=3))
+    (run,) = created(any_store, plan("avg"), samples=questions(7, paraphrases=3))
     before = snapshot(any_store)
     again = create_runs(any_store, [plan("avg")], questions(7, paraphrases=3), {"host": "there"})
     assert snapshot(any_store) == before
@@ -80,10 +80,12 @@ CHANGES = {
 def test_another_run_is_refused_with_each_field_and_its_company_is_not_made(
     any_store, changes, fields
 ):
-    frozen(any_store, plan("avg"), samples=questions(7, paraphrases=3))
+    created(any_store, plan("avg"), samples=questions(7, paraphrases=3))
     before = snapshot(any_store)
     with pytest.raises(UsageError) as refused:
-        frozen(any_store, plan("max"), plan("avg", **changes), samples=questions(7, paraphrases=3))
+        created(
+            any_store, plan("max"), plan("avg", **changes), samples=questions(7, paraphrases=3)
+        )
     message = str(refused.value)
     assert message.startswith("run quiz/owner--model/avg-3 exists with another fingerprint: ")
     for field, (old, new) in fields.items():
@@ -98,45 +100,45 @@ def test_another_run_is_refused_with_each_field_and_its_company_is_not_made(
 )
 def test_a_step_is_thrown_away_by_its_own_command_and_the_refusal_says_so(store, method, command):
     samples = questions(3, paraphrases=3 if method == "confidence" else 1)
-    frozen(store, plan(method), samples=samples)
+    created(store, plan(method), samples=samples)
     with pytest.raises(UsageError, match=f"Give --overwrite to `producer {command}` to throw"):
-        frozen(store, plan(method, max_new_tokens=9), samples=samples)
+        created(store, plan(method, max_new_tokens=9), samples=samples)
 
 
 def test_other_questions_are_another_run(store):
-    frozen(store, plan("avg"), samples=questions(7, paraphrases=3))
+    created(store, plan("avg"), samples=questions(7, paraphrases=3))
     with pytest.raises(UsageError, match=r"dataset_sha256 is .*; num_samples is '7' there and "):
-        frozen(store, plan("avg"), samples=questions(7, paraphrases=4)[:5])
+        created(store, plan("avg"), samples=questions(7, paraphrases=4)[:5])
     changed = questions(7, paraphrases=3)
     changed[6] = replace(changed[6], answers=("else",))
     with pytest.raises(UsageError, match=r": dataset_sha256 is '[^;]*' here\. Give"):
-        frozen(store, plan("avg"), samples=changed)
+        created(store, plan("avg"), samples=changed)
 
 
 def test_overwriting_throws_the_named_runs_away_and_no_other(any_store):
     plans = [plan("origin"), plan("avg"), plan("max")]
-    origin, avg, most = frozen(any_store, *plans, samples=questions(7, paraphrases=3))
+    origin, avg, most = created(any_store, *plans, samples=questions(7, paraphrases=3))
     for run in (origin, avg, most):
         any_store.write_bytes(run.file("parts/of-it"), b"x")
         any_store.write_bytes(run.feather, b"x")
-    again = frozen(
+    again = created(
         any_store, *plans, samples=questions(7, paraphrases=3), overwrite=[str(avg.key)]
     )
-    held = [any_store.exists(run.file("parts/of-it")) for run in again]
-    assert held == [True, False, True]
+    kept = [any_store.exists(run.file("parts/of-it")) for run in again]
+    assert kept == [True, False, True]
     assert [any_store.exists(run.feather) for run in again] == [True, False, True]
 
 
 def test_nothing_is_thrown_away_before_all_is_known_to_be_right(store):
-    avg, _ = frozen(store, plan("avg"), plan("max"), samples=questions(7, paraphrases=3))
+    avg, _ = created(store, plan("avg"), plan("max"), samples=questions(7, paraphrases=3))
     before = snapshot(store)
     with pytest.raises(UsageError, match="max-3 exists with another"):
-        frozen(
+        created(
             store, plan("avg"), plan("max", max_new_tokens=9),
             samples=questions(7, paraphrases=3), overwrite=[str(avg.key)],
         )  # fmt: skip
     with pytest.raises(UsageError, match="3 paraphrases"):
-        frozen(store, plan("avg"), samples=questions(7), overwrite=[str(avg.key)])
+        created(store, plan("avg"), samples=questions(7), overwrite=[str(avg.key)])
     assert snapshot(store) == before
 
 
@@ -145,13 +147,13 @@ def digest(*contents):
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def test_the_hash_of_samples_without_the_later_fields_is_that_of_earlier_versions(store):
-    """The value was computed with the version before there were such fields."""
+def test_the_hash_of_samples_is_pinned(store):
+    """Another value here means that every run made before would be refused."""
     samples = [
         Sample(("où est 東京?", "b?"), ("là",), "id0"),
         Sample(("c?", "d?"), ("x", "y"), "id1"),
     ]
-    (run,) = frozen(store, plan("avg", num_paraphrases=2), samples=samples)
+    (run,) = created(store, plan("avg", num_paraphrases=2), samples=samples)
     assert run.spec.dataset_sha256 == digest(
         ["id0", ["où est 東京?", "b?"], ["là"]], ["id1", ["c?", "d?"], ["x", "y"]]
     )
@@ -161,9 +163,9 @@ def test_the_hash_of_samples_without_the_later_fields_is_that_of_earlier_version
 GOLDEN = "c7622b8651e03c429cefa6089ba291d759ea66274a314151645bac04f1d5cbea"
 
 
-def test_the_hash_counts_the_later_fields_where_they_are(store):
+def test_the_hash_counts_manual_paraphrases_and_confidences_where_they_are_known(store):
     sample = Sample(("a?", "b?", "c?"), ("x",), "id0", 2, (0.5, 0.25, 1.0))
-    avg, weighted = frozen(store, plan("avg"), plan("weighted_avg"), samples=[sample])
+    avg, weighted = created(store, plan("avg"), plan("weighted_avg"), samples=[sample])
     assert avg.spec.dataset_sha256 == digest(["id0", ["a?", "b?", "c?"], ["x"], 2])
     assert weighted.spec.dataset_sha256 == digest(
         ["id0", ["a?", "b?", "c?"], ["x"], 2, [0.5, 0.25, 1.0]]
@@ -175,11 +177,11 @@ def test_the_hash_counts_the_later_fields_where_they_are(store):
     [("avg", None), ("flex_attention", None), ("weighted_avg", (0.5, 0.25)),
      ("weighted_max", (0.5, 0.25)), ("confidence", None), ("origin", None)],
 )  # fmt: skip
-def test_confidences_are_frozen_for_the_methods_that_read_them_and_cut_as_paraphrases_are(
+def test_confidences_are_stored_for_the_methods_that_read_them_and_cut_as_paraphrases_are(
     any_store, method, kept
 ):
     sample = Sample(("a?", "b?", "c?"), ("x",), "id0", None, (0.5, 0.25, 1.0))
-    (run,) = frozen(any_store, plan(method, num_paraphrases=2), samples=[sample])
+    (run,) = created(any_store, plan(method, num_paraphrases=2), samples=[sample])
     paraphrases = ("a?",) if method == "origin" else ("a?", "b?")
     assert run.read_samples([0]) == [Sample(paraphrases, ("x",), "id0", None, kept)]
     columns = any_store.open_arrow(run.file("input.arrow")).schema.names
@@ -189,11 +191,11 @@ def test_confidences_are_frozen_for_the_methods_that_read_them_and_cut_as_paraph
 @pytest.mark.parametrize(
     ("manual", "width", "kept"), [(None, 3, None), (2, 3, 2), (2, 1, 1), (0, 3, 0)]
 )
-def test_how_many_paraphrases_are_manual_is_frozen_where_the_data_tell(
+def test_how_many_paraphrases_are_manual_is_stored_where_the_data_tell(
     any_store, manual, width, kept
 ):
     sample = Sample(("a?", "b?", "c?"), ("x",), "id0", manual)
-    (run,) = frozen(any_store, plan("avg", num_paraphrases=width), samples=[sample])
+    (run,) = created(any_store, plan("avg", num_paraphrases=width), samples=[sample])
     assert run.read_samples([0])[0].num_manual == kept
     columns = any_store.open_arrow(run.file("input.arrow")).schema.names
     assert ("num_manual" in columns) == (manual is not None)
@@ -203,7 +205,7 @@ def test_no_confidences_of_one_sample_are_kept_as_none_found(any_store):
     """A question the step failed on: the run that needs them fails in this row alone."""
     samples = [replace(s, confidences=(0.5, 0.0, 1.0)) for s in questions(3, paraphrases=3)]
     samples[1] = replace(samples[1], confidences=())
-    (run,) = frozen(any_store, plan("weighted_avg"), samples=samples)
+    (run,) = created(any_store, plan("weighted_avg"), samples=samples)
     assert [s.confidences for s in run.read_samples([0, 1, 2])] == [
         (0.5, 0.0, 1.0), (), (0.5, 0.0, 1.0),
     ]  # fmt: skip
@@ -231,6 +233,6 @@ def test_paraphrases_are_written_for_questions_alone():
 
 def test_a_selection_may_find_fewer_paraphrases(store):
     chosen = plan("avg", num_paraphrases=7).model_copy(update={"from_selection": True})
-    (run,) = frozen(store, chosen, samples=questions(3, paraphrases=4, num_manual=4))
+    (run,) = created(store, chosen, samples=questions(3, paraphrases=4, num_manual=4))
     assert isinstance(run, RunFolder)
     assert len(run.read_samples([2])[0].paraphrases) == 4

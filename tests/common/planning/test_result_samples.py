@@ -1,4 +1,4 @@
-"""common.planning.dependents.result_samples: what a step's merged file gives the runs after it."""
+"""common.planning.dependents.result_samples: the samples that a merged preparatory run gives."""
 
 from common.planning.dependents import result_samples
 from common.records import Sample
@@ -24,59 +24,59 @@ def samples_of(store, method, finish, samples, width=3, **how):
 
 
 def test_paraphrases_come_after_their_question_in_the_order_of_the_data(any_store, small_batches):
-    found = samples_of(any_store, "paraphrases", finish_paraphrases, questions(COUNT))
-    assert found == questions(COUNT, paraphrases=3)
+    result = samples_of(any_store, "paraphrases", finish_paraphrases, questions(COUNT))
+    assert result == questions(COUNT, paraphrases=3)
 
 
 def test_a_question_without_paraphrases_keeps_itself_and_empty_paraphrases(any_store):
     """The runs that read them fail in this row; `origin` does not."""
-    found = samples_of(
+    result = samples_of(
         any_store, "paraphrases", finish_paraphrases, questions(COUNT), width=4, failed=[0, 6]
     )
-    assert found[0] == Sample(("what is 0?", "", "", ""), ("gold 0",), "id0")
-    assert found[6].paraphrases == ("what is 6?", "", "", "")
-    assert found[5].paraphrases == tuple(paraphrase(5, w) for w in range(4))
-    assert len(found) == COUNT
+    assert result[0] == Sample(("what is 0?", "", "", ""), ("gold 0",), "id0")
+    assert result[6].paraphrases == ("what is 6?", "", "", "")
+    assert result[5].paraphrases == tuple(paraphrase(5, w) for w in range(4))
+    assert len(result) == COUNT
 
 
 def test_a_problem_with_a_paraphrase_drops_neither_the_row_nor_the_paraphrase(any_store):
-    found = samples_of(
+    result = samples_of(
         any_store,
         "paraphrases",
         finish_paraphrases,
         questions(COUNT),
         bad={2: "", 3: "what is 3?"},
     )
-    assert found[2].paraphrases == ("what is 2?", "2 is what, 1?", "")
-    assert found[3].paraphrases == ("what is 3?", "3 is what, 1?", "what is 3?")
-    assert len(found) == COUNT
+    assert result[2].paraphrases == ("what is 2?", "2 is what, 1?", "")
+    assert result[3].paraphrases == ("what is 3?", "3 is what, 1?", "what is 3?")
+    assert len(result) == COUNT
 
 
 def test_confidences_of_a_question_are_gathered_in_the_order_of_its_paraphrases(
     any_store, small_batches
 ):
-    found = samples_of(
+    result = samples_of(
         any_store, "confidence", finish_confidences, questions(COUNT, paraphrases=3)
     )
-    assert [sample.uuid for sample in found] == [f"id{row}" for row in range(COUNT)]
-    for row, sample in enumerate(found):
+    assert [sample.uuid for sample in result] == [f"id{row}" for row in range(COUNT)]
+    for row, sample in enumerate(result):
         assert sample.paraphrases == tuple(paraphrase(row, w) for w in range(3))
         assert sample.confidences == tuple(confidence_of(row, w) for w in range(3))
         assert sample.num_manual is None
 
 
 def test_a_question_the_step_failed_on_has_no_confidences_and_its_neighbours_have(any_store):
-    found = samples_of(
+    result = samples_of(
         any_store, "confidence", finish_confidences, questions(COUNT, paraphrases=3), failed=[0, 7]
     )
-    assert [len(sample.confidences) for sample in found] == [0, *[3] * 6, 0, *[3] * 3]
-    assert found[7].paraphrases == tuple(paraphrase(7, w) for w in range(3))
+    assert [len(sample.confidences) for sample in result] == [0, *[3] * 6, 0, *[3] * 3]
+    assert result[7].paraphrases == tuple(paraphrase(7, w) for w in range(3))
 
 
 def test_how_many_paraphrases_are_manual_is_handed_on(any_store):
     samples = questions(COUNT, paraphrases=3, num_manual=2)
-    found = samples_of(any_store, "confidence", finish_confidences, samples)
-    assert {sample.num_manual for sample in found} == {2}
+    result = samples_of(any_store, "confidence", finish_confidences, samples)
+    assert {sample.num_manual for sample in result} == {2}
 
 
 def test_a_selection_that_found_fewer_paraphrases_has_as_many_confidences(any_store):

@@ -117,7 +117,7 @@ def test_mixed_weights_are_refused_and_both_are_named(any_store):
 
 
 def test_a_part_written_without_a_model_mixes_no_weights(store):
-    """Such as one of rows that could only be given up."""
+    """A part of rows that were given up, for instance."""
     run = make_run(store, 4)
     put_part(run, [0, 1], failed=[0, 1], model_identity=None)
     put_part(run, [2, 3])
@@ -125,7 +125,7 @@ def test_a_part_written_without_a_model_mixes_no_weights(store):
 
 
 def test_the_manifest_counts_the_failed_rows_that_are_in_the_file(any_store):
-    """Row 3 is answered in the part that is taken, and failed in the one that is dropped."""
+    """Row 3 is answered in the first part, which counts, and failed in the second."""
     run = make_run(any_store, 7)
     put_part(run, range(4))
     put_part(run, range(2, 7), failed=[3])

@@ -4,8 +4,7 @@ import pytest
 
 from common.schema import PART_SCHEMA
 from common.store import RunFolder, list_parts, missing_rows, read_progress
-from common.store.part_files import read_info, read_part
-from common.store.parts import part_name, part_range, write_part
+from common.store.parts import part_name, part_range, read_info, read_part, write_part
 from tests.common.storekit import make_answer, make_info, make_run, put_part, shards
 
 PRINT = "9a8b7c6d" * 8

@@ -1,4 +1,4 @@
-"""common.store.part_files: parts that cannot be used are named, with what to do about them."""
+"""common.store.parts: parts that cannot be used are named, with what to do about them."""
 
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def test_an_arrow_file_that_does_not_say_what_it_holds_is_no_part(store, metadat
     "error", [PermissionError(13, "Permission denied"), TimeoutError(110, "timed out")], ids=str
 )
 def test_a_part_that_cannot_be_read_now_is_not_called_damaged(store, monkeypatch, error):
-    """The network or the rights are at fault: who followed the advice would lose good rows."""
+    """The network or the rights are at fault: deleting the part would lose good rows."""
     run = make_run(store, 7)
     path = put_part(run, range(3))
 

@@ -2,15 +2,23 @@
 
 import json
 
+import pyarrow as pa
 import pytest
 
 from common.errors import RejectShard, StopRun, UsageError
 from common.run import RunKey
 from common.store import RunFolder, list_runs, merge_run, open_run
-from tests.common.storekit import all_files, make_run, make_samples, make_spec, put_part
+from tests.common.storekit import (
+    all_files,
+    make_run,
+    make_samples,
+    make_spec,
+    put_part,
+    read_feather,
+)
 
 
-def test_a_run_is_a_record_and_its_frozen_samples(any_store):
+def test_a_run_is_a_record_and_a_snapshot(any_store):
     run = make_run(any_store, 7)
     assert all_files(any_store) == [f"{run.key}/input.arrow", f"{run.key}/run.json"]
     record = json.loads(any_store.read_bytes(f"{run.key}/run.json"))
@@ -82,6 +90,44 @@ def test_other_weights_stop_the_run_and_both_are_named(any_store):
     with pytest.raises(StopRun, match=r"weights hub:m@1, .* holds hub:m@2; .*--overwrite"):
         run.pin_model("hub:m@2")
     assert run.pinned_model() == "hub:m@1"
+
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("columns", [None, ["prediction", "uuid"]])
+def test_batches_are_the_merged_file_or_columns_of_it_in_the_order_asked(any_store, columns):
+    run = make_run(any_store, 11)
+    put_part(run, range(11))
+    merge_run(run)
+    table = read_feather(run)
+    batches = list(run.batches(columns))
+    assert max(len(batch) for batch in batches) <= 8
+    expected = table if columns is None else run.read_result(columns)
+    assert pa.Table.from_batches(batches).to_pylist() == expected.to_pylist()
+    assert [batch.schema.names for batch in batches] == [expected.schema.names] * len(batches)
+    if columns is not None:
+        assert expected.to_pylist() == table.select(columns).to_pylist()
+
+
+def test_a_file_without_rows_has_no_batches_and_its_columns_are_read(store):
+    run = make_run(store, 3)
+    merge_run(run, partial=True)
+    assert list(run.batches()) == []
+    assert run.read_result(["uuid"]).schema.names == ["uuid"]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda run: next(run.batches()),
+        lambda run: run.read_result(["uuid"]),
+        RunFolder.open_result,
+    ],
+    ids=["batches", "read_result", "open_result"],
+)
+def test_a_run_without_a_merged_file_has_no_result_to_read(store, read):
+    run = make_run(store, 3)
+    with pytest.raises(UsageError, match=r"origin has no merged file yet; `producer merge quiz/"):
+        read(run)
 
 
 def test_deleting_a_run_leaves_its_neighbours(any_store):

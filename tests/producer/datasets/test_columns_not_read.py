@@ -16,11 +16,11 @@ OTHERS = ["context", "answer_start", "num_answers", "id", "label", "paraphrase_t
 
 
 def notes(path, dataset="quiz"):
-    reading = SampleStream(
+    stream = SampleStream(
         open_dataset(dataset, path), open_dataset(dataset, path).default_selection, None
     )
-    assert list(reading)
-    return reading.notes
+    assert list(stream)
+    return stream.notes
 
 
 @pytest.mark.parametrize("name", ALIKE)
@@ -86,7 +86,7 @@ def test_other_numbers_in_text_are_taken_in_silence(jsonl, answer):
 def test_the_note_is_said_when_a_data_set_is_enqueued(jsonl, command, server):
     path = jsonl([ROW | {"answer_aliases": ["b"]}])
     options = ["--num-few-shot", 0, "--num-paraphrases", 2, "--model", "owner/model"]
-    done = command("enqueue", "--dataset", "quiz", "--data", path, *options)
-    assert done.status == 0
-    assert "columns not read, though" in done.out
-    assert "'answer_aliases'" in done.out
+    outcome = command("enqueue", "--dataset", "quiz", "--data", path, *options)
+    assert outcome.status == 0
+    assert "columns not read, though" in outcome.out
+    assert "'answer_aliases'" in outcome.out

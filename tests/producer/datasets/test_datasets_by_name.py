@@ -16,9 +16,9 @@ def test_the_known_data_sets_are_those_of_the_issue():
 
 @pytest.mark.parametrize("name", known_datasets())
 def test_a_known_data_set_offers_five_examples_and_says_where_from(name):
-    source = open_dataset(name, None)
-    assert (source.name, source.default_few_shot) == (name, 5)
-    assert source.few_shot_origin
+    dataset = open_dataset(name, None)
+    assert (dataset.name, dataset.default_few_shot) == (name, 5)
+    assert dataset.few_shot_origin
 
 
 @pytest.mark.parametrize("name", ["webqa", "webqa_mini"])
@@ -34,23 +34,23 @@ def test_an_unknown_name_is_refused_with_the_known_ones_and_the_way_out(name):
 
 
 def test_a_file_may_be_given_any_name_and_gets_the_bundled_examples(quiz):
-    source = open_dataset("my-own", quiz)
-    assert source.name == "my-own"
-    assert source.template == QUESTION_ANSWERING
-    assert [s.paraphrases[0] for s in source.samples()] == [f"question {i}?" for i in range(11)]
-    assert source.few_shot(5) == open_dataset("webqa_mini", None).few_shot(5)
+    dataset = open_dataset("my-own", quiz)
+    assert dataset.name == "my-own"
+    assert dataset.template == QUESTION_ANSWERING
+    assert [s.paraphrases[0] for s in dataset.samples()] == [f"question {i}?" for i in range(11)]
+    assert dataset.few_shot(5) == open_dataset("webqa_mini", None).few_shot(5)
 
 
 @pytest.mark.parametrize("name", ["webqa", "webqa_mini"])
-def test_a_file_takes_the_place_of_a_data_sets_questions_and_of_nothing_else(name, quiz):
-    source, named = open_dataset(name, quiz), open_dataset(name, None)
-    assert next(source.samples()).paraphrases[0] == "question 0?"
-    assert replace(source, questions=named.questions) == named
+def test_a_file_takes_the_place_of_a_data_sets_rows_and_of_nothing_else(name, quiz):
+    dataset, named = open_dataset(name, quiz), open_dataset(name, None)
+    assert next(dataset.samples()).paraphrases[0] == "question 0?"
+    assert replace(dataset, rows=named.rows) == named
 
 
-def test_a_source_can_be_read_twice(quiz):
-    source = open_dataset("quiz", quiz)
-    assert list(source.samples()) == list(source.samples())
+def test_a_data_set_can_be_read_twice(quiz):
+    dataset = open_dataset("quiz", quiz)
+    assert list(dataset.samples()) == list(dataset.samples())
 
 
 @pytest.mark.parametrize(("count", "kept"), [(None, 3), (0, 0), (2, 2), (3, 3)])

@@ -26,7 +26,7 @@ GOOD = {"quiz": QUESTION, "myriadlama": FACT, "pararel": PARAREL, "graphquestion
 
 @pytest.fixture
 def refusal(command, tmp_path, monkeypatch, broker_url):
-    """What `producer enqueue` says of a file, once it is seen that nothing else was done."""
+    """The error of `producer enqueue` for a file; checks that it wrote and sent nothing."""
     url = f"{broker_url.removesuffix('/0')}/11"
     monkeypatch.setenv("SELF_ENSEMBLE_BROKER", url)
     monkeypatch.setenv("SELF_ENSEMBLE_STORE", str(tmp_path / "runs"))
@@ -34,14 +34,14 @@ def refusal(command, tmp_path, monkeypatch, broker_url):
     server.flushdb()
 
     def run(dataset, path):
-        done = command("enqueue", "--dataset", dataset, "--data", path, "--num-few-shot", 0)
-        assert (done.status, done.out) == (2, "")
-        assert done.err.startswith("error: ")
-        assert done.err.count("\n") == 1
-        assert str(path) in done.err
+        outcome = command("enqueue", "--dataset", dataset, "--data", path, "--num-few-shot", 0)
+        assert (outcome.status, outcome.out) == (2, "")
+        assert outcome.err.startswith("error: ")
+        assert outcome.err.count("\n") == 1
+        assert str(path) in outcome.err
         assert all_files(StoreFilesystem.open(str(tmp_path / "runs"))) == []
         assert server.keys("*") == []
-        return done.err
+        return outcome.err
 
     return run
 
@@ -79,16 +79,18 @@ def test_a_bad_cell_is_one_sentence_and_nothing_is_enqueued(
 def test_two_rows_with_one_uuid_are_both_named(refusal, jsonl, dataset):
     row = GOOD[dataset]
     other = row | {"uuid": "u-3", "id": "u-3", "question": "other?"}
-    said = refusal(dataset, jsonl([other, row, other, row]))
-    assert "questions.jsonl, row 3: column 'uuid' must differ from row to row, 'u-3' is" in said
-    assert said.endswith("that of row 1 too\n")
+    message = refusal(dataset, jsonl([other, row, other, row]))
+    assert "questions.jsonl, row 3: column 'uuid' must differ from row to row, 'u-3' is" in message
+    assert message.endswith("that of row 1 too\n")
 
 
 def test_the_same_question_twice_is_refused_where_there_is_no_uuid(refusal, jsonl):
     rows = [{k: v for k, v in QUESTION.items() if k != "uuid"}] * 2
-    said = refusal("quiz", jsonl(rows))
-    assert "row 2: column 'question' must differ from row to row where there is no 'uuid'" in said
-    assert "'q?' is that of row 1 too" in said
+    message = refusal("quiz", jsonl(rows))
+    assert (
+        "row 2: column 'question' must differ from row to row where there is no 'uuid'" in message
+    )
+    assert "'q?' is that of row 1 too" in message
 
 
 BYTES = [
@@ -152,6 +154,6 @@ def test_a_table_with_flipped_bytes_is_read_or_refused_and_never_a_traceback(tmp
 
 
 def test_a_cell_that_is_long_is_shown_in_part(refusal, jsonl):
-    said = refusal("quiz", jsonl([QUESTION | {"answers": {"a" * 5000: 1}}]))
-    assert len(said) < 400
-    assert json.dumps("a" * 5000) not in said
+    message = refusal("quiz", jsonl([QUESTION | {"answers": {"a" * 5000: 1}}]))
+    assert len(message) < 400
+    assert json.dumps("a" * 5000) not in message

@@ -1,4 +1,4 @@
-"""`myriadlama` from files: what is frozen, what runs are called, what is said, what is refused."""
+"""`myriadlama` from files: the snapshot, names of runs, notes, refusals."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from common.errors import UsageError
 from producer.datasets import Selection, open_dataset
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.storekit import all_files
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
@@ -32,12 +32,12 @@ def facts(jsonl):
 
 
 @pytest.fixture
-def asked(ask, facts):
-    """A request for the facts, with nothing said that the data set can decide."""
+def make_request(ask, facts):
+    """A request for the facts that leaves every default to the data set."""
 
     def make(**changes):
-        unsaid = dict.fromkeys(("num_paraphrases", "layout", "positions", "max_new_tokens"))
-        return ask(**({"dataset": "myriadlama", "data": facts} | unsaid | changes))
+        defaults = dict.fromkeys(("num_paraphrases", "layout", "positions", "max_new_tokens"))
+        return ask(**({"dataset": "myriadlama", "data": facts} | defaults | changes))
 
     return make
 
@@ -46,9 +46,11 @@ def names(prepared):
     return [run.key.name for run in prepared.runs]
 
 
-def test_runs_are_named_by_their_selection_as_in_published_results(asked, store, jsonl):
+def test_runs_are_named_by_their_selection_as_in_published_results(make_request, store, jsonl):
     shots = jsonl([fact(i) | {"answer": "x"} for i in range(5)], "shots.jsonl")
-    request = asked(methods=("flex_attention", "origin", "avg"), few_shot=shots, num_few_shot=None)
+    request = make_request(
+        methods=("flex_attention", "origin", "avg"), few_shot=shots, num_few_shot=None
+    )
     prepared = prepare(request, store)
     assert names(prepared) == ["flex_attention-m5a5s5", "origin-m5a5s5", "avg-m5a5s5"]
 
@@ -65,12 +67,12 @@ def test_runs_are_named_by_their_selection_as_in_published_results(asked, store,
         ({"positions": "sequential"}, "flex_attention-m5a5s0-sequential"),
     ],
 )
-def test_what_differs_from_the_default_is_spelt_out(asked, store, changes, name):
-    assert names(prepare(asked(methods=("flex_attention",), **changes), store)) == [name]
+def test_what_differs_from_the_default_is_spelt_out(make_request, store, changes, name):
+    assert names(prepare(make_request(methods=("flex_attention",), **changes), store)) == [name]
 
 
-def test_the_spec_has_the_defaults_of_the_data_set(asked, store):
-    (run,) = prepare(asked(methods=("flex_attention",)), store).runs
+def test_the_spec_has_the_defaults_of_the_data_set(make_request, store):
+    (run,) = prepare(make_request(methods=("flex_attention",)), store).runs
     spec = run.spec
     assert (spec.layout, spec.positions) == ("shared", "aligned")
     assert (spec.max_new_tokens, spec.num_paraphrases) == (10, 10)
@@ -80,13 +82,13 @@ def test_the_spec_has_the_defaults_of_the_data_set(asked, store):
     assert spec.template.predict(" Paris, France\n") == "Paris"
 
 
-def test_what_is_said_goes_before_the_defaults(asked, store):
-    (run,) = prepare(asked(max_new_tokens=3), store).runs
+def test_what_is_said_goes_before_the_defaults(make_request, store):
+    (run,) = prepare(make_request(max_new_tokens=3), store).runs
     assert run.spec.max_new_tokens == 3
 
 
-def test_rows_hold_the_chosen_paraphrases_manual_ones_first(asked, store):
-    request = asked(methods=("avg", "origin"), num_manual=2, num_auto=3)
+def test_rows_hold_the_chosen_paraphrases_manual_ones_first(make_request, store):
+    request = make_request(methods=("avg", "origin"), num_manual=2, num_auto=3)
     avg, origin = prepare(request, store).runs
     expected, _ = Selection(2, 3).choose(
         "fact-4", fact(4)["manual_paraphrases"], fact(4)["auto_paraphrases"]
@@ -100,28 +102,28 @@ def test_rows_hold_the_chosen_paraphrases_manual_ones_first(asked, store):
     assert origin.spec.num_paraphrases == 1
 
 
-def test_without_manual_paraphrases_none_are_counted(asked, store):
-    runs = prepare(asked(methods=("avg", "origin"), num_manual=0, num_auto=3), store).runs
+def test_without_manual_paraphrases_none_are_counted(make_request, store):
+    runs = prepare(make_request(methods=("avg", "origin"), num_manual=0, num_auto=3), store).runs
     assert [run.read_samples([0])[0].num_manual for run in runs] == [0, 0]
 
 
-def test_fewer_paraphrases_than_asked_for_are_taken_and_counted_aloud(asked, store, jsonl):
+def test_fewer_paraphrases_than_asked_for_are_taken_and_counted_aloud(make_request, store, jsonl):
     data = jsonl([fact(0), fact(1, auto=4), fact(2, manual=1), fact(3, auto=5)])
-    prepared = prepare(asked(data=data, methods=("avg", "origin")), store)
+    prepared = prepare(make_request(data=data, methods=("avg", "origin")), store)
     samples = prepared.runs[0].read_samples(range(4))
     assert [(len(s.paraphrases), s.num_manual) for s in samples] == [
         (10, 5), (9, 5), (6, 1), (10, 5),
     ]  # fmt: skip
     (note,) = prepared.notes
     assert note.startswith("2 of 4 questions have fewer paraphrases than --num-manual 5 and")
-    one = asked(data=data, methods=("avg",), max_samples=1, overwrite=True)
+    one = make_request(data=data, methods=("avg",), max_samples=1, overwrite=True)
     assert prepare(one, store).notes == ()
 
 
-def test_a_question_without_paraphrases_of_the_chosen_kind_is_refused(asked, store, jsonl):
+def test_a_question_without_paraphrases_of_the_chosen_kind_is_refused(make_request, store, jsonl):
     data = jsonl([fact(0), fact(1, auto=0), fact(2)])
     with pytest.raises(UsageError, match=r"row 2: there is no paraphrase for --num-manual 0 and"):
-        prepare(asked(data=data, num_manual=0, num_auto=4), store)
+        prepare(make_request(data=data, num_manual=0, num_auto=4), store)
     assert all_files(store) == []
 
 
@@ -134,9 +136,9 @@ def test_a_question_without_paraphrases_of_the_chosen_kind_is_refused(asked, sto
         ({"dataset": "webqa_mini", "num_auto": 0}, "webqa_mini has no manual and automatic"),
     ],
 )
-def test_options_that_do_not_fit_the_data_set_are_refused(asked, changes, reason):
+def test_options_that_do_not_fit_the_data_set_are_refused(make_request, changes, reason):
     with pytest.raises(UsageError, match=reason):
-        asked(**changes)
+        make_request(**changes)
 
 
 @pytest.mark.parametrize(
@@ -151,17 +153,19 @@ def test_options_that_do_not_fit_the_data_set_are_refused(asked, changes, reason
         ({"manual_paraphrases": [], "auto_paraphrases": []}, "manual_paraphrases", "is []"),
     ],
 )
-def test_a_bad_cell_is_named_and_nothing_is_left(asked, store, jsonl, change, column, got):
+def test_a_bad_cell_is_named_and_nothing_is_left(make_request, store, jsonl, change, column, got):
     with pytest.raises(UsageError) as refused:
-        prepare(asked(data=jsonl([fact(0), fact(1) | change])), store)
+        prepare(make_request(data=jsonl([fact(0), fact(1) | change])), store)
     assert f"questions.jsonl, row 2: column {column!r} must " in str(refused.value)
     assert got in str(refused.value)
     assert all_files(store) == []
 
 
 @real
-def test_the_real_items_and_examples_are_frozen_whole(asked, store):
-    request = asked(data=REAL, few_shot=SHOTS, num_few_shot=None, methods=("flex_attention",))
+def test_the_real_items_and_examples_are_in_the_snapshot_whole(make_request, store):
+    request = make_request(
+        data=REAL, few_shot=SHOTS, num_few_shot=None, methods=("flex_attention",)
+    )
     prepared = prepare(request, store)
     (run,) = prepared.runs
     assert (run.key.name, run.spec.num_samples) == ("flex_attention-m5a5s5", 200)
@@ -174,8 +178,8 @@ def test_the_real_items_and_examples_are_frozen_whole(asked, store):
 
 
 @real
-def test_real_items_have_fewer_automatic_paraphrases_than_fourteen(asked, store):
-    prepared = prepare(asked(data=REAL, num_auto=10), store)
+def test_real_items_have_fewer_automatic_paraphrases_than_fourteen(make_request, store):
+    prepared = prepare(make_request(data=REAL, num_auto=10), store)
     lengths = [len(s.paraphrases) for s in prepared.runs[0].read_samples(range(200))]
     assert prepared.notes[0].startswith(f"{sum(n < 15 for n in lengths)} of 200 questions")
 

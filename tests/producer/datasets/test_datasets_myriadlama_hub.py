@@ -1,4 +1,4 @@
-"""`myriadlama` from the hub: a row for each paraphrase there, a question for each fact here."""
+"""`myriadlama` from the hub: a row for each paraphrase there, a sample for each fact here."""
 
 import random
 
@@ -7,7 +7,7 @@ import pytest
 
 from common.errors import UsageError
 from producer.datasets import open_dataset
-from producer.enqueue import prepare
+from producer.prepare import prepare
 
 FACTS = [f"fact-{i:02d}" for i in range(23)]
 
@@ -28,7 +28,7 @@ def hub_rows():
 
 
 @pytest.fixture
-def asked_of_hub(monkeypatch):
+def hub_calls(monkeypatch):
     calls = []
 
     def load(path, *, split, streaming):
@@ -46,18 +46,18 @@ def library_split():
     return whole.train_test_split(test_size=7, seed=42, shuffle=True)
 
 
-def test_nothing_is_fetched_before_it_is_read(asked_of_hub):
+def test_nothing_is_fetched_before_it_is_read(hub_calls):
     open_dataset("myriadlama", None).samples()
-    assert asked_of_hub == []
+    assert hub_calls == []
 
 
-def test_the_test_split_is_the_librarys_over_facts_ordered_by_uuid(asked_of_hub):
+def test_the_test_split_is_the_librarys_over_facts_ordered_by_uuid(hub_calls):
     samples = list(open_dataset("myriadlama", None).samples())
-    assert asked_of_hub == [("iszhaoxin/MyriadLAMA", "train", False)]
+    assert hub_calls == [("iszhaoxin/MyriadLAMA", "train", False)]
     assert [s.uuid for s in samples] == library_split()["test"]["uuid"][:]
 
 
-def test_a_fact_has_all_its_paraphrases_filled_in_manual_ones_first(asked_of_hub):
+def test_a_fact_has_all_its_paraphrases_filled_in_manual_ones_first(hub_calls):
     sample = next(open_dataset("myriadlama", None).samples())
     subject = f"the {sample.uuid}"
     assert sample.answers == (f"gold {sample.uuid}", "alias")
@@ -66,15 +66,15 @@ def test_a_fact_has_all_its_paraphrases_filled_in_manual_ones_first(asked_of_hub
         "A [Y] is [X].": f"A [MASK] is {subject}.",
         "[X] is a [Y].": f"{subject} is a [MASK].",
     }
-    held = [
+    templates = [
         row["template"] for row in hub_rows() if row["uuid"] == sample.uuid and row["is_manual"]
     ]
-    assert sample.paraphrases[:2] == tuple(filled[template] for template in held)
+    assert sample.paraphrases[:2] == tuple(filled[template] for template in templates)
     assert sample.paraphrases[2:] == (f"[MASK]: {subject}.",)
 
 
 @pytest.mark.parametrize("count", [1, 5])
-def test_examples_are_drawn_from_the_train_split_with_seed_42(asked_of_hub, count):
+def test_examples_are_drawn_from_the_train_split_with_seed_42(hub_calls, count):
     train = library_split()["train"]["uuid"][:]
     chosen = [train[i] for i in random.Random(42).sample(range(len(train)), count)]
     examples = open_dataset("myriadlama", None).few_shot(count)
@@ -94,9 +94,9 @@ def no_hub(monkeypatch):
 
 @pytest.mark.parametrize("what", ["samples", "few_shot"])
 def test_a_hub_that_is_away_is_one_sentence(no_hub, what):
-    source = open_dataset("myriadlama", None)
+    dataset = open_dataset("myriadlama", None)
     with pytest.raises(UsageError, match=r"MyriadLAMA .*no route; .*--data.*--few-shot"):
-        list(source.samples()) if what == "samples" else source.few_shot(5)
+        list(dataset.samples()) if what == "samples" else dataset.few_shot(5)
 
 
 def test_without_a_hub_masked_sentences_are_taken_and_a_note_says_so(ask, store, jsonl, no_hub):

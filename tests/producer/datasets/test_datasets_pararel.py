@@ -7,7 +7,7 @@ import pytest
 from common.errors import UsageError
 from common.prompts import QUESTION_ANSWERING
 from producer.datasets import open_dataset
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.storekit import all_files
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
@@ -17,12 +17,12 @@ real = pytest.mark.skipif(not GRAPH.exists(), reason="the real data is not here"
 
 
 @pytest.fixture
-def unsaid(ask):
-    """A request in which nothing is said that the data set can decide."""
+def make_request(ask):
+    """A request that leaves every default to the data set."""
 
     def make(**changes):
-        nothing = dict.fromkeys(("num_paraphrases", "layout", "positions", "max_new_tokens"))
-        return ask(**(nothing | changes))
+        defaults = dict.fromkeys(("num_paraphrases", "layout", "positions", "max_new_tokens"))
+        return ask(**(defaults | changes))
 
     return make
 
@@ -50,15 +50,17 @@ def group(number, **changes):
 
 
 @pytest.mark.parametrize("name", ["pararel", "graphquestions"])
-def test_without_a_file_it_is_said_where_to_get_it_and_what_it_holds(unsaid, store, name):
+def test_without_a_file_it_is_said_where_to_get_it_and_what_it_holds(make_request, store, name):
     with pytest.raises(UsageError, match=rf"--dataset {name} .* --data .*paraphrases.*github"):
-        prepare(unsaid(dataset=name, data=None), store)
+        prepare(make_request(dataset=name, data=None), store)
     assert all_files(store) == []
 
 
-def test_sentences_with_a_mask_are_predicted_in_one_word(unsaid, store, jsonl):
+def test_sentences_with_a_mask_are_predicted_in_one_word(make_request, store, jsonl):
     data = jsonl([fact(0), fact(1)])
-    request = unsaid(dataset="pararel", data=data, methods=("flex_attention",), num_few_shot=None)
+    request = make_request(
+        dataset="pararel", data=data, methods=("flex_attention",), num_few_shot=None
+    )
     (run,) = prepare(request, store).runs
     assert run.key.name == "flex_attention-5"
     assert (run.spec.layout, run.spec.max_new_tokens) == ("shared", 10)
@@ -70,17 +72,19 @@ def test_sentences_with_a_mask_are_predicted_in_one_word(unsaid, store, jsonl):
     assert (sample.uuid, sample.num_manual) == ("fact-1", None)
 
 
-def test_the_number_of_paraphrases_is_asked_for_as_elsewhere(unsaid, store, jsonl):
-    request = unsaid(dataset="pararel", data=jsonl([fact(0)]), num_paraphrases=3)
+def test_the_number_of_paraphrases_is_asked_for_as_elsewhere(make_request, store, jsonl):
+    request = make_request(dataset="pararel", data=jsonl([fact(0)]), num_paraphrases=3)
     (run,) = prepare(request, store).runs
     assert run.key.name == "avg-3"
     with pytest.raises(UsageError, match="pararel has no manual and automatic paraphrases"):
-        unsaid(dataset="pararel", num_manual=3)
+        make_request(dataset="pararel", num_manual=3)
 
 
-def test_examples_of_a_file_show_their_first_sentence(unsaid, store, jsonl):
+def test_examples_of_a_file_show_their_first_sentence(make_request, store, jsonl):
     shots = jsonl([fact(7), {"answer": "x", "paraphrases": ["a [MASK]"]}], "shots.jsonl")
-    request = unsaid(dataset="pararel", data=jsonl([fact(0)]), few_shot=shots, num_few_shot=None)
+    request = make_request(
+        dataset="pararel", data=jsonl([fact(0)]), few_shot=shots, num_few_shot=None
+    )
     (run,) = prepare(request, store).runs
     assert run.spec.few_shot == (("7 put so 0 is [MASK].", "gold 7"), ("a [MASK]", "x"))
 
@@ -95,30 +99,32 @@ def test_examples_of_a_file_show_their_first_sentence(unsaid, store, jsonl):
         ({"uuid": 3}, "column 'uuid'"),
     ],
 )
-def test_a_bad_fact_is_named(unsaid, store, jsonl, change, reason):
+def test_a_bad_fact_is_named(make_request, store, jsonl, change, reason):
     data = jsonl([fact(0), fact(1) | change])
     with pytest.raises(UsageError, match=rf"questions.jsonl, row 2: {reason}"):
-        prepare(unsaid(dataset="pararel", data=data), store)
+        prepare(make_request(dataset="pararel", data=data), store)
     assert all_files(store) == []
 
 
-def test_a_group_gives_one_text_for_each_paraphrase(unsaid, store, jsonl):
-    request = unsaid(dataset="graphquestions", data=jsonl([group(12)]), num_paraphrases=6)
+def test_a_group_gives_one_text_for_each_paraphrase(make_request, store, jsonl):
+    request = make_request(dataset="graphquestions", data=jsonl([group(12)]), num_paraphrases=6)
     (run,) = prepare(request, store).runs
     sample = run.read_samples([0])[0]
     assert sample.paraphrases == tuple(f"12 asked so {level} 0" for level in range(6))
     assert sample.uuid == "gq12"
 
 
-def test_groups_are_questions_and_answers_in_every_default(unsaid, store, jsonl):
-    request = unsaid(dataset="graphquestions", data=jsonl([group(1)]), methods=("flex_attention",))
+def test_groups_are_questions_and_answers_in_every_default(make_request, store, jsonl):
+    request = make_request(
+        dataset="graphquestions", data=jsonl([group(1)]), methods=("flex_attention",)
+    )
     (run,) = prepare(request, store).runs
     assert run.key.name == "flex_attention-5"
     assert (run.spec.layout, run.spec.max_new_tokens) == ("concat", 20)
     assert run.spec.template == QUESTION_ANSWERING
 
 
-def test_groups_that_are_not_closed_book_are_skipped_and_counted(unsaid, store, jsonl):
+def test_groups_that_are_not_closed_book_are_skipped_and_counted(make_request, store, jsonl):
     data = jsonl(
         [
             group(1),
@@ -128,7 +134,7 @@ def test_groups_that_are_not_closed_book_are_skipped_and_counted(unsaid, store, 
             group(5, answers=["a", "b", "c"], n_question_level=5),
         ]
     )
-    prepared = prepare(unsaid(dataset="graphquestions", data=data), store)
+    prepared = prepare(make_request(dataset="graphquestions", data=data), store)
     samples = prepared.runs[0].read_samples([0, 1])
     assert [sample.uuid for sample in samples] == ["gq1", "gq5"]
     assert prepared.notes == (
@@ -137,10 +143,10 @@ def test_groups_that_are_not_closed_book_are_skipped_and_counted(unsaid, store, 
     )
 
 
-def test_a_file_in_which_all_is_skipped_is_refused(unsaid, store, jsonl):
+def test_a_file_in_which_all_is_skipped_is_refused(make_request, store, jsonl):
     data = jsonl([group(2, function="count"), group(3, function="count")])
     with pytest.raises(UsageError, match="graphquestions has no questions: 2 of 2 rows"):
-        prepare(unsaid(dataset="graphquestions", data=data), store)
+        prepare(make_request(dataset="graphquestions", data=data), store)
     assert all_files(store) == []
 
 
@@ -155,16 +161,16 @@ def test_a_file_in_which_all_is_skipped_is_refused(unsaid, store, jsonl):
         ({"paraphrases": [{"qid": "100"}]}, "column 'text' .* is missing"),
     ],
 )
-def test_a_bad_group_is_named(unsaid, store, jsonl, change, reason):
+def test_a_bad_group_is_named(make_request, store, jsonl, change, reason):
     data = jsonl([group(1), group(2) | change])
     with pytest.raises(UsageError, match=rf"questions.jsonl, row 2: {reason}"):
-        prepare(unsaid(dataset="graphquestions", data=data), store)
+        prepare(make_request(dataset="graphquestions", data=data), store)
     assert all_files(store) == []
 
 
 @real
-def test_the_closed_book_subset_has_99_groups_of_at_least_five_paraphrases(unsaid, store):
-    prepared = prepare(unsaid(dataset="graphquestions", data=GRAPH), store)
+def test_the_closed_book_subset_has_99_groups_of_at_least_five_paraphrases(make_request, store):
+    prepared = prepare(make_request(dataset="graphquestions", data=GRAPH), store)
     (run,) = prepared.runs
     assert run.spec.num_samples == 99
     assert prepared.notes[0].startswith("151 of 250 rows skipped: not closed-book")
@@ -172,6 +178,6 @@ def test_the_closed_book_subset_has_99_groups_of_at_least_five_paraphrases(unsai
 
 
 @real
-def test_all_500_facts_have_five_paraphrases(unsaid, store):
-    (run,) = prepare(unsaid(dataset="pararel", data=PARAREL), store).runs
+def test_all_500_facts_have_five_paraphrases(make_request, store):
+    (run,) = prepare(make_request(dataset="pararel", data=PARAREL), store).runs
     assert run.spec.num_samples == 500

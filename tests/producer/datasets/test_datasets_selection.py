@@ -9,8 +9,7 @@ from collections import Counter
 import pytest
 
 from common.errors import UsageError
-from producer.datasets.dataset import to_sample
-from producer.datasets.question_files import Question
+from common.records import Sample
 from producer.datasets.selection import Selection
 
 MANUAL = tuple(f"manual {i}" for i in range(5))
@@ -71,11 +70,11 @@ def test_another_interpreter_with_another_hash_seed_draws_the_same():
     )
     expected = ",".join(Selection(2, 3).choose("u", MANUAL, AUTO)[0])
     for seed in ("1", "2"):
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True,
             env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
         )  # fmt: skip
-        assert done.stdout.strip() == expected
+        assert process.stdout.strip() == expected
 
 
 def test_every_automatic_paraphrase_is_as_likely_to_be_first():
@@ -97,8 +96,14 @@ def test_none_too_many_and_negative_numbers_are_refused_with_both(manual, auto):
         Selection(manual, auto)
 
 
-def test_a_sample_of_two_kinds_keeps_all_paraphrases_where_none_are_chosen():
-    question = Question("m", ("x",), "u", ("m", "a", "m"), num_manual=1)
-    assert to_sample(question).paraphrases == ("m", "a", "m")
-    assert to_sample(question).num_manual == 1
-    assert to_sample(question, Selection(0, 1)).num_manual == 0
+def test_a_sample_of_two_kinds_keeps_what_is_chosen_and_its_uuid():
+    sample = Sample(("m", "a", "m"), ("x",), num_manual=1)
+    chosen = Selection(0, 1).apply(sample)
+    assert (len(chosen.paraphrases), chosen.num_manual) == (1, 0)
+    assert (chosen.uuid, chosen.answers) == (sample.uuid, ("x",))
+    assert Selection(5, 5).apply(sample).num_manual == 1
+
+
+def test_a_sample_that_does_not_tell_its_manual_paraphrases_is_left_as_it_is():
+    sample = Sample(("q?", "p?"), ("x",))
+    assert Selection(1, 0).apply(sample) == sample

@@ -1,4 +1,4 @@
-"""producer.datasets.readers.rows: what counts as an answer, and what is refused with a way out."""
+"""producer.datasets.readers.rows: the forms of answers, and refusals that name a way out."""
 
 import json
 from decimal import Decimal
@@ -9,8 +9,10 @@ import pytest
 from pyarrow import feather
 
 from common.errors import UsageError
-from producer.datasets.question_files import example_of, read_questions
+from common.records import Sample
+from producer.datasets.readers.questions import read_example
 from producer.datasets.readers.rows import Row
+from tests.producer.datasets.filekit import read_samples
 
 FORMS = [
     (["x", "y"], ("x", "y")),
@@ -45,15 +47,15 @@ FORMS = [
 @pytest.mark.parametrize("column", ["answers", "answer"])
 @pytest.mark.parametrize(("cell", "answers"), FORMS)
 def test_answers_are_read_in_the_forms_that_data_sets_have(jsonl, column, cell, answers):
-    (question,) = read_questions(jsonl([{"question": "q?", column: cell}]))
-    assert question.answers == answers
+    (sample,) = read_samples(jsonl([{"question": "q?", column: cell}]))
+    assert sample.answers == answers
 
 
 def test_a_number_of_any_length_is_an_answer(tmp_path):
     path = tmp_path / "q.jsonl"
     path.write_text('{"question": "q?", "answers": [' + "9" * 5000 + "]}\n")
-    (question,) = read_questions(path)
-    assert question.answers == ("9" * 5000,)
+    (sample,) = read_samples(path)
+    assert sample.answers == ("9" * 5000,)
 
 
 @pytest.mark.parametrize(
@@ -72,17 +74,17 @@ def test_a_number_of_any_length_is_an_answer(tmp_path):
 def test_the_numbers_of_a_table_are_written_as_a_reader_would(tmp_path, column, answers):
     path = tmp_path / "q.feather"
     feather.write_feather(pa.table({"question": ["q?", "r?"], "answers": column}), str(path))
-    assert [question.answers for question in read_questions(path)] == [(a,) for a in answers]
+    assert [sample.answers for sample in read_samples(path)] == [(a,) for a in answers]
 
 
 def test_the_first_answer_of_each_form_is_shown_as_an_example():
     row = Row("f", 1, {"question": "q?", "answer": {"value": "x", "aliases": ["a", "x"]}})
-    assert example_of(row) == ("q?", "x")
+    assert read_example(row) == ("q?", "x")
 
 
 def refusal(jsonl, **cells):
     with pytest.raises(UsageError) as refused:
-        list(read_questions(jsonl([{"question": "q?", "answers": ["a"]} | cells])))
+        list(read_samples(jsonl([{"question": "q?", "answers": ["a"]} | cells])))
     message = str(refused.value)
     assert "questions.jsonl, row 1: column " in message
     assert "\n" not in message
@@ -131,8 +133,8 @@ def test_a_text_that_shows_nothing_is_refused(jsonl, column, text):
     "text", ["é", "שלום", "😀", "\u200bx", "a\u200d", "👩\u200d🚀", "◌́", "\u2028."]
 )
 def test_a_text_that_shows_something_is_kept_as_it_is(jsonl, text):
-    (question,) = read_questions(jsonl([{"question": text, "answers": [text]}]))
-    assert (question.question, question.answers) == (text, (text,))
+    (sample,) = read_samples(jsonl([{"question": text, "answers": [text]}]))
+    assert (sample.paraphrases, sample.answers) == ((text,), (text,))
 
 
 @pytest.mark.parametrize("column", ["question", "answers", "paraphrases", "paraphrase0", "uuid"])
@@ -143,7 +145,7 @@ def test_half_a_surrogate_pair_is_named_by_what_it_is(tmp_path, column, half):
     path = tmp_path / "q.jsonl"
     path.write_text(json.dumps({"question": "q?", "answers": ["a"]} | {column: cell}))
     with pytest.raises(UsageError) as refused:
-        list(read_questions(path))
+        list(read_samples(path))
     message = str(refused.value)
     assert f"column {column!r} must be text that UTF-8 can hold" in message
     assert f"half a surrogate pair ('\\u{half}') in 'bad \\u{half} half'; write the" in message
@@ -151,7 +153,7 @@ def test_half_a_surrogate_pair_is_named_by_what_it_is(tmp_path, column, half):
 
 
 @pytest.mark.parametrize(
-    ("cell", "said"),
+    ("cell", "reason"),
     [
         (True, "is True; write the word"),
         (["x", False], "False in it; write the word"),
@@ -168,8 +170,8 @@ def test_half_a_surrogate_pair_is_named_by_what_it_is(tmp_path, column, half):
         ([float("inf")], "inf in it"),
     ],
 )
-def test_other_answers_are_refused_and_the_one_among_them_is_shown(jsonl, cell, said):
-    assert said in refusal(jsonl, answers=cell)
+def test_other_answers_are_refused_and_the_one_among_them_is_shown(jsonl, cell, reason):
+    assert reason in refusal(jsonl, answers=cell)
 
 
 @pytest.mark.parametrize("column", ["answers", "paraphrases", "paraphrase1", "uuid"])
@@ -178,19 +180,19 @@ def test_nan_is_a_missing_cell_as_data_frames_write_it(jsonl, column):
     if column == "answers":
         assert "is missing" in refusal(jsonl, answers=float("nan"))
         return
-    (question,) = read_questions(jsonl([row]))
-    assert (question.paraphrases, question.uuid) == (("p?",), None)
+    (sample,) = read_samples(jsonl([row]))
+    assert sample == Sample(("q?", "p?"), ("a",))
 
 
 @pytest.mark.parametrize("column", ["answers", "answer"])
 def test_an_empty_cell_is_refused_by_the_name_that_its_column_has(jsonl, column):
     with pytest.raises(UsageError, match=rf"column '{column}' must .* is missing$"):
-        list(read_questions(jsonl([{"question": "q?", column: None}])))
+        list(read_samples(jsonl([{"question": "q?", column: None}])))
 
 
 def test_a_missing_column_is_refused_with_the_columns_there_are(jsonl):
     rows = [{"Question": "q?", "gold": "a"} | {f"c{n}": n for n in range(9)}]
     with pytest.raises(UsageError, match=r"'question' must .* is missing; the row has 'Question'"):
-        list(read_questions(jsonl(rows)))
+        list(read_samples(jsonl(rows)))
     with pytest.raises(UsageError, match=r"'c5', 3 more$"):
-        list(read_questions(jsonl(rows)))
+        list(read_samples(jsonl(rows)))

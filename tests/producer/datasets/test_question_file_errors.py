@@ -1,4 +1,4 @@
-"""Question files: every complaint is one UsageError with file, row and column."""
+"""Question files: every error is one UsageError with file, row and column."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from pyarrow import feather, parquet
 
 from common.errors import UsageError
-from producer.datasets.question_files import read_questions
+from tests.producer.datasets.filekit import read_samples
 
 GOOD = {"question": "q?", "answers": ["a"]}
 OTHER_SUFFIXES = ["q.json", "q.xlsx", "q.txt", "q", "q.gz", "q.jsonl.bz2"]
@@ -36,7 +36,7 @@ BAD_ROWS = [
 
 def complaint(path):
     with pytest.raises(UsageError) as refused:
-        list(read_questions(path))
+        list(read_samples(path))
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
     return str(refused.value)

@@ -10,19 +10,23 @@ import pytest
 from pyarrow import feather, parquet
 
 from common.errors import UsageError
-from producer.datasets.question_files import Question, read_questions
+from common.records import Sample
 from producer.datasets.readers.formats import read_rows
-from tests.producer.datasets.filekit import peak_of_reading, refusals_of_flipped_bytes
+from tests.producer.datasets.filekit import (
+    peak_of_reading,
+    read_samples,
+    refusals_of_flipped_bytes,
+)
 
 ROWS = [
     {"question": "who wrote\nhamlet, the play?", "answer": "he", "paraphrase0": 'by "whom"?'},
     {"question": "où est 東京?", "answer": "là", "paraphrase0": "où donc?"},
     {"question": "q?", "answer": "7", "paraphrase0": None},
 ]
-QUESTIONS = [
-    Question("who wrote\nhamlet, the play?", ("he",), None, ('by "whom"?',)),
-    Question("où est 東京?", ("là",), None, ("où donc?",)),
-    Question("q?", ("7",), None, ()),
+SAMPLES = [
+    Sample(("who wrote\nhamlet, the play?", 'by "whom"?'), ("he",)),
+    Sample(("où est 東京?", "où donc?"), ("là",)),
+    Sample(("q?",), ("7",)),
 ]
 COMMA = (
     'question,answer,paraphrase0\r\n"who wrote\nhamlet, the play?",he,"by ""whom""?"\r\n'
@@ -81,7 +85,7 @@ def compressed(content, codec):
 
 def complaint(path):
     with pytest.raises(UsageError) as refused:
-        list(read_questions(path))
+        list(read_samples(path))
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
     return str(refused.value)
@@ -90,12 +94,12 @@ def complaint(path):
 @pytest.mark.parametrize("name", CONTENTS)
 @pytest.mark.parametrize("codec", [None, "gzip", "zstd"])
 @pytest.mark.parametrize("says_so", [True, False], ids=["named", "by content"])
-def test_every_format_gives_the_same_questions_compressed_or_not(tmp_path, name, codec, says_so):
+def test_every_format_gives_the_same_samples_compressed_or_not(tmp_path, name, codec, says_so):
     """A name that ends in .gz over plain bytes is what a transfer leaves that decompresses."""
     ending = {"gzip": ".gz", "zstd": ".zst", None: ".gz"}[codec] if says_so else ""
     path = tmp_path / f"{name}{ending}"
     path.write_bytes(compressed(CONTENTS[name], codec) if codec else CONTENTS[name])
-    assert list(read_questions(path)) == QUESTIONS
+    assert list(read_samples(path)) == SAMPLES
 
 
 @pytest.mark.parametrize("codec", ["gzip", "zstd"])
@@ -105,13 +109,13 @@ def test_a_file_compressed_in_several_pieces_is_read_to_its_end(tmp_path, codec)
     path.write_bytes(
         b"".join(compressed(JSON[n : n + 50], codec) for n in range(0, len(JSON), 50))
     )
-    assert list(read_questions(path)) == QUESTIONS
+    assert list(read_samples(path)) == SAMPLES
 
 
 def test_a_zstandard_file_may_begin_with_a_frame_to_be_skipped(tmp_path):
     path = tmp_path / "q.jsonl.zst"
     path.write_bytes(b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + compressed(JSON, "zstd"))
-    assert list(read_questions(path)) == QUESTIONS
+    assert list(read_samples(path)) == SAMPLES
 
 
 @pytest.mark.parametrize("name", ["lines.jsonl", "table.parquet", "comma.csv"])
@@ -161,7 +165,7 @@ def test_the_rows_of_separated_values_are_counted_as_lines_of_the_file(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
         ("question,answer\nq?,a\nq?,a,b\n", "row 3: has 3 cells, the header 2; put cells"),
         ("question,answer\nq?\n", "row 2: has 1 cells, the header 2"),
@@ -174,10 +178,10 @@ def test_the_rows_of_separated_values_are_counted_as_lines_of_the_file(tmp_path)
         ("", "has no rows"),
     ],
 )
-def test_separated_values_that_do_not_fit_are_refused_by_line(tmp_path, content, said):
+def test_separated_values_that_do_not_fit_are_refused_by_line(tmp_path, content, reason):
     path = tmp_path / "q.csv"
     path.write_text(content)
-    assert said in complaint(path)
+    assert reason in complaint(path)
 
 
 def test_a_quotation_mark_that_is_never_closed_does_not_fill_the_memory(tmp_path, monkeypatch):
@@ -220,7 +224,7 @@ NOT_READ = [
 def test_a_value_that_nobody_reads_refuses_no_line(tmp_path, line):
     path = tmp_path / "q.jsonl"
     path.write_bytes(line)
-    assert list(read_questions(path)) == [Question("q?", ("a",), None, ())]
+    assert list(read_samples(path)) == [Sample(("q?",), ("a",))]
 
 
 ODD_COLUMNS = {
@@ -243,7 +247,7 @@ def test_a_value_that_nobody_reads_refuses_no_table(tmp_path, column, write):
     path = tmp_path / ("q.parquet" if write is parquet_bytes else "q.arrow")
     table = pa.table({"question": ["q?"], "answer": ["a"], column: ODD_COLUMNS[column]})
     path.write_bytes(write(table))
-    assert list(read_questions(path)) == [Question("q?", ("a",), None, ())]
+    assert list(read_samples(path)) == [Sample(("q?",), ("a",))]
 
 
 def test_a_column_that_cannot_be_read_is_named_where_it_is_asked_for(tmp_path):
@@ -264,7 +268,7 @@ def test_a_column_that_is_there_twice_refuses_nothing_where_nobody_reads_it(tmp_
     path, names = tmp_path / name, ["question", "answer", "x", "x"]
     table = pa.table([["q?"], ["a"], ["b"], ["c"]], names=names)
     path.write_bytes(b"question,answer,x,x\nq?,a,b,c\n" if ".csv" in name else arrow_bytes(table))
-    assert list(read_questions(path)) == [Question("q?", ("a",), None, ())]
+    assert list(read_samples(path)) == [Sample(("q?",), ("a",))]
 
 
 def test_a_name_that_is_no_utf_8_is_read_too(tmp_path):
@@ -273,7 +277,7 @@ def test_a_name_that_is_no_utf_8_is_read_too(tmp_path):
     for name in ("lines.jsonl", "table.parquet", "stream.arrow", "one.feather", "file.arrow"):
         with open(f"{folder}/{name}", "wb") as file:
             file.write(CONTENTS[name])
-        assert list(read_questions(tmp_path.joinpath(folder, name))) == QUESTIONS
+        assert list(read_samples(tmp_path.joinpath(folder, name))) == SAMPLES
 
 
 @pytest.mark.parametrize("suffix", [".jsonl.gz", ".csv.zst", ".csv"])

@@ -1,4 +1,4 @@
-"""webqa from the hub: what is asked of it, and what happens when it does not answer."""
+"""`webqa` from the hub: the calls to it, its rows, and the error when it does not answer."""
 
 import hashlib
 import json
@@ -14,6 +14,7 @@ import pytest
 from common.errors import UsageError
 from producer.datasets import open_dataset
 from producer.datasets.dataset import few_shot_from
+from producer.datasets.stream import SampleStream
 
 ROOT = Path(__file__).parents[3]
 REAL = ROOT.parent / "shared" / "data" / "webquestions_train.jsonl"
@@ -23,50 +24,61 @@ TEST = [{"question": f"test {i}?", "answers": [f"a{i}", "b"], "url": ""} for i i
 
 @pytest.fixture(autouse=True)
 def _known_hub(monkeypatch):
-    """No test asks a name server; what is said of the network is taken back afterwards."""
+    """Keep tests from a name server, and restore the environment afterwards."""
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: ["somewhere"])
     monkeypatch.setenv("HF_HUB_OFFLINE", "")
     monkeypatch.delenv("HF_HUB_OFFLINE")
 
 
 @pytest.fixture
-def asked(monkeypatch):
-    """Every question to the hub, which holds the rows above."""
+def hub_calls(monkeypatch):
+    """The calls to a hub that holds the rows above."""
     calls = []
 
     def load(path, *, split, streaming):
         calls.append((path, split, streaming))
-        held = datasets.Dataset.from_list({"train": TRAIN, "test": TEST}[split])
-        return held.to_iterable_dataset() if streaming else held
+        rows = datasets.Dataset.from_list({"train": TRAIN, "test": TEST}[split])
+        return rows.to_iterable_dataset() if streaming else rows
 
     monkeypatch.setattr(datasets, "load_dataset", load)
     return calls
 
 
-def test_nothing_is_fetched_before_it_is_read(asked):
-    source = open_dataset("webqa", None)
-    source.samples()
-    assert asked == []
+def test_nothing_is_fetched_before_it_is_read(hub_calls):
+    dataset = open_dataset("webqa", None)
+    dataset.samples()
+    assert hub_calls == []
 
 
-def test_samples_are_the_test_split_as_a_stream(asked):
+def test_samples_are_the_test_split_as_a_stream(hub_calls):
     samples = list(open_dataset("webqa", None).samples())
-    assert asked == [("stanfordnlp/web_questions", "test", True)]
+    assert hub_calls == [("stanfordnlp/web_questions", "test", True)]
     assert [s.paraphrases for s in samples] == [(f"test {i}?",) for i in range(7)]
     assert samples[3].answers == ("a3", "b")
     assert samples[3].uuid == hashlib.md5(b"test 3?").hexdigest()
 
 
+def test_a_bad_row_of_the_hub_is_named_by_its_number(monkeypatch):
+    rows = [TEST[0], {"question": "q?", "answers": []}]
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: rows)
+    stream = SampleStream(open_dataset("webqa", None), None, None)
+    samples = iter(stream)
+    assert next(samples).paraphrases == ("test 0?",)
+    assert stream.where == "webqa, question 1"
+    with pytest.raises(UsageError, match="webqa, question 2: column 'answers' must be"):
+        next(samples)
+
+
 @pytest.mark.parametrize(("count", "drawn"), [(1, [7]), (5, [7, 1, 17, 15, 14])])
-def test_examples_are_those_that_seed_42_draws_from_the_train_split(asked, count, drawn):
+def test_examples_are_those_that_seed_42_draws_from_the_train_split(hub_calls, count, drawn):
     """The literal numbers hold the published draw whatever later versions of Python do."""
     assert random.Random(42).sample(range(len(TRAIN)), count) == drawn
     examples = open_dataset("webqa", None).few_shot(count)
     assert examples == [(f"train {i}?", f"t{i}") for i in drawn]
-    assert asked == [("stanfordnlp/web_questions", "train", False)]
+    assert hub_calls == [("stanfordnlp/web_questions", "train", False)]
 
 
-def test_more_examples_than_there_are_rows_are_all_of_them(asked):
+def test_more_examples_than_there_are_rows_are_all_of_them(hub_calls):
     assert sorted(open_dataset("webqa", None).few_shot(99)) == sorted(
         (row["question"], row["answers"][0]) for row in TRAIN
     )
@@ -82,7 +94,7 @@ def test_the_five_examples_of_the_real_train_split_are_the_published_ones(monkey
     assert examples == [(row["question"], row["answers"][0]) for row in rows]
 
 
-def test_the_command_of_the_docs_draws_the_same_examples_from_a_file(asked, tmp_path):
+def test_the_command_of_the_docs_draws_the_same_examples_from_a_file(hub_calls, tmp_path):
     page = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
     (line,) = [
         line.strip() for line in page.splitlines() if "random.Random(42).sample(open(" in line
@@ -91,9 +103,9 @@ def test_the_command_of_the_docs_draws_the_same_examples_from_a_file(asked, tmp_
     (tmp_path / "train.jsonl").write_text(split, encoding="utf-8")
     command = line.replace("python", sys.executable, 1)
     subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
-    source = open_dataset("webqa", None)
-    drawn = few_shot_from(tmp_path / "examples.jsonl", None, source.example)
-    assert drawn == source.few_shot(5)
+    dataset = open_dataset("webqa", None)
+    drawn = few_shot_from(tmp_path / "examples.jsonl", None, dataset.example)
+    assert drawn == dataset.few_shot(5)
 
 
 @pytest.mark.parametrize(
@@ -109,9 +121,9 @@ def test_a_hub_that_does_not_answer_is_one_sentence_that_names_the_way_out(
         raise error
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
-    source = open_dataset("webqa", None)
+    dataset = open_dataset("webqa", None)
     with pytest.raises(UsageError, match=r"web_questions .*--data.*--few-shot") as refused:
-        list(source.samples()) if what == "samples" else source.few_shot(5)
+        list(dataset.samples()) if what == "samples" else dataset.few_shot(5)
     assert "\n" not in str(refused.value)
 
 
@@ -145,6 +157,6 @@ def test_without_a_network_the_hub_is_not_waited_for_unless_the_person_wants_it(
         open_dataset("webqa", None).few_shot(5)
 
 
-def test_with_a_network_nothing_is_said_of_being_offline(asked):
+def test_with_a_network_nothing_is_said_of_being_offline(hub_calls):
     open_dataset("webqa", None).few_shot(5)
     assert "HF_HUB_OFFLINE" not in os.environ

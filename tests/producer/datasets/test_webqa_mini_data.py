@@ -4,12 +4,12 @@ from itertools import combinations
 
 import pytest
 
-from common.normalize import normalize
+from common.answer_text import normalize
 from producer.datasets import open_dataset
 
-SOURCE = open_dataset("webqa_mini", None)
-SAMPLES = list(SOURCE.samples())
-EXAMPLES = SOURCE.few_shot(5)
+DATASET = open_dataset("webqa_mini", None)
+SAMPLES = list(DATASET.samples())
+EXAMPLES = DATASET.few_shot(5)
 
 
 def words(text):
@@ -47,12 +47,12 @@ def test_every_answer_can_be_scored():
 def test_no_question_gives_its_own_answer_away():
     for sample in SAMPLES:
         for paraphrase in sample.paraphrases:
-            asked = f" {normalize(paraphrase)} "
-            assert not [a for a in sample.answers if f" {normalize(a)} " in asked], paraphrase
+            text = f" {normalize(paraphrase)} "
+            assert not [a for a in sample.answers if f" {normalize(a)} " in text], paraphrase
 
 
 def test_there_are_five_examples():
-    assert len(EXAMPLES) == len(set(EXAMPLES)) == SOURCE.default_few_shot == 5
+    assert len(EXAMPLES) == len(set(EXAMPLES)) == DATASET.default_few_shot == 5
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -6,8 +6,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from common.normalize import normalize
-from common.vote import majority
+from common.answer_text import majority, normalize
 from producer.report.answers import Reply
 from producer.report.build import build_document
 from producer.report.paraphrases import report_paraphrases, subsets

@@ -1,4 +1,4 @@
-"""What a person sees of runs: tables for the terminal, documents for scripts."""
+"""Runs as tables and lines for the terminal, and as documents for scripts."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,17 +8,17 @@ import pyarrow.compute as pc
 from rich.table import Table
 from rich.text import Text
 
+from common.answer_text import exact_match
 from common.methods import CONFIDENCE, PARAPHRASES
-from common.normalize import exact_match
 from common.store import PartInfo, Progress, RunFolder
-from common.store.part_files import read_infos
+from common.store.parts import read_infos
 
 MOST_COLUMNS = 4
-"""Methods side by side; more of them stand below each other."""
+"""Methods shown side by side; more than these are listed below each other."""
 
 
 def progress_document(run: RunFolder, progress: Progress) -> dict[str, Any]:
-    """A run's figures as JSON-able data; rate in samples per second."""
+    """Progress of a run as a JSON object; `rate` in samples per second."""
     return {
         "run": str(run.key),
         "state": progress.state,
@@ -33,11 +33,11 @@ def progress_document(run: RunFolder, progress: Progress) -> dict[str, Any]:
 
 
 def progress_table(rows: Iterable[tuple[RunFolder, Progress]]) -> Table:
-    """One line per run."""
+    """Progress of runs, one line per run."""
     table = Table()
     for heading in ("run", "state", "expected", "ok", "failed", "missing", "rate", "ETA"):
-        words = heading in ("run", "state")
-        table.add_column(heading, justify="left" if words else "right", overflow="fold")
+        is_text = heading in ("run", "state")
+        table.add_column(heading, justify="left" if is_text else "right", overflow="fold")
     for run, p in rows:
         rate = f"{p.rate:.1f}/s" if p.rate else "-"
         left = f"{p.seconds_left:.0f} s" if p.missing and p.seconds_left is not None else "-"
@@ -47,24 +47,24 @@ def progress_table(rows: Iterable[tuple[RunFolder, Progress]]) -> Table:
 
 
 def results_table(runs: Sequence[RunFolder]) -> Table:
-    """Accuracy and speed of merged runs. Runs answered together share their seconds."""
+    """Accuracy and speed of merged runs. Runs of the same shards share their seconds."""
     table = Table(
         caption="exact: exact match with any alias. Speeds are of the shards, which all methods "
-        "asked for together share; prefill and decode in tokens/s."
+        "requested together share; prefill and decode in tokens/s."
     )
     table.add_column("run", overflow="fold")
     for heading in ("rows", "failed", "exact", "questions/s", "prefill", "decode"):
         table.add_column(heading, justify="right", no_wrap=True)
     for run in runs:
-        rows, failed, right = _score(run)
+        rows, failed, right = _count_right(run)
         speeds = _speeds(list(read_infos(run)))
         accuracy = f"{100 * right / rows:.1f} %" if rows else "-"
         table.add_row(run.key.name, str(rows), str(failed), accuracy, *speeds)
     return table
 
 
-def _score(run: RunFolder) -> tuple[int, int, int]:
-    """Rows, failed rows, rows whose prediction is right; streamed."""
+def _count_right(run: RunFolder) -> tuple[int, int, int]:
+    """Count rows, failed rows, and rows whose prediction is right, batch by batch."""
     reader = run.store.open_arrow(run.feather)
     rows = failed = right = 0
     for number in range(reader.num_record_batches):
@@ -77,6 +77,7 @@ def _score(run: RunFolder) -> tuple[int, int, int]:
 
 
 def _speeds(parts: Sequence[PartInfo]) -> list[str]:
+    """Questions, prefill tokens and decode tokens per second, as text."""
     totals: dict[str, float] = {}
     for part in parts:
         for name, value in part.counts.items():
@@ -91,21 +92,21 @@ def _speeds(parts: Sequence[PartInfo]) -> list[str]:
 
 
 def answers_table(runs: Sequence[RunFolder], count: int = 5) -> Table:
-    """The first questions, their gold answers and what each method said."""
+    """The first questions with their gold answers and the prediction of each method."""
     shown = [run for run in runs if not run.method.row_per_paraphrase] or list(runs[:1])
     names = ["gold", *(run.spec.method for run in shown)]
     many = len(shown) > MOST_COLUMNS
     table = Table(title=f"the first {count} questions", show_lines=many)
     for heading in ("question", "answers") if many else ("question", *names):
         table.add_column(heading)
-    columns = [_head(run, count) for run in shown]
+    columns = [_first_rows(run, count) for run in shown]
     for rows in zip(*columns, strict=False):
         predictions = [_shown(row["prediction"], row["error"]) for row in rows]
         answers = [" | ".join(rows[0]["answers"][:2]), *predictions]
         if many:
             pairs = zip(names, answers, strict=True)
             answers = ["\n".join(f"{name}: {answer}" for name, answer in pairs)]
-        # As Text: a model's square brackets are not markup.
+        # Text, not str: square brackets in a model's output are not markup.
         table.add_row(*(Text(cell) for cell in (rows[0]["paraphrases"][0], *answers)))
     return table
 
@@ -114,7 +115,7 @@ def _shown(prediction: str | None, error: str | None) -> str:
     return prediction or (f"[failed: {error}]" if error else "[empty]")
 
 
-def _head(run: RunFolder, count: int) -> list[dict[str, Any]]:
+def _first_rows(run: RunFolder, count: int) -> list[dict[str, Any]]:
     reader = run.store.open_arrow(run.feather)
     if not reader.num_record_batches:
         return []
@@ -122,7 +123,7 @@ def _head(run: RunFolder, count: int) -> list[dict[str, Any]]:
 
 
 def steps_lines(runs: Sequence[RunFolder]) -> list[str]:
-    """What runs that prepare others came to: paraphrases written, confidences found."""
+    """One line for each step among the runs: paraphrases written, or the mean confidence."""
     lines = []
     for run in runs:
         if run.method == PARAPHRASES:
@@ -135,16 +136,16 @@ def steps_lines(runs: Sequence[RunFolder]) -> list[str]:
             )
         elif run.method == CONFIDENCE:
             mean = pc.mean(run.read_result(["confidence"])["confidence"]).as_py()
-            said = "no confidence was found" if mean is None else f"mean confidence {mean:.2f}"
-            lines.append(f"{run.key}: {said}")
+            text = "no confidence was found" if mean is None else f"mean confidence {mean:.2f}"
+            lines.append(f"{run.key}: {text}")
     return lines
 
 
 def choices_lines(runs: Sequence[RunFolder]) -> list[str]:
-    """What workers chose for themselves, each once, with its reason."""
-    seen: dict[str, None] = {}
+    """One line for each setting that workers resolved, such as dtype, with its reason."""
+    lines: dict[str, None] = {}
     for run in runs:
         for info in read_infos(run):
             for name, choice in info.choices.items():
-                seen[f"{name}: {choice} ({info.reasons.get(name, 'no reason given')})"] = None
-    return list(seen)
+                lines[f"{name}: {choice} ({info.reasons.get(name, 'no reason given')})"] = None
+    return list(lines)

@@ -72,11 +72,11 @@ def test_each_run_is_in_one_group(runs):
 
 
 def rows_by_runs(messages):
-    found: dict = {}
+    rows: dict = {}
     for message in messages:
         key = tuple(name.rpartition("/")[2] for name in message.runs)
-        found.setdefault(key, []).append(message.row_numbers())
-    return found
+        rows.setdefault(key, []).append(message.row_numbers())
+    return rows
 
 
 def test_messages_are_of_the_size_that_runs_were_made_with(runs):
@@ -111,7 +111,7 @@ def test_nothing_missing_gives_no_message(runs):
 
 
 def test_more_runs_than_a_message_names_go_into_several(store):
-    """So many may follow one run of paraphrases, planned by several producers."""
+    """So many runs may depend on one run of paraphrases, planned by several producers."""
     plans = [plan("avg", name=f"avg-{number}") for number in range(2 * MAX_RUNS + 3)]
     runs = make(store, *plans, samples=questions(5, paraphrases=3))
     messages = list(messages_for(runs))

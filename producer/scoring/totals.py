@@ -1,4 +1,4 @@
-"""What the scores of runs come to: sums over their columns, a table, documents for scripts."""
+"""Totals of scored runs: means over their score columns, as a table and as documents."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -13,11 +13,11 @@ from common.store.manifest import read_manifest
 
 @dataclass(frozen=True)
 class Scores:
-    """A scored run in figures.
+    """The totals of a scored run.
 
-    rows: one for each question, or for each paraphrase of it where the method keeps them apart.
-    failed: of them; they count as wrong. exact, f1, lemma: means over all rows, in [0, 1]; None
-    where there are none. partial: merged while questions were missing. feather: the file.
+    rows: one per question, or one per paraphrase for `per_prompt`. failed: rows with an error,
+    which count as wrong. exact, f1, lemma: means over all rows, in [0, 1]; None without rows.
+    partial: whether the run was merged while questions were missing. feather: path of the file.
     """
 
     run: str
@@ -30,8 +30,8 @@ class Scores:
     feather: str
 
 
-def summarise(run: RunFolder) -> Scores:
-    """Add up the columns of a scored file, batch by batch."""
+def read_totals(run: RunFolder) -> Scores:
+    """Add up the score columns of a scored file, batch by batch."""
     reader = run.store.open_arrow(run.feather)
     rows = failed = 0
     sums = {"correct_exact": 0.0, "correct_f1": 0.0, "correct_lemma": 0.0}
@@ -47,12 +47,12 @@ def summarise(run: RunFolder) -> Scores:
 
 
 def scores_document(scores: Iterable[Scores]) -> list[dict[str, Any]]:
-    """The figures as JSON-able data, one dictionary for each run; shares in [0, 1]."""
+    """The totals as JSON objects, one per run; shares in [0, 1]."""
     return [asdict(one) for one in scores]
 
 
 def scores_table(scores: Iterable[Scores]) -> Table:
-    """One line per run; figures in per cent."""
+    """The totals as a table, one line per run; shares in per cent."""
     table = Table(
         caption="Means over rows, against the nearest alias; failed rows count as wrong. exact "
         "and F1: after SQuAD normalization. lemma: an answer's lemmas side by side in the "

@@ -1,10 +1,10 @@
-"""Commands that ask: put work on the queue, or do it here."""
+"""The commands enqueue, run, paraphrase and confidence: put work on the queue, or do it here."""
 
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.commands.border import console, exit_past, say, settings_of
+from producer.commands.shared import console, exit_past, print_line, settings_from
 from producer.options import (
     METHODS_HELP,
     confidence_options,
@@ -27,14 +27,14 @@ def enqueue(**options: Any) -> None:
 
     Sends only what the store does not hold yet, so it is also how an interrupted run goes on.
     Where the questions have no paraphrases the model writes them first, and where a method
-    needs confidences they are found first; the runs asked for follow by themselves.
+    needs confidences they are found first; the requested runs then start by themselves.
 
     \b
     Example:
         producer enqueue --dataset webqa --data questions.jsonl --few-shot train.jsonl \\
             --model llama3.2_3b_it --method flex_attention --method avg --wait
     """
-    _ask(**options)
+    _enqueue(**options)
 
 
 @click.command(epilog=METHODS_HELP)
@@ -51,7 +51,7 @@ def run(store: str | None, failure_limit: float, **options: Any) -> None:
         producer run --dataset webqa_mini --model smollm2_135m_it \\
             --method origin --method flex_attention --num-paraphrases 6
     """
-    _do_here(_request(options), store, failure_limit)
+    _run_here(_request(options), store, failure_limit)
 
 
 @click.command()
@@ -68,7 +68,7 @@ def paraphrase(**options: Any) -> None:
     Example:
         producer paraphrase --dataset webqa --data questions.jsonl --model llama3.2_3b_it --wait
     """
-    _ask(**options, step="paraphrases")
+    _enqueue(**options, step="paraphrases")
 
 
 @click.command()
@@ -85,13 +85,13 @@ def confidence(**options: Any) -> None:
     Example:
         producer confidence --dataset webqa_mini --model smollm2_135m_it --num-draws 100 --local
     """
-    _ask(**options, step="confidence")
+    _enqueue(**options, step="confidence")
 
 
 COMMANDS = (enqueue, run, paraphrase, confidence)
 
 
-def _ask(
+def _enqueue(
     *,
     store: str | None,
     broker: str | None,
@@ -104,22 +104,22 @@ def _ask(
 
     request = _request(options)
     if local:
-        _do_here(request, store, failure_limit)
+        _run_here(request, store, failure_limit)
         return
-    session = Session(settings_of(store, broker), request, console())
+    session = Session.prepare(settings_from(store, broker), request, console())
     session.enqueue()
     if wait:
         session.wait()
-        exit_past(failure_limit, session.finished_runs())
+        exit_past(failure_limit, session.all_runs())
 
 
-def _do_here(request: "RunRequest", store: str | None, failure_limit: float) -> None:
-    from producer.local import embedded_broker, kept_on_failure, local_worker
+def _run_here(request: "RunRequest", store: str | None, failure_limit: float) -> None:
+    from producer.local import embedded_broker, local_worker, logs_kept_on_failure
     from producer.session import Session
 
-    with embedded_broker() as url, kept_on_failure(_tell) as logs:
-        settings = settings_of(store, url)
-        session = Session(settings, request, console())
+    with embedded_broker() as url, logs_kept_on_failure(_print_error) as logs:
+        settings = settings_from(store, url)
+        session = Session.prepare(settings, request, console())
         if session.enqueue():
             warm = {
                 "warm_model": request.model,
@@ -127,14 +127,14 @@ def _do_here(request: "RunRequest", store: str | None, failure_limit: float) -> 
                 "warm_samples": session.num_samples,
             }
             settings = settings.model_copy(update=warm)
-            with local_worker(settings, logs / "worker.log") as alive:
-                session.wait(alive)
-        session.summarise()
-        exit_past(failure_limit, session.finished_runs())
+            with local_worker(settings, logs / "worker.log") as check_worker:
+                session.wait(check_worker)
+        session.print_summary()
+        exit_past(failure_limit, session.all_runs())
 
 
-def _tell(text: str) -> None:
-    say(text, err=True)
+def _print_error(text: str) -> None:
+    print_line(text, err=True)
 
 
 def _request(options: dict[str, Any]) -> "RunRequest":

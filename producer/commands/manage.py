@@ -1,11 +1,11 @@
-"""Commands on runs that are there: list, watch, merge, verify."""
+"""The commands runs, status, merge and verify, on runs in the store."""
 
 import json
 import sys
 
 import click
 
-from producer.commands.border import EXIT_FAILED, console, open_named, say, settings_of
+from producer.commands.shared import EXIT_FAILED, console, open_named, print_line, settings_from
 from producer.options import store_option
 
 
@@ -13,7 +13,7 @@ from producer.options import store_option
 @store_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for scripts.")
 def runs(store: str | None, as_json: bool) -> None:
-    """List every run in the store, and those that will follow by themselves.
+    """List every run in the store, and the runs that wait for another run.
 
     \b
     Example:
@@ -21,21 +21,21 @@ def runs(store: str | None, as_json: bool) -> None:
     """
     from common.planning.dependents import pending_dependents
     from common.store import StoreFilesystem, list_runs, read_progress
-    from producer.summary import progress_document, progress_table
+    from producer.run_tables import progress_document, progress_table
 
-    opened = StoreFilesystem.open(settings_of(store).store)
-    found = [(run, read_progress(run)) for run in list_runs(opened)]
-    awaited = pending_dependents([run for run, _ in found])
+    opened = StoreFilesystem.open(settings_from(store).store)
+    rows = [(run, read_progress(run)) for run in list_runs(opened)]
+    pending = pending_dependents([run for run, _ in rows])
     if as_json:
-        documents = [progress_document(run, progress) for run, progress in found]
-        later = [{"run": key, "state": "waiting", "after": on} for key, on in awaited.items()]
-        say(json.dumps([*documents, *later]))
-    elif found:
-        console().print(progress_table(found))
-        for key, on in awaited.items():
-            say(f"{key} waits for {on}")
+        documents = [progress_document(run, progress) for run, progress in rows]
+        waiting = [{"run": key, "state": "waiting", "after": on} for key, on in pending.items()]
+        print_line(json.dumps([*documents, *waiting]))
+    elif rows:
+        console().print(progress_table(rows))
+        for key, on in pending.items():
+            print_line(f"{key} waits for {on}")
     else:
-        say(f"no runs in {opened.uri}")
+        print_line(f"no runs in {opened.uri}")
 
 
 @click.command()
@@ -51,14 +51,14 @@ def status(run_name: str, store: str | None, watch: bool, as_json: bool) -> None
         producer status webqa/llama3.2_3b_it/flex_attention-5 --watch
     """
     from common.store import read_progress
-    from producer.summary import progress_document, progress_table
+    from producer.run_tables import progress_document, progress_table
     from producer.watch import watch_run
 
     run = open_named(run_name, store)
     if watch:
         watch_run(run, console())
     elif as_json:
-        say(json.dumps(progress_document(run, read_progress(run))))
+        print_line(json.dumps(progress_document(run, read_progress(run))))
     else:
         console().print(progress_table([(run, read_progress(run))]))
 
@@ -70,7 +70,7 @@ def status(run_name: str, store: str | None, watch: bool, as_json: bool) -> None
 def merge(run_name: str, store: str | None, partial: bool) -> None:
     """Merge a run's parts into its feather file.
 
-    Workers do this by themselves when the last part lands.
+    Workers do this by themselves after the last part.
 
     \b
     Example:
@@ -81,9 +81,9 @@ def merge(run_name: str, store: str | None, partial: bool) -> None:
     run = open_named(run_name, store)
     manifest = merge_run(run, partial)
     note = f", PARTIAL: {manifest.expected} expected" if manifest.partial else ""
-    say(f"{run.feather_path}: {manifest.found} samples, {manifest.failed} failed{note}")
+    print_line(f"{run.feather_path}: {manifest.found} samples, {manifest.failed} failed{note}")
     if manifest.mixed_choices:
-        say(f"answered with mixed choices: {json.dumps(manifest.choices)}")
+        print_line(f"answered with mixed choices: {json.dumps(manifest.choices)}")
 
 
 @click.command()
@@ -100,10 +100,10 @@ def verify(run_name: str, store: str | None) -> None:
 
     problems = verify_run(open_named(run_name, store))
     for problem in problems:
-        say(problem)
+        print_line(problem)
     if problems:
         sys.exit(EXIT_FAILED)
-    say(f"{run_name}: the manifest holds")
+    print_line(f"{run_name}: the manifest holds")
 
 
 COMMANDS = (runs, status, merge, verify)

@@ -1,11 +1,11 @@
-"""producer.enqueue.prepare: which runs begin at once, which follow which, what they are called."""
+"""producer.prepare.prepare: which runs start at once, which run waits for which, their names."""
 
 import pytest
 
 from common.errors import UsageError
 from common.methods import METHODS
 from common.planning.dependents import create_dependents, read_dependents
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.stepkit import finish_confidences, finish_paraphrases, names
 from tests.common.storekit import all_files
 
@@ -40,7 +40,7 @@ def facts(jsonl):
 
 
 def tree(runs):
-    """What follows each run, by name."""
+    """The dependents of each run, by name."""
     return {run.key.name: _below(read_dependents(run)) for run in runs}
 
 
@@ -77,8 +77,8 @@ def test_without_paraphrases_a_weighted_method_waits_for_both_one_after_the_othe
 def test_origin_does_not_wait_for_paraphrases_and_is_asked_alone(ask, store, bare):
     prepared = prepare(ask(data=bare, methods=("avg", "origin")), store)
     assert tree(prepared.runs) == {"origin": {}, "paraphrases-3": {"avg-3": {}}}
-    asked = {tuple(name.rpartition("/")[2] for name in m.runs) for m in prepared.messages}
-    assert asked == {("origin",), ("paraphrases-3",)}
+    sent_runs = {tuple(name.rpartition("/")[2] for name in m.runs) for m in prepared.messages}
+    assert sent_runs == {("origin",), ("paraphrases-3",)}
 
 
 @pytest.mark.parametrize("changes", [{"methods": ("origin",)}, {"num_paraphrases": 1}])
@@ -115,9 +115,9 @@ def test_paraphrases_are_asked_for_by_their_own_prompt_and_drawn(ask, store, bar
     assert (origin.spec.sampling, origin.spec.exemplars) == (None, None)
 
 
-@pytest.mark.parametrize(("said", "draws"), [(None, 100), (7, 7)])
-def test_confidences_are_of_so_many_draws(ask, store, said, draws):
-    (run,) = prepare(ask(methods=("weighted_avg",), num_draws=said), store).runs
+@pytest.mark.parametrize(("num_draws", "draws"), [(None, 100), (7, 7)])
+def test_confidences_are_of_so_many_draws(ask, store, num_draws, draws):
+    (run,) = prepare(ask(methods=("weighted_avg",), num_draws=num_draws), store).runs
     drawn = run.spec.sampling
     assert (drawn.temperature, drawn.top_p, drawn.num_draws) == (1, 1, draws)
 
@@ -134,7 +134,7 @@ def test_the_runs_of_a_selection_are_called_by_it_steps_too(ask, store, facts):
     }
 
 
-def test_what_follows_a_selection_may_have_fewer_paraphrases_too(ask, store, facts):
+def test_dependents_of_a_selection_may_have_fewer_paraphrases_too(ask, store, facts):
     request = ask(
         dataset="myriadlama", data=facts, num_paraphrases=None, layout=None,
         methods=("weighted_avg",),
@@ -146,7 +146,7 @@ def test_what_follows_a_selection_may_have_fewer_paraphrases_too(ask, store, fac
     assert (len(sample.paraphrases), len(sample.confidences), sample.num_manual) == (7, 7, 3)
 
 
-def test_every_method_is_planned_once_and_can_be_followed_to_the_end(ask, store, bare):
+def test_every_method_is_planned_once_and_all_dependents_are_created(ask, store, bare):
     methods = tuple(sorted(set(METHODS) - {"flex_attention_cross_manual"}))
     prepared = prepare(ask(data=bare, methods=methods * 2), store)
     written = next(run for run in prepared.runs if run.spec.method == "paraphrases")
@@ -155,8 +155,8 @@ def test_every_method_is_planned_once_and_can_be_followed_to_the_end(ask, store,
     finish_confidences(confidence)
     create_dependents(confidence)
     assert all(run.exists() for run in prepared.all_runs)
-    found = sorted(run.spec.method for run in prepared.all_runs)
-    assert found == sorted([*methods, "paraphrases", "confidence"])
+    planned = sorted(run.spec.method for run in prepared.all_runs)
+    assert planned == sorted([*methods, "paraphrases", "confidence"])
     packed = {run.spec.method for run in prepared.all_runs if run.spec.layout}
     assert packed == PACKED - {"flex_attention_cross_manual"}
 

@@ -1,4 +1,4 @@
-"""common.normalize: exact match after the normalization of SQuAD, and its two corrections."""
+"""common.answer_text: exact match after the normalization of SQuAD, and its two corrections."""
 
 import random
 import re
@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from common.normalize import exact_match, normalize, unify
+from common.answer_text import exact_match, normalize, unify
 
 
 @pytest.mark.parametrize(
@@ -126,6 +126,6 @@ def test_canonically_equal_texts_are_one_and_normalizing_again_changes_nothing(f
     letters = [letter for letter in every if unicodedata.decomposition(letter)]
     assert len(letters) > 5000
     for text in letters:
-        found = normalize(f"x{text}y Z")
-        assert normalize(unicodedata.normalize(form, f"x{text}y Z")) == found
-        assert normalize(found) == found
+        key = normalize(f"x{text}y Z")
+        assert normalize(unicodedata.normalize(form, f"x{text}y Z")) == key
+        assert normalize(key) == key

@@ -1,9 +1,9 @@
-"""producer.waiting.finish: a complete run is merged, unless its file holds already."""
+"""producer.waiting.merge_unless_merged: a complete run is merged, unless its file holds."""
 
 import pytest
 
 from common.store import list_parts, merge_run, verify_run
-from producer.waiting import finish
+from producer.waiting import merge_unless_merged
 from tests.common.storekit import make_run, put_part, read_feather
 
 
@@ -16,7 +16,7 @@ def test_a_file_that_a_worker_merged_is_kept_as_it_is(store, monkeypatch):
     put_part(run, range(7))
     merge_run(run)
     monkeypatch.setattr("producer.waiting.merge_run", never)
-    finish(run)
+    merge_unless_merged(run)
 
 
 @pytest.mark.parametrize("damage", ["partial", "other part"])
@@ -31,7 +31,7 @@ def test_a_file_that_does_not_hold_is_merged_anew(store, damage):
         merge_run(run)
         store.delete(old)
         put_part(run, range(3, 7))
-    finish(run)
+    merge_unless_merged(run)
     assert verify_run(run) == []
     assert read_feather(run).num_rows == 7
     assert len(list_parts(run)) == 2
@@ -42,5 +42,5 @@ def test_a_truncated_file_is_merged_anew(store):
     put_part(run, range(7))
     merge_run(run)
     store.write_bytes(run.feather, store.read_bytes(run.feather)[:-99])
-    finish(run)
+    merge_unless_merged(run)
     assert verify_run(run) == []

@@ -1,4 +1,4 @@
-"""How paraphrases are asked for: the prompt, the examples, and how they are drawn."""
+"""Prompt, examples and sampling with which a model writes paraphrases."""
 
 import json
 from functools import cache
@@ -19,7 +19,10 @@ TEMPLATE = Template(
 
 @cache
 def exemplars() -> tuple[tuple[str, ...], ...]:
-    """Questions of our own, each with its paraphrases: paraphrase i is shown for paraphrase i."""
+    """Bundled questions with their paraphrases, the examples of the prompt.
+
+    The prompt for paraphrase i shows paraphrase i of each question.
+    """
     text = (BUNDLED / "paraphrase_exemplars.jsonl").read_text(encoding="utf-8")
     rows = [json.loads(line) for line in text.splitlines()]
     return tuple((row["question"], *row["paraphrases"]) for row in rows)

@@ -1,24 +1,26 @@
-"""producer.enqueue.prepare: memory does not grow with the number of questions."""
+"""producer.prepare.prepare: memory does not grow with the number of questions."""
 
 import tracemalloc
 
 from common.prompts import QUESTION_ANSWERING
 from common.store import StoreFilesystem
 from producer.datasets.dataset import Dataset
-from producer.datasets.question_files import Question
-from producer.enqueue import prepare
+from producer.datasets.readers.rows import number_rows
+from producer.prepare import prepare
 
 FEW, MANY = 2_000, 20_000
 TEXT = "and so on and on " * 30  # about 500 bytes in each of three paraphrases
 
 
 def generated(count):
-    def questions():
-        for i in range(count):
-            paraphrases = tuple(f"{TEXT}{i} paraphrase {w}?" for w in range(2))
-            yield Question(f"{TEXT}{i}?", (f"gold {i}",), None, paraphrases)
+    def record(i):
+        paraphrases = [f"{TEXT}{i} paraphrase {w}?" for w in range(2)]
+        return {"question": f"{TEXT}{i}?", "answers": [f"gold {i}"], "paraphrases": paraphrases}
 
-    return Dataset("endless", QUESTION_ANSWERING, questions, lambda _: [], 0, "")
+    def rows():
+        return number_rows("endless", map(record, range(count)))
+
+    return Dataset("endless", QUESTION_ANSWERING, rows, lambda _: [], 0, "")
 
 
 def peak_bytes(ask, store, monkeypatch, count):

@@ -1,7 +1,7 @@
-"""Planning: what was asked for -> planned runs, and which of them wait for which.
+"""Plan the runs of a request, and which run waits for which.
 
-Methods that read paraphrases wait for a run that writes them, where the data set has none;
-methods that read confidences wait for the run that finds those.
+If the data set has no paraphrases, methods that read paraphrases wait for a run that writes them.
+Methods that read confidences wait for a run that measures the confidences.
 """
 
 from collections.abc import Sequence
@@ -15,41 +15,42 @@ from common.planning.plan import RunPlan
 from common.prompts import Example
 from common.run import RunKey, RunSpec, SamplingParams
 from common.store import RunFolder, StoreFilesystem
-from producer import paraphrasing
+from producer import paraphrase_prompt
 from producer.request import RunRequest
 
-NOT_FROZEN: dict[str, Any] = {"dataset_sha256": "", "num_samples": 1}
-"""Fields of a spec that freezing fills in."""
+UNTIL_SNAPSHOT: dict[str, Any] = {"dataset_sha256": "", "num_samples": 1}
+"""Placeholders for the fields of a spec that are known once the snapshot is written."""
 
 
 @dataclass(frozen=True)
 class Planner:
     """Plans the runs of one request.
 
-    writes: whether paraphrases must be written first. written_by: name of the model that wrote
-    them, where it is another.
+    write_paraphrases: whether a run must write the paraphrases first. written_by: name of the
+    model that wrote the paraphrases, if it is not the request's own model.
     """
 
     request: RunRequest
     store: StoreFilesystem
     model: ModelSource
     examples: tuple[Example, ...]
-    writes: bool
+    write_paraphrases: bool
     written_by: str | None = None
 
-    def roots(self) -> list[RunPlan]:
-        """The runs that can begin at once; the others follow them."""
+    def plan_runs(self) -> list[RunPlan]:
+        """Return the runs that can start at once, with the others as their dependents."""
         if self.request.step == PARAPHRASES.name:
             return [self._paraphrases([])]
-        plans = self._answering()
-        if not self.writes:
+        plans = self._answers_and_confidence()
+        if not self.write_paraphrases:
             return plans
         waiting = [plan for plan in plans if get_method(plan.spec.method).sequences != "first"]
         if not waiting:
             return plans
         return [*(p for p in plans if p not in waiting), self._paraphrases(waiting)]
 
-    def _answering(self) -> list[RunPlan]:
+    def _answers_and_confidence(self) -> list[RunPlan]:
+        """Plan the methods; those that read confidences depend on the run that measures them."""
         methods = [get_method(name) for name in dict.fromkeys(self.request.methods)]
         weighted = [self._answers(method) for method in methods if method.reads_confidences]
         plans = [self._answers(method) for method in methods if not method.reads_confidences]
@@ -58,35 +59,38 @@ class Planner:
         return plans
 
     def _answers(self, method: Method) -> RunPlan:
-        return self._planned(method, {})
+        return self._plan(method, {})
 
     def _confidence(self, dependents: Sequence[RunPlan]) -> RunPlan:
         sampling = self._sampling(CONFIDENCE, self.request.confidence_sampling)
-        return self._planned(CONFIDENCE, {"sampling": sampling}, dependents)
+        return self._plan(CONFIDENCE, {"sampling": sampling}, dependents)
 
     def _paraphrases(self, dependents: Sequence[RunPlan]) -> RunPlan:
         changes = {
             "num_paraphrases": self.request.chosen_num_paraphrases,
-            "template": paraphrasing.TEMPLATE,
+            "template": paraphrase_prompt.TEMPLATE,
             "few_shot": (),
-            "max_new_tokens": paraphrasing.MAX_NEW_TOKENS,
+            "max_new_tokens": paraphrase_prompt.MAX_NEW_TOKENS,
             "sampling": self._sampling(PARAPHRASES, self.request.paraphrase_sampling),
-            "exemplars": paraphrasing.exemplars(),
+            "exemplars": paraphrase_prompt.exemplars(),
         }
-        return self._planned(PARAPHRASES, changes, dependents)
+        return self._plan(PARAPHRASES, changes, dependents)
 
-    def _sampling(self, step: Method, asked: SamplingParams) -> SamplingParams:
-        """As asked; a step that was done before is taken as it was done, if nothing was said."""
+    def _sampling(self, step: Method, requested: SamplingParams) -> SamplingParams:
+        """The sampling of a step.
+
+        A step that exists keeps its sampling unless the request names another or overwrites it.
+        """
         run = RunFolder(self.store, self._key(step))
-        anew = self.request.overwrite and self.request.step == step.name
-        if self.request.overrides_sampling(step) or anew or not run.exists():
-            return asked
-        return run.spec.sampling or asked
+        overwritten = self.request.overwrite and self.request.step == step.name
+        if self.request.overrides_sampling(step) or overwritten or not run.exists():
+            return requested
+        return run.spec.sampling or requested
 
     def _key(self, method: Method) -> RunKey:
         return self.request.key(self.model, method, len(self.examples), self.written_by)
 
-    def _planned(
+    def _plan(
         self, method: Method, changes: dict[str, Any], dependents: Sequence[RunPlan] = ()
     ) -> RunPlan:
         request = self.request
@@ -105,10 +109,10 @@ class Planner:
 
     @cached_property
     def _common(self) -> RunSpec:
-        """What the specs of a request have in common."""
+        """The fields that all specs of the request share, as the spec of `origin`."""
         is_folder = self.model.kind == "directory"
         return RunSpec(
-            **NOT_FROZEN,
+            **UNTIL_SNAPSHOT,
             dataset=self.request.dataset,
             model=self.model.location if is_folder else self.request.model,
             model_source=self.model.location,
@@ -116,7 +120,7 @@ class Planner:
             num_paraphrases=1,
             layout=None,
             positions=None,
-            template=self.request.source.template,
+            template=self.request.opened_dataset.template,
             few_shot=self.examples,
             max_new_tokens=self.request.token_limit,
             dtype=self.request.dtype,

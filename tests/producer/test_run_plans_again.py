@@ -1,5 +1,5 @@
-"""Asking again where steps exist: taken as they are, refused if said otherwise, overwritten never
-but by their own command."""
+"""A request whose steps exist takes them as they are, refuses other options for them, and never
+overwrites them: only the command of a step does."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from common.errors import UsageError
 from common.planning.dependents import create_dependents
 from common.run import RunKey
 from common.store import merge_run, read_progress
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.stepkit import finish_confidences, finish_paraphrases, names, snapshot
 from tests.common.storekit import put_part
 
@@ -57,16 +57,16 @@ def test_paraphrases_drawn_otherwise_are_taken_as_they_are(paraphrase, enqueue):
     assert names(paraphrase().runs) == ["paraphrases-3"]
 
 
-@pytest.mark.parametrize("said", [{"temperature": 0.8}, {"top_p": 0.9}])
-def test_paraphrases_drawn_otherwise_than_said_are_refused(paraphrase, store, said):
+@pytest.mark.parametrize("sampling", [{"temperature": 0.8}, {"top_p": 0.9}])
+def test_paraphrases_drawn_with_another_sampling_are_refused(paraphrase, store, sampling):
     paraphrase(temperature=0.7, top_p=0.5)
     before = snapshot(store)
     with pytest.raises(UsageError, match=r"sampling is .* Give --overwrite to `producer par"):
-        paraphrase(**said)
+        paraphrase(**sampling)
     assert snapshot(store) == before
 
 
-def test_confidences_of_other_draws_are_taken_as_they_are_unless_said_otherwise(
+def test_confidences_of_other_draws_are_taken_as_they_are_unless_the_request_names_draws(
     confidence, ask, store
 ):
     (made,) = confidence(num_draws=7, temperature=0.5).runs
@@ -76,20 +76,20 @@ def test_confidences_of_other_draws_are_taken_as_they_are_unless_said_otherwise(
         prepare(ask(methods=("weighted_avg",), num_draws=8), store)
 
 
-def test_weighted_methods_share_messages_with_the_others_once_confidences_are_there(
+def test_weighted_methods_share_messages_with_the_others_once_confidences_are_merged(
     confidence, ask, store
 ):
-    """Then they share a prefill, too, and keep single answers. Else they come in later ones."""
+    """Then they also share a prefill and single answers. Before, their messages come later."""
     request = ask(methods=("per_prompt", "weighted_avg", "weighted_max"))
 
-    def asked_together():
+    def sent_together():
         messages = prepare(request, store).messages
         return {tuple(RunKey.parse(run).name for run in message.runs) for message in messages}
 
-    (found,) = confidence().runs
-    assert asked_together() == {("per_prompt-3",), ("confidence-3",)}
-    finish_confidences(found)
-    assert asked_together() == {("per_prompt-3", "weighted_avg-3", "weighted_max-3")}
+    (measured,) = confidence().runs
+    assert sent_together() == {("per_prompt-3",), ("confidence-3",)}
+    finish_confidences(measured)
+    assert sent_together() == {("per_prompt-3", "weighted_avg-3", "weighted_max-3")}
 
 
 def test_overwriting_answers_keeps_the_steps_they_are_made_of(enqueue):
@@ -107,11 +107,11 @@ def test_overwriting_answers_keeps_the_steps_they_are_made_of(enqueue):
         "origin": "queued", "paraphrases-3": "merged", "avg-3": "queued",
         "confidence-3": "merged", "weighted_avg-3": "queued",
     }  # fmt: skip
-    asked = sorted({name.rpartition("/")[2] for m in again.messages for name in m.runs})
-    assert asked == ["avg-3", "origin", "weighted_avg-3"]
+    sent_runs = sorted({name.rpartition("/")[2] for m in again.messages for name in m.runs})
+    assert sent_runs == ["avg-3", "origin", "weighted_avg-3"]
 
 
-def test_overwriting_with_other_options_makes_what_follows_anew(enqueue):
+def test_overwriting_with_other_options_creates_dependents_anew(enqueue):
     (written,) = enqueue().runs
     finish_paraphrases(written)
     put_part(create_dependents(written)[0], range(11))
@@ -120,7 +120,7 @@ def test_overwriting_with_other_options_makes_what_follows_anew(enqueue):
     assert (avg.spec.max_new_tokens, read_progress(avg).state) == (9, "queued")
 
 
-def test_what_follows_and_exists_with_other_options_is_refused_at_once(enqueue, store):
+def test_a_dependent_that_exists_with_other_options_is_refused_at_once(enqueue, store):
     (written,) = enqueue().runs
     finish_paraphrases(written)
     create_dependents(written)
@@ -131,7 +131,7 @@ def test_what_follows_and_exists_with_other_options_is_refused_at_once(enqueue, 
 
 
 @pytest.mark.parametrize("fault", ["a bad row", "a step with other draws"])
-def test_a_refused_overwrite_has_thrown_nothing_away(enqueue, confidence, bare, store, fault):
+def test_a_refused_overwrite_has_deleted_nothing(enqueue, confidence, bare, store, fault):
     (written,) = enqueue("avg", "weighted_avg").runs
     finish_paraphrases(written)
     avg = create_dependents(written)[0]
@@ -170,20 +170,20 @@ def test_producer_confidence_overwrites_its_own_step_and_not_the_paraphrases(
 ):
     (written,) = confidence(data=bare).runs
     finish_paraphrases(written)
-    (found,) = create_dependents(written)
-    finish_confidences(found)
+    (measured,) = create_dependents(written)
+    finish_confidences(measured)
     again = confidence(data=bare, overwrite=True, temperature=0.5)
     assert [read_progress(run).state for run in again.all_runs] == ["merged", "queued"]
     assert again.all_runs[1].spec.sampling.temperature == 0.5
 
 
-def test_asking_again_after_the_merge_sends_what_follows(enqueue, store):
+def test_asking_again_after_the_merge_sends_the_dependents(enqueue, store):
     written = enqueue("origin", "avg").runs[1]
     finish_paraphrases(written)
     again = enqueue("origin", "avg")
     assert names(again.runs) == ["origin", "paraphrases-3", "avg-3"]
-    asked = {tuple(name.rpartition("/")[2] for name in m.runs) for m in again.messages}
-    assert asked == {("origin", "avg-3")}
+    sent_runs = {tuple(name.rpartition("/")[2] for name in m.runs) for m in again.messages}
+    assert sent_runs == {("origin", "avg-3")}
 
 
 def test_asking_again_merges_a_complete_step_that_nobody_merged(enqueue):
@@ -194,7 +194,7 @@ def test_asking_again_merges_a_complete_step_that_nobody_merged(enqueue):
 
 
 def test_dependents_of_other_requests_are_not_sent_again(enqueue):
-    """They are somebody's work in progress."""
+    """Another producer has sent them."""
     written = enqueue("max").runs[0]
     finish_paraphrases(written)
     again = enqueue("avg")

@@ -1,4 +1,4 @@
-"""Data sets of others: the example of the docs as a file and as an entry point, and refusals."""
+"""producer.datasets.registry: the example of the docs as a file and as an entry point."""
 
 import importlib
 import re
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import producer.datasets
+import producer.datasets.builtin
 from common.errors import UsageError
 from producer.datasets import known_datasets, open_dataset
 from producer.datasets.dataset import few_shot_from
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.storekit import all_files
 
 ROOT = Path(__file__).parents[3]
@@ -62,20 +62,21 @@ def capitals(distribution):
     distribution(project["name"], project["entry-points"][GROUP], "my_capitals", block("python"))
 
 
-def paraphrases(source):
-    return [sample.paraphrases for sample in source.samples()]
+def paraphrases(dataset):
+    return [sample.paraphrases for sample in dataset.samples()]
 
 
 def test_the_example_of_the_docs_is_found_as_a_file_by_its_name(site, monkeypatch):
     (site / "capitals.py").write_text(block("python"))
-    monkeypatch.setattr(producer.datasets, "__path__", [*producer.datasets.__path__, str(site)])
+    folders = [*producer.datasets.builtin.__path__, str(site)]
+    monkeypatch.setattr(producer.datasets.builtin, "__path__", folders)
     assert "capitals" in known_datasets()
-    source = open_dataset("capitals", None)
-    assert paraphrases(source)[1] == (
+    dataset = open_dataset("capitals", None)
+    assert paraphrases(dataset)[1] == (
         "what is the capital of Japan?", "which city is Japan's capital?",
         "Japan: name its capital.",
     )  # fmt: skip
-    del sys.modules["producer.datasets.capitals"]
+    del sys.modules["producer.datasets.builtin.capitals"]
 
 
 def test_the_example_of_the_docs_is_found_as_an_entry_point(capitals):
@@ -84,8 +85,8 @@ def test_the_example_of_the_docs_is_found_as_an_entry_point(capitals):
 
 
 def test_runs_of_such_a_data_set_are_made_with_its_defaults(capitals, ask, store):
-    asked = ask(dataset="capitals", data=None, num_paraphrases=None)
-    (run,) = prepare(asked, store).runs
+    request = ask(dataset="capitals", data=None, num_paraphrases=None)
+    (run,) = prepare(request, store).runs
     assert (run.key.name, run.spec.num_samples) == ("avg-3", 3)
     assert run.read_samples([2])[0].uuid == "capital-of-Kenya"
 
@@ -148,15 +149,15 @@ def test_two_distributions_with_one_name_are_both_named(distribution):
     "name", ["webqa", "webqa_mini", "myriadlama", "pararel", "graphquestions"]
 )
 def test_the_docs_tell_every_default_of_a_data_set(name):
-    source = open_dataset(name, None)
+    dataset = open_dataset(name, None)
     (line,) = re.findall(rf"^\| `{name}` \|.*$", DOCS, re.MULTILINE)
     cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[3:5] == [f"`{source.default_layout}`", str(source.default_max_new_tokens)]
-    selection = source.default_selection
+    assert cells[3:5] == [f"`{dataset.default_layout}`", str(dataset.default_max_new_tokens)]
+    selection = dataset.default_selection
     assert cells[5].strip("`") == (
         f"--num-manual {selection.num_manual} --num-auto {selection.num_auto}"
         if selection
-        else f"--num-paraphrases {source.default_num_paraphrases}"
+        else f"--num-paraphrases {dataset.default_num_paraphrases}"
     )
 
 
@@ -171,4 +172,5 @@ def test_the_rows_shown_in_the_docs_are_read(tmp_path):
     for name, path in zip(
         ["webqa", "myriadlama", "pararel", "graphquestions"], files, strict=True
     ):
-        assert len(list(open_dataset(name, path).questions())) == 1
+        dataset = open_dataset(name, path)
+        assert len(list(map(dataset.read, dataset.rows()))) == 1

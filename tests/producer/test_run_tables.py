@@ -1,4 +1,4 @@
-"""producer.summary: tables of runs with failed rows, odd texts and shared seconds."""
+"""producer.run_tables: tables of runs with failed rows, odd texts and shared seconds."""
 
 from io import StringIO
 
@@ -7,7 +7,7 @@ from rich.console import Console
 
 from common.store import merge_run, read_progress
 from common.store.parts import write_part
-from producer.summary import (
+from producer.run_tables import (
     answers_table,
     choices_lines,
     progress_document,
@@ -28,8 +28,8 @@ def shown(table):
 
 
 def line(text, start):
-    (found,) = [row for row in text.splitlines() if start in row]
-    return [cell.strip() for cell in found.strip("│").split("│")]
+    (row,) = [row for row in text.splitlines() if start in row]
+    return [cell.strip() for cell in row.strip("│").split("│")]
 
 
 @pytest.fixture
@@ -40,14 +40,14 @@ def merged(store):
         answers = [make_answer(run, row, error="it broke" if row == 3 else None) for row in rows]
         for i, row in enumerate(rows):
             if row in (0, 5):
-                answers[i] = make_said(run, row, f"the Gold {row}!")
+                answers[i] = make_predicted(run, row, f"the Gold {row}!")
         failed = tuple(set(rows) & {3})
         write_part(run, make_info(run, rows, failed=failed, counts=COUNTS), answers)
     merge_run(run)
     return run
 
 
-def make_said(run, row, text):
+def make_predicted(run, row, text):
     values = vars(make_answer(run, row)) | {"prediction": text}
     return type(make_answer(run, row))(**values)
 
@@ -79,7 +79,7 @@ def test_a_row_per_paraphrase_is_scored_by_itself(store):
     assert line(shown(results_table([run])), "per_prompt-3")[1:4] == ["15", "3", "0.0 %"]
 
 
-def test_the_first_questions_are_shown_with_what_each_method_said(merged):
+def test_the_first_questions_are_shown_with_the_prediction_of_each_method(merged):
     text = shown(answers_table([merged], count=3))
     assert line(text, "question 0.0?") == ["question 0.0?", "gold 0 | x", "the Gold 0!"]
     assert "question 3.0?" not in text
@@ -91,18 +91,20 @@ def test_a_failed_row_is_shown_with_its_reason(merged):
 
 def test_an_answer_without_a_word_is_told_from_a_missing_one(store):
     run = make_run(store, 1)
-    write_part(run, make_info(run, [0]), [make_said(run, 0, "")])
+    write_part(run, make_info(run, [0]), [make_predicted(run, 0, "")])
     merge_run(run)
     assert "empty" in line(shown(answers_table([run])), "question 0.0?")[2]
 
 
-@pytest.mark.parametrize("said", ["[/INST] Paris", "[bold]Paris", "[Paris]", "\\[x]", ":smile:"])
-def test_what_a_model_says_is_shown_as_it_is(store, said):
+@pytest.mark.parametrize(
+    "prediction", ["[/INST] Paris", "[bold]Paris", "[Paris]", "\\[x]", ":smile:"]
+)
+def test_what_a_model_says_is_shown_as_it_is(store, prediction):
     """Square brackets are markup to the library that prints, and plain text to us."""
     run = make_run(store, 1)
-    write_part(run, make_info(run, [0]), [make_said(run, 0, said)])
+    write_part(run, make_info(run, [0]), [make_predicted(run, 0, prediction)])
     merge_run(run)
-    assert line(shown(answers_table([run])), "question 0.0?")[2] == said
+    assert line(shown(answers_table([run])), "question 0.0?")[2] == prediction
 
 
 def test_runs_of_one_paraphrase_go_before_those_with_a_row_for_each(merged, store):
@@ -124,7 +126,7 @@ def test_progress_is_shown_and_written_alike(store):
     assert [str(document[name]) for name in names] == cells[2:6]
 
 
-def test_every_choice_of_the_workers_is_told_once_with_its_reason(store):
+def test_every_choice_of_the_workers_is_shown_once_with_its_reason(store):
     run = make_run(store, 6)
     one = {"device": "cpu", "dtype": "float32"}, {"device": "no GPU", "dtype": "asked"}
     other = {"device": "cuda:0", "dtype": "float32"}, {"device": "one GPU", "dtype": "asked"}
@@ -135,8 +137,8 @@ def test_every_choice_of_the_workers_is_told_once_with_its_reason(store):
     ]  # fmt: skip
 
 
-def test_a_choice_without_a_reason_is_told_too(store):
+def test_a_choice_without_a_reason_is_shown_too(store):
     run = make_run(store, 1)
     put_part(run, [0], choices={"device": "cpu"}, reasons={})
-    (told,) = choices_lines([run])
-    assert told.startswith("device: cpu")
+    (text,) = choices_lines([run])
+    assert text.startswith("device: cpu")

@@ -1,10 +1,10 @@
-"""common.vote: the one rule by which paraphrases vote."""
+"""common.answer_text: the one rule by which paraphrases vote."""
 
 from itertools import permutations
 
 import pytest
 
-from common.vote import majority
+from common.answer_text import majority
 
 
 def test_the_largest_group_of_equal_answers_wins_however_unsure_it_is():

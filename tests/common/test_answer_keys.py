@@ -1,4 +1,4 @@
-"""common.equality: which answers are one in votes and confidences, and which are not."""
+"""common.answer_text: which answers are one in votes and confidences, and which are not."""
 
 import random
 import string
@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 
-from common.equality import answer_key
+from common.answer_text import answer_key
 
 SAME = [
     (
@@ -86,15 +86,15 @@ def test_marks_around_words_and_their_case_never_count():
     words = ["nile", "7", "3.5", "-12", "c++", "são", "1/2", "new york", "a+"]
     around = [".", ",", "!", "?", ";", ":", "'", '"', "(", ")", "[", "]", "*", "_", "“", "…", " "]
     for _ in range(500):
-        said = " ".join(draw.choices(words, k=draw.randrange(1, 4)))
+        text = " ".join(draw.choices(words, k=draw.randrange(1, 4)))
         before, after = ("".join(draw.choices(around, k=draw.randrange(3))) for _ in range(2))
-        if said[0].isdigit() and before.endswith("."):
+        if text[0].isdigit() and before.endswith("."):
             continue  # That is another number.
         form = draw.choice(("NFC", "NFD"))
         other = unicodedata.normalize(
-            form, f"{before}{draw.choice(('', 'the '))}{said.upper()}{after}"
+            form, f"{before}{draw.choice(('', 'the '))}{text.upper()}{after}"
         )
-        assert answer_key(other) == answer_key(said), (said, other)
+        assert answer_key(other) == answer_key(text), (text, other)
 
 
 def test_numbers_are_equal_only_to_themselves():
