@@ -55,9 +55,9 @@ def undisturbed(settings: Settings, options: list[object], tmp_path: Path) -> li
 
     other = settings.model_copy(update={"store": str(tmp_path / "other"), "attention": "sdpa"})
     producer("enqueue", *options, settings=other)
-    executor = ShardExecutor(
-        other, RunCounters.connect(other.broker), lambda *_: pytest.fail("sent")
-    )
+    store = StoreFilesystem.open(other.store)
+    counters = RunCounters.connect(other.broker)
+    executor = ShardExecutor(other, store, counters, lambda *_: pytest.fail("sent"))
     for first in range(0, 60, 2):
         executor.execute(shard_of(tuple(runs(other)), [first, first + 1]))
     redis.Redis.from_url(other.broker).flushall()

@@ -29,19 +29,20 @@ def settings(tmp_path: Path, broker_url: str) -> Settings:
 
 @pytest.fixture
 def sent() -> list[tuple[ShardMessage, ModelSource]]:
-    """What the process put on a queue."""
+    """The messages that the executor sent, each with the model of its queue."""
     return []
 
 
 @pytest.fixture
 def executor(settings: Settings, sent: list[tuple[ShardMessage, ModelSource]]) -> ShardExecutor:
+    store = StoreFilesystem.open(settings.store)
     counters = RunCounters.connect(settings.broker)
-    return ShardExecutor(settings, counters, lambda *message: sent.append(message))
+    return ShardExecutor(settings, store, counters, lambda *message: sent.append(message))
 
 
 @pytest.fixture
 def make_runs(settings: Settings, tmp_path: Path, tiny_model: Path) -> MakeRuns:
-    """Freeze runs over questions; options are those of RunRequest."""
+    """Prepare runs over questions; options are those of RunRequest."""
 
     def make(rows: list[dict[str, object]] | None = None, **changed: Any) -> Prepared:
         data = write_questions(tmp_path / "questions.jsonl", rows or numbered_questions(7))

@@ -1,6 +1,6 @@
-"""The geometry of a model: every size that the engine goes by, and how far its positions go.
+"""The geometry of a model: its sizes, and the number of positions that it can compute.
 
-Heads and widths are those of the queries, keys and values that the model's layers hand over,
+Heads and widths are read from the queries, keys and values that the model's layers hand over,
 because configs name them differently from family to family, nest them, or leave them out.
 """
 
@@ -20,7 +20,7 @@ from worker.engine.probe import PROBE_TOKENS, ProbeOutput
 from worker.model.memory import is_out_of_memory
 
 FAR = 1 << 17
-"""Positions that are looked at of a model that names no largest one."""
+"""Positions that are examined if a model's config names no largest one."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class ModelGeometry:
     """Sizes of a model.
 
     key_dim, value_dim: width of a head's keys (and queries) and of its values. vocabulary: width
-    of the logits. num_ids: token ids that may be fed, those below this number. max_positions:
-    that the model has; None for any number. causal_positions: from which on a layer no longer
-    sees all that came before. steady_positions: from which on rotary factors change for all of
-    a row.
+    of the logits. num_ids: ids below this number may be fed. max_positions: the number that the
+    model's config names; None for any number. causal_positions: the first position at which a
+    layer no longer sees all earlier tokens. steady_positions: the first position at which rotary
+    factors change for the whole row.
     """
 
     layers: int
@@ -49,18 +49,18 @@ class ModelGeometry:
 
     @property
     def positions(self) -> int:
-        """Positions that are computed here; as many as are looked at where there is no end."""
+        """Number of positions that are computed correctly; at most FAR if there is no limit."""
         return min(self.max_positions or FAR, self.causal_positions, self.steady_positions)
 
     @property
     def slot_numbers(self) -> int:
-        """Numbers that one token's keys and values are, in all layers."""
+        """Number of elements in one token's keys and values, over all layers."""
         return self.layers * self.kv_heads * (self.key_dim + self.value_dim)
 
     def length_fault(self, last: int, max_new_tokens: int) -> str | None:
-        """Why a prompt cannot be answered for its length; None where it can.
+        """The reason why a prompt is too long to be answered; None if it is not.
 
-        last: position of the prompt's last token. A token picked last is never fed, so the
+        last: position of the prompt's last token. The last generated token is never fed, so the
         model computes one position less than prompt and answer take.
 
             >>> sizes = ModelGeometry(1, 1, 1, 8, 8, 8, 8, 50, 50, 40, 30, 40)
@@ -88,9 +88,9 @@ _known: "WeakKeyDictionary[PreTrainedModel, ModelGeometry]" = WeakKeyDictionary(
 
 
 def geometry_of(model: PreTrainedModel) -> ModelGeometry:
-    """The geometry of a model, found by probing it once; the engine's attention is installed.
+    """The geometry of a model, read by probing it once; installs the engine's attention.
 
-    Raises StopRun for a model that this engine cannot compute, with the reason.
+    Raises StopRun, with the reason, for a model that this engine cannot compute.
     """
     if model not in _known:
         _known[model] = _read(model)
@@ -116,20 +116,20 @@ def _probed(model: PreTrainedModel) -> ModelGeometry:
     largest = getattr(text, "max_position_embeddings", None)
     positions = int(largest or FAR)
     causal = min(causal_positions(model, positions), cached_positions(model, positions))
-    found = row_alone(model)
-    steady = same_beside_others(model, found, positions)
-    _check(model, found)
-    _, query, key, value = found.calls[0]
+    probed = row_alone(model)
+    steady = same_beside_others(model, probed, positions)
+    _check(model, probed)
+    _, query, key, value = probed.calls[0]
     embeddings: Any = model.get_input_embeddings()
     return ModelGeometry(
-        layers=len(found.calls),
+        layers=len(probed.calls),
         heads=query.shape[0],
         kv_heads=key.shape[0],
         key_dim=key.shape[-1],
         value_dim=value.shape[-1],
         hidden_size=int(text.hidden_size),
         inner_size=_inner_size(text),
-        vocabulary=found.logits.shape[-1],
+        vocabulary=probed.logits.shape[-1],
         num_ids=len(embeddings.weight),
         max_positions=largest and int(largest),
         causal_positions=causal,
@@ -137,35 +137,37 @@ def _probed(model: PreTrainedModel) -> ModelGeometry:
     )
 
 
-def _check(model: PreTrainedModel, found: ProbeOutput) -> None:
-    """Raise StopRun unless every layer attends once, all with heads of one shape, to numbers."""
+def _check(model: PreTrainedModel, probed: ProbeOutput) -> None:
+    """Raise StopRun unless every layer attends once, all heads have one shape, and logits are
+    numbers.
+    """
     name = type(model).__name__
-    if not found.calls:
+    if not probed.calls:
         raise StopRun(
             f"{name} does not take its attention from transformers' AttentionInterface, so it "
             "cannot be used here"
         )
     calls = LayerCalls(lambda layer, query, key, value, scaling: value)
-    for call in found.calls:
+    for call in probed.calls:
         calls.attend(call.layer, call.query, call.key, call.value, 1.0)
     calls.check(model, model.config.get_text_config(decoder=True).num_hidden_layers)
-    shapes = [[tuple(x.shape) for x in call[1:]] for call in found.calls]
+    shapes = [[tuple(x.shape) for x in call[1:]] for call in probed.calls]
     odd = next((i for i, shape in enumerate(shapes) if shape != shapes[0]), None)
     if odd is not None:
         raise StopRun(
             f"{name} cannot be used here: layer {odd} has heads of another number or width than "
-            f"layer 0 ({_heads(found, odd)}, not {_heads(found, 0)}), which is not supported"
+            f"layer 0 ({_heads(probed, odd)}, not {_heads(probed, 0)}), which is not supported"
         )
-    _refuse_no_numbers(model, found.logits)
+    _refuse_no_numbers(model, probed.logits)
 
 
-def _heads(found: ProbeOutput, layer: int) -> str:
-    _, query, key, value = found.calls[layer]
+def _heads(probed: ProbeOutput, layer: int) -> str:
+    _, query, key, value = probed.calls[layer]
     return f"{len(query)} x {query.shape[-1]} and {len(key)} x {key.shape[-1]}/{value.shape[-1]}"
 
 
 def _refuse_no_numbers(model: PreTrainedModel, logits: Tensor) -> None:
-    """Raise StopRun if no row of logits [T, V] is free of NaN."""
+    """Raise StopRun if every row of logits [T, V] holds a NaN."""
     if bool(logits.isnan().any(dim=-1).all()):
         raise StopRun(
             f"the logits of {type(model).__name__} in {dtype_name(model)} are not numbers (NaN) "
@@ -175,12 +177,12 @@ def _refuse_no_numbers(model: PreTrainedModel, logits: Tensor) -> None:
 
 
 def dtype_name(model: PreTrainedModel) -> str:
-    """`float32`, `bfloat16` or `float16`."""
+    """Name of a model's dtype: `float32`, `bfloat16` or `float16`."""
     return str(model.dtype).removeprefix("torch.")
 
 
 def _inner_size(text: Any) -> int:
-    """Width of the MLP's inner layer: the largest, where layers differ."""
+    """Width of the MLP's inner layer; the largest if layers differ."""
     for name in ("intermediate_size", "ffn_dim", "n_inner"):
         size = getattr(text, name, None)
         if size:

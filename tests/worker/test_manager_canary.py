@@ -1,4 +1,4 @@
-"""A model is compared with its own attention when it is loaded, and again when compiled."""
+"""The manager compares an engine with its model's own attention: when loaded, when compiled."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from worker.model.resolved_setting import ResolvedSetting
 
 @pytest.fixture
 def checked(monkeypatch):
-    """The engines that were compared, and whether the next comparison fails."""
+    """The engines that were compared, and the faults of the next comparisons."""
     engines, faults = [], []
 
     def check(engine):
@@ -25,9 +25,9 @@ def checked(monkeypatch):
 def test_a_model_is_compared_once_for_as_long_as_it_is_held(executor, make_runs, checked, caplog):
     spec = make_runs().runs[0].spec
     with caplog.at_level("INFO"):
-        held = executor.manager.engine_for(spec)
-    assert executor.manager.engine_for(spec) is held
-    assert checked[0] == [held.engine]
+        loaded = executor.manager.engine_for(spec)
+    assert executor.manager.engine_for(spec) is loaded
+    assert checked[0] == [loaded.engine]
     assert "equal to transformers' eager attention: as it should be" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""Out of memory: less is computed at once, nothing is lost, and the model's limit is kept."""
+"""Out of memory: the budget is halved, no row is lost, and the model keeps its budget."""
 
 import logging
 
@@ -30,13 +30,13 @@ def cuda_error():
 
 
 def cpu_error():
-    said = "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"
-    return RuntimeError(f"{said}: you tried to allocate 8 bytes.")
+    message = "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"
+    return RuntimeError(f"{message}: you tried to allocate 8 bytes.")
 
 
 @pytest.fixture
 def memory_for(monkeypatch):
-    """Gives memory for packs of so many tokens; says with which budgets it was tried."""
+    """Give memory for packs of so many tokens; returns a list of the budgets that were tried."""
     answer = Engine.answer
 
     def give(tokens, error=cuda_error, too_large=None):
@@ -77,8 +77,8 @@ def test_the_same_samples_are_answered_with_half_the_budget(
     steps = [BEGIN, Budget(2048, 32 << 20), Budget(1024, 16 << 20)]
     assert tried == [(step, 7) for step in steps]
     assert_rows_alike(table(runs[0]), expected)
-    said = [r.message for r in caplog.records if "out of memory" in r.message]
-    assert said == [f"out of memory, going on with half of the budget: {s}" for s in steps[1:]]
+    messages = [r.message for r in caplog.records if "out of memory" in r.message]
+    assert messages == [f"out of memory, going on with half of the budget: {s}" for s in steps[1:]]
 
 
 def test_the_next_shard_begins_with_what_memory_allowed(executor, make_runs, memory_for):
@@ -109,12 +109,12 @@ def test_a_sample_that_never_fits_is_its_own_row_and_costs_the_others_nothing(
     runs = make_runs().runs
     tried = memory_for(10**9, too_large="number 4 ")
     executor.execute(shard_of(runs, EVERYTHING))
-    found = errors(runs[0])
-    assert found[4] == "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
-    assert found[:4] + found[5:] == [None] * 6
+    texts = errors(runs[0])
+    assert texts[4] == "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+    assert texts[:4] + texts[5:] == [None] * 6
     assert (Budget(64, 16 << 20), 1) in tried
-    held = executor.manager.engine_for(runs[0].spec)
-    assert Budget.of(held.engine) == held.budget == BEGIN
+    loaded = executor.manager.engine_for(runs[0].spec)
+    assert Budget.of(loaded.engine) == loaded.budget == BEGIN
 
 
 def test_where_no_sample_fits_the_run_stops(executor, make_runs, memory_for):
@@ -133,16 +133,16 @@ def test_another_error_after_less_memory_is_not_taken_for_want_of_memory(
     limited = Engine.answer
 
     def no_fours(self, samples, request, counts=None):
-        found = limited(self, samples, request, counts)
+        answers = limited(self, samples, request, counts)
         if any("number 4 " in question.paraphrases[1] for question in samples):
             raise ArithmeticError("no fours")
-        return found
+        return answers
 
     monkeypatch.setattr(Engine, "answer", no_fours)
     executor.execute(shard_of(runs, EVERYTHING))
     assert errors(runs[0]) == [None] * 4 + ["ArithmeticError: no fours"] + [None] * 2
-    held = executor.manager.engine_for(runs[0].spec)
-    assert Budget.of(held.engine) == Budget(2048, 32 << 20)
+    loaded = executor.manager.engine_for(runs[0].spec)
+    assert Budget.of(loaded.engine) == Budget(2048, 32 << 20)
 
 
 def test_budgets_that_differ_do_not_make_a_file_mixed(executor, make_runs, memory_for):

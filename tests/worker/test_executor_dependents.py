@@ -1,4 +1,4 @@
-"""Runs that follow runs: made when the one before is merged, and their shards are sent."""
+"""Dependent runs are created when the run they depend on is merged, and their shards are sent."""
 
 import pytest
 import redis
@@ -22,7 +22,7 @@ FEW = SamplingParams(temperature=1, top_p=1, num_draws=2)
 
 @pytest.fixture
 def plan(tiny_model):
-    """A planned run of the tiny model, and what follows it."""
+    """Plan a run of the tiny model, with its dependents."""
     model = {"model": str(tiny_model), "model_source": str(tiny_model), "max_new_tokens": 3}
 
     def make(method, *dependents, **changes):
@@ -39,7 +39,7 @@ def plan(tiny_model):
 
 @pytest.fixture
 def begin(executor):
-    """Freeze planned runs over five questions, shards of two; returns the runs that can begin."""
+    """Create planned runs over five questions, shards of two; returns the runs that can begin."""
 
     def make(*plans):
         samples = [Sample((f"what is {i}?",), ("9",), f"id{i}") for i in range(5)]
@@ -67,14 +67,14 @@ def execute_all(executor, name="paraphrases-3"):
 
 
 def messages(sent):
-    """Of what was sent: the runs' names and the rows."""
+    """The names of the runs and the rows in each sent message."""
     return [([n.removeprefix(f"{FOLDER}/") for n in m.runs], m.rows) for m, _ in sent]
 
 
 THREE = [[(0, 2)], [(2, 4)], [(4, 5)]]
 
 
-def test_what_follows_is_made_and_sent_when_the_last_part_is_there(executor, sent, begin, plan):
+def test_dependents_are_created_and_sent_when_the_last_part_is_there(executor, sent, begin, plan):
     begin(plan("paraphrases", plan("avg"), plan("max")))
     execute(executor, ["paraphrases-3"], [[0, 2]])
     execute(executor, ["paraphrases-3"], [[2, 4]])
@@ -91,30 +91,30 @@ def test_what_follows_is_made_and_sent_when_the_last_part_is_there(executor, sen
     assert provenance["shard_size"] == 2
 
 
-def test_runs_follow_one_another_to_the_last(executor, sent, begin, plan):
-    """As Celery would: every message that is sent is done, until none is left."""
+def test_dependents_of_dependents_run_to_the_last(executor, sent, begin, plan):
+    """As Celery would: execute every sent message until none is left."""
     weighted = plan("weighted_avg"), plan("weighted_max")
     begin(plan("paraphrases", plan("confidence", *weighted), plan("flex_attention",
           layout="shared", positions="aligned")))  # fmt: skip
     execute_all(executor)
-    done = []
+    executed = []
     while sent:
         message, _ = sent.pop(0)
-        done.append(message)
+        executed.append(message)
         executor.execute(open_shard(executor.store, message.runs, message.rows))
     names = ["paraphrases-3", "confidence-3", "flex_attention-3", "weighted_avg-3",
              "weighted_max-3"]  # fmt: skip
     for name in names:
         manifest = read_manifest(run_named(executor, name))
         assert (manifest.found, manifest.partial) == (5, False)
-    assert len(done) == len(set(map(str, done))) == 9
+    assert len(executed) == len(set(map(str, executed))) == 9
     confidences = [
         s.confidences for s in run_named(executor, "weighted_avg-3").read_samples([0, 4])
     ]
-    assert all(len(found) == 3 and set(found) <= {0, 0.5, 1} for found in confidences)
+    assert all(len(each) == 3 and set(each) <= {0, 0.5, 1} for each in confidences)
 
 
-def test_following_again_makes_nothing_new(executor, sent, begin, plan):
+def test_merging_again_creates_nothing_new(executor, sent, begin, plan):
     begin(plan("paraphrases", plan("avg")))
     execute_all(executor)
     record = run_named(executor, "avg-3").record
@@ -158,7 +158,7 @@ def test_a_dependent_that_is_there_otherwise_is_stopped_and_the_shard_is_done(
     assert not run_named(executor, "max-3").exists()
 
 
-def test_a_damaged_note_of_what_follows_is_said_and_fails_no_shard(
+def test_a_damaged_plan_of_a_dependent_is_logged_and_fails_no_shard(
     executor, sent, begin, plan, caplog
 ):
     begin(plan("paraphrases", plan("avg")))
@@ -176,9 +176,9 @@ def test_a_send_that_fails_is_made_good_the_next_time(settings, executor, begin,
         """The broker takes one message, fails at the second, and is back afterwards."""
         taken.append(message)
         if len(taken) == 2:
-            raise RetryShard("the broker does not take what follows")
+            raise RetryShard("the broker does not take the dependent runs")
 
-    failing = ShardExecutor(settings, executor.counters, send_third)
+    failing = ShardExecutor(settings, executor.store, executor.counters, send_third)
     execute(failing, ["paraphrases-3"], [[0, 4]])
     with pytest.raises(RetryShard, match="does not take"):
         execute(failing, ["paraphrases-3"], [[4, 5]])
@@ -187,10 +187,10 @@ def test_a_send_that_fails_is_made_good_the_next_time(settings, executor, begin,
     assert [message.rows for message in taken[2:]] == THREE
 
 
-def test_what_follows_waits_for_the_counters_and_is_not_lost_without_it(
+def test_dependents_wait_for_the_counters_and_are_not_lost_without_them(
     executor, sent, begin, plan
 ):
-    """Without it no worker knows that the last part is there; whoever comes next does."""
+    """Without counters no worker knows that the last part is there; the next shard finds out."""
     begin(plan("paraphrases", plan("avg")))
     execute(executor, ["paraphrases-3"], [[0, 4]])
     nobody = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
@@ -202,7 +202,7 @@ def test_what_follows_waits_for_the_counters_and_is_not_lost_without_it(
     assert messages(sent) == [(["avg-3"], rows) for rows in THREE]
 
 
-def test_runs_that_nothing_follows_send_nothing(executor, sent, begin, plan):
+def test_runs_without_dependents_send_nothing(executor, sent, begin, plan):
     begin(plan("origin", num_paraphrases=1))
     execute_all(executor, "origin-1")
     assert read_manifest(run_named(executor, "origin-1")).found == 5

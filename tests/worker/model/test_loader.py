@@ -38,8 +38,8 @@ def test_tokenizer_and_weights_are_of_one_commit_though_the_hub_moves_on(hub_cac
     """What `main` names changes between the two reads."""
     tokenizer = loader.AutoTokenizer.from_pretrained
 
-    def then_moved(*asked, **options):
-        read = tokenizer(*asked, **options)
+    def then_moved(*arguments, **options):
+        read = tokenizer(*arguments, **options)
         (hub_cache / "refs" / "main").write_text("f" * 40)
         return read
 
@@ -66,19 +66,19 @@ def test_a_hub_model_that_is_not_here_says_what_was_tried(hub_cache):
 
 def test_another_configuration_is_another_model(tiny_model, tmp_path):
     changed = copied(tiny_model, tmp_path / "m", configured(rms_norm_eps=0.01))
-    found = {
+    identities = {
         load_model(find_model(str(folder)), "float32", "cpu").identity
         for folder in (tiny_model, changed)
     }
-    assert len(found) == 2
+    assert len(identities) == 2
 
 
 def test_files_that_change_while_they_are_loaded_are_refused(tiny_model, tmp_path, monkeypatch):
     folder = copied(tiny_model, tmp_path / "m", lambda folder: None)
     read_model = loader._read_model
 
-    def then_replaced(*asked):
-        read = read_model(*asked)
+    def then_replaced(*arguments):
+        read = read_model(*arguments)
         with_tensors(lambda t: {name: tensor * 2 for name, tensor in t.items()})(folder)
         return read
 

@@ -1,4 +1,4 @@
-"""Paraphrases and confidences by a real tiny model: the same rows whatever the shard."""
+"""Paraphrases and confidences by a tiny model: the same rows in every shard."""
 
 import random
 
@@ -24,7 +24,7 @@ QUESTIONS = ["what is the number?", "who is 7?", "the answer is it?", "is it 9?"
 
 @pytest.fixture
 def run_of(executor, tiny_model):
-    """A run of a method over questions, thrown away and made again at every call."""
+    """Make a run of a method over questions, in place of the one before."""
 
     def make(method, questions=QUESTIONS, **changes):
         samples = [
@@ -39,6 +39,11 @@ def run_of(executor, tiny_model):
         return run
 
     return make
+
+
+def new_executor(settings, executor):
+    """Another process of the same store and counters."""
+    return ShardExecutor(settings, executor.store, executor.counters, lambda *_: None)
 
 
 def rows_after(executor, run, shards):
@@ -70,11 +75,11 @@ NINE = [*QUESTIONS, "is the question a number?", "who?", "what is not it?", "Q i
 
 
 def shards_of(size, order):
-    """The rows of NINE in shards of a size, their shards in order, turned or shuffled."""
+    """The rows of NINE in shards of a size: in order, reversed or shuffled."""
     shards = [list(range(9))[first : first + size] for first in range(0, 9, size)]
     if order == "shuffled":
         random.Random(size).shuffle(shards)
-    return shards[::-1] if order == "turned" else shards
+    return shards[::-1] if order == "reversed" else shards
 
 
 @pytest.fixture
@@ -93,7 +98,7 @@ def drawn_run(run_of):
 
 @pytest.fixture
 def by_one_row(executor, drawn_run):
-    """What is drawn for every row alone, by method: texts only, floats may differ at the end."""
+    """The texts that are drawn when each row is a shard of its own."""
 
     def rows(method):
         return drawn_texts(rows_after(executor, drawn_run(method), shards_of(1, "in order")))
@@ -102,7 +107,7 @@ def by_one_row(executor, drawn_run):
 
 
 def drawn_texts(table):
-    """Texts and what was made of them; log-probabilities may differ in their last digits."""
+    """Texts and columns computed from texts; log-probabilities may differ in the last digits."""
     names = {"paraphrases", "problems", "attempts", "sampled", "confidence", "tokens"}
     return table.select([name for name in table.column_names if name in names]).to_pylist()
 
@@ -114,7 +119,7 @@ def test_no_draw_depends_on_the_size_or_the_order_of_shards(
     alone = by_one_row(method)
     column = "paraphrases" if method == "paraphrases" else "sampled"
     assert len({text for row in alone for text in row[column]}) > 25, "draws that differ"
-    for size, order in [(64, "in order"), (7, "turned"), (3, "shuffled"), (1, "turned")]:
+    for size, order in [(64, "in order"), (7, "reversed"), (3, "shuffled"), (1, "reversed")]:
         run = drawn_run(method)
         assert drawn_texts(rows_after(executor, run, shards_of(size, order))) == alone
 
@@ -124,11 +129,11 @@ def test_no_draw_depends_on_the_worker_or_on_a_resume(
     executor, settings, drawn_run, by_one_row, method
 ):
     """Two processes take turns; then what is missing comes in shards of another size."""
-    run, other = drawn_run(method), ShardExecutor(settings, executor.counters, lambda *_: None)
+    run, other = drawn_run(method), new_executor(settings, executor)
     executor.execute(shard_of((run,), [0, 1]))
     other.execute(shard_of((run,), [6, 7, 8]))
     assert missing_rows(run).tolist() == [2, 3, 4, 5]
-    restarted = ShardExecutor(settings, executor.counters, lambda *_: None)
+    restarted = new_executor(settings, executor)
     for message in messages_for([run], 3):
         restarted.execute(open_shard(run.store, message.runs, message.rows))
     assert drawn_texts(result_of(run)) == by_one_row(method)
@@ -169,7 +174,7 @@ LONG = "long " * 400
 
 
 def test_questions_that_are_too_long_are_rows_in_any_company(executor, run_of):
-    """What is the matter with a sample does not depend on the shard it comes in."""
+    """The error of a sample does not depend on its shard."""
     questions = [LONG, LONG, QUESTIONS[0]]
     for shards in ([[0, 1], [2]], [[0, 1, 2]], [[0], [1], [2]]):
         run = run_of("paraphrases", questions, **PARAPHRASES)
@@ -191,7 +196,7 @@ def test_a_shard_in_which_every_question_raises_stops_the_run(executor, run_of, 
     assert missing_rows(run).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_a_message_of_two_runs_that_write_answers_both(executor, run_of, tiny_model):
+def test_a_message_of_two_paraphrase_runs_answers_both(executor, run_of, tiny_model):
     three = run_of("paraphrases", **PARAPHRASES)
     samples = three.read_samples(range(5))
     spec = three.spec.model_copy(update={"num_paraphrases": 2})

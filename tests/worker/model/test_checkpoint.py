@@ -6,31 +6,16 @@ import pytest
 import torch
 
 from common.errors import StopRun
-from common.models import find_model
 from tests.worker.checkpoints import (
     POINTER,
     WEIGHTS,
     configured,
-    copied,
     cut,
     with_tensors,
     written,
 )
-from worker.model.loader import load_model
 
 QUANTIZED = "asks for quantization by {}: install what that needs on every worker, or give an"
-
-
-@pytest.fixture
-def load(tiny_model, tmp_path):
-    """Load a changed copy of the tiny model."""
-
-    def load(change):
-        return load_model(
-            find_model(str(copied(tiny_model, tmp_path / "m", change))), "float32", "cpu"
-        )
-
-    return load
 
 
 def without(*parts):
@@ -145,30 +130,3 @@ def test_tensors_that_have_no_place_are_a_note(load):
 
 def test_a_whole_checkpoint_has_nothing_noted(load):
     assert load(lambda folder: None).notes == {}
-
-
-ASKED = {
-    "repetition_penalty": 1.3, "no_repeat_ngram_size": 3, "suppress_tokens": [5, 7],
-    "begin_suppress_tokens": [4], "forced_eos_token_id": 1, "bad_words_ids": [[3]],
-    "min_new_tokens": 4, "num_beams": 4, "min_length": 7,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ASKED)
-def test_what_a_checkpoint_asks_beyond_greedy_is_noted_and_not_applied(load, name):
-    note = load(configured("generation_config.json", **{name: ASKED[name]})).notes["generation"]
-    assert note.value == "greedy"
-    assert note.reason == f"not applied of the checkpoint: {name}={ASKED[name]}"
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "top_k": 20},
-        {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "num_beams": 1, "min_length": 0},
-        {"suppress_tokens": [], "bad_words_ids": None},
-    ],
-)
-def test_sampling_and_neutral_settings_are_passed_over(load, fields):
-    """Answers are greedy, or drawn as the run says."""
-    assert load(configured("generation_config.json", **fields)).notes == {}
