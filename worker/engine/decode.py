@@ -21,8 +21,9 @@ from worker.engine.layer_calls import LayerCalls
 from worker.engine.plan import SequencePlan
 from worker.engine.row_group import RowGroup, similar_sequences
 from worker.engine.sampling import sample_tokens
+from worker.model.tokenizer import EOS, NEWLINE, RUNNING
 
-RUNNING, NEWLINE, EOS, LENGTH = range(4)
+LENGTH = 3
 FINISH_REASONS = {NEWLINE: "newline", EOS: "eos", LENGTH: "length"}
 
 _COMPACT_BELOW = 0.75

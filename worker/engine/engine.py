@@ -16,6 +16,7 @@ from worker.engine.attention import AttentionBackend, install_attention
 from worker.engine.decode import Batch, Generation, Results, decode, start_batch
 from worker.engine.decode_ops import EAGER, DecodeOps
 from worker.engine.ensembles import Ensemble
+from worker.engine.geometry import dtype_name, geometry_of
 from worker.engine.kv_cache import Placed, prefill
 from worker.engine.numbers import refuse_nan
 from worker.engine.packing import split_by_budget
@@ -25,7 +26,6 @@ from worker.engine.prefix_cache import PrefixCache
 from worker.engine.prefix_tree import packs_of, split_shared_prefixes
 from worker.engine.request import Counts, Request, as_sample
 from worker.engine.sample import Answers, SamplePlan, collect
-from worker.model.geometry import dtype_name, geometry_of
 from worker.model.tokenizer import PromptTokenizer
 
 logger = logging.getLogger(__name__)

@@ -15,10 +15,10 @@ from worker.engine.attention import (
     SdpaBackend,
 )
 from worker.engine.compiled import eager_if_single
+from worker.engine.geometry import geometry_of
 from worker.engine.layer_calls import LayerCalls
 from worker.engine.masks import generate_bias_score_mod, generate_visibility_mask_mod
 from worker.engine.plan import Segment, SequencePlan
-from worker.model.geometry import geometry_of
 
 _STATIC_SLOTS = 8192
 _STATIC_GROUPS = 1024

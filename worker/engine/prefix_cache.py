@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from transformers import PreTrainedModel
 
 from worker.engine.attention import AttentionBackend
+from worker.engine.geometry import geometry_of
 from worker.engine.kv_cache import KVCache, prefill
 from worker.engine.plan import PrefixSplitter, Segment
 from worker.engine.request import Request
 from worker.engine.rotary import can_move_keys
-from worker.model.geometry import geometry_of
 from worker.model.tokenizer import PromptTokenizer, common_prefix
 
 _PROBES = ("what", "1")

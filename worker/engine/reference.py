@@ -17,9 +17,10 @@ from common.methods import Method
 from common.records import Sample
 from common.run import Layout, Positions
 from common.visibility import VISIBILITIES
-from worker.engine.decode import FINISH_REASONS, LENGTH, RUNNING, Generation
+from worker.engine.decode import FINISH_REASONS, LENGTH, Generation
 from worker.engine.fusion import FUSIONS
 from worker.engine.sampling import Draw
+from worker.model.tokenizer import RUNNING
 
 PLAIN = Method("plain", "first", "own", "one prompt as a model is normally given it")
 

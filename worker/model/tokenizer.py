@@ -11,7 +11,9 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from common.errors import StopRun
 from common.layout import PromptTokens, TokenIds
 from common.prompts import Example, Template
-from worker.engine.decode import EOS, NEWLINE
+
+RUNNING, NEWLINE, EOS = range(3)
+"""What a token does to the answer it is in: the answer goes on, or ends for one of two reasons."""
 
 _PROBE = "What is 7?"
 """A text to examine a tokenizer with: it holds words, a digit and a punctuation mark."""

@@ -6,7 +6,8 @@ import torch
 from tests.worker.engine.families import EOS, FAMILIES, MANY, make_request
 from worker.engine import decode
 from worker.engine.request import Counts
-from worker.model.tokenizer import PromptTokenizer
+from worker.model.tokenizer import EOS as EOS_STATE
+from worker.model.tokenizer import NEWLINE, RUNNING, PromptTokenizer
 
 STEPS = 13
 
@@ -34,7 +35,7 @@ def test_an_answer_stops_at_newline_eos_or_length_and_says_which(
 ):
     engine = talkative(family, bos)
     stops = PromptTokenizer(tokenizers[bos]).stops(engine.model.config.vocab_size, [EOS])
-    reasons = {decode.NEWLINE: "newline", decode.EOS: "eos", decode.RUNNING: "length"}
+    reasons = {NEWLINE: "newline", EOS_STATE: "eos", RUNNING: "length"}
     generations = generated(engine.answer(MANY, make_request(max_new_tokens=STEPS)))
     for one in generations:
         *before, last = stops[list(one.tokens)].tolist()

@@ -21,9 +21,9 @@ from tests.worker.engine.other_families import (
 )
 from worker.engine.attention import SdpaBackend, install_attention
 from worker.engine.engine import Engine
+from worker.engine.geometry import geometry_of
 from worker.engine.independence import median_error
 from worker.engine.rotary import can_move_keys
-from worker.model.geometry import geometry_of
 
 CONVOLUTIONS = {"layer_types": ["full_attention", "conv", "full_attention"]}
 REFUSED = {
