@@ -17,9 +17,9 @@ import click
 import torch
 
 from benchmarks.machine import describe_torch
+from benchmarks.measure import Patience, timed
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
 from benchmarks.outcome import Outcome, Row
-from benchmarks.timing import Patience, timed
 from benchmarks.vocabulary_walk import drawing_by_walk, sample_by_walk
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
 from common.methods import CONFIDENCE, PARAPHRASES

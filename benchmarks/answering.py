@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.timing import Patience, Timed, timed
+from benchmarks.measure import Patience, Timed, timed
 from common.errors import SampleError
 from common.records import Sample
 from worker.engine.engine import Engine

@@ -13,12 +13,12 @@ import click
 
 from benchmarks.answering import Answered, answered
 from benchmarks.machine import describe_torch
+from benchmarks.measure import Patience
 from benchmarks.memory import peak_mib, reset_peak
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
 from benchmarks.outcome import Outcome, Row
 from benchmarks.rates import SEED as RATES_SEED
 from benchmarks.rates import LinearShapes, decode_seconds, prefill_rate
-from benchmarks.timing import Patience
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload, early_stop
 from worker.engine.engine import Engine
 

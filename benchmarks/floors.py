@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from benchmarks.measure import Patience, timed
 from benchmarks.rates import LinearShapes, prefill_rate
 from benchmarks.timed_engine import Decoding
-from benchmarks.timing import Patience, timed
 
 _COPIES = 8
 _COPIED_BYTES = {"cuda": 4 << 30, "cpu": 64 << 20}

@@ -9,9 +9,9 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from benchmarks.answering import answered
+from benchmarks.measure import ONCE, Patience, timed
 from benchmarks.prompts import PlainPrompt, by_paraphrase, pieces_of, plain_prompts
 from benchmarks.published import published_decode
-from benchmarks.timing import ONCE, Patience, timed
 from benchmarks.transformers_ways import run_continuous, run_generate
 from benchmarks.vllm_way import run_vllm
 from benchmarks.way import Way

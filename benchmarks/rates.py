@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import linear
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
-from benchmarks.timing import Patience, timed
+from benchmarks.measure import Patience, timed
 
 PREFILL_ROWS = 4096
 SEED = 0

@@ -12,9 +12,9 @@ import click
 
 from benchmarks.answering import answered
 from benchmarks.machine import describe_torch
+from benchmarks.measure import Patience
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
 from benchmarks.outcome import Outcome, Row
-from benchmarks.timing import Patience
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload, early_stop
 from worker.engine.engine import Engine
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from transformers import ContinuousBatchingConfig, GenerationConfig, PreTrainedModel
 
+from benchmarks.measure import Patience, repeated, timed
 from benchmarks.prompts import PlainPrompt
-from benchmarks.timing import Patience, repeated, timed
 from benchmarks.way import Tokens, Way
 from common.errors import first_line
 from common.layout import TokenIds

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measure import Patience, median_of
 from benchmarks.prompts import PlainPrompt
-from benchmarks.timing import Patience, median_of
 from benchmarks.way import Way
 from common.models import ModelSource
 from worker.model.gguf import unpacked_gguf

@@ -8,9 +8,9 @@ import torch
 
 from benchmarks import baselines
 from benchmarks.job import BATCHES, PUBLISHED, Job
+from benchmarks.measure import Patience
 from benchmarks.prompts import by_paraphrase, pieces_of, plain_prompts
 from benchmarks.published import published_decode
-from benchmarks.timing import Patience
 from benchmarks.vllm_way import ask, run_vllm
 from benchmarks.way import same_share
 from benchmarks.workload import Workload

@@ -11,9 +11,9 @@ import torch
 from transformers import LlamaConfig
 
 from benchmarks.answering import answered
+from benchmarks.measure import Patience, repeated
 from benchmarks.memory import peak_mib, reset_peak
 from benchmarks.rates import LinearShapes, decode_seconds, prefill_rate
-from benchmarks.timing import Patience, repeated
 from benchmarks.workload import MAX_EXAMPLES, MAX_SAMPLES, Workload, early_stop, few_shot
 from common.errors import SampleError, UsageError
 from common.models import find_model
@@ -116,7 +116,7 @@ def test_a_peak_begins_anew_when_it_is_reset():
     assert peak_mib() < high - 150
 
 
-@pytest.mark.parametrize("name", ["timing", "way"])
+@pytest.mark.parametrize("name", ["measure", "way"])
 def test_the_examples_in_docstrings_are_true(name):
     failures, tried = doctest.testmod(importlib.import_module(f"benchmarks.{name}"))
     assert (failures, tried) == (0, 1)

@@ -7,9 +7,9 @@ from benchmarks.answering import answered
 from benchmarks.floors import Machine, StepWork
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.rows import Figures
+from benchmarks.measure import Patience
 from benchmarks.rates import LinearShapes
 from benchmarks.timed_engine import TimedEngine
-from benchmarks.timing import Patience
 from benchmarks.workload import early_stop
 from common.records import Sample
 from common.run import Layout
