@@ -17,7 +17,7 @@ import click
 import torch
 
 from benchmarks.machine import describe_torch
-from benchmarks.measure import Patience, timed
+from benchmarks.measure import RepeatLimit, timed
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
 from benchmarks.outcome import Outcome, Row
 from benchmarks.vocabulary_walk import drawing_by_walk, sample_by_walk
@@ -80,7 +80,7 @@ def main(samples: int, call: int, draws: int, dtype: DTypeName, repeats: int, mo
     machine = {**describe_torch(), **held.choices}
     claim = f"{model}, {machine['dtype']}: one call of {samples} questions, calls of {call}"
     vocabulary = held.engine.model.config.vocab_size
-    ratios, notes = draw_times(vocabulary, held.engine.model.device, Patience(repeats))
+    ratios, notes = draw_times(vocabulary, held.engine.model.device, RepeatLimit(repeats))
     Outcome(claim, machine, {"questions": SEED, "scores": SEED}, rows, ratios, notes).show()
 
 
@@ -207,7 +207,7 @@ def _ok(found: list[Generation] | Exception) -> list[Generation]:
 
 @torch.inference_mode()
 def draw_times(
-    vocabulary: int, device: torch.device, patience: Patience
+    vocabulary: int, device: torch.device, limit: RepeatLimit
 ) -> tuple[dict[str, float], tuple[str, ...]]:
     """Seconds of a draw by noise over those of one by the walk, and both in words."""
     generator = torch.Generator().manual_seed(SEED)
@@ -222,7 +222,7 @@ def draw_times(
             draw(scores, sampling, places, places)
             # Read, because a GPU is still computing when its calls return.
             seconds.append(
-                timed(lambda: draw(scores, sampling, places, places).tolist(), patience).seconds  # noqa: B023
+                timed(lambda: draw(scores, sampling, places, places).tolist(), limit).seconds  # noqa: B023
             )
         ratios[f"seconds by noise over walk, {name}"] = seconds[0] / seconds[1]
         noise, walk = (f"{1000 * s:.1f} ms" for s in seconds)

@@ -12,7 +12,7 @@ from transformers.utils import logging
 
 from benchmarks.job import BATCHES, PUBLISHED, WARM_UP_SAMPLES, Job
 from benchmarks.machine import describe_torch
-from benchmarks.measure import Patience
+from benchmarks.measure import RepeatLimit
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
 from benchmarks.outcome import Outcome
 from benchmarks.paraphrases import NUM_PARAPHRASES
@@ -76,9 +76,9 @@ def main(
     """Questions and prompts per second of each way, in 5 paraphrases, 20 tokens each."""
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    workload, patience = Workload(model=model, examples=examples), Patience(repeats)
+    workload, limit = Workload(model=model, examples=examples), RepeatLimit(repeats)
     held = workload.held_engine()
-    job = Job(workload, held, samples, patience)
+    job = Job(workload, held, samples, limit)
     ways = [
         *job.others(prompts, published),
         job.vllm(vllm_python),

@@ -11,10 +11,8 @@ from dataclasses import dataclass, replace
 
 import click
 
-from benchmarks.answering import Answered, answered
 from benchmarks.machine import describe_torch
-from benchmarks.measure import Patience
-from benchmarks.memory import peak_mib, reset_peak
+from benchmarks.measure import RepeatLimit, TimedAnswers, peak_mib, reset_peak, time_answers
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
 from benchmarks.outcome import Outcome, Row
 from benchmarks.rates import SEED as RATES_SEED
@@ -59,7 +57,7 @@ def main(samples: tuple[int, ...], sweep_at: int, repeats: int, model: str) -> N
     """Each method alone, the five in one pass, and both layouts; early stop off and on."""
     workload = Workload(model=model)
     held = workload.held_engine()
-    bench = Bench(held.engine, Patience(repeats, seconds=5.0))
+    bench = Bench(held.engine, RepeatLimit(repeats, seconds=5.0))
     rows = [bench.row(case) for case in cases(workload, samples, sweep_at)]
     machine = {**describe_torch(), **held.choices, "matmul GFLOP/s": bench.prefill_rate / 1e9}
     claim = (
@@ -85,44 +83,44 @@ def cases(workload: Workload, samples: tuple[int, ...], sweep_at: int) -> Iterat
 class Bench:
     """One engine, and what its machine could do."""
 
-    def __init__(self, engine: Engine, patience: Patience) -> None:
+    def __init__(self, engine: Engine, limit: RepeatLimit) -> None:
         model = engine.model
-        self._engine, self._patience = engine, patience
+        self._engine, self._limit = engine, limit
         self._shapes = LinearShapes.of(model.config)
         self.prefill_rate = prefill_rate(model.config, model.dtype, model.device)
 
     def row(self, case: Case) -> Row:
         reset_peak()
         with early_stop(self._engine, case.stops):
-            done = answered(
+            measured = time_answers(
                 self._engine,
                 case.workload.questions(case.samples),
                 case.workload.request(*case.methods),
-                self._patience,
+                self._limit,
             )
-        peak, counts = peak_mib(), done.counts
+        peak, counts = peak_mib(), measured.counts
         prefill = counts.prefill_tokens / counts.prefill_seconds
         return {
             "methods": case.name,
             "layout": case.workload.layout,
             "early stop": "on" if case.stops else "off",
             "samples": case.samples,
-            "seconds": done.seconds,
-            "questions/s": case.samples / done.seconds,
+            "seconds": measured.seconds,
+            "questions/s": case.samples / measured.seconds,
             "prefill tokens/s": prefill,
             "prefill of machine": prefill * self._shapes.prefill_flops / self.prefill_rate,
             "decode tokens/s": counts.decode_tokens / counts.decode_seconds,
-            "decode of machine": None if case.stops else self._decode_share(case, done),
+            "decode of machine": None if case.stops else self._decode_share(case, measured),
             "peak MiB": peak,
-            "repeats": done.time.repeats,
+            "repeats": measured.time.repeats,
         }
 
-    def _decode_share(self, case: Case, done: Answered) -> float:
+    def _decode_share(self, case: Case, measured: TimedAnswers) -> float:
         """Seconds that the products of all steps take alone, over those of decoding."""
         steps = case.workload.max_new_tokens
-        model, rows = self._engine.model, done.counts.decode_tokens // steps
+        model, rows = self._engine.model, measured.counts.decode_tokens // steps
         alone = decode_seconds(self._shapes, rows, model.dtype, model.device)
-        return steps * alone / done.counts.decode_seconds
+        return steps * alone / measured.counts.decode_seconds
 
 
 def ratios(rows: list[Row], sweep_at: int) -> dict[str, float]:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from benchmarks.measure import Patience, timed
+from benchmarks.measure import RepeatLimit, timed
 from benchmarks.rates import LinearShapes, prefill_rate
 from benchmarks.timed_engine import Decoding
 
 _COPIES = 8
 _COPIED_BYTES = {"cuda": 4 << 30, "cpu": 64 << 20}
-_PATIENCE = Patience(repeats=9, seconds=3.0)
+_LIMIT = RepeatLimit(repeats=9, seconds=3.0)
 
 
 @dataclass(frozen=True)
@@ -83,4 +83,4 @@ def copy_rate(device: torch.device) -> float:
             torch.cuda.synchronize(device)
 
     work()
-    return 2 * _COPIES * size / timed(work, _PATIENCE).seconds
+    return 2 * _COPIES * size / timed(work, _LIMIT).seconds

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from benchmarks.answering import answered
-from benchmarks.measure import ONCE, Patience, timed
+from benchmarks.measure import ONCE, RepeatLimit, time_answers, timed
 from benchmarks.prompts import PlainPrompt, by_paraphrase, pieces_of, plain_prompts
 from benchmarks.published import published_decode
 from benchmarks.transformers_ways import run_continuous, run_generate
@@ -29,9 +28,9 @@ class Job:
     """One set of questions, and the ways to answer it."""
 
     def __init__(
-        self, workload: Workload, held: LoadedEngine, samples: int, patience: Patience
+        self, workload: Workload, held: LoadedEngine, samples: int, limit: RepeatLimit
     ) -> None:
-        self._workload, self._held, self._patience = workload, held, patience
+        self._workload, self._held, self._limit = workload, held, limit
         questions = workload.questions(samples + WARM_UP_SAMPLES)
         self._questions = questions[:samples]
         self._pieces = pieces_of(held.engine.tokenizer, questions, workload)
@@ -44,11 +43,11 @@ class Job:
         engine, dtype = self._held.engine, self._held.choices["dtype"]
         model = load_model(self._workload.source, dtype, str(engine.model.device)).model.eval()
         asked = self._in_batches(prompts)
-        length, patience = self._workload.max_new_tokens, self._patience
+        length, limit = self._workload.max_new_tokens, self._limit
         return [
             *(self._published(model, self._pieces[:published], kind) for kind in PUBLISHED),
-            *(run_generate(model, asked, batch, length, patience) for batch in BATCHES),
-            run_continuous(model, asked, self._warm_up, length, patience),
+            *(run_generate(model, asked, batch, length, limit) for batch in BATCHES),
+            run_continuous(model, asked, self._warm_up, length, limit),
         ]
 
     def _in_batches(self, prompts: int) -> list[PlainPrompt]:
@@ -74,18 +73,18 @@ class Job:
         """vLLM: all paraphrases of all questions, those of a question one after the other."""
         return run_vllm(
             python, self._workload.source, self._held.choices["dtype"], self._prompts,
-            self._warm_up, self._workload.max_new_tokens, self._patience,
+            self._warm_up, self._workload.max_new_tokens, self._limit,
         )  # fmt: skip
 
     def engine(self, method: str) -> Way:
         """This project's engine, as a worker holds it."""
         engine = self._held.engine
         with early_stop(engine, on=False):
-            done = answered(
-                engine, self._questions, self._workload.request(method), self._patience
+            measured = time_answers(
+                engine, self._questions, self._workload.request(method), self._limit
             )
-        given = [t for tokens in done.tokens(method) for t in tokens]
+        given = [t for tokens in measured.tokens(method) for t in tokens]
         places = [prompt.place for prompt in self._prompts]
         # One answer for all paraphrases of a question is no prompt's.
         tokens = dict(zip(places, given, strict=True)) if len(given) == len(places) else {}
-        return Way(f"engine, {method}", len(places), done.time, tokens)
+        return Way(f"engine, {method}", len(places), measured.time, tokens)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.memory import watched
+from benchmarks.measure import watched
 from common.broker import all_queues
 from common.errors import UsageError
 from common.planning.sharding import messages_for

@@ -16,7 +16,7 @@ import redis
 
 from benchmarks import pipeline
 from benchmarks.machine import describe
-from benchmarks.memory import largest_child_peak, peak_mib
+from benchmarks.measure import largest_child_peak, peak_mib
 from benchmarks.options import Benchmark
 from benchmarks.outcome import Outcome, Row
 from common.messages import MAX_ROWS

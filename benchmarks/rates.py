@@ -11,14 +11,14 @@ from torch import nn
 from torch.nn.functional import linear
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
-from benchmarks.measure import Patience, timed
+from benchmarks.measure import RepeatLimit, timed
 
 PREFILL_ROWS = 4096
 SEED = 0
 _PRODUCTS = 16
 """Waiting for one alone would count for much of its time, and make the rate too low."""
 
-_PATIENCE = Patience(repeats=9, seconds=5.0)
+_LIMIT = RepeatLimit(repeats=9, seconds=5.0)
 
 Shape = tuple[int, int]
 """Of a weight: outputs, inputs."""
@@ -85,4 +85,4 @@ def _linear_seconds(
             torch.cuda.synchronize(device)
 
     work()
-    return timed(work, _PATIENCE).seconds
+    return timed(work, _LIMIT).seconds

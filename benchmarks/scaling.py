@@ -10,9 +10,8 @@ from dataclasses import replace
 
 import click
 
-from benchmarks.answering import answered
 from benchmarks.machine import describe_torch
-from benchmarks.measure import Patience
+from benchmarks.measure import RepeatLimit, time_answers
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
 from benchmarks.outcome import Outcome, Row
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload, early_stop
@@ -36,7 +35,7 @@ def main(samples: int, repeats: int, model: str) -> None:
     rows = []
     with early_stop(held.engine, on=False):
         for title, value, count, workload in cases(base, samples):
-            rows.append(_row(held.engine, title, value, count, workload, Patience(repeats)))
+            rows.append(_row(held.engine, title, value, count, workload, RepeatLimit(repeats)))
     claim = (
         f"{model}, {METHOD}, early stop off; base: {samples} samples, {base.paraphrases} "
         f"paraphrases, {base.examples} few-shot, {base.max_new_tokens} tokens"
@@ -58,18 +57,18 @@ def cases(base: Workload, samples: int) -> Iterator[tuple[str, int, int, Workloa
 
 
 def _row(
-    engine: Engine, title: str, value: int, count: int, workload: Workload, patience: Patience
+    engine: Engine, title: str, value: int, count: int, workload: Workload, limit: RepeatLimit
 ) -> Row:
-    done = answered(engine, workload.questions(count), workload.request(METHOD), patience)
+    measured = time_answers(engine, workload.questions(count), workload.request(METHOD), limit)
     return {
         "varied": title,
         "value": value,
-        "seconds": done.seconds,
-        "prefill s": done.counts.prefill_seconds,
-        "decode s": done.counts.decode_seconds,
-        "prefill tokens": done.counts.prefill_tokens,
-        "decode tokens": done.counts.decode_tokens,
-        "repeats": done.time.repeats,
+        "seconds": measured.seconds,
+        "prefill s": measured.counts.prefill_seconds,
+        "decode s": measured.counts.decode_seconds,
+        "prefill tokens": measured.counts.prefill_tokens,
+        "decode tokens": measured.counts.decode_tokens,
+        "repeats": measured.time.repeats,
     }
 
 

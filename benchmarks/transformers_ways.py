@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import ContinuousBatchingConfig, GenerationConfig, PreTrainedModel
 
-from benchmarks.measure import Patience, repeated, timed
+from benchmarks.measure import RepeatLimit, repeated, timed
 from benchmarks.prompts import PlainPrompt
 from benchmarks.way import Tokens, Way
 from common.errors import first_line
@@ -26,7 +26,7 @@ def run_generate(
     prompts: Sequence[PlainPrompt],
     batch: int,
     max_new_tokens: int,
-    patience: Patience,
+    limit: RepeatLimit,
 ) -> Way:
     """Left-padded batches, in the order given."""
     tokens: Tokens = {}
@@ -38,7 +38,7 @@ def run_generate(
 
     model.set_attn_implementation("sdpa")
     generate(model, batches[0], max_new_tokens)
-    took = timed(work, patience)
+    took = timed(work, limit)
     return Way(f"transformers generate, batch {batch}", len(prompts), took, tokens)
 
 
@@ -64,7 +64,7 @@ def run_continuous(
     prompts: Sequence[PlainPrompt],
     warm_up: Sequence[PlainPrompt],
     max_new_tokens: int,
-    patience: Patience,
+    limit: RepeatLimit,
 ) -> Way:
     """Continuous batching with paged keys and values; a row that says why where it fails.
 
@@ -75,7 +75,7 @@ def run_continuous(
     tokens: Tokens = {}
     try:
         took = repeated(
-            lambda: _continuous(model, prompts, warm_up, max_new_tokens, tokens), patience
+            lambda: _continuous(model, prompts, warm_up, max_new_tokens, tokens), limit
         )
     except Exception as error:  # of another program, which may fail in any way
         return Way(name, note=f"does not run on this device: {first_line(error)}")

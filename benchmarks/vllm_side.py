@@ -27,7 +27,7 @@ def main(asked_path: str, answered_path: str) -> None:
     )
     seconds: list[float] = []
     while not seconds or (
-        len(seconds) < asked["repeats"] and sum(seconds) < asked["patience_seconds"]
+        len(seconds) < asked["repeats"] and sum(seconds) < asked["limit_seconds"]
     ):
         tokens, took = answer(llm, asked)
         seconds.append(took)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Patience, median_of
+from benchmarks.measure import RepeatLimit, median_of
 from benchmarks.prompts import PlainPrompt
 from benchmarks.way import Way
 from common.models import ModelSource
@@ -35,7 +35,7 @@ def run_vllm(
     prompts: Sequence[PlainPrompt],
     warm_up: Sequence[PlainPrompt],
     max_new_tokens: int,
-    patience: Patience,
+    limit: RepeatLimit,
 ) -> Way:
     """Answer the prompts with the vLLM of another interpreter; a row that says why if it fails."""
     if python is None:
@@ -47,8 +47,8 @@ def run_vllm(
         "max_new_tokens": max_new_tokens,
         "prompts": [prompt.tokens for prompt in prompts],
         "warm_up": [prompt.tokens for prompt in warm_up],
-        "repeats": patience.repeats,
-        "patience_seconds": patience.seconds,
+        "repeats": limit.repeats,
+        "limit_seconds": limit.seconds,
     }
     with tempfile.TemporaryDirectory(prefix="self-ensemble-vllm-") as folder:
         answered = ask(python, asked, Path(folder))

@@ -1,5 +1,6 @@
 """benchmarks.baselines: every way gives the reference's tokens, and its row says what it did."""
 
+import doctest
 import sys
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pytest
 import torch
 
 from benchmarks import baselines
+from benchmarks import way as ways_module
 from benchmarks.job import BATCHES, PUBLISHED, Job
-from benchmarks.measure import Patience
+from benchmarks.measure import RepeatLimit
 from benchmarks.prompts import by_paraphrase, pieces_of, plain_prompts
 from benchmarks.published import published_decode
 from benchmarks.vllm_way import ask, run_vllm
@@ -56,7 +58,7 @@ def test_the_published_algorithm_gives_the_references_tokens(loaded, packed, kin
 
 @pytest.fixture
 def job(workload):
-    return Job(workload, workload.held_engine(), samples=3, patience=Patience(repeats=1))
+    return Job(workload, workload.held_engine(), samples=3, limit=RepeatLimit(repeats=1))
 
 
 def test_every_way_of_plain_prompts_gives_the_same_tokens_in_float32(job):
@@ -126,7 +128,7 @@ def test_vllm_is_asked_in_an_interpreter_of_its_own(
     prompts = plain_prompts(pieces_of(tokenizer, workload.questions(2), workload))
     way = run_vllm(
         Path(sys.executable), find_model(small_model), "float32", prompts[:5], prompts[5:], 3,
-        Patience(repeats=2),
+        RepeatLimit(repeats=2),
     )  # fmt: skip
     assert way.time.repeats == 2
     assert way.tokens == {p.place: p.tokens[:3] for p in prompts[:5]}
@@ -143,3 +145,7 @@ def test_an_interpreter_that_is_not_there_is_refused(run, tmp_path):
     result = run(baselines.main, "--vllm-python", tmp_path / "python")
     assert result.exit_code == 2
     assert f"File '{tmp_path / 'python'}' does not exist" in result.stderr.splitlines()[-1]
+
+
+def test_the_example_of_equal_tokens_is_true():
+    assert doctest.testmod(ways_module) == (0, 1)

@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from benchmarks import floors
-from benchmarks.answering import answered
 from benchmarks.floors import StepWork
 from benchmarks.gpu_day.stages.engines import build_engine
 from benchmarks.many_questions import many_questions, prompts_of
-from benchmarks.measure import ONCE
+from benchmarks.measure import ONCE, time_answers
 from benchmarks.model_clock import ModelClock
 from benchmarks.prompts import pieces_of
 from benchmarks.random_llama import TOKENIZER_SIZE, llama_config, make_tokenizer, random_model
@@ -44,8 +43,8 @@ def test_the_work_of_decoding_is_that_of_all_its_steps(engine, questions):
     workload = replace(SMALL, layout="shared")
     asked = [Sample(question.paraphrases[:3]) for question in questions[:4]]
     with early_stop(engine, on=False):
-        done = answered(engine, asked, workload.request("flex_attention"), ONCE)
-    (decoding,) = engine.decodings(done.counts)
+        measured = time_answers(engine, asked, workload.request("flex_attention"), ONCE)
+    (decoding,) = engine.decodings(measured.counts)
     pieces = pieces_of(engine.tokenizer, asked, workload)
     # What leads in a question is cached, too, and the three paraphrases read it from there.
     *_, lead_in, _ = engine._prefix.splitter.cuts
@@ -56,7 +55,7 @@ def test_the_work_of_decoding_is_that_of_all_its_steps(engine, questions):
     own = sum(lengths) - 4 * (prefix + 3 * len(lead_in) + 1)
     shared = prefix + len(lead_in)
     assert decoding == Decoding(steps=5, fed=20, own_slots=own, shared_slots=shared)
-    assert done.counts.prefill_seconds + done.counts.decode_seconds <= done.seconds
+    assert measured.counts.prefill_seconds + measured.counts.decode_seconds <= measured.seconds
 
 
 def test_the_floors_example_is_true():
