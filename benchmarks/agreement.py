@@ -19,7 +19,7 @@ import torch
 from benchmarks.machine import describe_torch
 from benchmarks.measure import RepeatLimit, timed
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
-from benchmarks.outcome import Outcome, Row
+from benchmarks.report import Outcome, Row
 from benchmarks.vocabulary_walk import drawing_by_walk, sample_by_walk
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
 from common.methods import CONFIDENCE, PARAPHRASES

@@ -14,8 +14,8 @@ from benchmarks.job import BATCHES, PUBLISHED, WARM_UP_SAMPLES, Job
 from benchmarks.machine import describe_torch
 from benchmarks.measure import RepeatLimit
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
-from benchmarks.outcome import Outcome
 from benchmarks.paraphrases import NUM_PARAPHRASES
+from benchmarks.report import Outcome
 from benchmarks.vllm_way import NAME as VLLM
 from benchmarks.way import ratios
 from benchmarks.workload import MAX_EXAMPLES, MAX_SAMPLES, MODEL, SEED, Workload

@@ -14,9 +14,9 @@ import click
 from benchmarks.machine import describe_torch
 from benchmarks.measure import RepeatLimit, TimedAnswers, peak_mib, reset_peak, time_answers
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
-from benchmarks.outcome import Outcome, Row
 from benchmarks.rates import SEED as RATES_SEED
 from benchmarks.rates import LinearShapes, decode_seconds, prefill_rate
+from benchmarks.report import Outcome, Row
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload, early_stop
 from worker.engine.engine import Engine
 

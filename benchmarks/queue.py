@@ -18,7 +18,7 @@ from benchmarks import pipeline
 from benchmarks.machine import describe
 from benchmarks.measure import largest_child_peak, peak_mib
 from benchmarks.options import Benchmark
-from benchmarks.outcome import Outcome, Row
+from benchmarks.report import Outcome, Row
 from common.messages import MAX_ROWS
 from common.run import RunKey
 from common.run_counters import RunCounters

@@ -13,7 +13,7 @@ import click
 from benchmarks.machine import describe_torch
 from benchmarks.measure import RepeatLimit, time_answers
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
-from benchmarks.outcome import Outcome, Row
+from benchmarks.report import Outcome, Row
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload, early_stop
 from worker.engine.engine import Engine
 

@@ -15,7 +15,7 @@ import click
 
 from benchmarks.machine import describe_torch
 from benchmarks.options import Benchmark, model_option, samples_option
-from benchmarks.outcome import Outcome, Row
+from benchmarks.report import Outcome, Row
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
 from common.errors import UsageError
 from common.records import Sample

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.measure import Timed
-from benchmarks.outcome import Row
 from benchmarks.prompts import Place
+from benchmarks.report import Row
 from common.layout import TokenIds
 
 Tokens = dict[Place, TokenIds]

@@ -17,7 +17,7 @@ from benchmarks.families.survey import Surveyed, families, survey
 from benchmarks.families.verdict import SEED
 from benchmarks.machine import describe_torch
 from benchmarks.options import Benchmark
-from benchmarks.outcome import Outcome, Row
+from benchmarks.report import Outcome, Row
 
 _NOTES = (
     "exact: all tokens equal; refused: a sentence, no answer; not built: nothing to compare with",
