@@ -16,10 +16,9 @@ from typing import Any
 import click
 import torch
 
-from benchmarks.machine import describe_torch
 from benchmarks.measure import RepeatLimit, timed
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
-from benchmarks.report import Outcome, Row
+from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_torch
 from benchmarks.vocabulary_walk import drawing_by_walk, sample_by_walk
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
 from common.methods import CONFIDENCE, PARAPHRASES
@@ -81,7 +80,9 @@ def main(samples: int, call: int, draws: int, dtype: DTypeName, repeats: int, mo
     claim = f"{model}, {machine['dtype']}: one call of {samples} questions, calls of {call}"
     vocabulary = held.engine.model.config.vocab_size
     ratios, notes = draw_times(vocabulary, held.engine.model.device, RepeatLimit(repeats))
-    Outcome(claim, machine, {"questions": SEED, "scores": SEED}, rows, ratios, notes).show()
+    BenchmarkReport(
+        claim, machine, {"questions": SEED, "scores": SEED}, rows, ratios, notes
+    ).show()
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Bench:
     call: int
     num_draws: int
 
-    def greedy(self) -> list[Row]:
+    def greedy(self) -> list[BenchmarkRow]:
         """Answers of several paraphrases, by method."""
         request = self.workload.request(*GREEDY)
 
@@ -107,7 +108,7 @@ class Bench:
 
         return self._rows("-", self.workload, answer)
 
-    def drawn(self, name: str) -> list[Row]:
+    def drawn(self, name: str) -> list[BenchmarkRow]:
         """Draws, the confidences that are made of them, and paraphrases that are written."""
         one = replace(self.workload, paraphrases=1)
         with DRAWS[name]():
@@ -149,7 +150,7 @@ class Bench:
 
     def _rows(
         self, drawn_by: str, workload: Workload, answer: Callable[[Sequence[Sample]], Answered]
-    ) -> list[Row]:
+    ) -> list[BenchmarkRow]:
         samples = [
             Sample(question.paraphrases, (), f"question {n}")
             for n, question in enumerate(workload.questions(self.num_samples))

@@ -11,11 +11,10 @@ import click
 from transformers.utils import logging
 
 from benchmarks.job import BATCHES, PUBLISHED, WARM_UP_SAMPLES, Job
-from benchmarks.machine import describe_torch
 from benchmarks.measure import RepeatLimit
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
 from benchmarks.paraphrases import NUM_PARAPHRASES
-from benchmarks.report import Outcome
+from benchmarks.report import BenchmarkReport, describe_torch
 from benchmarks.vllm_way import NAME as VLLM
 from benchmarks.way import ratios
 from benchmarks.workload import MAX_EXAMPLES, MAX_SAMPLES, MODEL, SEED, Workload
@@ -88,7 +87,7 @@ def main(
     rows = [way.row(slowest, right, workload.paraphrases) for way in ways]
     claim = f"{model}: 5 paraphrases, {examples} examples, 20 tokens, early stop off"
     machine = {**describe_torch(), **held.choices}
-    Outcome(claim, machine, {"questions": SEED}, rows, ratios(ways, REACH), NOTES).show()
+    BenchmarkReport(claim, machine, {"questions": SEED}, rows, ratios(ways, REACH), NOTES).show()
 
 
 if __name__ == "__main__":

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 
 import click
 
-from benchmarks.machine import describe_torch
 from benchmarks.measure import RepeatLimit, TimedAnswers, peak_mib, reset_peak, time_answers
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
 from benchmarks.rates import SEED as RATES_SEED
 from benchmarks.rates import LinearShapes, decode_seconds, prefill_rate
-from benchmarks.report import Outcome, Row
+from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_torch
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload, early_stop
 from worker.engine.engine import Engine
 
@@ -65,7 +64,7 @@ def main(samples: tuple[int, ...], sweep_at: int, repeats: int, model: str) -> N
         f"{workload.max_new_tokens} tokens"
     )
     seeds = {"questions": SEED, "matrices": RATES_SEED}
-    Outcome(claim, machine, seeds, rows, ratios(rows, sweep_at), NOTES).show()
+    BenchmarkReport(claim, machine, seeds, rows, ratios(rows, sweep_at), NOTES).show()
 
 
 def cases(workload: Workload, samples: tuple[int, ...], sweep_at: int) -> Iterator[Case]:
@@ -89,7 +88,7 @@ class Bench:
         self._shapes = LinearShapes.of(model.config)
         self.prefill_rate = prefill_rate(model.config, model.dtype, model.device)
 
-    def row(self, case: Case) -> Row:
+    def row(self, case: Case) -> BenchmarkRow:
         reset_peak()
         with early_stop(self._engine, case.stops):
             measured = time_answers(
@@ -123,7 +122,7 @@ class Bench:
         return steps * alone / measured.counts.decode_seconds
 
 
-def ratios(rows: list[Row], sweep_at: int) -> dict[str, float]:
+def ratios(rows: list[BenchmarkRow], sweep_at: int) -> dict[str, float]:
     """Of seconds, at the count of the sweep."""
     columns = ("methods", "layout", "early stop", "samples")
     seconds = {tuple(row[name] for name in columns): row["seconds"] for row in rows}

@@ -15,10 +15,9 @@ import click
 import redis
 
 from benchmarks import pipeline
-from benchmarks.machine import describe
 from benchmarks.measure import largest_child_peak, peak_mib
 from benchmarks.options import Benchmark
-from benchmarks.report import Outcome, Row
+from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_machine
 from common.messages import MAX_ROWS
 from common.run import RunKey
 from common.run_counters import RunCounters
@@ -59,7 +58,7 @@ def main(rows: int, tasks: int, shard_size: int) -> None:
     with embedded_broker() as url, TemporaryDirectory(prefix="self-ensemble-queue-") as folder:
         measured = list(Steps(Path(folder), url, rows).measure(tasks, shard_size))
     claim = f"{rows:,} samples in 3 paraphrases, {shard_size} to a task"
-    Outcome(claim, describe(), {}, measured, notes=NOTES).show()
+    BenchmarkReport(claim, describe_machine(), {}, measured, notes=NOTES).show()
 
 
 class Steps:
@@ -70,7 +69,7 @@ class Steps:
         self._store = folder / "store"
         self._environment = pipeline.environment(self._store, url)
 
-    def measure(self, tasks: int, shard_size: int) -> Iterator[Row]:
+    def measure(self, tasks: int, shard_size: int) -> Iterator[BenchmarkRow]:
         yield from self._enqueue(shard_size)
         yield from self._work(tasks, shard_size)
         pipeline.fill(
@@ -79,7 +78,7 @@ class Steps:
         seconds, peak = pipeline.run_producer(["merge", pipeline.KEY], self._environment)
         yield row("merge", self._rows, seconds, peak)
 
-    def _enqueue(self, shard_size: int) -> Iterator[Row]:
+    def _enqueue(self, shard_size: int) -> Iterator[BenchmarkRow]:
         data = self._folder / f"{pipeline.DATASET}.jsonl"
         pipeline.write_questions(data, self._rows)
         before = self._memory()["used_memory"]
@@ -94,7 +93,7 @@ class Steps:
         client: Any = redis.Redis.from_url(self._url)
         return {**client.info("memory"), **client.info("server")}
 
-    def _work(self, tasks: int, shard_size: int) -> Iterator[Row]:
+    def _work(self, tasks: int, shard_size: int) -> Iterator[BenchmarkRow]:
         queued = -(-self._rows // shard_size)
         counters, early = RunCounters.connect(self._url), max(1, tasks // 10)
         with pipeline.stub_worker(self._folder, self._environment) as worker:
@@ -113,7 +112,7 @@ def row(
     seconds: float | None,
     peak: float | None,
     held: float | None = None,
-) -> Row:
+) -> BenchmarkRow:
     """One step. held: bytes of a sample in Redis."""
     return {
         "step": step,

@@ -10,10 +10,9 @@ from dataclasses import replace
 
 import click
 
-from benchmarks.machine import describe_torch
 from benchmarks.measure import RepeatLimit, time_answers
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
-from benchmarks.report import Outcome, Row
+from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_torch
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload, early_stop
 from worker.engine.engine import Engine
 
@@ -41,7 +40,7 @@ def main(samples: int, repeats: int, model: str) -> None:
         f"paraphrases, {base.examples} few-shot, {base.max_new_tokens} tokens"
     )
     machine = {**describe_torch(), **held.choices}
-    Outcome(claim, machine, {"questions": SEED}, rows, ratios(rows)).show()
+    BenchmarkReport(claim, machine, {"questions": SEED}, rows, ratios(rows)).show()
 
 
 def cases(base: Workload, samples: int) -> Iterator[tuple[str, int, int, Workload]]:
@@ -58,7 +57,7 @@ def cases(base: Workload, samples: int) -> Iterator[tuple[str, int, int, Workloa
 
 def _row(
     engine: Engine, title: str, value: int, count: int, workload: Workload, limit: RepeatLimit
-) -> Row:
+) -> BenchmarkRow:
     measured = time_answers(engine, workload.questions(count), workload.request(METHOD), limit)
     return {
         "varied": title,
@@ -72,7 +71,7 @@ def _row(
     }
 
 
-def ratios(rows: list[Row]) -> dict[str, float]:
+def ratios(rows: list[BenchmarkRow]) -> dict[str, float]:
     """Seconds of the largest value over those of the smallest, for each thing varied."""
     found = {}
     for title in dict.fromkeys(row["varied"] for row in rows):

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks.machine import describe_torch
 from benchmarks.options import Benchmark, model_option, samples_option
-from benchmarks.report import Outcome, Row
+from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_torch
 from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
 from common.errors import UsageError
 from common.records import Sample
@@ -50,7 +49,7 @@ def main(samples: int, model: str, files: tuple[str, ...]) -> None:
     rows = [_row("the benchmarks' own", workload.questions(samples), asked, tokenizer)]
     rows += [_row(*_questions(file, samples, asked), tokenizer) for file in files]
     claim = f"{model}'s tokenizer, per_prompt, packs of {PACK_TOKENS} tokens"
-    Outcome(claim, describe_torch(), {"questions": SEED}, rows).show()
+    BenchmarkReport(claim, describe_torch(), {"questions": SEED}, rows).show()
 
 
 def _questions(file: str, samples: int, asked: Request) -> tuple[str, list[Sample], Request]:
@@ -72,7 +71,7 @@ def _questions(file: str, samples: int, asked: Request) -> tuple[str, list[Sampl
 
 def _row(
     name: str, questions: Sequence[Sample], request: Request, tokenizer: PromptTokenizer
-) -> Row:
+) -> BenchmarkRow:
     splitter = prefix_splitter(tokenizer, request, movable=True)
     bos, examples, *_ = splitter.cuts
     pieces = tokenizer.pieces_of(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.measure import Timed
 from benchmarks.prompts import Place
-from benchmarks.report import Row
+from benchmarks.report import BenchmarkRow
 from common.layout import TokenIds
 
 Tokens = dict[Place, TokenIds]
@@ -31,7 +31,7 @@ class Way:
         mine, theirs = self.prompts_per_second, other.prompts_per_second
         return mine / theirs if mine and theirs else None
 
-    def row(self, slowest: "Way", right: "Way", per_question: int) -> Row:
+    def row(self, slowest: "Way", right: "Way", per_question: int) -> BenchmarkRow:
         """right: the way whose tokens the others are held against."""
         rate = self.prompts_per_second
         return {

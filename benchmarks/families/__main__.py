@@ -15,9 +15,8 @@ import torch
 from benchmarks.families.page import write_page
 from benchmarks.families.survey import Surveyed, families, survey
 from benchmarks.families.verdict import SEED
-from benchmarks.machine import describe_torch
 from benchmarks.options import Benchmark
-from benchmarks.report import Outcome, Row
+from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_torch
 
 _NOTES = (
     "exact: all tokens equal; refused: a sentence, no answer; not built: nothing to compare with",
@@ -43,7 +42,7 @@ def main(only: tuple[str, ...], write: Path | None) -> None:
         write_page(write, surveyed, versions)
     claim = f"{versions}: families against generate and the reference"
     rows = [_row(found) for found in surveyed]
-    Outcome(claim, describe_torch(), {"weights": SEED}, rows, notes=_NOTES).show()
+    BenchmarkReport(claim, describe_torch(), {"weights": SEED}, rows, notes=_NOTES).show()
     _fail_where_wrong(surveyed)
 
 
@@ -73,7 +72,7 @@ def _line(found: Surveyed) -> str:
     return f"{_name(found)}: {found.verdict.kind} {found.verdict.text}".rstrip()
 
 
-def _row(found: Surveyed) -> Row:
+def _row(found: Surveyed) -> BenchmarkRow:
     return {
         "family": found.family,
         "variant": found.variant,
