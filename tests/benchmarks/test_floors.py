@@ -9,10 +9,10 @@ import torch
 from benchmarks import floors
 from benchmarks.floors import StepWork
 from benchmarks.gpu_day.stages.engines import build_engine
-from benchmarks.many_questions import many_questions, prompts_of
 from benchmarks.measure import ONCE, time_answers
 from benchmarks.model_clock import ModelClock
 from benchmarks.prompts import pieces_of
+from benchmarks.questions import many_questions, prompts_of
 from benchmarks.random_llama import TOKENIZER_SIZE, llama_config, make_tokenizer, random_model
 from benchmarks.timed_engine import Decoding, TimedEngine
 from benchmarks.workload import Workload, early_stop

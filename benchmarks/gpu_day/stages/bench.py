@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from benchmarks.many_questions import MAX_QUESTIONS, many_questions, prompts_of
+from benchmarks.questions import MAX_QUESTIONS, many_questions, prompts_of
 from benchmarks.random_llama import TOKENIZER_SIZE, llama_config, make_tokenizer, random_model
 from benchmarks.workload import Workload
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from benchmarks.engine import METHODS
 from benchmarks.gpu_day.stages.compare import CheckedAnswer, CheckedAnswers
-from benchmarks.many_questions import many_questions
+from benchmarks.questions import many_questions
 from benchmarks.workload import Workload
 from common.layout import PackedPrompt
 from common.methods import Method

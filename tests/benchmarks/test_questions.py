@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.many_questions import MAX_QUESTIONS, many_questions, prompts_of, texts_of
+from benchmarks.questions import MAX_QUESTIONS, many_questions, prompts_of, texts_of
 from benchmarks.random_llama import TOKENIZER_SIZE, make_tokenizer
 from benchmarks.workload import Workload
 from common.errors import UsageError
