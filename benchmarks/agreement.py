@@ -18,9 +18,10 @@ import torch
 
 from benchmarks.measure import RepeatLimit, timed
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
+from benchmarks.questions import MAX_SAMPLES, SEED
 from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_torch
 from benchmarks.vocabulary_walk import drawing_by_walk, sample_by_walk
-from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
+from benchmarks.workload import MODEL, Workload
 from common.methods import CONFIDENCE, PARAPHRASES
 from common.records import Sample
 from common.run import DTypeName, RunSpec, SamplingParams

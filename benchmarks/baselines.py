@@ -13,11 +13,11 @@ from transformers.utils import logging
 from benchmarks.job import BATCHES, PUBLISHED, WARM_UP_SAMPLES, Job
 from benchmarks.measure import RepeatLimit
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
-from benchmarks.paraphrases import NUM_PARAPHRASES
+from benchmarks.questions import MAX_SAMPLES, NUM_PARAPHRASES, SEED
 from benchmarks.report import BenchmarkReport, describe_torch
 from benchmarks.vllm_way import NAME as VLLM
 from benchmarks.way import ratios
-from benchmarks.workload import MAX_EXAMPLES, MAX_SAMPLES, MODEL, SEED, Workload
+from benchmarks.workload import MAX_EXAMPLES, MODEL, Workload
 
 REACH = (
     *(("engine, flex_attention", name) for name in PUBLISHED.values()),

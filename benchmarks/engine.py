@@ -13,10 +13,11 @@ import click
 
 from benchmarks.measure import RepeatLimit, TimedAnswers, peak_mib, reset_peak, time_answers
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
+from benchmarks.questions import MAX_SAMPLES, SEED
 from benchmarks.rates import SEED as RATES_SEED
 from benchmarks.rates import LinearShapes, decode_seconds, prefill_rate
 from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_torch
-from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload, early_stop
+from benchmarks.workload import MODEL, Workload, early_stop
 from worker.engine.engine import Engine
 
 METHODS = ("origin", "per_prompt", "avg", "max", "flex_attention")

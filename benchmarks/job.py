@@ -9,7 +9,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from benchmarks.measure import ONCE, RepeatLimit, time_answers, timed
-from benchmarks.prompts import PlainPrompt, by_paraphrase, pieces_of, plain_prompts
+from benchmarks.prompts import PlainPrompt, by_paraphrase, plain_prompts
 from benchmarks.published import published_decode
 from benchmarks.transformers_ways import run_continuous, run_generate
 from benchmarks.vllm_way import run_vllm
@@ -33,8 +33,8 @@ class Job:
         self._workload, self._held, self._limit = workload, held, limit
         questions = workload.questions(samples + WARM_UP_SAMPLES)
         self._questions = questions[:samples]
-        self._pieces = pieces_of(held.engine.tokenizer, questions, workload)
-        prompts = plain_prompts(self._pieces)
+        self._prompt_tokens = workload.prompt_tokens(held.engine.tokenizer, questions)
+        prompts = plain_prompts(self._prompt_tokens)
         self._prompts = prompts[: samples * workload.paraphrases]
         self._warm_up = prompts[samples * workload.paraphrases :]
 
@@ -45,7 +45,7 @@ class Job:
         asked = self._in_batches(prompts)
         length, limit = self._workload.max_new_tokens, self._limit
         return [
-            *(self._published(model, self._pieces[:published], kind) for kind in PUBLISHED),
+            *(self._published(model, self._prompt_tokens[:published], kind) for kind in PUBLISHED),
             *(run_generate(model, asked, batch, length, limit) for batch in BATCHES),
             run_continuous(model, asked, self._warm_up, length, limit),
         ]
@@ -55,8 +55,10 @@ class Job:
         some = [p for p in self._prompts if p.place[0] < max(BATCHES)]
         return by_paraphrase(some)[:prompts]
 
-    def _published(self, model: PreTrainedModel, pieces: Sequence[PromptTokens], kind: str) -> Way:
-        packed = [pack_fused(each, "concat", "sequential") for each in pieces]
+    def _published(
+        self, model: PreTrainedModel, prompt_tokens: Sequence[PromptTokens], kind: str
+    ) -> Way:
+        packed = [pack_fused(each, "concat", "sequential") for each in prompt_tokens]
         length, count = self._workload.max_new_tokens, len(self._questions)
 
         def work() -> None:

@@ -3,10 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.workload import Workload
 from common.layout import PromptTokens, TokenIds, pack_plain
-from common.records import Sample
-from worker.model.tokenizer import PromptTokenizer
 
 Place = tuple[int, int]
 """Of a prompt: the number of its question, and of its paraphrase."""
@@ -20,19 +17,11 @@ class PlainPrompt:
     tokens: TokenIds
 
 
-def pieces_of(
-    tokenizer: PromptTokenizer, questions: Sequence[Sample], workload: Workload
-) -> list[PromptTokens]:
-    """What the prompts of each question are made of."""
-    asked = workload.request("per_prompt")
-    return tokenizer.pieces_of([q.paraphrases for q in questions], asked.template, asked.few_shot)
-
-
-def plain_prompts(pieces: Sequence[PromptTokens]) -> list[PlainPrompt]:
+def plain_prompts(prompt_tokens: Sequence[PromptTokens]) -> list[PlainPrompt]:
     """Question by question all its paraphrases."""
     return [
         PlainPrompt((question, paraphrase), pack_plain(each, paraphrase).tokens)
-        for question, each in enumerate(pieces)
+        for question, each in enumerate(prompt_tokens)
         for paraphrase in range(len(each.prompts))
     ]
 

@@ -12,8 +12,9 @@ import click
 
 from benchmarks.measure import RepeatLimit, time_answers
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
+from benchmarks.questions import MAX_SAMPLES, SEED
 from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_torch
-from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload, early_stop
+from benchmarks.workload import MODEL, Workload, early_stop
 from worker.engine.engine import Engine
 
 METHOD = "flex_attention"

@@ -14,8 +14,9 @@ from pathlib import Path
 import click
 
 from benchmarks.options import Benchmark, model_option, samples_option
+from benchmarks.questions import MAX_SAMPLES, SEED
 from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_torch
-from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
+from benchmarks.workload import MODEL, Workload
 from common.errors import UsageError
 from common.records import Sample
 from producer.datasets import open_dataset

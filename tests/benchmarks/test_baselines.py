@@ -11,7 +11,7 @@ from benchmarks import baselines
 from benchmarks import way as ways_module
 from benchmarks.job import BATCHES, PUBLISHED, Job
 from benchmarks.measure import RepeatLimit
-from benchmarks.prompts import by_paraphrase, pieces_of, plain_prompts
+from benchmarks.prompts import by_paraphrase, plain_prompts
 from benchmarks.published import published_decode
 from benchmarks.vllm_way import ask, run_vllm
 from benchmarks.way import same_share
@@ -41,7 +41,7 @@ def packed(workload, loaded):
     tokenizer = PromptTokenizer(loaded.tokenizer)
     return [
         pack_fused(pieces, "concat", "sequential")
-        for pieces in pieces_of(tokenizer, workload.questions(2), workload)
+        for pieces in workload.prompt_tokens(tokenizer, workload.questions(2))
     ]
 
 
@@ -76,7 +76,7 @@ def test_the_engine_reads_all_paraphrases_of_a_question_for_one_answer(job):
 
 def test_batches_hold_one_paraphrase_of_many_questions(loaded, workload):
     tokenizer = PromptTokenizer(loaded.tokenizer)
-    prompts = plain_prompts(pieces_of(tokenizer, workload.questions(3), workload))
+    prompts = plain_prompts(workload.prompt_tokens(tokenizer, workload.questions(3)))
     places = [prompt.place for prompt in by_paraphrase(prompts)]
     assert places[:4] == [(0, 0), (1, 0), (2, 0), (0, 1)]
     assert len(places) == 15
@@ -125,7 +125,7 @@ def test_vllm_is_asked_in_an_interpreter_of_its_own(
     (tmp_path / "vllm.py").write_text(FAKE_VLLM)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     tokenizer = PromptTokenizer(loaded.tokenizer)
-    prompts = plain_prompts(pieces_of(tokenizer, workload.questions(2), workload))
+    prompts = plain_prompts(workload.prompt_tokens(tokenizer, workload.questions(2)))
     way = run_vllm(
         Path(sys.executable), find_model(small_model), "float32", prompts[:5], prompts[5:], 3,
         RepeatLimit(repeats=2),

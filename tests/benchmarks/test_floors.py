@@ -11,8 +11,7 @@ from benchmarks.floors import StepWork
 from benchmarks.gpu_day.stages.engines import build_engine
 from benchmarks.measure import ONCE, time_answers
 from benchmarks.model_clock import ModelClock
-from benchmarks.prompts import pieces_of
-from benchmarks.questions import many_questions, prompts_of
+from benchmarks.questions import many_questions
 from benchmarks.random_llama import TOKENIZER_SIZE, llama_config, make_tokenizer, random_model
 from benchmarks.timed_engine import Decoding, TimedEngine
 from benchmarks.workload import Workload, early_stop
@@ -35,7 +34,7 @@ def model():
 
 @pytest.fixture
 def engine(model, questions):
-    tokenizer = make_tokenizer(prompts_of(questions, SMALL), TOKENIZER_SIZE, bos=True)
+    tokenizer = make_tokenizer(SMALL.plain_texts(questions), TOKENIZER_SIZE, bos=True)
     return build_engine(TimedEngine, model, tokenizer, "cascade", compiled=False)
 
 
@@ -45,7 +44,7 @@ def test_the_work_of_decoding_is_that_of_all_its_steps(engine, questions):
     with early_stop(engine, on=False):
         measured = time_answers(engine, asked, workload.request("flex_attention"), ONCE)
     (decoding,) = engine.decodings(measured.counts)
-    pieces = pieces_of(engine.tokenizer, asked, workload)
+    pieces = workload.prompt_tokens(engine.tokenizer, asked)
     # What leads in a question is cached, too, and the three paraphrases read it from there.
     *_, lead_in, _ = engine._prefix.splitter.cuts
     assert {s[: len(lead_in)] for each in pieces for s in each.segments} == {lead_in}

@@ -6,8 +6,9 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
+from benchmarks.questions import MAX_SAMPLES
 from benchmarks.rates import LinearShapes, decode_seconds, prefill_rate
-from benchmarks.workload import MAX_EXAMPLES, MAX_SAMPLES, Workload, few_shot
+from benchmarks.workload import MAX_EXAMPLES, Workload, few_shot
 from common.errors import UsageError
 from common.models import find_model
 from worker.model.loader import load_tokenizer

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from benchmarks.questions import MAX_QUESTIONS, many_questions, prompts_of
+from benchmarks.questions import MAX_QUESTIONS, many_questions
 from benchmarks.random_llama import TOKENIZER_SIZE, llama_config, make_tokenizer, random_model
 from benchmarks.workload import Workload
 
@@ -31,8 +31,8 @@ class Bench:
         self.scratch = scratch
         self.workload = Workload(examples=1, max_new_tokens=5) if tiny else Workload()
         self.questions = many_questions(_TINY_QUESTIONS if tiny else MAX_QUESTIONS)
-        prompts = prompts_of(self.questions, self.workload)
-        self.tokenizer = make_tokenizer(prompts, TOKENIZER_SIZE, bos=False)
+        texts = self.workload.plain_texts(self.questions)
+        self.tokenizer = make_tokenizer(texts, TOKENIZER_SIZE, bos=False)
         self.config = llama_config(tiny)
 
     @property

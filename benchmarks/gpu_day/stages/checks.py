@@ -24,7 +24,6 @@ from benchmarks.gpu_day.stages.reference_answers import (
     request_in,
 )
 from benchmarks.gpu_day.stages.rows import Figures, Rows
-from benchmarks.prompts import pieces_of
 from benchmarks.published import ATTENTIONS, published_decode
 from benchmarks.random_llama import llama_config, random_model
 from benchmarks.workload import early_stop
@@ -107,8 +106,9 @@ def _checked(engine: RecordingEngine, given: Sequence[Answers]) -> CheckedAnswer
 def _published(bench: Bench, model: PreTrainedModel, kind: str, wanted: CheckedAnswers) -> Figures:
     some = checked_questions()[:_PUBLISHED_QUESTIONS]
     checked = {}
-    for number, pieces in enumerate(pieces_of(PromptTokenizer(bench.tokenizer), some, WORKLOAD)):
-        prompt = pack_fused(pieces, "concat", "sequential")
+    prompt_tokens = WORKLOAD.prompt_tokens(PromptTokenizer(bench.tokenizer), some)
+    for number, tokens_of_one in enumerate(prompt_tokens):
+        prompt = pack_fused(tokens_of_one, "concat", "sequential")
         with last_logits(model) as steps:
             tokens = published_decode(model, prompt, WORKLOAD.max_new_tokens, kind)
         checked["flex_attention", number, 0] = CheckedAnswer(tokens, torch.stack(steps))

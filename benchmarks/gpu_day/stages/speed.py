@@ -12,7 +12,6 @@ from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.engines import build_engine
 from benchmarks.gpu_day.stages.profile import profile_row
 from benchmarks.gpu_day.stages.rows import Figures, Rows
-from benchmarks.prompts import pieces_of
 from benchmarks.published import ATTENTIONS, published_decode
 from benchmarks.timed_engine import TimedEngine
 from common.layout import pack_fused
@@ -106,8 +105,9 @@ class Speeds:
 def _published(bench: Bench, model: PreTrainedModel, kind: str) -> Figures:
     """The published algorithm: one question at a time, no cache."""
     tokenizer = PromptTokenizer(bench.tokenizer)
-    pieces = pieces_of(tokenizer, bench.questions[:_PUBLISHED_QUESTIONS], bench.workload)
-    packed = [pack_fused(each, "concat", "sequential") for each in pieces]
+    questions = bench.questions[:_PUBLISHED_QUESTIONS]
+    prompt_tokens = bench.workload.prompt_tokens(tokenizer, questions)
+    packed = [pack_fused(each, "concat", "sequential") for each in prompt_tokens]
     published_decode(model, packed[0], 1, kind)
     bench.synchronize()
     began = perf_counter()
