@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks import floors
-from benchmarks.floors import StepWork
+from benchmarks import roofline
 from benchmarks.gpu_day.stages.engines import build_engine
 from benchmarks.measure import ONCE, time_answers
 from benchmarks.model_clock import ModelClock
 from benchmarks.questions import many_questions
 from benchmarks.random_llama import TOKENIZER_SIZE, llama_config, make_tokenizer, random_model
+from benchmarks.roofline import StepWork
 from benchmarks.timed_engine import Decoding, TimedEngine
 from benchmarks.workload import Workload, early_stop
 from common.layout import pack_fused
@@ -57,8 +57,8 @@ def test_the_work_of_decoding_is_that_of_all_its_steps(engine, questions):
     assert measured.counts.prefill_seconds + measured.counts.decode_seconds <= measured.seconds
 
 
-def test_the_floors_example_is_true():
-    assert doctest.testmod(floors) == (0, 4)
+def test_the_example_of_a_roofline_is_true():
+    assert doctest.testmod(roofline) == (0, 4)
 
 
 def test_a_step_reads_every_linear_weight_and_the_head_once():
