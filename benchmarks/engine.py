@@ -3,7 +3,7 @@
     python -m benchmarks.engine
 
 Prefill is held against one large product of the model's dtype, decoding against the products of
-its own steps at as many rows as there are sequences (`rates`).
+its own steps at as many rows as there are sequences (`roofline`).
 """
 
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ import click
 from benchmarks.measure import RepeatLimit, TimedAnswers, peak_mib, reset_peak, time_answers
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
 from benchmarks.questions import MAX_SAMPLES, SEED
-from benchmarks.rates import SEED as RATES_SEED
-from benchmarks.rates import LinearShapes, decode_seconds, prefill_rate
 from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_torch
+from benchmarks.roofline import SEED as RATES_SEED
+from benchmarks.roofline import LinearShapes, decode_seconds, prefill_rate
 from benchmarks.workload import MODEL, Workload, early_stop
 from worker.engine.engine import Engine
 

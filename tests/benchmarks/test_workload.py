@@ -1,13 +1,10 @@
-"""What the benchmarks ask, and what they hold it against."""
+"""The workload of the benchmarks: its questions and its few-shot examples."""
 
 from itertools import pairwise
 
 import pytest
-import torch
-from transformers import LlamaConfig
 
 from benchmarks.questions import MAX_SAMPLES
-from benchmarks.rates import LinearShapes, decode_seconds, prefill_rate
 from benchmarks.workload import MAX_EXAMPLES, Workload, few_shot
 from common.errors import UsageError
 from common.models import find_model
@@ -47,24 +44,3 @@ def test_more_questions_or_examples_than_there_are_are_refused():
     assert len(set(few_shot(MAX_EXAMPLES))) == MAX_EXAMPLES
     with pytest.raises(UsageError, match="there are 77 bundled examples, not 78"):
         few_shot(78)
-
-
-def test_the_work_of_a_token_is_that_of_every_weight_it_meets():
-    config = LlamaConfig(
-        vocab_size=11, hidden_size=6, intermediate_size=10, num_hidden_layers=2,
-        num_attention_heads=3, num_key_value_heads=1, head_dim=2,
-    )  # fmt: skip
-    shapes = LinearShapes.of(config)
-    assert shapes.head == (11, 6)
-    attention, feed_forward = 6 * 6 + 2 * (2 * 6) + 6 * 6, 3 * (10 * 6)
-    assert shapes.prefill_flops == 2 * 2 * (attention + feed_forward)
-
-
-def test_rates_are_measured_for_the_shapes_of_the_model():
-    config = LlamaConfig(
-        vocab_size=11, hidden_size=6, intermediate_size=10, num_hidden_layers=2,
-        num_attention_heads=3,
-    )  # fmt: skip
-    where = (torch.float32, torch.device("cpu"))
-    assert prefill_rate(config, *where) > 0
-    assert decode_seconds(LinearShapes.of(config), 7, *where) > 0

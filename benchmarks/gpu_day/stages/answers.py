@@ -6,8 +6,7 @@ from dataclasses import replace
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.rows import Figures
 from benchmarks.measure import RepeatLimit, time_answers
-from benchmarks.rates import LinearShapes
-from benchmarks.roofline import Machine, StepWork
+from benchmarks.roofline import LinearShapes, Machine, StepWork
 from benchmarks.timed_engine import TimedEngine
 from benchmarks.workload import early_stop
 from common.records import Sample

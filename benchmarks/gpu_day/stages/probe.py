@@ -9,9 +9,8 @@ import torch
 
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.rows import Figures, Rows
-from benchmarks.rates import LinearShapes, decode_seconds, prefill_rate
 from benchmarks.report import describe_torch
-from benchmarks.roofline import copy_rate
+from benchmarks.roofline import LinearShapes, copy_rate, decode_seconds, prefill_rate
 
 _PACKAGES = ("triton", "tokenizers", "numpy", "pydantic", "platformdirs", "accelerate")
 _LAUNCHES = 2000
