@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import baselines
-from benchmarks import way as ways_module
-from benchmarks.job import BATCHES, PUBLISHED, Job
+from benchmarks.baselines import baseline
+from benchmarks.baselines.__main__ import main
+from benchmarks.baselines.baseline import same_share
+from benchmarks.baselines.job import BATCHES, PUBLISHED, Job
+from benchmarks.baselines.published import published_decode
+from benchmarks.baselines.vllm_baseline import ask, run_vllm
 from benchmarks.measure import RepeatLimit
 from benchmarks.prompts import by_paraphrase, plain_prompts
-from benchmarks.published import published_decode
-from benchmarks.vllm_way import ask, run_vllm
-from benchmarks.way import same_share
 from benchmarks.workload import Workload
 from common.layout import pack_fused
 from common.methods import METHODS
@@ -84,9 +84,7 @@ def test_batches_hold_one_paraphrase_of_many_questions(loaded, workload):
 
 def test_baselines_are_compared_in_one_table(document, small_model):
     arguments = ("--samples", 2, "--prompts", 3, "--published", 1, "--examples", 0, "--repeats", 1)
-    found = document(
-        baselines.main, *arguments, "--model", small_model, "--vllm-python", sys.executable
-    )
+    found = document(main, *arguments, "--model", small_model, "--vllm-python", sys.executable)
     rows = {row["way"]: row for row in found["rows"]}
     published, vllm = rows["published algorithm"], rows["vLLM"]
     assert published["over published"] == 1
@@ -142,10 +140,10 @@ def test_a_side_that_fails_is_quoted(tmp_path, monkeypatch):
 
 
 def test_an_interpreter_that_is_not_there_is_refused(run, tmp_path):
-    result = run(baselines.main, "--vllm-python", tmp_path / "python")
+    result = run(main, "--vllm-python", tmp_path / "python")
     assert result.exit_code == 2
     assert f"File '{tmp_path / 'python'}' does not exist" in result.stderr.splitlines()[-1]
 
 
 def test_the_example_of_equal_tokens_is_true():
-    assert doctest.testmod(ways_module) == (0, 1)
+    assert doctest.testmod(baseline) == (0, 1)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from benchmarks.baselines.published import ATTENTIONS, published_decode
 from benchmarks.engine import METHODS
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.compare import CheckedAnswer, CheckedAnswers, compare
@@ -24,7 +25,6 @@ from benchmarks.gpu_day.stages.reference_answers import (
     request_in,
 )
 from benchmarks.gpu_day.stages.rows import Figures, Rows
-from benchmarks.published import ATTENTIONS, published_decode
 from benchmarks.random_llama import llama_config, random_model
 from benchmarks.workload import early_stop
 from common.errors import SampleError

@@ -5,13 +5,13 @@ from time import perf_counter
 
 from transformers import PreTrainedModel
 
+from benchmarks.baselines.published import ATTENTIONS, published_decode
 from benchmarks.engine import METHODS
 from benchmarks.gpu_day.stages.answers import answer_row
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.engines import build_engine
 from benchmarks.gpu_day.stages.profile import profile_row
 from benchmarks.gpu_day.stages.rows import Figures, Rows
-from benchmarks.published import ATTENTIONS, published_decode
 from benchmarks.roofline import Machine
 from benchmarks.timed_engine import TimedEngine
 from common.layout import pack_fused

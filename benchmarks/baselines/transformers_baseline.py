@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from transformers import ContinuousBatchingConfig, GenerationConfig, PreTrainedModel
 
+from benchmarks.baselines.baseline import Tokens, Way
 from benchmarks.measure import RepeatLimit, repeated, timed
 from benchmarks.prompts import PlainPrompt
-from benchmarks.way import Tokens, Way
 from common.errors import first_line
 from common.layout import TokenIds
 

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.baselines.baseline import Way
 from benchmarks.measure import RepeatLimit, median_of
 from benchmarks.prompts import PlainPrompt
-from benchmarks.way import Way
 from common.models import ModelSource
 from worker.model.gguf import unpacked_gguf
 
 NAME = "vLLM"
-SIDE = Path(__file__).with_name("vllm_side.py")
+SIDE = Path(__file__).with_name("vllm_worker.py")
 _LIMIT_SECONDS = 900
 _DEFAULTS = {
     "VLLM_CPU_KVCACHE_SPACE": "2",

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
+from benchmarks.baselines.baseline import Way
+from benchmarks.baselines.published import published_decode
+from benchmarks.baselines.transformers_baseline import run_continuous, run_generate
+from benchmarks.baselines.vllm_baseline import run_vllm
 from benchmarks.measure import ONCE, RepeatLimit, time_answers, timed
 from benchmarks.prompts import PlainPrompt, by_paraphrase, plain_prompts
-from benchmarks.published import published_decode
-from benchmarks.transformers_ways import run_continuous, run_generate
-from benchmarks.vllm_way import run_vllm
-from benchmarks.way import Way
 from benchmarks.workload import Workload, early_stop
 from common.layout import PromptTokens, pack_fused
 from worker.manager import LoadedEngine

@@ -10,13 +10,13 @@ from pathlib import Path
 import click
 from transformers.utils import logging
 
-from benchmarks.job import BATCHES, PUBLISHED, WARM_UP_SAMPLES, Job
+from benchmarks.baselines.baseline import ratios
+from benchmarks.baselines.job import BATCHES, PUBLISHED, WARM_UP_SAMPLES, Job
+from benchmarks.baselines.vllm_baseline import NAME as VLLM
 from benchmarks.measure import RepeatLimit
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
 from benchmarks.questions import MAX_SAMPLES, NUM_PARAPHRASES, SEED
 from benchmarks.report import BenchmarkReport, describe_torch
-from benchmarks.vllm_way import NAME as VLLM
-from benchmarks.way import ratios
 from benchmarks.workload import MAX_EXAMPLES, MODEL, Workload
 
 REACH = (

@@ -1,6 +1,6 @@
 """The other side of the vLLM baseline: run by vLLM's own interpreter, where this project is not.
 
-    python -P vllm_side.py asked.json answered.json
+    python -P vllm_worker.py asked.json answered.json
 
 Imports vllm and the standard library alone.
 """
