@@ -1,8 +1,8 @@
-"""The engine against other ways to do the same job: same prompts, same tokens, same run.
+"""The engine against other ways to do the same job, with the same prompts in the same run.
 
     python -m benchmarks.baselines --vllm-python /path/to/its/bin/python
 
-Their ratios are those of the speeds that this project wants to reach.
+The ratios are the speeds that this project wants to reach.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from benchmarks.questions import MAX_SAMPLES, NUM_PARAPHRASES, SEED
 from benchmarks.report import BenchmarkReport, describe_torch
 from benchmarks.workload import MAX_EXAMPLES, MODEL, Workload
 
-REACH = (
+TARGETS = (
     *(("engine, flex_attention", name) for name in PUBLISHED.values()),
     ("engine, flex_attention", VLLM),
     ("engine, per_prompt", VLLM),
@@ -76,18 +76,20 @@ def main(
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     workload, limit = Workload(model=model, examples=examples), RepeatLimit(repeats)
-    held = workload.held_engine()
-    job = Job(workload, held, samples, limit)
-    ways = [
-        *job.others(prompts, published),
+    loaded = workload.held_engine()
+    job = Job(workload, loaded, samples, limit)
+    baselines = [
+        *job.transformers(prompts, published),
         job.vllm(vllm_python),
         *(job.engine(method) for method in ("per_prompt", "flex_attention")),
     ]
-    slowest, right = ways[0], ways[len(PUBLISHED) + len(BATCHES) - 1]
-    rows = [way.row(slowest, right, workload.paraphrases) for way in ways]
+    slowest, largest_batch = baselines[0], baselines[len(PUBLISHED) + len(BATCHES) - 1]
+    rows = [each.row(slowest, largest_batch, workload.paraphrases) for each in baselines]
     claim = f"{model}: 5 paraphrases, {examples} examples, 20 tokens, early stop off"
-    machine = {**describe_torch(), **held.choices}
-    BenchmarkReport(claim, machine, {"questions": SEED}, rows, ratios(ways, REACH), NOTES).show()
+    machine = {**describe_torch(), **loaded.choices}
+    BenchmarkReport(
+        claim, machine, {"questions": SEED}, rows, ratios(baselines, TARGETS), NOTES
+    ).show()
 
 
 if __name__ == "__main__":

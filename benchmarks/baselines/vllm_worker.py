@@ -1,8 +1,8 @@
-"""The other side of the vLLM baseline: run by vLLM's own interpreter, where this project is not.
+"""The worker of the vLLM baseline, run by vLLM's own interpreter, which lacks this project.
 
-    python -P vllm_worker.py asked.json answered.json
+    python -P vllm_worker.py request.json response.json
 
-Imports vllm and the standard library alone.
+It imports only vllm and the standard library.
 """
 
 import json
@@ -15,34 +15,34 @@ import vllm
 from vllm import LLM, SamplingParams
 
 
-def main(asked_path: str, answered_path: str) -> None:
-    """Answer the prompts of one file, write tokens and seconds to the other."""
-    asked = json.loads(Path(asked_path).read_text())
+def main(request_path: str, response_path: str) -> None:
+    """Answer the prompts of the request file; write tokens and seconds to the response file."""
+    request = json.loads(Path(request_path).read_text())
     llm = LLM(
-        asked["model"],
-        dtype=asked["dtype"],
-        max_model_len=asked["max_length"],
+        request["model"],
+        dtype=request["dtype"],
+        max_model_len=request["max_length"],
         enable_prefix_caching=True,
         seed=0,
     )
     seconds: list[float] = []
     while not seconds or (
-        len(seconds) < asked["repeats"] and sum(seconds) < asked["limit_seconds"]
+        len(seconds) < request["repeats"] and sum(seconds) < request["limit_seconds"]
     ):
-        tokens, took = answer(llm, asked)
+        tokens, took = answer(llm, request)
         seconds.append(took)
-    answered = {"version": vllm.__version__, "seconds": seconds, "tokens": tokens}
-    Path(answered_path).write_text(json.dumps(answered))
+    response = {"version": vllm.__version__, "seconds": seconds, "tokens": tokens}
+    Path(response_path).write_text(json.dumps(response))
 
 
-def answer(llm: Any, asked: dict[str, Any]) -> tuple[list[list[int]], float]:
-    """One pass. The cache knows the examples of the prompts before, but not the prompts."""
+def answer(llm: Any, request: dict[str, Any]) -> tuple[list[list[int]], float]:
+    """Answer all prompts once. The cache knows their examples before, but not the prompts."""
     sampling = SamplingParams(
-        temperature=0.0, max_tokens=asked["max_new_tokens"], ignore_eos=True, detokenize=False
+        temperature=0.0, max_tokens=request["max_new_tokens"], ignore_eos=True, detokenize=False
     )
     llm.reset_prefix_cache()
-    llm.generate(_prompts(asked["warm_up"]), sampling, use_tqdm=False)
-    prompts = _prompts(asked["prompts"])
+    llm.generate(_prompts(request["warm_up"]), sampling, use_tqdm=False)
+    prompts = _prompts(request["prompts"])
     started = time.perf_counter()
     outputs = llm.generate(prompts, sampling, use_tqdm=False)
     took = time.perf_counter() - started

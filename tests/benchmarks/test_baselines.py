@@ -1,4 +1,4 @@
-"""benchmarks.baselines: every way gives the reference's tokens, and its row says what it did."""
+"""benchmarks.baselines: each gives the reference's tokens, and its row says what it did."""
 
 import doctest
 import sys
@@ -9,12 +9,11 @@ import torch
 
 from benchmarks.baselines import baseline
 from benchmarks.baselines.__main__ import main
-from benchmarks.baselines.baseline import same_share
+from benchmarks.baselines.baseline import by_paraphrase, plain_prompts, same_share
 from benchmarks.baselines.job import BATCHES, PUBLISHED, Job
 from benchmarks.baselines.published import published_decode
 from benchmarks.baselines.vllm_baseline import ask, run_vllm
 from benchmarks.measure import RepeatLimit
-from benchmarks.prompts import by_paraphrase, plain_prompts
 from benchmarks.workload import Workload
 from common.layout import pack_fused
 from common.methods import METHODS
@@ -61,17 +60,17 @@ def job(workload):
     return Job(workload, workload.held_engine(), samples=3, limit=RepeatLimit(repeats=1))
 
 
-def test_every_way_of_plain_prompts_gives_the_same_tokens_in_float32(job):
-    ways = [*job.others(prompts=7, published=1), job.engine("per_prompt")]
-    assert [way.note for way in ways[len(PUBLISHED) :]] == [""] * (len(BATCHES) + 2)
-    plain = [way for way in ways if way.tokens]
-    assert [len(way.tokens) for way in plain] == [7, 7, 7, 15]
-    assert [same_share(way.tokens, plain[0].tokens) for way in plain] == [1.0] * 4
+def test_every_baseline_on_plain_prompts_gives_the_same_tokens_in_float32(job):
+    baselines = [*job.transformers(prompts=7, published=1), job.engine("per_prompt")]
+    assert [each.note for each in baselines[len(PUBLISHED) :]] == [""] * (len(BATCHES) + 2)
+    plain = [each for each in baselines if each.tokens]
+    assert [len(each.tokens) for each in plain] == [7, 7, 7, 15]
+    assert [same_share(each.tokens, plain[0].tokens) for each in plain] == [1.0] * 4
 
 
 def test_the_engine_reads_all_paraphrases_of_a_question_for_one_answer(job):
-    way = job.engine("flex_attention")
-    assert (way.paraphrases, way.tokens) == (15, {})
+    fused = job.engine("flex_attention")
+    assert (fused.paraphrases, fused.tokens) == (15, {})
 
 
 def test_batches_hold_one_paraphrase_of_many_questions(loaded, workload):
@@ -124,16 +123,16 @@ def test_vllm_is_asked_in_an_interpreter_of_its_own(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     tokenizer = PromptTokenizer(loaded.tokenizer)
     prompts = plain_prompts(workload.prompt_tokens(tokenizer, workload.questions(2)))
-    way = run_vllm(
+    vllm = run_vllm(
         Path(sys.executable), find_model(small_model), "float32", prompts[:5], prompts[5:], 3,
         RepeatLimit(repeats=2),
     )  # fmt: skip
-    assert way.time.repeats == 2
-    assert way.tokens == {p.place: p.tokens[:3] for p in prompts[:5]}
-    assert way.note == "version 0.0, prefix caching on, 0 cores reserved"
+    assert vllm.time.repeats == 2
+    assert vllm.tokens == {p.place: p.tokens[:3] for p in prompts[:5]}
+    assert vllm.note == "version 0.0, prefix caching on, 0 cores reserved"
 
 
-def test_a_side_that_fails_is_quoted(tmp_path, monkeypatch):
+def test_a_worker_that_fails_is_quoted(tmp_path, monkeypatch):
     (tmp_path / "vllm.py").write_text("raise SystemExit('no CPU like that')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert ask(Path(sys.executable), {}, tmp_path) == "no CPU like that"
