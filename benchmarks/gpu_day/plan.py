@@ -58,7 +58,7 @@ STAGES = (
         "step, eager, 1024 rows": "25 ms, as a graph 22 ms",
         "step, compiled, 64 rows": "16 ms, as a graph 3 to 4 ms",
     }),
-    Stage("kernels", 50, 30, "attention of one layer over one pack: every backend", {
+    Stage("attention", 50, 30, "attention of one layer over one pack: every backend", {
         "flex, 4096 tokens": "0.3 ms", "flex, 26000 tokens": "1.5 ms",
         "sdpa MATH, 4096 tokens": "10 ms",
     }),
