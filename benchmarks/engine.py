@@ -115,7 +115,7 @@ def show_methods(
     workload: Workload, samples: tuple[int, ...], sweep_at: int, limit: RepeatLimit
 ) -> None:
     """Measure and print the rows that compare methods, layouts and numbers of samples."""
-    loaded = workload.held_engine()
+    loaded = workload.loaded_engine()
     benchmark = EngineBenchmark(loaded.engine, limit)
     rows = [benchmark.row(case) for case in cases(workload, samples, sweep_at)]
     rate = {"matmul GFLOP/s": benchmark.prefill_rate / 1e9}
@@ -130,7 +130,7 @@ def show_methods(
 
 def show_varied(base: Workload, vary: list[str], samples: int, limit: RepeatLimit) -> None:
     """Measure and print the rows that vary one thing at a time, early stop off."""
-    loaded = base.held_engine()
+    loaded = base.loaded_engine()
     benchmark = EngineBenchmark(loaded.engine, limit)
     rows = [benchmark.varied_row(case) for case in varied_cases(base, vary, samples)]
     claim = (

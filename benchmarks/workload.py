@@ -86,7 +86,7 @@ class Workload:
         paraphrases = [question.paraphrases for question in questions]
         return tokenizer.pieces_of(paraphrases, request.template, request.few_shot)
 
-    def held_engine(self) -> LoadedEngine:
+    def loaded_engine(self) -> LoadedEngine:
         """Engine that a worker with this machine's settings would build."""
         return ModelManager(Settings.from_environment(), slot=0).engine_for(self.spec("origin"))
 

@@ -76,7 +76,7 @@ def main(
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     workload, limit = Workload(model=model, examples=examples), RepeatLimit(repeats)
-    loaded = workload.held_engine()
+    loaded = workload.loaded_engine()
     job = Job(workload, loaded, samples, limit)
     baselines = [
         *job.transformers(prompts, published),

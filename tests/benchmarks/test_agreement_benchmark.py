@@ -7,7 +7,7 @@ import torch
 from scipy.stats import chisquare
 
 from benchmarks import agreement, vocabulary_walk
-from benchmarks.agreement import GREEDY, different, in_calls
+from benchmarks.agreement import GREEDY, in_calls, num_different
 from benchmarks.vocabulary_walk import drawing_by_walk, sample_by_walk
 from common.records import Sample
 from common.run import SamplingParams
@@ -42,7 +42,7 @@ def test_what_changes_is_counted():
 
     large, small = answer(samples), in_calls(samples, 2, answer)
     assert small["sizes"] == [2, 2, 2, 2, 1]
-    assert {kind: different(large[kind], small[kind]) for kind in large} == {
+    assert {kind: num_different(large[kind], small[kind]) for kind in large} == {
         "sizes": 5, "names": 0,
     }  # fmt: skip
 

@@ -57,7 +57,7 @@ def test_the_published_algorithm_gives_the_references_tokens(loaded, packed, kin
 
 @pytest.fixture
 def job(workload):
-    return Job(workload, workload.held_engine(), samples=3, limit=RepeatLimit(repeats=1))
+    return Job(workload, workload.loaded_engine(), samples=3, limit=RepeatLimit(repeats=1))
 
 
 def test_every_baseline_on_plain_prompts_gives_the_same_tokens_in_float32(job):

@@ -14,7 +14,7 @@ from common.errors import SampleError
 
 def test_answers_go_on_past_their_end_without_early_stop_alone(small_model):
     workload = Workload(model=small_model, examples=0)
-    engine = workload.held_engine().engine
+    engine = workload.loaded_engine().engine
     # A random model ends no answer by itself within 20 tokens, so let every token end one.
     engine._stops.fill_(1)
     lengths = {}
@@ -28,7 +28,7 @@ def test_answers_go_on_past_their_end_without_early_stop_alone(small_model):
 
 def test_a_question_that_is_not_answered_is_not_timed(small_model):
     workload = Workload(model=small_model, examples=0, max_new_tokens=4096)
-    engine = workload.held_engine().engine
+    engine = workload.loaded_engine().engine
     engine.geometry = replace(engine.geometry, max_positions=100)
     with pytest.raises(SampleError):
         time_answers(
@@ -44,12 +44,12 @@ def test_a_measurement_is_repeated_until_its_limit():
 
 @pytest.mark.skipif(peak_mib() is None, reason="this system keeps no peak of memory")
 def test_a_peak_begins_anew_when_it_is_reset():
-    """Mapped by itself: a process that held an engine keeps what it frees."""
-    held = mmap.mmap(-1, 200 << 20)
-    for page in range(0, len(held), mmap.PAGESIZE):
-        held[page] = 1
+    """A mapping of its own, since a process that had an engine keeps the memory that it frees."""
+    pages = mmap.mmap(-1, 200 << 20)
+    for page in range(0, len(pages), mmap.PAGESIZE):
+        pages[page] = 1
     high = peak_mib()
-    held.close()
+    pages.close()
     reset_peak()
     assert peak_mib() < high - 150
 

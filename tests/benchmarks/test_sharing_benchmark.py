@@ -22,7 +22,7 @@ def file(tmp_path):
 def test_it_counts_what_the_engine_prefills(document, small_model):
     (row,) = document(main, "--samples", 7, "--model", small_model)["rows"]
     workload = Workload(model=small_model)
-    engine, counts = workload.held_engine().engine, Counts()
+    engine, counts = workload.loaded_engine().engine, Counts()
     engine.answer(workload.questions(7), workload.request("per_prompt"), counts)
     assert row["computed"] == counts.prefill_tokens < row["after the examples"] < row["tokens"]
     assert (row["samples"], row["paraphrases"]) == (7, 35)

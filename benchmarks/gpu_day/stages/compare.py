@@ -7,8 +7,8 @@ from torch import Tensor
 
 from benchmarks.gpu_day.stages.rows import Figures
 
-Place = tuple[str, int, int]
-"""Method, number of the question, number of the answer to it."""
+AnswerPlace = tuple[str, int, int]
+"""Method, number of the question, number of its answer."""
 
 
 class CheckedAnswer(NamedTuple):
@@ -18,7 +18,7 @@ class CheckedAnswer(NamedTuple):
     logits: Tensor
 
 
-CheckedAnswers = Mapping[Place, CheckedAnswer]
+CheckedAnswers = Mapping[AnswerPlace, CheckedAnswer]
 
 
 def compare(got: CheckedAnswers, wanted: CheckedAnswers) -> Figures:
@@ -40,7 +40,7 @@ def compare(got: CheckedAnswers, wanted: CheckedAnswers) -> Figures:
     return figures
 
 
-def _first(place: Place, got: CheckedAnswer, wanted: CheckedAnswer) -> str:
+def _first(place: AnswerPlace, got: CheckedAnswer, wanted: CheckedAnswer) -> str:
     """Where the first difference is.
 
     >>> none = Tensor()

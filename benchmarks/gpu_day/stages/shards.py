@@ -12,7 +12,7 @@ from worker.engine.sample import Answers
 _SIZES = (64, 256, 1024)
 _TINY_SIZES = (6, 24)
 
-Tokens = list[tuple[int, ...]]
+AnswerTokens = list[tuple[int, ...]]
 
 
 def shards(bench: Bench, rows: Rows) -> None:
@@ -21,7 +21,7 @@ def shards(bench: Bench, rows: Rows) -> None:
     engine = rows.build("engine", 60, _engine, bench)
     if engine is None:
         return
-    given: dict[int, Tokens] = {}
+    given: dict[int, AnswerTokens] = {}
     for size in sizes:
         rows.measure(f"calls of {size}", 40, _calls, bench, engine, size, sizes[-1], given)
     if {sizes[0], sizes[-1]} <= given.keys():
@@ -33,7 +33,7 @@ def _engine(bench: Bench) -> Engine:
 
 
 def _calls(
-    bench: Bench, engine: Engine, size: int, total: int, given: dict[int, Tokens]
+    bench: Bench, engine: Engine, size: int, total: int, given: dict[int, AnswerTokens]
 ) -> Figures:
     questions, request = bench.questions[:total], bench.workload.request("flex_attention")
     answers: list[Answers] = []
@@ -55,7 +55,7 @@ def _tokens(answer: Answers) -> tuple[int, ...]:
     return found[0].tokens
 
 
-def _agreement(small: Tokens, large: Tokens) -> Figures:
+def _agreement(small: AnswerTokens, large: AnswerTokens) -> Figures:
     """Share of answers that are the same in calls of the least and of the largest size."""
     same = sum(one == other for one, other in zip(small, large, strict=True))
     return {"share": same / len(small), "answers": len(small)}
