@@ -154,10 +154,7 @@ class AgreementBenchmark:
         return self.workload.spec(method).model_copy(update=changes)
 
     def _rows(
-        self,
-        drawn_by: str,
-        workload: Workload,
-        answer: AnswerSamples,
+        self, drawn_by: str, workload: Workload, answer: AnswerSamples
     ) -> list[BenchmarkRow]:
         samples = [
             Sample(question.paraphrases, (), f"question {n}")
@@ -178,7 +175,7 @@ class AgreementBenchmark:
 
 
 def in_calls(samples: Sequence[Sample], size: int, answer: AnswerSamples) -> AnswersByKind:
-    """AnswerSamples `size` samples at a time."""
+    """Answer `size` samples at a time."""
     by_kind: AnswersByKind = {}
     for first in range(0, len(samples), size):
         for kind, answers in answer(samples[first : first + size]).items():
