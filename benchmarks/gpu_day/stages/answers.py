@@ -1,4 +1,4 @@
-"""Rows of the engine's: questions per second, and where the seconds went."""
+"""Rows of the engine: questions per second, and where the seconds went."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,10 +24,10 @@ def answer_row(
     warm_up: int,
     layout: Layout = "concat",
 ) -> Figures:
-    """Answer questions: questions per second, seconds of the device, seconds of the host.
+    """Answer questions; return questions per second and the seconds of device and host.
 
-    host launching: inside the model's calls, most of it hidden where the device is behind. host
-    between: planning, packing, sampling, and waiting. prefill of machine, decode of floor: shares
+    host launching: inside the model's calls, mostly hidden while the device is behind. host
+    between: planning, packing, sampling and waiting. prefill of machine, decode of floor: shares
     of the measured rates, by the device's seconds alone.
     """
     bench.begin_peak()

@@ -1,4 +1,4 @@
-"""The bench: device, questions, tokenizer and model of a stage, and its clock."""
+"""The bench: device, questions, tokenizer and model of a stage, and its timer."""
 
 import time
 from collections.abc import Callable
@@ -16,13 +16,14 @@ _SETTLING_CALLS = 1
 
 
 class NoSuchDevice(Exception):
-    """The device that was asked for is not there."""
+    """The requested device is missing."""
 
 
 class Bench:
-    """Made once in each stage's process. tiny: the checks' model and few questions.
+    """Device, questions, tokenizer and model of a stage; each stage's process makes one.
 
-    scratch: a folder for what one stage leaves for another.
+    tiny: use the small model of the checks, and few questions. scratch: folder for files that one
+    stage leaves for another.
     """
 
     def __init__(self, device: str, tiny: bool, scratch: Path) -> None:
@@ -40,21 +41,20 @@ class Bench:
         return self.device.type == "cuda"
 
     def make_model(self) -> PreTrainedModel:
-        """The model that is measured, with random weights, in bfloat16."""
+        """Make the measured model: random weights, bfloat16."""
         model = random_model(self.config, torch.bfloat16, self.device)
         self.synchronize()
         return model
 
     def synchronize(self) -> None:
-        """Wait until the device has done all that it was given."""
+        """Wait until the device has finished its work."""
         if self.on_gpu:
             torch.cuda.synchronize(self.device)
 
     def milliseconds(self, work: Callable[[], object], repeats: int) -> tuple[float, float]:
-        """One call of `work`: milliseconds of the host's part, and until the device is done.
+        """Milliseconds of one call of `work` on the host, and until the device has finished.
 
-        Several calls are given to the device at once, as a decode loop does; one before them is
-        not counted.
+        Queues several calls before it waits, as a decode loop does, after one uncounted call.
         """
         for _ in range(_SETTLING_CALLS):
             work()
@@ -67,18 +67,18 @@ class Bench:
         return 1e3 * host / repeats, 1e3 * (time.perf_counter() - began) / repeats
 
     def begin_peak(self) -> None:
-        """Let the peak of the GPU's memory begin at what is held now."""
+        """Restart the peak of the GPU's memory at its current use."""
         if self.on_gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
 
     def peak_gib(self) -> float | None:
-        """The most that torch has held on the GPU since; None on a CPU."""
+        """Peak GPU memory of torch since `begin_peak`; None on a CPU."""
         return torch.cuda.max_memory_allocated(self.device) / 2**30 if self.on_gpu else None
 
 
 def find_device(name: str) -> torch.device:
-    """Raises NoSuchDevice, with a sentence, where it is not there."""
+    """Find a device by name. Raises NoSuchDevice with a sentence if it is missing."""
     try:
         device = torch.device(name)
     except RuntimeError:

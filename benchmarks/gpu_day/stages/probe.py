@@ -1,4 +1,4 @@
-"""The probe: what the machine is, and the rates that other stages are held against."""
+"""The probe: the machine, and the rates that other stages are compared with."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ _SMI = "driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.draw,power.limit
 
 
 def probe(bench: Bench, rows: Rows) -> None:
-    """Versions, then rates, then the cost of a launch."""
+    """Measure versions, then rates, then the cost of a launch."""
     device = bench.device
     rows.measure("machine", 20, _machine, bench)
     rows.measure("copy", 20, lambda: {"GB/s": copy_rate(device) / 1e9})
