@@ -4,7 +4,7 @@ Peaks are those that Linux keeps in /proc; elsewhere they are None. `getrusage` 
 peak of a child includes its parent, from which it was forked, and the peak of a process never
 falls between two rows.
 
-Imports no torch: the queue is measured without it.
+Importing this module does not import torch, because the queue's benchmark runs without torch.
 """
 
 import threading
@@ -52,7 +52,7 @@ class Timed:
 def repeated(measure: Callable[[], float], limit: RepeatLimit) -> Timed:
     """Call `measure`, which returns seconds, until the limit is reached.
 
-    A long measurement is not repeated: disturbances average out within it.
+    Long measurements are not repeated, since disturbances average out during one.
     """
     seconds: list[float] = []
     while not seconds or (len(seconds) < limit.repeats and sum(seconds) < limit.seconds):

@@ -3,8 +3,8 @@
     python -m benchmarks.queue
 
 Each step runs in its own processes: the commands are the producer's, the worker is Celery's, and
-only its engine is a stub. The run, its store and its Redis server live in a temporary folder, and
-nothing is left of them.
+only its engine is a stub. The run, its store and its Redis server live in a temporary folder that
+is deleted at the end.
 """
 
 import json

@@ -18,7 +18,7 @@ from transformers import (
 SEED = 0
 
 TOKENIZER_SIZE = 768
-"""Makes the benchmarks' paraphrases as long as SmolLM2's tokenizer does; a test checks it."""
+"""Vocabulary with which paraphrases are as long as with SmolLM2's tokenizer; see the test."""
 
 _LLAMA_32_3B: dict[str, Any] = {
     "vocab_size": 128256,

@@ -26,7 +26,7 @@ VERSIONS = ("torch", "transformers", "celery", "redis", "pyarrow", "self-ensembl
 class BenchmarkReport:
     """The rows of one claim, all with the same columns.
 
-    seeds: by what was drawn with them. ratios: between rows of this run. notes: how to read it.
+    seeds: what was drawn -> its seed. ratios: between rows of this run. notes: how to read them.
     """
 
     claim: str

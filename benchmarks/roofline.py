@@ -1,4 +1,4 @@
-"""Roofline: the rates of a machine, and the least time that a model's work could take at them.
+"""Roofline: the rates of a machine, and the least time that a model's work takes there.
 
 A decode step reads every weight and every cached key and value once (the bandwidth floor) and
 multiplies every row by every weight (the arithmetic floor). It takes at least the longer of the

@@ -1,4 +1,4 @@
-"""What the benchmarks ask: a workload, and the engine that a worker would hold for it."""
+"""The workload of the benchmarks, and the engine that a worker would build for it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -42,12 +42,12 @@ class Job:
         """Baselines on transformers' own model, the published algorithm first."""
         engine, dtype = self._loaded.engine, self._loaded.choices["dtype"]
         model = load_model(self._workload.source, dtype, str(engine.model.device)).model.eval()
-        some = self._in_batches(prompts)
+        batched = self._in_batches(prompts)
         length, limit = self._workload.max_new_tokens, self._limit
         return [
             *(self._published(model, self._prompt_tokens[:published], kind) for kind in PUBLISHED),
-            *(run_generate(model, some, batch, length, limit) for batch in BATCHES),
-            run_continuous(model, some, self._warm_up, length, limit),
+            *(run_generate(model, batched, batch, length, limit) for batch in BATCHES),
+            run_continuous(model, batched, self._warm_up, length, limit),
         ]
 
     def _in_batches(self, prompts: int) -> list[PlainPrompt]:

@@ -37,8 +37,8 @@ def run_generate(
 
     model.set_attn_implementation("sdpa")
     generate(model, batches[0], max_new_tokens)
-    time_taken = timed(work, limit)
-    return Baseline(f"transformers generate, batch {batch}", len(prompts), time_taken, tokens)
+    elapsed = timed(work, limit)
+    return Baseline(f"transformers generate, batch {batch}", len(prompts), elapsed, tokens)
 
 
 def generate(
@@ -73,12 +73,12 @@ def run_continuous(
     name = "transformers continuous batching"
     tokens: TokensByPlace = {}
     try:
-        time_taken = repeated(
+        elapsed = repeated(
             lambda: _continuous(model, prompts, warm_up, max_new_tokens, tokens), limit
         )
     except Exception as error:  # another library, which may fail in any way
         return Baseline(name, note=f"does not run on this device: {first_line(error)}")
-    return Baseline(name, len(prompts), time_taken, tokens)
+    return Baseline(name, len(prompts), elapsed, tokens)
 
 
 def _continuous(

@@ -29,8 +29,8 @@ def main(request_path: str, response_path: str) -> None:
     while not seconds or (
         len(seconds) < request["repeats"] and sum(seconds) < request["limit_seconds"]
     ):
-        tokens, took = answer(llm, request)
-        seconds.append(took)
+        tokens, elapsed = answer(llm, request)
+        seconds.append(elapsed)
     response = {"version": vllm.__version__, "seconds": seconds, "tokens": tokens}
     Path(response_path).write_text(json.dumps(response))
 
@@ -45,8 +45,8 @@ def answer(llm: Any, request: dict[str, Any]) -> tuple[list[list[int]], float]:
     prompts = _prompts(request["prompts"])
     started = time.perf_counter()
     outputs = llm.generate(prompts, sampling, use_tqdm=False)
-    took = time.perf_counter() - started
-    return [list(output.outputs[0].token_ids) for output in outputs], took
+    elapsed = time.perf_counter() - started
+    return [list(output.outputs[0].token_ids) for output in outputs], elapsed
 
 
 def _prompts(tokens: list[list[int]]) -> list[dict[str, list[int]]]:

@@ -83,8 +83,8 @@ def test_batches_hold_one_paraphrase_of_many_questions(loaded, workload):
 
 def test_baselines_are_compared_in_one_table(document, small_model):
     arguments = ("--samples", 2, "--prompts", 3, "--published", 1, "--examples", 0, "--repeats", 1)
-    found = document(main, *arguments, "--model", small_model, "--vllm-python", sys.executable)
-    rows = {row["way"]: row for row in found["rows"]}
+    report = document(main, *arguments, "--model", small_model, "--vllm-python", sys.executable)
+    rows = {row["way"]: row for row in report["rows"]}
     published, vllm = rows["published algorithm"], rows["vLLM"]
     assert published["over published"] == 1
     assert "2 questions" in published["note"]
@@ -92,10 +92,10 @@ def test_baselines_are_compared_in_one_table(document, small_model):
     assert vllm["questions/s"] is None
     assert vllm["note"] == "does not run here: ModuleNotFoundError: No module named 'vllm'"
     flex = rows["engine, flex_attention"]
-    assert found["ratios"]["engine, flex_attention over published algorithm"] == pytest.approx(
+    assert report["ratios"]["engine, flex_attention over published algorithm"] == pytest.approx(
         flex["questions/s"] / published["questions/s"]
     )
-    assert all(row["prompts/s"] for row in found["rows"] if row["way"] != "vLLM")
+    assert all(row["prompts/s"] for row in report["rows"] if row["way"] != "vLLM")
 
 
 FAKE_VLLM = """

@@ -48,13 +48,13 @@ def test_the_engines_ratios_are_those_of_its_rows(measured):
 
 def test_vary_varies_one_thing_at_a_time(document, small_model):
     arguments = ("--vary", "samples,paraphrases,few-shot,tokens", "--samples", 1, "--repeats", 1)
-    found = document(engine.main, *arguments, "--model", small_model)
-    assert list(found["rows"][0]) == [
+    report = document(engine.main, *arguments, "--model", small_model)
+    assert list(report["rows"][0]) == [
         "varied", "value", "seconds", "prefill s", "decode s", "prefill tokens", "decode tokens",
         "repeats",
     ]  # fmt: skip
     values = {}
-    for row in found["rows"]:
+    for row in report["rows"]:
         values.setdefault(row["varied"], []).append(row["value"])
     assert values == {
         "samples": [1, 2, 4, 8],
@@ -62,10 +62,10 @@ def test_vary_varies_one_thing_at_a_time(document, small_model):
         "few-shot": [0, 5, 10, 20],
         "generated tokens": [5, 10, 20, 40],
     }
-    decoded = [row["decode tokens"] for row in found["rows"]]
+    decoded = [row["decode tokens"] for row in report["rows"]]
     assert decoded == [20, 40, 80, 160, *[20] * 8, 5, 10, 20, 40]
-    last, first = found["rows"][3]["seconds"], found["rows"][0]["seconds"]
-    assert found["ratios"]["time from 1 to 8 samples"] == last / first
+    last, first = report["rows"][3]["seconds"], report["rows"][0]["seconds"]
+    assert report["ratios"]["time from 1 to 8 samples"] == last / first
 
 
 @pytest.mark.parametrize(

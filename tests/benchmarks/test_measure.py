@@ -20,8 +20,8 @@ def test_answers_go_on_past_their_end_without_early_stop_alone(small_model):
     lengths = {}
     for on in (True, False, True):
         with early_stop(engine, on):
-            asked = workload.request("origin")
-            measured = time_answers(engine, workload.questions(2), asked, RepeatLimit(repeats=1))
+            request = workload.request("origin")
+            measured = time_answers(engine, workload.questions(2), request, RepeatLimit(repeats=1))
         lengths.setdefault(on, []).append([len(t) for (t,) in measured.tokens("origin")])
     assert lengths == {True: [[1, 1], [1, 1]], False: [[20, 20]]}
 

@@ -40,11 +40,11 @@ def engine(model, questions):
 
 def test_the_work_of_decoding_is_that_of_all_its_steps(engine, questions):
     workload = replace(SMALL, layout="shared")
-    asked = [Sample(question.paraphrases[:3]) for question in questions[:4]]
+    samples = [Sample(question.paraphrases[:3]) for question in questions[:4]]
     with early_stop(engine, on=False):
-        measured = time_answers(engine, asked, workload.request("flex_attention"), ONCE)
+        measured = time_answers(engine, samples, workload.request("flex_attention"), ONCE)
     (decoding,) = engine.decodings(measured.counts)
-    pieces = workload.prompt_tokens(engine.tokenizer, asked)
+    pieces = workload.prompt_tokens(engine.tokenizer, samples)
     # What leads in a question is cached, too, and the three paraphrases read it from there.
     *_, lead_in, _ = engine._prefix.splitter.cuts
     assert {s[: len(lead_in)] for each in pieces for s in each.segments} == {lead_in}

@@ -28,13 +28,13 @@ def test_fewer_questions_are_the_first_of_more():
 def test_paraphrases_are_as_long_as_a_persons_questions():
     tokenizer = PromptTokenizer(load_tokenizer(find_model("smollm2_135m_it")))
     workload = Workload()
-    asked = workload.request("origin")
+    request = workload.request("origin")
     lengths = [
         len(segment)
         for question in workload.questions(MAX_SAMPLES)
-        for segment in tokenizer.pieces(question.paraphrases, asked.template, ()).segments
+        for segment in tokenizer.pieces(question.paraphrases, request.template, ()).segments
     ]
-    marks = len(tokenizer.pieces(("",), asked.template, ()).segments[0])
+    marks = len(tokenizer.pieces(("",), request.template, ()).segments[0])
     assert 8 <= sum(lengths) / len(lengths) - marks <= 12
 
 

@@ -104,9 +104,9 @@ def _checked(engine: RecordingEngine, answers: Sequence[Answers]) -> CheckedAnsw
 
 
 def _published(bench: Bench, model: PreTrainedModel, kind: str, wanted: CheckedAnswers) -> Figures:
-    some = checked_questions()[:_PUBLISHED_QUESTIONS]
+    questions = checked_questions()[:_PUBLISHED_QUESTIONS]
     checked = {}
-    prompt_tokens = WORKLOAD.prompt_tokens(PromptTokenizer(bench.tokenizer), some)
+    prompt_tokens = WORKLOAD.prompt_tokens(PromptTokenizer(bench.tokenizer), questions)
     for number, tokens_of_one in enumerate(prompt_tokens):
         prompt = pack_fused(tokens_of_one, "concat", "sequential")
         with last_logits(model) as steps:

@@ -1,4 +1,4 @@
-"""An engine that records the logits of every step, to compare them."""
+"""An engine that records the logits of every step for a comparison."""
 
 from collections import defaultdict
 from typing import Any
