@@ -99,7 +99,7 @@ def main(
 
 
 def base_samples(samples: tuple[int, ...], vary: list[str]) -> int:
-    """Samples of the base. Raises UsageError for several counts, or one that cannot grow."""
+    """Samples of the base. Raises click.UsageError for several counts, or too large a count."""
     if len(samples) > 1:
         raise click.UsageError("--vary has one base; give --samples once")
     (count,) = samples or (BASE_SAMPLES,)

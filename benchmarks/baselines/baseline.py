@@ -56,7 +56,7 @@ class Baseline:
         return rate / other_rate if rate and other_rate else None
 
     def row(self, published: "Baseline", reference: "Baseline", per_question: int) -> BenchmarkRow:
-        """Row of the table. reference: the baseline whose tokens are compared with.
+        """Row of the table. reference: the baseline with whose tokens these are compared.
 
         per_question: paraphrases of a question.
         """
