@@ -20,15 +20,15 @@ class LineWriter:
     """Appends lines to a file, each synced to the disk before `write` returns."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a")
-        self._began = time.monotonic()
+        self._path, self._began = path, time.monotonic()
 
     def write(self, line: Line) -> Line:
         """Write a line; return it with its time."""
         timed = {"t": round(time.monotonic() - self._began, 1), **line}
-        self._file.write(json.dumps(timed, default=str) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with self._path.open("a") as file:
+            file.write(json.dumps(timed, default=str) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         return timed
 
 

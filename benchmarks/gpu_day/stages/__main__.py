@@ -31,7 +31,7 @@ def main(name: str, pipe: int, device: str, tiny: bool, scratch: Path) -> None:
         from benchmarks.gpu_day.stages.rows import Rows
 
         try:
-            bench = Bench(device, tiny, scratch)
+            bench = Bench.make(device, tiny, scratch)
         except NoSuchDevice as error:
             write({"no_device": str(error)})
         else:

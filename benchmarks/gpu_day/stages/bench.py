@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel
+from transformers import LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from benchmarks.questions import MAX_QUESTIONS, many_questions
 from benchmarks.random_llama import TOKENIZER_SIZE, llama_config, make_tokenizer, random_model
 from benchmarks.workload import Workload
+from common.records import Sample
 
 _TINY_QUESTIONS = 24
 _SETTLING_CALLS = 1
@@ -19,6 +21,7 @@ class NoSuchDevice(Exception):
     """The requested device is missing."""
 
 
+@dataclass(frozen=True)
 class Bench:
     """Device, questions, tokenizer and model of a stage; each stage's process makes one.
 
@@ -26,15 +29,24 @@ class Bench:
     stage leaves for another.
     """
 
-    def __init__(self, device: str, tiny: bool, scratch: Path) -> None:
-        self.device = find_device(device)
-        self.tiny = tiny
-        self.scratch = scratch
-        self.workload = Workload(examples=1, max_new_tokens=5) if tiny else Workload()
-        self.questions = many_questions(_TINY_QUESTIONS if tiny else MAX_QUESTIONS)
-        texts = self.workload.plain_texts(self.questions)
-        self.tokenizer = make_tokenizer(texts, TOKENIZER_SIZE, bos=False)
-        self.config = llama_config(tiny)
+    device: torch.device
+    tiny: bool
+    scratch: Path
+    workload: Workload
+    questions: list[Sample]
+    tokenizer: PreTrainedTokenizerFast
+    config: LlamaConfig
+
+    @classmethod
+    def make(cls, device: str, tiny: bool, scratch: Path) -> "Bench":
+        """Find the device and train the tokenizer. Raises NoSuchDevice."""
+        torch_device = find_device(device)
+        workload = Workload(examples=1, max_new_tokens=5) if tiny else Workload()
+        questions = many_questions(_TINY_QUESTIONS if tiny else MAX_QUESTIONS)
+        texts = workload.plain_texts(questions)
+        tokenizer = make_tokenizer(texts, TOKENIZER_SIZE, bos=False)
+        config = llama_config(tiny)
+        return cls(torch_device, tiny, scratch, workload, questions, tokenizer, config)
 
     @property
     def on_gpu(self) -> bool:
