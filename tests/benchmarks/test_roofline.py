@@ -1,21 +1,19 @@
-"""Floors that a GPU is held against: the work of decoding, the clock of a model's calls."""
+"""Rates of a machine, the least time of decoding, the clock of a model's calls."""
 
 import doctest
 from dataclasses import replace
 
 import pytest
 import torch
+from transformers import LlamaConfig
 
-from benchmarks import floors
-from benchmarks.answering import answered
-from benchmarks.floors import StepWork
+from benchmarks import roofline
 from benchmarks.gpu_day.stages.engines import build_engine
-from benchmarks.many_questions import many_questions, prompts_of
-from benchmarks.model_clock import ModelClock
-from benchmarks.prompts import pieces_of
+from benchmarks.measure import ONCE, time_answers
+from benchmarks.questions import many_questions
 from benchmarks.random_llama import TOKENIZER_SIZE, llama_config, make_tokenizer, random_model
-from benchmarks.timed_engine import Decoding, TimedEngine
-from benchmarks.timing import ONCE
+from benchmarks.roofline import Decoding, LinearShapes, StepWork, decode_seconds, prefill_rate
+from benchmarks.timed_engine import ModelClock, TimedEngine
 from benchmarks.workload import Workload, early_stop
 from common.layout import pack_fused
 from common.records import Sample
@@ -36,17 +34,17 @@ def model():
 
 @pytest.fixture
 def engine(model, questions):
-    tokenizer = make_tokenizer(prompts_of(questions, SMALL), TOKENIZER_SIZE, bos=True)
+    tokenizer = make_tokenizer(SMALL.plain_texts(questions), TOKENIZER_SIZE, bos=True)
     return build_engine(TimedEngine, model, tokenizer, "cascade", compiled=False)
 
 
 def test_the_work_of_decoding_is_that_of_all_its_steps(engine, questions):
     workload = replace(SMALL, layout="shared")
-    asked = [Sample(question.paraphrases[:3]) for question in questions[:4]]
+    samples = [Sample(question.paraphrases[:3]) for question in questions[:4]]
     with early_stop(engine, on=False):
-        done = answered(engine, asked, workload.request("flex_attention"), ONCE)
-    (decoding,) = engine.decodings(done.counts)
-    pieces = pieces_of(engine.tokenizer, asked, workload)
+        measured = time_answers(engine, samples, workload.request("flex_attention"), ONCE)
+    (decoding,) = engine.decodings(measured.counts)
+    pieces = workload.prompt_tokens(engine.tokenizer, samples)
     # What leads in a question is cached, too, and the three paraphrases read it from there.
     *_, lead_in, _ = engine._prefix.splitter.cuts
     assert {s[: len(lead_in)] for each in pieces for s in each.segments} == {lead_in}
@@ -56,11 +54,32 @@ def test_the_work_of_decoding_is_that_of_all_its_steps(engine, questions):
     own = sum(lengths) - 4 * (prefix + 3 * len(lead_in) + 1)
     shared = prefix + len(lead_in)
     assert decoding == Decoding(steps=5, fed=20, own_slots=own, shared_slots=shared)
-    assert done.counts.prefill_seconds + done.counts.decode_seconds <= done.seconds
+    assert measured.counts.prefill_seconds + measured.counts.decode_seconds <= measured.seconds
 
 
-def test_the_floors_example_is_true():
-    assert doctest.testmod(floors) == (0, 4)
+def test_the_example_of_a_roofline_is_true():
+    assert doctest.testmod(roofline) == (0, 4)
+
+
+def test_the_work_of_a_token_is_that_of_every_weight_it_meets():
+    config = LlamaConfig(
+        vocab_size=11, hidden_size=6, intermediate_size=10, num_hidden_layers=2,
+        num_attention_heads=3, num_key_value_heads=1, head_dim=2,
+    )  # fmt: skip
+    shapes = LinearShapes.of(config)
+    assert shapes.head == (11, 6)
+    attention, feed_forward = 6 * 6 + 2 * (2 * 6) + 6 * 6, 3 * (10 * 6)
+    assert shapes.prefill_flops == 2 * 2 * (attention + feed_forward)
+
+
+def test_rates_are_measured_for_the_shapes_of_the_model():
+    config = LlamaConfig(
+        vocab_size=11, hidden_size=6, intermediate_size=10, num_hidden_layers=2,
+        num_attention_heads=3,
+    )  # fmt: skip
+    where = (torch.float32, torch.device("cpu"))
+    assert prefill_rate(config, *where) > 0
+    assert decode_seconds(LinearShapes.of(config), 7, *where) > 0
 
 
 def test_a_step_reads_every_linear_weight_and_the_head_once():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.many_questions import MAX_QUESTIONS, many_questions, prompts_of, texts_of
+from benchmarks.questions import MAX_QUESTIONS, many_questions, texts_of
 from benchmarks.random_llama import TOKENIZER_SIZE, make_tokenizer
 from benchmarks.workload import Workload
 from common.errors import UsageError
@@ -20,9 +20,9 @@ def test_there_are_as_many_questions_as_in_webquestions_and_no_two_share_a_parap
 @pytest.mark.model
 def test_paraphrases_are_as_long_as_with_a_real_tokenizer():
     questions = many_questions(MAX_QUESTIONS)
-    made = make_tokenizer(prompts_of(questions, Workload()), TOKENIZER_SIZE, bos=False)
+    made = make_tokenizer(Workload().plain_texts(questions), TOKENIZER_SIZE, bos=False)
     real = load_tokenizer(find_model("smollm2_135m_it"))
-    for texts in (texts_of(questions), prompts_of(questions[:1], Workload())):
+    for texts in (texts_of(questions), Workload().plain_texts(questions[:1])):
         lengths = [
             sum(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
             for tokenizer in (made, real)

@@ -1,4 +1,4 @@
-"""Attention alone: one layer over one pack as prefill makes it, by every kernel and backend."""
+"""Attention alone: one layer over one pack, as prefill makes it, by every backend."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -17,22 +17,23 @@ from worker.engine.kv_cache import segment_mask_spec
 from worker.engine.plan import Segment
 
 _PREFIX, _SEGMENT = 103, 8
-"""Tokens of the prefix and of a question's paraphrase, as counted with the benchmark's prompts."""
+"""Tokens of the prefix and of one paraphrase, counted in the benchmarks' prompts."""
 
 _LENGTHS, _TINY_LENGTHS = (4096, 26_000), (512,)
 _LONGEST_DENSE = 4096
 _REPEATS = 5
 
-_BACKENDS = (SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
-"""Those that may take a mask; flash attention takes none."""
+_SDP_BACKENDS = (SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
+"""SDPA's backends that may take a mask; flash attention takes none."""
 
 
-def kernels(bench: Bench, rows: Rows) -> None:
-    """One after the other: what one cannot do is its own row's failure."""
+def attention(bench: Bench, rows: Rows) -> None:
+    """Measure every backend, each in its own row: one that fails costs only its row."""
     for length in _TINY_LENGTHS if bench.tiny else _LENGTHS:
         pack = Pack.make(bench, length)
-        for name, limit, kernel, backend in _cases(length):
-            rows.measure(f"{name}, {length} tokens", limit, _attend, bench, pack, kernel, backend)
+        for name, limit, backend, sdp_backend in _cases(length):
+            row = f"{name}, {length} tokens"
+            rows.measure(row, limit, _attend, bench, pack, backend, sdp_backend)
 
 
 def _cases(length: int) -> Iterator[tuple[str, float, AttentionBackend, SDPBackend | None]]:
@@ -41,13 +42,13 @@ def _cases(length: int) -> Iterator[tuple[str, float, AttentionBackend, SDPBacke
     yield "cascade compiled", 30, CascadeBackend(compiled_attend_rows()), None
     if length <= _LONGEST_DENSE:
         yield "sdpa as chosen", 15, SdpaBackend(), None
-        for backend in _BACKENDS:
-            yield f"sdpa {backend.name.removesuffix('_ATTENTION')}", 15, SdpaBackend(), backend
+        for each in _SDP_BACKENDS:
+            yield f"sdpa {each.name.removesuffix('_ATTENTION')}", 15, SdpaBackend(), each
 
 
 @dataclass(frozen=True)
 class Pack:
-    """query [1, H, T, D], key and value [1, H_kv, S, D]; slots: where each segment lies."""
+    """query [1, H, T, D], key and value [1, H_kv, S, D]; slots of each segment in the cache."""
 
     query: Tensor
     key: Tensor
@@ -56,7 +57,7 @@ class Pack:
 
     @classmethod
     def make(cls, bench: Bench, length: int) -> "Pack":
-        """A prefix, and segments of `length` tokens in all that see the prefix alone."""
+        """Make a prefix, and segments with `length` tokens in all that see only the prefix."""
         prefix = Segment(tuple(range(_PREFIX)), 0)
         starts = range(0, length // _SEGMENT * _SEGMENT, _SEGMENT)
         segments = [Segment(tuple(range(n, n + _SEGMENT)), _PREFIX, (prefix,)) for n in starts]
@@ -67,7 +68,7 @@ class Pack:
         heads, kv_heads = config.num_attention_heads, config.num_key_value_heads or 1
         query = _random(bench, end - _PREFIX, heads)
         key, value = _random(bench, end, kv_heads), _random(bench, end, kv_heads)
-        # Queries as a model hands them over, keys as a cache holds them.
+        # Queries have the strides that a model gives them, keys those of a cache.
         return cls(query, key.contiguous(), value.contiguous(), slots)
 
 
@@ -79,21 +80,21 @@ def _random(bench: Bench, length: int, heads: int) -> Tensor:
 
 @torch.inference_mode()
 def _attend(
-    bench: Bench, pack: Pack, kernel: AttentionBackend, backend: SDPBackend | None
+    bench: Bench, pack: Pack, backend: AttentionBackend, sdp_backend: SDPBackend | None
 ) -> Figures:
     bench.begin_peak()
     device, num_q, num_kv = str(bench.device), pack.query.shape[2], pack.key.shape[2]
     began = time.perf_counter()
     mods = segment_mask_spec(pack.slots, _PREFIX, device)
     described = time.perf_counter()
-    mask = kernel.create_mask(mods, num_q, num_kv, device)
+    mask = backend.create_mask(mods, num_q, num_kv, device)
     bench.synchronize()
     made = time.perf_counter()
 
     def attend() -> Tensor:
-        return kernel(pack.query, pack.key, pack.value, mask, pack.query.shape[-1] ** -0.5)
+        return backend(pack.query, pack.key, pack.value, mask, pack.query.shape[-1] ** -0.5)
 
-    with sdpa_kernel(backend) if backend else nullcontext():
+    with sdpa_kernel(sdp_backend) if sdp_backend else nullcontext():
         attend()
         bench.synchronize()
         first = time.perf_counter() - made

@@ -1,8 +1,8 @@
-"""The engine against other ways to do the same job: same prompts, same tokens, same run.
+"""The engine against other ways to do the same job, with the same prompts in the same run.
 
     python -m benchmarks.baselines --vllm-python /path/to/its/bin/python
 
-Their ratios are those of the speeds that this project wants to reach.
+The ratios are the speeds that this project wants to reach.
 """
 
 from pathlib import Path
@@ -10,17 +10,16 @@ from pathlib import Path
 import click
 from transformers.utils import logging
 
-from benchmarks.job import BATCHES, PUBLISHED, WARM_UP_SAMPLES, Job
-from benchmarks.machine import describe_torch
+from benchmarks.baselines.baseline import ratios
+from benchmarks.baselines.job import BATCHES, PUBLISHED, WARM_UP_SAMPLES, Job
+from benchmarks.baselines.vllm_baseline import NAME as VLLM
+from benchmarks.measure import RepeatLimit
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
-from benchmarks.outcome import Outcome
-from benchmarks.paraphrases import NUM_PARAPHRASES
-from benchmarks.timing import Patience
-from benchmarks.vllm_way import NAME as VLLM
-from benchmarks.way import ratios
-from benchmarks.workload import MAX_EXAMPLES, MAX_SAMPLES, MODEL, SEED, Workload
+from benchmarks.questions import MAX_SAMPLES, NUM_PARAPHRASES, SEED
+from benchmarks.report import BenchmarkReport, describe_torch
+from benchmarks.workload import MAX_EXAMPLES, MODEL, Workload
 
-REACH = (
+TARGETS = (
     *(("engine, flex_attention", name) for name in PUBLISHED.values()),
     ("engine, flex_attention", VLLM),
     ("engine, per_prompt", VLLM),
@@ -76,19 +75,21 @@ def main(
     """Questions and prompts per second of each way, in 5 paraphrases, 20 tokens each."""
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    workload, patience = Workload(model=model, examples=examples), Patience(repeats)
-    held = workload.held_engine()
-    job = Job(workload, held, samples, patience)
-    ways = [
-        *job.others(prompts, published),
+    workload, limit = Workload(model=model, examples=examples), RepeatLimit(repeats)
+    loaded = workload.loaded_engine()
+    job = Job(workload, loaded, samples, limit)
+    baselines = [
+        *job.transformers(prompts, published),
         job.vllm(vllm_python),
         *(job.engine(method) for method in ("per_prompt", "flex_attention")),
     ]
-    slowest, right = ways[0], ways[len(PUBLISHED) + len(BATCHES) - 1]
-    rows = [way.row(slowest, right, workload.paraphrases) for way in ways]
+    slowest, largest_batch = baselines[0], baselines[len(PUBLISHED) + len(BATCHES) - 1]
+    rows = [each.row(slowest, largest_batch, workload.paraphrases) for each in baselines]
     claim = f"{model}: 5 paraphrases, {examples} examples, 20 tokens, early stop off"
-    machine = {**describe_torch(), **held.choices}
-    Outcome(claim, machine, {"questions": SEED}, rows, ratios(ways, REACH), NOTES).show()
+    machine = {**describe_torch(), **loaded.choices}
+    BenchmarkReport(
+        claim, machine, {"questions": SEED}, rows, ratios(baselines, TARGETS), NOTES
+    ).show()
 
 
 if __name__ == "__main__":

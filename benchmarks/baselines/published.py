@@ -1,9 +1,9 @@
-"""The algorithm as first published, as plainly as it can be written: the mark to beat.
+"""The algorithm as first published, written as plainly as possible: the baseline to beat.
 
-One sample at a time; the packed prompt of all paraphrases; for every token the mask is built anew
-and the whole sequence computed anew, logits of all positions included; no cache, nothing
-compiled. "block" is FlexAttention with a block mask, as it was published; "dense" is the same with
-SDPA and a dense mask, which a CPU computes faster.
+It answers one sample at a time, from the packed prompt of all paraphrases. For every token it
+builds the mask again and computes the whole sequence again, with the logits of all positions. It
+has no cache and compiles nothing. "block" is FlexAttention with a block mask, as published;
+"dense" is SDPA with a dense mask, which is faster on a CPU.
 """
 
 import warnings
@@ -20,7 +20,7 @@ from common.layout import PackedPrompt
 from common.visibility import generate_isolated_visibility
 
 Groups = list[int]
-"""Of every token the number of its group."""
+"""Group of every token."""
 
 _FLEX = "benchmark_flex"
 
@@ -29,10 +29,10 @@ _FLEX = "benchmark_flex"
 def published_decode(
     model: PreTrainedModel, prompt: PackedPrompt, max_new_tokens: int, kind: str = "block"
 ) -> tuple[int, ...]:
-    """The tokens that follow a packed prompt; none of them ends the answer."""
+    """Greedy tokens after a packed prompt; no token ends the answer."""
     attention = ATTENTIONS[kind]
     AttentionInterface.register(_FLEX, published_attention)
-    # That it is not compiled is the point.
+    # It is not compiled on purpose.
     warnings.filterwarnings("ignore", message="flex_attention called without torch.compile")
     model.set_attn_implementation(attention.name)
     tokens, groups, positions = list(prompt.tokens), list(prompt.group_ids), list(prompt.positions)
@@ -50,7 +50,7 @@ def published_decode(
 
 
 def block_mask(groups: Groups, num_segments: int, device: torch.device) -> BlockMask:
-    """Who sees whom: of the past, one's own paraphrase and the shared groups."""
+    """Block mask: a token sees earlier tokens of its own paraphrase and of the shared groups."""
     visible = torch.from_numpy(generate_isolated_visibility(num_segments)).to(device)
     group = torch.tensor(groups, device=device)
 
@@ -61,7 +61,7 @@ def block_mask(groups: Groups, num_segments: int, device: torch.device) -> Block
 
 
 def dense_mask(groups: Groups, num_segments: int, device: torch.device) -> Tensor:
-    """The same, bool [1, 1, T, T]."""
+    """Dense form of `block_mask`, bool [1, 1, T, T]."""
     visible = torch.from_numpy(generate_isolated_visibility(num_segments)).to(device)
     group = torch.tensor(groups, device=device)
     return visible[group[:, None], group[None, :]].tril()[None, None]
@@ -77,7 +77,7 @@ def published_attention(
     scaling: float,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers calls in every layer; returns [1, T, H, D]."""
+    """Attention function that transformers calls in every layer; returns [1, T, H, D]."""
     output = flex_attention(
         query, key, value, block_mask=attention_mask, scale=scaling, enable_gqa=True
     )
@@ -87,7 +87,7 @@ def published_attention(
 
 @dataclass(frozen=True)
 class Attention:
-    """A name that transformers knows, and how its mask is built."""
+    """A registered attention function, and the builder of its mask."""
 
     name: str
     mask: Callable[[Groups, int, torch.device], Any]

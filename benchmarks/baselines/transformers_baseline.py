@@ -1,6 +1,6 @@
-"""transformers' own two ways: `generate` over padded batches, and continuous batching.
+"""transformers as a baseline: `generate` over padded batches, and continuous batching.
 
-Plain prompts, one by one: what an ensemble by voting needs. Nothing ends an answer early.
+Both answer plain prompts, as an ensemble by voting would. Nothing ends an answer early.
 """
 
 import time
@@ -10,15 +10,14 @@ from typing import Any
 import torch
 from transformers import ContinuousBatchingConfig, GenerationConfig, PreTrainedModel
 
-from benchmarks.prompts import PlainPrompt
-from benchmarks.timing import Patience, repeated, timed
-from benchmarks.way import Tokens, Way
+from benchmarks.baselines.baseline import Baseline, PlainPrompt, TokensByPlace
+from benchmarks.measure import RepeatLimit, repeated, timed
 from common.errors import first_line
 from common.layout import TokenIds
 
 _NO_TOKEN = -1
 _PAGE_TOKENS = 32
-"""Pages this short let the prompts share the examples before them."""
+"""Short enough that prompts share the pages of the examples before them."""
 
 
 def run_generate(
@@ -26,10 +25,10 @@ def run_generate(
     prompts: Sequence[PlainPrompt],
     batch: int,
     max_new_tokens: int,
-    patience: Patience,
-) -> Way:
-    """Left-padded batches, in the order given."""
-    tokens: Tokens = {}
+    limit: RepeatLimit,
+) -> Baseline:
+    """Run `generate` on left-padded batches, in the order of the prompts."""
+    tokens: TokensByPlace = {}
     batches = [prompts[low : low + batch] for low in range(0, len(prompts), batch)]
 
     def work() -> None:
@@ -38,14 +37,14 @@ def run_generate(
 
     model.set_attn_implementation("sdpa")
     generate(model, batches[0], max_new_tokens)
-    took = timed(work, patience)
-    return Way(f"transformers generate, batch {batch}", len(prompts), took, tokens)
+    elapsed = timed(work, limit)
+    return Baseline(f"transformers generate, batch {batch}", len(prompts), elapsed, tokens)
 
 
 def generate(
     model: PreTrainedModel, prompts: Sequence[PlainPrompt], max_new_tokens: int
-) -> Tokens:
-    """One call of `generate`."""
+) -> TokensByPlace:
+    """Call `generate` once."""
     longest = max(len(prompt.tokens) for prompt in prompts)
     padding = [longest - len(prompt.tokens) for prompt in prompts]
     ids = [[0] * n + list(p.tokens) for n, p in zip(padding, prompts, strict=True)]
@@ -64,22 +63,22 @@ def run_continuous(
     prompts: Sequence[PlainPrompt],
     warm_up: Sequence[PlainPrompt],
     max_new_tokens: int,
-    patience: Patience,
-) -> Way:
-    """Continuous batching with paged keys and values; a row that says why where it fails.
+    limit: RepeatLimit,
+) -> Baseline:
+    """Run continuous batching with paged keys and values; the note says why if it fails.
 
-    warm_up: other prompts with the same examples, answered before; each repeat has a cache of
-    its own, where a prompt's own pages cannot be found.
+    warm_up: other prompts with the same examples, answered first. Each repeat has its own cache,
+    so a prompt never finds its own pages there.
     """
     name = "transformers continuous batching"
-    tokens: Tokens = {}
+    tokens: TokensByPlace = {}
     try:
-        took = repeated(
-            lambda: _continuous(model, prompts, warm_up, max_new_tokens, tokens), patience
+        elapsed = repeated(
+            lambda: _continuous(model, prompts, warm_up, max_new_tokens, tokens), limit
         )
-    except Exception as error:  # of another program, which may fail in any way
-        return Way(name, note=f"does not run on this device: {first_line(error)}")
-    return Way(name, len(prompts), took, tokens)
+    except Exception as error:  # another library, which may fail in any way
+        return Baseline(name, note=f"does not run on this device: {first_line(error)}")
+    return Baseline(name, len(prompts), elapsed, tokens)
 
 
 def _continuous(
@@ -87,7 +86,7 @@ def _continuous(
     prompts: Sequence[PlainPrompt],
     warm_up: Sequence[PlainPrompt],
     max_new_tokens: int,
-    tokens: Tokens,
+    tokens: TokensByPlace,
 ) -> float:
     longest = max(len(p.tokens) for p in (*prompts, *warm_up)) + max_new_tokens
     config = ContinuousBatchingConfig(
@@ -104,19 +103,19 @@ def _continuous(
         return time.perf_counter() - started
 
 
-def _answer(manager: Any, prompts: Sequence[PlainPrompt], max_new_tokens: int) -> Tokens:
+def _answer(manager: Any, prompts: Sequence[PlainPrompt], max_new_tokens: int) -> TokensByPlace:
     inputs = [list(prompt.tokens) for prompt in prompts]
     ids = manager.add_requests(inputs=inputs, max_new_tokens=max_new_tokens)
-    found: dict[str, TokenIds] = {}
-    while len(found) < len(prompts):
+    tokens: dict[str, TokenIds] = {}
+    while len(tokens) < len(prompts):
         result = manager.get_result(timeout=1)
         if result is None and not manager.is_running():
             raise RuntimeError("its thread ended early")
         if result is not None and result.error:
             raise RuntimeError(result.error)
         if result is not None and result.is_finished():
-            found[result.request_id] = tuple(result.generated_tokens)
-    return {prompt.place: found[i] for prompt, i in zip(prompts, ids, strict=True)}
+            tokens[result.request_id] = tuple(result.generated_tokens)
+    return {prompt.place: tokens[i] for prompt, i in zip(prompts, ids, strict=True)}
 
 
 def _config(max_new_tokens: int) -> GenerationConfig:
