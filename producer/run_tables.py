@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 from rich.table import Table
 from rich.text import Text
@@ -65,10 +64,8 @@ def results_table(runs: Sequence[RunFolder]) -> Table:
 
 def _count_right(run: RunFolder) -> tuple[int, int, int]:
     """Count rows, failed rows, and rows whose prediction is right, batch by batch."""
-    reader = run.store.open_arrow(run.feather)
     rows = failed = right = 0
-    for number in range(reader.num_record_batches):
-        batch = reader.get_batch(number).select(["prediction", "answers", "error"])
+    for batch in run.batches(["prediction", "answers", "error"]):
         for row in batch.to_pylist():
             rows += 1
             failed += row["error"] is not None
@@ -116,10 +113,8 @@ def _shown(prediction: str | None, error: str | None) -> str:
 
 
 def _first_rows(run: RunFolder, count: int) -> list[dict[str, Any]]:
-    reader = run.store.open_arrow(run.feather)
-    if not reader.num_record_batches:
-        return []
-    return list(pa.Table.from_batches([reader.get_batch(0)]).slice(0, count).to_pylist())
+    first = next(run.batches(), None)
+    return [] if first is None else first.slice(0, count).to_pylist()
 
 
 def steps_lines(runs: Sequence[RunFolder]) -> list[str]:

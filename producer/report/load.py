@@ -5,7 +5,6 @@ Reads the feather file and run.json, and the infos of parts for the seconds they
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -90,7 +89,7 @@ def _load(run: RunFolder, metric: Metric) -> RunAnswers:
             f"(`producer status {run.key}`) and merge it again"
         )
     seconds, rate = read_speed(run, manifest)
-    rescored = has_old_scores(run.store.open_arrow(run.feather).schema)
+    rescored = has_old_scores(run.open_result().schema)
     return RunAnswers(
         str(run.key), run.spec, run.method, manifest, questions, seconds, rate, rescored
     )
@@ -98,10 +97,11 @@ def _load(run: RunFolder, metric: Metric) -> RunAnswers:
 
 def _questions(run: RunFolder, metric: Metric) -> Iterator[QuestionResult]:
     """Read the file batch by batch; keep only what a report shows of each row."""
-    reader = run.store.open_arrow(run.feather)
-    columns = columns_of(reader.schema.names, not has_old_scores(reader.schema))
+    schema = run.open_result().schema
+    columns = columns_of(schema.names, not has_old_scores(schema))
     try:
-        yield from read_results(_rows(reader, columns), metric)
+        rows = (row for batch in run.batches(columns) for row in batch.to_pylist())
+        yield from read_results(rows, metric)
     except (pa.ArrowException, OSError, KeyError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # An error of the system, whose text names the file.
@@ -109,11 +109,6 @@ def _questions(run: RunFolder, metric: Metric) -> Iterator[QuestionResult]:
             f"{run.feather_path} cannot be read ({first_line(error)}); "
             f"`producer merge {run.key}` makes it anew from the parts"
         ) from None
-
-
-def _rows(reader: pa.ipc.RecordBatchFileReader, columns: list[str]) -> Iterator[dict[str, Any]]:
-    for number in range(reader.num_record_batches):
-        yield from reader.get_batch(number).select(columns).to_pylist()
 
 
 def read_speed(run: RunFolder, manifest: Manifest) -> tuple[float | None, float | None]:
