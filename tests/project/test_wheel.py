@@ -1,5 +1,6 @@
 """The wheel has every package: an editable install finds modules that pyproject.toml forgot."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,11 @@ for name in sys.argv[2:]:
 
 
 def run(*command: object, cwd: Path) -> None:
-    done = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True)
+    """Run a command in an environment that shows it no other copy of the project."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
