@@ -17,7 +17,8 @@ from rich.progress import (
 from common.broker import all_queues
 from common.errors import StopRun, UsageError
 from common.run_counters import RunCounters
-from common.store import PartInfo, RunFolder, merge_run, read_progress, verify_run
+from common.store import PartInfo, RunFolder, merge_run, read_progress
+from common.store.verify import holds
 
 POLL_SECONDS = 0.5
 IDLE_SECONDS = 15.0
@@ -131,12 +132,5 @@ class Waiter:
 
 def finish(run: RunFolder) -> None:
     """Merge a complete run, unless a worker has done it and the file holds."""
-    if not _holds(run):
-        merge_run(run)
-
-
-def _holds(run: RunFolder) -> bool:
-    try:
-        return run.store.exists(run.feather) and not verify_run(run)
-    except UsageError:
-        return False
+    if not holds(run):
+        merge_run(run, anew=True)

@@ -70,20 +70,28 @@ def status(run_name: str, store: str | None, watch: bool, as_json: bool) -> None
 def merge(run_name: str, store: str | None, partial: bool) -> None:
     """Merge a run's parts into its feather file.
 
-    Workers do this by themselves when the last part lands.
+    Workers do this by themselves when the last part lands. A file that is what its parts give is
+    left as it is; scores are kept.
 
     \b
     Example:
         producer merge webqa/llama3.2_3b_it/flex_attention-5 --partial
     """
     from common.store import merge_run
+    from common.store.scores import unscored_rows
+    from common.store.verify import holds
 
     run = open_named(run_name, store)
-    manifest = merge_run(run, partial)
+    manifest = merge_run(run, partial, anew=not holds(run))
     note = f", PARTIAL: {manifest.expected} expected" if manifest.partial else ""
     say(f"{run.feather_path}: {manifest.found} samples, {manifest.failed} failed{note}")
     if manifest.mixed_choices:
         say(f"answered with mixed choices: {json.dumps(manifest.choices)}")
+    if unscored := unscored_rows(run):
+        say(
+            f"{unscored} rows have no scores, as they were answered after the others were scored; "
+            f"`producer score {run_name}`"
+        )
 
 
 @click.command()

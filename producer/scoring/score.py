@@ -2,6 +2,9 @@
 
 Streams batch by batch, so memory does not grow with the run. Reads nothing but the feather file
 and run.json; whether the file's rows are those of the parts is `verify`'s business.
+
+The scores go into a file of the run's folder first (common.store.scores says what holds of it)
+and then, by the same call, into the merged file. So merging again keeps them.
 """
 
 import json
@@ -17,6 +20,7 @@ from common.methods import METHODS
 from common.schema import META_MANIFEST, META_SCORES, SCORE_FIELDS
 from common.store import RunFolder
 from common.store.manifest import read_manifest
+from common.store.scores import kept_rows, open_scores, unscored_rows, write_scores
 from producer.scoring.f1 import token_f1
 from producer.scoring.lemmas import LANGUAGE, lemma_match, lemmas, lemmatiser_version
 from producer.scoring.summary import Scores, summarise
@@ -61,15 +65,22 @@ def check_scorable(run: RunFolder) -> None:
 def score_run(run: RunFolder) -> Scores:
     """Add the columns of SCORE_FIELDS to a merged file, whole or not at all; returns their sums.
 
-    A file scored by the same versions is left as it is; one scored by others is scored anew.
+    A file that the same versions scored, every row, is left as it is; others are scored anew.
     Raises UsageError for a run that cannot be scored or a file that cannot be read.
     """
     check_scorable(run)
     reader = run.store.open_arrow(run.feather)
     with _naming(run):
-        if _scored_with(reader.schema) != _versions():
+        if not _is_scored(run, reader.schema):
             _write_scores(run, reader)
         return summarise(run)
+
+
+def _is_scored(run: RunFolder, schema: pa.Schema) -> bool:
+    """Whether every row has scores of these versions, and merging would keep them."""
+    kept = open_scores(run)
+    versions = kept.versions if kept else None
+    return versions == _scored_with(schema) == _versions() and not unscored_rows(run)
 
 
 def has_old_scores(schema: pa.Schema) -> bool:
@@ -91,10 +102,16 @@ def _write_scores(run: RunFolder, reader: pa.ipc.RecordBatchFileReader) -> None:
     schema = _scored_schema(reader.schema)
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with run.store.write(run.feather) as sink:
-        with pa.ipc.new_file(sink, schema, options=options) as writer:
+        with (
+            write_scores(run, _versions()) as kept,
+            pa.ipc.new_file(sink, schema, options=options) as writer,
+        ):
             # Batch for batch: `verify` compares the file with the parts in these steps.
             for number in range(reader.num_record_batches):
-                writer.write_batch(_scored(reader.get_batch(number), schema))
+                scored = _scored(reader.get_batch(number), schema)
+                writer.write_batch(scored)
+                kept.write_batch(kept_rows(scored))
+        # Now that the scores are kept: a merge that ends later than this finds them.
         if _manifest(run.store.open_arrow(run.feather)) != _manifest(reader):
             raise UsageError(
                 f"run {run.key} was merged again while it was scored, and that file is kept; "
