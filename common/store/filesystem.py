@@ -104,11 +104,12 @@ class StoreFilesystem:
         Raises UsageError for a file that is not whole.
         """
         path = self.path(relative)
+        source = pa.memory_map(path) if self.is_local else self.filesystem.open_input_file(path)
         try:
-            if self.is_local:
-                return pa.ipc.open_file(pa.memory_map(path))
-            return pa.ipc.open_file(self.filesystem.open_input_file(path))
-        except pa.ArrowInvalid as error:
+            return pa.ipc.open_file(source)
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # The system could not read the file now; the file may well be whole.
             raise UsageError(f"{path} is not a whole Arrow file: {first_line(error)}") from None
 
     @contextmanager

@@ -25,7 +25,7 @@ from common.store.manifest import Manifest, build_manifest
 from common.store.parts import RowNumbers, list_parts, map_parts, part_range, read_part
 from common.store.runs import RunFolder
 from common.store.scores import KeptScores, open_scores, rescue_scores, scores_stamp, with_scores
-from common.store.snapshot import SNAPSHOT_BATCH_ROWS
+from common.store.snapshot import SNAPSHOT_BATCH_ROWS, damaged_snapshot, read_batch
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def merged_windows(run: RunFolder, scores: KeptScores | None = None) -> Iterator
     for low in range(0, run.spec.num_samples, WINDOW_ROWS):
         high = min(low + WINDOW_ROWS, run.spec.num_samples)
         overlapping = [path for (first, last), path in parts if first < high and last >= low]
-        asked = _input_window(samples, low, high) if overlapping or scores else None
+        asked = _input_window(run, samples, low, high) if overlapping or scores else None
         given = scores.take(asked["uuid"]) if asked and scores else None
         answers = _answers(run, overlapping, low, high) if overlapping else None
         if asked and answers:
@@ -137,9 +137,15 @@ def _in_order(row: RowNumbers, index: RowNumbers, low: int, high: int) -> RowNum
     return order[first]
 
 
-def _input_window(samples: pa.ipc.RecordBatchFileReader, low: int, high: int) -> pa.Table:
+def _input_window(
+    run: RunFolder, samples: pa.ipc.RecordBatchFileReader, low: int, high: int
+) -> pa.Table:
+    path = run.file("input.arrow")
     numbers = range(low // SNAPSHOT_BATCH_ROWS, -(-high // SNAPSHOT_BATCH_ROWS))
-    return pa.Table.from_batches([samples.get_batch(n) for n in numbers])
+    batches = [read_batch(run.store, path, samples, number) for number in numbers]
+    if sum(map(len, batches)) != high - low:
+        raise damaged_snapshot(run.store, path, f"it does not hold rows {low} to {high - 1}")
+    return pa.Table.from_batches(batches)
 
 
 def _join(run: RunFolder, samples: pa.Table, answers: pa.Table, low: int) -> pa.Table:

@@ -19,22 +19,21 @@ def runs(store: str | None, as_json: bool) -> None:
     Example:
         producer runs --store /data/ensembles
     """
-    from common.planning.dependents import pending_dependents
-    from common.store import StoreFilesystem, list_runs, read_progress
+    from common.store import StoreFilesystem
+    from producer.listing import list_every_run
     from producer.summary import progress_document, progress_table
 
     opened = StoreFilesystem.open(settings_of(store).store)
-    found = [(run, read_progress(run)) for run in list_runs(opened)]
-    awaited = pending_dependents([run for run, _ in found])
+    listed = list_every_run(opened)
     if as_json:
-        documents = [progress_document(run, progress) for run, progress in found]
-        later = [{"run": key, "state": "waiting", "after": on} for key, on in awaited.items()]
-        say(json.dumps([*documents, *later]))
-    elif found:
-        console().print(progress_table(found))
-        for key, on in awaited.items():
-            say(f"{key} waits for {on}")
-    else:
+        documents = [progress_document(run, progress) for run, progress in listed.runs]
+        say(json.dumps(documents + listed.other_documents()))
+        return
+    if listed.runs:
+        console().print(progress_table(listed.runs))
+    for line in listed.other_lines():
+        say(line)
+    if listed.is_empty:
         say(f"no runs in {opened.uri}")
 
 
