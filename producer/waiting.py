@@ -17,7 +17,8 @@ from rich.progress import (
 from common.broker import all_queues
 from common.errors import StopRun, UsageError
 from common.run_counters import RunCounters
-from common.store import PartInfo, RunFolder, merge_run, read_progress, verify_run
+from common.store import PartInfo, RunFolder, merge_run, read_progress
+from common.store.verify import holds
 
 POLL_SECONDS = 0.5
 IDLE_SECONDS = 15.0
@@ -140,12 +141,5 @@ class Waiter:
 
 def merge_unless_merged(run: RunFolder) -> None:
     """Merge a complete run, unless a worker has merged it and the file can be verified."""
-    if not _is_merged(run):
-        merge_run(run)
-
-
-def _is_merged(run: RunFolder) -> bool:
-    try:
-        return run.store.exists(run.feather) and not verify_run(run)
-    except UsageError:
-        return False
+    if not holds(run):
+        merge_run(run, anew=True)

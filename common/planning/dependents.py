@@ -107,14 +107,15 @@ def merge_if_complete(run: RunFolder) -> bool:
     return True
 
 
-def pending_dependents(runs: Sequence[RunFolder]) -> dict[str, str]:
-    """Map the key of each dependent that is not created yet to the key of the run it waits for."""
+def pending_dependents(run: RunFolder, created: Collection[str]) -> dict[str, str]:
+    """Map the key of each dependent that is not created yet to the key of the run it waits for.
+
+    created: keys of the runs of the store. Raises UsageError as `read_dependents`.
+    """
     upstream: dict[str, str] = {}
-    for run in runs:
-        for plan in read_dependents(run) if run.spec.method in STEPS else []:
-            upstream.update({dependent.key: str(run.key) for dependent in plan.all()})
-            upstream.update({dependent.key: plan.key for dependent in plan.dependents})
-    created = {str(run.key) for run in runs}
+    for plan in read_dependents(run) if run.spec.method in STEPS else []:
+        upstream.update({dependent.key: str(run.key) for dependent in plan.all()})
+        upstream.update({dependent.key: plan.key for dependent in plan.dependents})
     return {key: after for key, after in upstream.items() if key not in created}
 
 

@@ -4,6 +4,7 @@
                                     /input.arrow   the snapshot of its samples
                                     /model.json    identity of the weights, pinned by a worker
                                     /parts/*.arrow results of shards, committed whole or not at all
+                                    /scores.arrow  what `producer score` made of its answers
     <store>/<dataset>/<model>/<name>.feather       the merged result
 
 Queues and counters may be lost; what is left to do is always input rows - rows in parts.

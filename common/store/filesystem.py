@@ -3,6 +3,7 @@
 Files are written whole or not at all. Knows nothing of runs.
 """
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 from common.errors import UsageError, first_line
+
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 @dataclass(frozen=True)
@@ -101,11 +104,12 @@ class StoreFilesystem:
         Raises UsageError for a file that is not whole.
         """
         path = self.path(relative)
+        source = pa.memory_map(path) if self.is_local else self.filesystem.open_input_file(path)
         try:
-            if self.is_local:
-                return pa.ipc.open_file(pa.memory_map(path))
-            return pa.ipc.open_file(self.filesystem.open_input_file(path))
-        except pa.ArrowInvalid as error:
+            return pa.ipc.open_file(source)
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # The system could not read the file now; the file may well be whole.
             raise UsageError(f"{path} is not a whole Arrow file: {first_line(error)}") from None
 
     @contextmanager
@@ -135,6 +139,29 @@ class StoreFilesystem:
     def write_bytes(self, relative: str, content: bytes) -> None:
         with self.write(relative) as sink:
             sink.write(content)
+
+    def create(self, relative: str, content: bytes) -> bool:
+        """Write a file unless there is one: of many who try at once, the file of one stays.
+
+        Returns whether there is a file now, always a whole one; False, and nothing is written,
+        if the file system has no exclusive step: object stores, and disks without hard links.
+        """
+        if not self.is_local:
+            return False
+        whole = f"{relative}.{uuid.uuid4().hex[:12]}"
+        self.write_bytes(whole, content)
+        try:
+            os.link(self.path(whole), self.path(relative))
+            self._sync_folder(self.path(relative))
+        except FileExistsError:
+            return True
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return False
+        finally:
+            self.delete(whole)
+        return True
 
     def move(self, source: str, target: str) -> None:
         self.filesystem.create_dir(self.path(target).rpartition("/")[0], recursive=True)

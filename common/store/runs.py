@@ -9,12 +9,13 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from common.errors import RejectShard, StopRun, UsageError
+from common.errors import RejectShard, StopRun, UsageError, first_line
 from common.methods import Method, get_method
 from common.model_files import Stamp
 from common.records import Sample
 from common.run import RunKey, RunSpec
 from common.store.filesystem import StoreFilesystem
+from common.store.first_writer import votes_folder, write_first
 from common.store.snapshot import read_snapshot
 
 
@@ -124,25 +125,23 @@ class RunFolder:
         """Pin the run to the weights of the first worker. Raises StopRun for other weights.
 
         files: the files of a local model, which a producer compares without hashing them.
-        Two workers that race both write and both read back, so at most one of two different
-        identities survives; merging checks the parts again.
+        Of workers that begin at once one pins the run; the others are told before they compute.
         """
-        if self.pinned_model() is None:
-            self.note_model(identity, files or {})
-        pinned = self.pinned_model()
-        if pinned != identity:
+        content = _pin(identity, files or {})
+        pinned = self._pin_of(write_first(self.store, self.file("model.json"), content))
+        if pinned["identity"] != identity:
             raise StopRun(
-                f"run {self.key} was begun with the weights {pinned}, this worker holds "
-                f"{identity}; give it the same weights, or enqueue with --overwrite"
+                f"run {self.key} was begun with the weights {pinned['identity']}, this worker "
+                f"holds {identity}; give it the same weights, or enqueue with --overwrite"
             )
 
     def note_model(self, identity: str, files: Stamp) -> None:
-        """Write the identity of the run's weights, and the files that they were read from."""
-        content = json.dumps({"identity": identity, "files": files})
-        self.store.write_bytes(self.file("model.json"), content.encode())
+        """Note again the files that the weights of a pinned run are read from."""
+        self.store.write_bytes(self.file("model.json"), _pin(identity, files))
 
     def forget_model(self) -> None:
         """Unpin a run that has no answers yet: the next worker pins it again."""
+        self.store.delete(votes_folder(self.file("model.json")))
         self.store.delete(self.file("model.json"))
 
     def pinned_model(self) -> str | None:
@@ -158,8 +157,22 @@ class RunFolder:
     def _pinned(self) -> dict[str, Any] | None:
         if not self.store.exists(self.file("model.json")):
             return None
-        pinned: dict[str, Any] = json.loads(self.store.read_bytes(self.file("model.json")))
-        return pinned
+        return self._pin_of(self.store.read_bytes(self.file("model.json")))
+
+    def _pin_of(self, content: bytes) -> dict[str, Any]:
+        try:
+            pinned: dict[str, Any] = json.loads(content)
+            return {"identity": str(pinned["identity"]), "files": dict(pinned.get("files", {}))}
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UsageError(
+                f"{self.store.path(self.file('model.json'))} does not tell the weights that the "
+                f"run was begun with ({first_line(error)}); delete it if all workers have the "
+                "same weights, else enqueue with --overwrite"
+            ) from None
+
+
+def _pin(identity: str, files: Stamp) -> bytes:
+    return json.dumps({"identity": identity, "files": files}).encode()
 
 
 def open_run(store: StoreFilesystem, key: RunKey) -> RunFolder:

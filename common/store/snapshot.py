@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from common.errors import UsageError, first_line
 from common.records import Sample
 from common.schema import input_schema
 from common.store.filesystem import StoreFilesystem
@@ -72,16 +73,44 @@ class SnapshotWriter:
 
 
 def read_snapshot(store: StoreFilesystem, path: str, rows: Sequence[int]) -> list[Sample]:
-    """Read samples by row number, in the order of `rows`; only their batches are read."""
+    """Read samples by row number, in the order of `rows`; only their batches are read.
+
+    Raises UsageError for a file that is not the whole snapshot.
+    """
     reader = store.open_arrow(path)
     batches: dict[int, pa.RecordBatch] = {}
     samples = []
     for row in rows:
         number, offset = divmod(row, SNAPSHOT_BATCH_ROWS)
         if number not in batches:
-            batches[number] = reader.get_batch(number)
+            batches[number] = read_batch(store, path, reader, number)
+        if offset >= len(batches[number]):
+            raise damaged_snapshot(store, path, f"it ends before row {row}")
         samples.append(_sample(batches[number].slice(offset, 1).to_pylist()[0]))
     return samples
+
+
+def read_batch(
+    store: StoreFilesystem, path: str, reader: pa.ipc.RecordBatchFileReader, number: int
+) -> pa.RecordBatch:
+    """Read one batch of an open snapshot. Raises UsageError for one that is damaged."""
+    try:
+        batch = reader.get_batch(number)
+        batch.validate(full=True)  # Bad offsets would lead outside the file.
+        batch.select(["uuid", "paraphrases", "answers"])
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # The system could not read the file now; the file may well be whole.
+        raise damaged_snapshot(store, path, first_line(error)) from None
+    return batch
+
+
+def damaged_snapshot(store: StoreFilesystem, path: str, reason: str) -> UsageError:
+    """Return the error that names a damaged snapshot and says what to do."""
+    return UsageError(
+        f"{store.path(path)} is not the whole snapshot of a run ({reason}); if it stays so, "
+        "enqueue the run with --overwrite to start anew"
+    )
 
 
 def _sample(row: dict[str, Any]) -> Sample:

@@ -5,17 +5,19 @@ from dataclasses import asdict
 
 import pyarrow as pa
 
-from common.errors import first_line
-from common.schema import META_RUN
+from common.errors import UsageError, first_line
+from common.schema import META_RUN, META_SCORES
 from common.store.manifest import build_manifest, read_manifest
 from common.store.merge import merged_windows
 from common.store.runs import RunFolder
+from common.store.scores import KeptScores, open_scores
 
 
 def verify_run(run: RunFolder) -> list[str]:
     """Recompute the manifest and every row from the parts, and return the differences.
 
-    Each difference is one sentence; an empty list means that the file holds.
+    Each difference is one sentence; an empty list means that the file holds. Scores of the file
+    are compared with those that the run keeps, where both are of the same versions.
     Raises UsageError if there is no merged file, or a part is damaged.
     """
     claimed, actual = asdict(read_manifest(run)), asdict(build_manifest(run))
@@ -27,11 +29,26 @@ def verify_run(run: RunFolder) -> list[str]:
     if run.open_result().schema.metadata[META_RUN] != run.record.model_dump_json().encode():
         problems.append("run: the file was made for another run record")
     try:
-        if not problems and not _same_rows(run.batches(), merged_windows(run)):
+        if not problems and not _same_rows(run.batches(), merged_windows(run, _scores(run))):
             problems.append("rows: the file's rows are not those of the parts")
     except (pa.ArrowException, OSError) as error:
         problems.append(f"rows: the file cannot be read: {first_line(error)}")
     return problems
+
+
+def holds(run: RunFolder) -> bool:
+    """Whether there is a merged file that is what its parts give."""
+    try:
+        return run.store.exists(run.feather) and not verify_run(run)
+    except UsageError:
+        return False
+
+
+def _scores(run: RunFolder) -> KeptScores | None:
+    """The kept scores, if they are those that the merged file has."""
+    scores = open_scores(run)
+    said = run.open_result().schema.metadata.get(META_SCORES)
+    return scores if scores and scores.versions == said else None
 
 
 def _same_rows(batches: Iterator[pa.RecordBatch], windows: Iterator[pa.Table]) -> bool:

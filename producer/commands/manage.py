@@ -19,22 +19,21 @@ def runs(store: str | None, as_json: bool) -> None:
     Example:
         producer runs --store /data/ensembles
     """
-    from common.planning.dependents import pending_dependents
-    from common.store import StoreFilesystem, list_runs, read_progress
+    from common.store import StoreFilesystem
+    from producer.listing import list_every_run
     from producer.run_tables import progress_document, progress_table
 
     opened = StoreFilesystem.open(settings_from(store).store)
-    rows = [(run, read_progress(run)) for run in list_runs(opened)]
-    pending = pending_dependents([run for run, _ in rows])
+    listed = list_every_run(opened)
     if as_json:
-        documents = [progress_document(run, progress) for run, progress in rows]
-        waiting = [{"run": key, "state": "waiting", "after": on} for key, on in pending.items()]
-        print_line(json.dumps([*documents, *waiting]))
-    elif rows:
-        console().print(progress_table(rows))
-        for key, on in pending.items():
-            print_line(f"{key} waits for {on}")
-    else:
+        documents = [progress_document(run, progress) for run, progress in listed.runs]
+        print_line(json.dumps(documents + listed.other_documents()))
+        return
+    if listed.runs:
+        console().print(progress_table(listed.runs))
+    for line in listed.other_lines():
+        print_line(line)
+    if listed.is_empty:
         print_line(f"no runs in {opened.uri}")
 
 
@@ -70,20 +69,28 @@ def status(run_name: str, store: str | None, watch: bool, as_json: bool) -> None
 def merge(run_name: str, store: str | None, partial: bool) -> None:
     """Merge a run's parts into its feather file.
 
-    Workers do this by themselves after the last part.
+    Workers do this by themselves after the last part. A file that is what its parts give is left
+    unchanged; scores are kept.
 
     \b
     Example:
         producer merge webqa/llama3.2_3b_it/flex_attention-5 --partial
     """
     from common.store import merge_run
+    from common.store.scores import unscored_rows
+    from common.store.verify import holds
 
     run = open_named(run_name, store)
-    manifest = merge_run(run, partial)
+    manifest = merge_run(run, partial, anew=not holds(run))
     note = f", PARTIAL: {manifest.expected} expected" if manifest.partial else ""
     print_line(f"{run.feather_path}: {manifest.found} samples, {manifest.failed} failed{note}")
     if manifest.mixed_choices:
         print_line(f"answered with mixed choices: {json.dumps(manifest.choices)}")
+    if unscored := unscored_rows(run):
+        print_line(
+            f"{unscored} rows have no scores, as they were answered after the others were scored; "
+            f"`producer score {run_name}`"
+        )
 
 
 @click.command()

@@ -2,6 +2,9 @@
 
 Works batch by batch, so memory does not grow with the run. Reads only the feather file and
 run.json; `verify` checks whether the file's rows are the rows of the parts.
+
+The scores are written to a file in the run's folder first (common.store.scores says what holds of
+it), then to the merged file. So merging again keeps them.
 """
 
 import json
@@ -17,6 +20,7 @@ from common.methods import METHODS
 from common.schema import META_MANIFEST, META_SCORES, SCORE_FIELDS
 from common.store import RunFolder
 from common.store.manifest import read_manifest
+from common.store.scores import kept_rows, open_scores, unscored_rows, write_scores
 from producer.scoring.f1 import token_f1
 from producer.scoring.lemmas import LANGUAGE, lemma_match, lemmas, lemmatizer_version
 from producer.scoring.totals import Scores, read_totals
@@ -64,15 +68,23 @@ def check_scorable(run: RunFolder) -> None:
 def score_run(run: RunFolder) -> Scores:
     """Add the columns of SCORE_FIELDS to a merged file and return their totals.
 
-    The file is replaced atomically. A file scored by the same versions is left unchanged.
+    The file is replaced atomically. A file of which the same versions scored every row is left
+    unchanged.
     Raises UsageError for a run that cannot be scored or a file that cannot be read.
     """
     check_scorable(run)
     reader = run.store.open_arrow(run.feather)
     with _arrow_errors(run):
-        if _scored_with(reader.schema) != _versions():
+        if not _is_scored(run, reader.schema):
             _write_scores(run, reader)
         return read_totals(run)
+
+
+def _is_scored(run: RunFolder, schema: pa.Schema) -> bool:
+    """Whether every row has scores of these versions, and merging would keep them."""
+    kept = open_scores(run)
+    versions = kept.versions if kept else None
+    return versions == _scored_with(schema) == _versions() and not unscored_rows(run)
 
 
 def has_old_scores(schema: pa.Schema) -> bool:
@@ -94,10 +106,16 @@ def _write_scores(run: RunFolder, reader: pa.ipc.RecordBatchFileReader) -> None:
     schema = _scored_schema(reader.schema)
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with run.store.write(run.feather) as sink:
-        with pa.ipc.new_file(sink, schema, options=options) as writer:
+        with (
+            write_scores(run, _versions()) as kept,
+            pa.ipc.new_file(sink, schema, options=options) as writer,
+        ):
             # Keep the batches: `verify` compares the file with the parts batch by batch.
             for number in range(reader.num_record_batches):
-                writer.write_batch(_scored(reader.get_batch(number), schema))
+                scored = _scored(reader.get_batch(number), schema)
+                writer.write_batch(scored)
+                kept.write_batch(kept_rows(scored))
+        # Now that the scores are kept: a merge that ends later than this finds them.
         if _manifest(run.store.open_arrow(run.feather)) != _manifest(reader):
             raise UsageError(
                 f"run {run.key} was merged again while it was scored, and that file is kept; "

@@ -100,7 +100,7 @@ def test_a_run_that_is_not_merged_cannot_be_verified(command, here):
     assert_one_sentence(command("verify", RUN), f"producer merge {RUN}")
 
 
-@pytest.mark.parametrize("name", [["runs"], ["status", RUN], ["merge", RUN]], ids=" ".join)
+@pytest.mark.parametrize("name", [["status", RUN], ["merge", RUN]], ids=" ".join)
 def test_a_truncated_part_is_named(command, here, name):
     run = make_run(here, 7)
     path = put_part(run, range(7))

@@ -1,8 +1,11 @@
 """`producer merge` and `producer verify`: what they say, and how they end."""
 
+import os
+
 import pytest
 
 from common.store import StoreFilesystem, list_parts, merge_run
+from producer.scoring.score import score_run
 from tests.common.storekit import make_run, put_part
 
 RUN = "quiz/owner--model/origin"
@@ -38,6 +41,32 @@ def test_merge_says_when_choices_were_mixed(command, folder):
     out = command("merge", RUN).out
     assert "mixed choices" in out
     assert '"bfloat16", "samples": 4' in out
+
+
+def test_merge_leaves_a_file_that_holds_as_it_is_and_makes_a_damaged_one_anew(command, folder):
+    run = make_run(folder, 7)
+    put_part(run, range(7))
+    first = command("merge", RUN)
+    whole, time = folder.read_bytes(run.feather), os.stat(run.feather_path).st_mtime_ns
+    assert command("merge", RUN) == first
+    assert os.stat(run.feather_path).st_mtime_ns == time
+    folder.write_bytes(run.feather, whole.replace(b"\x28\xb5\x2f\xfd", b"\0\0\0\0"))
+    assert command("merge", RUN) == first
+    assert folder.read_bytes(run.feather) == whole
+
+
+def test_merge_says_how_many_rows_were_answered_after_scoring(command, folder):
+    run = make_run(folder, 7)
+    put_part(run, range(4))
+    merge_run(run, partial=True)
+    score_run(run)
+    put_part(run, range(4, 7))
+    assert command("merge", RUN).out.splitlines()[1:] == [
+        "3 rows have no scores, as they were answered after the others were scored; "
+        f"`producer score {RUN}`"
+    ]
+    score_run(run)
+    assert "scores" not in command("merge", RUN).out
 
 
 def test_verify_ends_with_0_when_the_manifest_holds(command, folder):

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from common.schema import META_SCORES
-from common.store import merge, merge_run, read_progress, snapshot, verify_run
+from common.store import merge_run, read_progress, verify_run
 from common.store.parts import write_part
 from producer.scoring import score
 from producer.scoring.score import score_run
@@ -29,15 +29,6 @@ SCORES = {
     "correct_exact": pa.bool_(), "correct_f1": pa.float64(), "correct_lemma": pa.bool_(),
 }  # fmt: skip
 PREDICTIONS = {0: "The Gold 0!", 2: "golds 2", 3: "x y z", 5: "", 6: "2 golds"}
-
-
-@pytest.fixture
-def small_batches(monkeypatch):
-    """Batches of 4 samples, windows of 8 and slices of 3: small runs cross every border."""
-    monkeypatch.setattr(snapshot, "SNAPSHOT_BATCH_ROWS", 4)
-    monkeypatch.setattr(merge, "SNAPSHOT_BATCH_ROWS", 4)
-    monkeypatch.setattr(merge, "WINDOW_ROWS", 8)
-    monkeypatch.setattr(score, "SLICE_ROWS", 3)
 
 
 def answered(store, count=7, failed=(1,), predictions=PREDICTIONS, **changes):
@@ -168,16 +159,6 @@ def test_scores_of_other_versions_are_made_anew_into_the_very_same_file(store, m
     assert set(read_feather(run)["correct_f1"].to_pylist()) == {0.25}
     score_run(run)
     assert content(run) == now
-
-
-def test_the_same_rows_merged_again_are_scored_into_the_very_same_file(store):
-    run = answered(store)
-    score_run(run)
-    before = content(run)
-    merge_run(run)
-    assert META_SCORES not in read_feather(run).schema.metadata
-    score_run(run)
-    assert content(run) == before
 
 
 @pytest.mark.usefixtures("small_batches")
