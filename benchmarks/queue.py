@@ -112,7 +112,7 @@ class Steps:
 
     def _work(self, tasks: int, shard_size: int) -> Iterator[BenchmarkRow]:
         queued = -(-self._rows // shard_size)
-        counters, early = RunCounters.connect(self._url), max(1, tasks // 10)
+        counters, early = RunCounters.connect(self._url, "se"), max(1, tasks // 10)
         with stub_worker(self._folder, self._environment) as worker:
             started = clock_when(counters, queued - early, worker)
             seconds = clock_when(counters, queued - tasks, worker) - started

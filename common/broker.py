@@ -9,9 +9,17 @@ from common.broker_url import parse_broker_url
 from common.models import REGISTRY, ModelSource
 from common.settings import Settings
 
-KEY_PREFIX = "se:"
 ANSWER_SHARD = "self_ensemble.answer_shard"
 OTHER_QUEUE = "model.other"
+
+
+def key_prefix(namespace: str) -> str:
+    """Return what every key, queue and channel of a namespace begins with.
+
+    >>> key_prefix("se")
+    'se:'
+    """
+    return f"{namespace}:"
 
 
 def queue_of(model: ModelSource) -> str:
@@ -35,7 +43,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     Raises UsageError for an invalid broker URL.
     """
     transport = {
-        "global_keyprefix": KEY_PREFIX,
+        "global_keyprefix": key_prefix(settings.namespace),
         "visibility_timeout": settings.visibility_timeout,
         "unacked_restore_interval": max(1, min(5, settings.visibility_timeout // 4)),
         "unacked_restore_throttle": 1,

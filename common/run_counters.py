@@ -1,5 +1,7 @@
 """Run counters: hints and flags in Redis. Cheap to read, safe to lose; the store decides.
 
+Every key begins with the namespace of the settings, here `se`:
+
 se:done:<run>       bitmap, one bit for each row that some part holds
 se:stop:<run>       why no shard of the run can succeed, until it is enqueued again
 se:delay:<run>      why a shard of the run waits to be tried again; expires after a minute
@@ -11,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import redis
 
-from common.broker import KEY_PREFIX
+from common.broker import key_prefix
 from common.broker_url import parse_broker_url
 
 _LIFETIME = 14 * 24 * 3600
@@ -21,72 +23,73 @@ _DELAY_LIFETIME = 60
 class RunCounters:
     """The flags and counters of runs on one Redis server."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, namespace: str) -> None:
         self._redis = client
+        self._prefix = key_prefix(namespace)
 
     @classmethod
-    def connect(cls, url: str) -> "RunCounters":
+    def connect(cls, url: str, namespace: str) -> "RunCounters":
         """Make a client; it connects at the first call. Raises UsageError for an invalid URL."""
         server = parse_broker_url(url).for_redis
-        return cls(redis.Redis.from_url(server, socket_timeout=30, socket_connect_timeout=5))
+        client = redis.Redis.from_url(server, socket_timeout=30, socket_connect_timeout=5)
+        return cls(client, namespace)
 
     def reset(self, run: str, done: Iterable[int]) -> None:
         """Set the done rows to `done`, and forget a stop and all attempts."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.delete(_key("done", run), _key("stop", run), _key("attempts", run))
+        pipe.delete(self._key("done", run), self._key("stop", run), self._key("attempts", run))
         for row in done:
-            pipe.setbit(_key("done", run), row, 1)
-        pipe.expire(_key("done", run), _LIFETIME)
+            pipe.setbit(self._key("done", run), row, 1)
+        pipe.expire(self._key("done", run), _LIFETIME)
         pipe.execute()
 
     def mark_done(self, run: str, rows: Sequence[int]) -> int:
         """Mark `rows` as done, and return how many rows of the run are."""
         pipe = self._redis.pipeline()
         for row in rows:
-            pipe.setbit(_key("done", run), row, 1)
-        pipe.bitcount(_key("done", run))
-        pipe.expire(_key("done", run), _LIFETIME)
+            pipe.setbit(self._key("done", run), row, 1)
+        pipe.bitcount(self._key("done", run))
+        pipe.expire(self._key("done", run), _LIFETIME)
         return int(pipe.execute()[-2])
 
     def stop(self, run: str, reason: str) -> None:
-        self._redis.set(_key("stop", run), reason, ex=_LIFETIME)
+        self._redis.set(self._key("stop", run), reason, ex=_LIFETIME)
 
     def stop_reason(self, run: str) -> str | None:
         """Return why the run is stopped, or None."""
-        reason = self._redis.get(_key("stop", run))
+        reason = self._redis.get(self._key("stop", run))
         return reason.decode() if isinstance(reason, bytes) else None
 
     def delay(self, run: str, reason: str) -> None:
-        self._redis.set(_key("delay", run), reason, ex=_DELAY_LIFETIME)
+        self._redis.set(self._key("delay", run), reason, ex=_DELAY_LIFETIME)
 
     def delayed(self, run: str) -> str | None:
         """Return why a shard of the run waits to be tried again, or None."""
-        reason = self._redis.get(_key("delay", run))
+        reason = self._redis.get(self._key("delay", run))
         return reason.decode() if isinstance(reason, bytes) else None
 
     def start_attempt(self, run: str, shard: str) -> int:
         """Count a start of a shard, and return how many starts are not finished."""
         pipe = self._redis.pipeline()
-        pipe.hincrby(_key("attempts", run), shard, 1)
-        pipe.expire(_key("attempts", run), _LIFETIME)
+        pipe.hincrby(self._key("attempts", run), shard, 1)
+        pipe.expire(self._key("attempts", run), _LIFETIME)
         return int(pipe.execute()[0])
 
     def attempts(self, run: str, shard: str) -> int:
         """Return how many starts of a shard are not finished."""
-        count = self._redis.hget(_key("attempts", run), shard)
+        count = self._redis.hget(self._key("attempts", run), shard)
         return int(count) if isinstance(count, bytes) else 0
 
     def finish_attempt(self, run: str, shard: str) -> None:
-        self._redis.hdel(_key("attempts", run), shard)
+        self._redis.hdel(self._key("attempts", run), shard)
 
     def queue_length(self, queues: Sequence[str]) -> int:
         """Count the messages of these queues, and the delivered messages of all queues."""
         pipe = self._redis.pipeline(transaction=False)
         for queue in queues:
-            pipe.llen(KEY_PREFIX + queue)
-        pipe.hlen(KEY_PREFIX + "unacked")
+            pipe.llen(self._prefix + queue)
+        pipe.hlen(self._prefix + "unacked")
         return sum(int(n) for n in pipe.execute())
 
-
-def _key(kind: str, run: str) -> str:
-    return f"{KEY_PREFIX}{kind}:{run}"
+    def _key(self, kind: str, run: str) -> str:
+        return f"{self._prefix}{kind}:{run}"

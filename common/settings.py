@@ -26,6 +26,11 @@ class Settings(BaseModel):
 
     store: str = Field("./datasets", description="directory or pyarrow.fs URI of the store")
     broker: str = Field("redis://localhost:6379/0", description="Redis-compatible server")
+    namespace: str = Field(
+        "se",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$",
+        description="first part of every key, queue and channel, for teams that share a broker",
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="compute device")
     attention: Literal["auto", "cascade", "flex", "sdpa"] = Field(
         "auto", description="prefill attention"

@@ -21,7 +21,7 @@ BATCH_SIZE = 1000
 
 def check_broker(settings: Settings) -> RunCounters:
     """Return the run counters of the broker; raises UsageError if the broker does not answer."""
-    counters = RunCounters.connect(settings.broker)
+    counters = RunCounters.connect(settings.broker, settings.namespace)
     try:
         counters.queue_length([])
     except redis.RedisError as error:

@@ -56,7 +56,8 @@ def executor() -> "ShardExecutor":
 @cache
 def counters() -> RunCounters:
     """The run counters of this process's broker."""
-    return RunCounters.connect(Settings.from_environment().broker)
+    settings = Settings.from_environment()
+    return RunCounters.connect(settings.broker, settings.namespace)
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]

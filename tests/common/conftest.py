@@ -30,6 +30,6 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def counters(broker_url: str) -> RunCounters:
     """Empty counters, in a database of the server that no other test uses."""
-    counters = RunCounters.connect(f"{broker_url.removesuffix('/0')}/7")
+    counters = RunCounters.connect(f"{broker_url.removesuffix('/0')}/7", "se")
     counters._redis.flushdb()
     return counters

@@ -49,8 +49,10 @@ def test_a_model_is_never_inherited_through_a_fork():
     assert celery_settings(Settings())["worker_pool_start_method"] == "spawn"
 
 
-def test_keys_of_this_project_bear_its_prefix():
-    assert celery_settings(Settings())["broker_transport_options"]["global_keyprefix"] == "se:"
+@pytest.mark.parametrize(("given", "prefix"), [({}, "se:"), ({"namespace": "red"}, "red:")])
+def test_keys_of_this_project_bear_the_prefix_of_its_namespace(given, prefix):
+    options = celery_settings(Settings(**given))["broker_transport_options"]
+    assert options["global_keyprefix"] == prefix
 
 
 def test_the_settings_of_a_process_reach_celery():

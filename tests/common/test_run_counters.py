@@ -3,7 +3,6 @@
 import pytest
 import redis
 
-from common.broker import KEY_PREFIX
 from common.run_counters import RunCounters
 
 RUN, OTHER = "webqa/m/origin", "webqa/m/avg-5"
@@ -59,8 +58,8 @@ def test_attempts_are_counted_by_shard_until_one_is_finished(counters):
 def test_the_queue_length_counts_what_is_queued_and_what_is_in_work(counters):
     assert counters.queue_length([]) == counters.queue_length(["model.a", "model.b"]) == 0
     for queue in ("model.a", "model.a", "model.b", "model.c"):
-        counters._redis.rpush(KEY_PREFIX + queue, "{}")
-    counters._redis.hset(KEY_PREFIX + "unacked", "tag", "{}")
+        counters._redis.rpush(f"se:{queue}", "{}")
+    counters._redis.hset("se:unacked", "tag", "{}")
     assert counters.queue_length(["model.a", "model.b"]) == 4
     assert counters.queue_length([]) == 1
 
@@ -72,17 +71,17 @@ def test_everything_that_is_noted_is_forgotten_some_day(counters):
     counters.start_attempt(RUN, "a")
     keys = counters._redis.keys("*")
     assert len(keys) == 3
-    assert all(key.startswith(KEY_PREFIX.encode()) for key in keys)
+    assert all(key.startswith(b"se:") for key in keys)
     assert all(counters._redis.ttl(key) > 24 * 3600 for key in keys)
 
 
 def test_rows_taken_over_from_the_store_are_forgotten_some_day_too(counters):
     counters.reset(RUN, [0, 1, 2])
-    assert counters._redis.ttl(f"{KEY_PREFIX}done:{RUN}") > 0
+    assert counters._redis.ttl(f"se:done:{RUN}") > 0
 
 
 def test_to_connect_sends_nothing():
-    RunCounters.connect("redis://:pw@127.0.0.1:1/0")
+    RunCounters.connect("redis://:pw@127.0.0.1:1/0", "se")
 
 
 @pytest.mark.parametrize(
@@ -100,4 +99,4 @@ def test_a_wrong_password_is_an_error_of_redis_and_never_an_answer(broker_url, c
     monkeypatch.setattr("redis.retry.sleep", lambda seconds: None)
     wrong = broker_url.replace("redis://:", "redis://:not-")
     with pytest.raises(redis.RedisError):
-        call(RunCounters.connect(wrong))
+        call(RunCounters.connect(wrong, "se"))

@@ -8,6 +8,7 @@ from common.settings import PREFIX, Settings
 GOOD = {
     "store": ("s3://bucket/runs", "s3://bucket/runs"),
     "broker": ("redis://:pw@host:6380/3", "redis://:pw@host:6380/3"),
+    "namespace": ("team-2", "team-2"),
     "device": ("cuda:1", "cuda:1"),
     "attention": ("sdpa", "sdpa"),
     "compile": ("never", "never"),
@@ -29,7 +30,8 @@ BAD = [
     ("kv_cache_gib", "-1"), ("pack_tokens", "auto"), ("warm_dtype", "int8"),
     ("compile", "maybe"), ("warm_samples", "0"),
     ("time_limit", "9"), ("visibility_timeout", "2"), ("max_attempts", "0"),
-    ("max_attempts", "3x"),
+    ("max_attempts", "3x"), ("namespace", "a:b"), ("namespace", "*"), ("namespace", "é"),
+    ("namespace", "x" * 33), ("namespace", "-a"),
 ]  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def undisturbed(settings: Settings, options: list[object], tmp_path: Path) -> li
     other = settings.model_copy(update={"store": str(tmp_path / "other"), "attention": "sdpa"})
     producer("enqueue", *options, settings=other)
     store = StoreFilesystem.open(other.store)
-    counters = RunCounters.connect(other.broker)
+    counters = RunCounters.connect(other.broker, other.namespace)
     executor = ShardExecutor(other, store, counters, lambda *_: pytest.fail("sent"))
     for first in range(0, 60, 2):
         executor.execute(shard_of(tuple(runs(other)), [first, first + 1]))
@@ -103,8 +103,13 @@ def test_bad_messages_are_dropped_and_the_worker_lives_on(settings, options, tmp
         output = worker.log.read_text()
     assert "message refused" in output
     assert "Refusing to deserialize" in output
-    assert RunCounters.connect(settings.broker).stop_reason("numbers/tiny-llama/nothing-3")
-    assert RunCounters.connect(settings.broker).stop_reason("../../etc/passwd") is None
+    assert RunCounters.connect(settings.broker, settings.namespace).stop_reason(
+        "numbers/tiny-llama/nothing-3"
+    )
+    assert (
+        RunCounters.connect(settings.broker, settings.namespace).stop_reason("../../etc/passwd")
+        is None
+    )
 
 
 def test_a_run_that_cannot_go_on_says_why_and_exits_non_zero(settings, options, tmp_path):

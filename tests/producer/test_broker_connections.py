@@ -67,7 +67,7 @@ def test_a_data_set_is_enqueued_over_a_socket_in_either_spelling(
     options += ["--model", "owner/model", "--method", "avg", "--store", tmp_path / "store"]
     result = command("enqueue", "--dataset", "quiz", "--data", quiz, *options, "--broker", url)
     assert (result.status, result.err) == (0, "")
-    counters = RunCounters.connect(url)
+    counters = RunCounters.connect(url, "se")
     assert counters.queue_length(["model.other"]) == 3
     assert counters.mark_done("quiz/owner--model/avg-3", [1, 5]) == 2
     with celery_connection(Settings(broker=url)) as connection:

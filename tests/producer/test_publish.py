@@ -135,7 +135,7 @@ class Silent(RunCounters):
 @pytest.mark.parametrize("kind", [RunCounters, Silent], ids=["before", "while"])
 def test_a_broker_that_goes_down_before_or_while_sending_is_named_too(ask, store, down, kind):
     p = prepare(ask(), store)
-    counters = kind.connect(down)
+    counters = kind.connect(down, "se")
     settings = Settings(broker=down)
     message = refusal(lambda: publish(settings, counters, p.model, p.runs, p.messages))
     assert "enqueue again" in message

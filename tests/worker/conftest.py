@@ -36,7 +36,7 @@ def sent() -> list[tuple[ShardMessage, ModelSource]]:
 @pytest.fixture
 def executor(settings: Settings, sent: list[tuple[ShardMessage, ModelSource]]) -> ShardExecutor:
     store = StoreFilesystem.open(settings.store)
-    counters = RunCounters.connect(settings.broker)
+    counters = RunCounters.connect(settings.broker, settings.namespace)
     return ShardExecutor(settings, store, counters, lambda *message: sent.append(message))
 
 
@@ -57,7 +57,7 @@ def make_runs(settings: Settings, tmp_path: Path, tiny_model: Path) -> MakeRuns:
             RunRequest(**{**options, **changed}), StoreFilesystem.open(settings.store)
         )
         for run in prepared.runs:
-            RunCounters.connect(settings.broker).reset(str(run.key), [])
+            RunCounters.connect(settings.broker, settings.namespace).reset(str(run.key), [])
         return prepared
 
     return make
