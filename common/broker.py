@@ -12,6 +12,8 @@ from common.settings import Settings
 KEY_PREFIX = "se:"
 ANSWER_SHARD = "self_ensemble.answer_shard"
 OTHER_QUEUE = "model.other"
+DEAD_LETTERS = "dead"
+"""The list, after KEY_PREFIX, of the messages that no worker can use, as they came."""
 
 
 def queue_of(model: ModelSource) -> str:

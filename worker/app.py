@@ -9,6 +9,7 @@ from common.broker import all_queues, celery_settings
 from common.errors import UsageError
 from common.models import find_model
 from common.settings import Settings
+from worker.dead_letters import put_bad_messages_aside
 from worker.host import default_processes, let_threads_wait
 from worker.lease import Lease
 from worker.readiness import Readiness
@@ -20,6 +21,7 @@ def create_app(settings: Settings) -> Celery:
     let_threads_wait(processes)
     if settings.warm_model:
         find_model(settings.warm_model)
+    put_bad_messages_aside()
     app = Celery("self_ensemble", include=["worker.tasks"])
     app.conf.update(celery_settings(settings))
     app.conf.broker_transport_options["queue_order_strategy"] = "worker.affinity:StickyCycle"

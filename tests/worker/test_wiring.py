@@ -1,16 +1,22 @@
 """Celery's side: settings, queues, affinity, the lease; no worker is started here."""
 
 import threading
+from inspect import signature
 from types import SimpleNamespace
 
 import pytest
+import redis
 from celery.worker import state
+from kombu.transport import TRANSPORT_ALIASES, resolve_transport
+from kombu.transport.redis import Channel, QoS
+from kombu.utils.objects import cached_property
 
 from common.broker import celery_settings
 from common.models import REGISTRY
 from common.settings import Settings
 from worker.affinity import StickyCycle
 from worker.app import create_app
+from worker.dead_letters import SortingTransport
 from worker.host import default_processes
 from worker.lease import keep_leases
 
@@ -79,3 +85,20 @@ def test_the_lease_refreshes_what_is_in_work_and_survives_a_lost_broker(monkeypa
 def test_there_is_one_process_for_each_gpu_that_may_be_seen(monkeypatch, visible, processes):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert default_processes() == processes
+
+
+@pytest.mark.parametrize(
+    "broker", ["redis://h/0", "rediss://h/0", "unix:///run/redis.sock", "redis+socket:///a/b.sock"]
+)
+def test_every_way_to_redis_leads_over_the_channel_that_sorts_messages(broker):
+    connection = create_app(Settings(broker=broker)).connection_for_read()
+    assert resolve_transport(connection.transport_cls) is SortingTransport
+    assert connection.as_uri().startswith(broker.partition(":")[0].replace("unix", "redis+socket"))
+
+
+def test_kombu_still_has_the_names_that_the_channel_overrides():
+    assert callable(Channel._receive_one)
+    assert list(signature(QoS.restore_by_tag).parameters) == ["self", "tag", "client", "leftmost"]
+    assert isinstance(Channel.client, cached_property)
+    assert {"redis", "rediss"} <= set(TRANSPORT_ALIASES)
+    assert "BRPOP" in redis.Redis().response_callbacks
