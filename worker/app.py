@@ -10,6 +10,7 @@ from common.errors import UsageError
 from common.models import find_model
 from common.settings import Settings
 from worker.dead_letters import put_bad_messages_aside
+from worker.flower_address import keep_flower_private
 from worker.host import default_processes, let_threads_wait
 from worker.lease import Lease
 from worker.readiness import Readiness
@@ -22,6 +23,7 @@ def create_app(settings: Settings) -> Celery:
     if settings.warm_model:
         find_model(settings.warm_model)
     put_bad_messages_aside()
+    keep_flower_private()
     app = Celery("self_ensemble", include=["worker.tasks"])
     app.conf.update(celery_settings(settings))
     app.conf.broker_transport_options["queue_order_strategy"] = "worker.affinity:StickyCycle"

@@ -158,7 +158,7 @@ def test_flower_shows_the_worker_and_its_tasks(settings, options, tmp_path):
     environment = {
         **os.environ, **settings.to_environment(), "FLOWER_UNAUTHENTICATED_API": "true",
     }  # fmt: skip
-    command = [sys.executable, "-m", "celery", "-A", "worker", "flower", "--address=127.0.0.1"]
+    command = [sys.executable, "-m", "celery", "-A", "worker", "flower"]
 
     def tasks() -> dict[str, object]:
         try:
