@@ -14,11 +14,13 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.objects import cached_property
 from redis.exceptions import RedisError
 
-from common.broker import DEAD_LETTERS
+from common.broker import DEAD_LETTERS, all_queues
 from common.errors import first_line
 from worker.envelopes import read_envelope
 
 logger = logging.getLogger(__name__)
+
+_SORTED = frozenset(all_queues())
 
 
 def put_bad_messages_aside() -> None:
@@ -70,7 +72,7 @@ class SortingChannel(Channel):
             return reply
         key, raw = reply
         queue = bytes_to_str(key).removeprefix(self.global_keyprefix)
-        if queue.endswith(".pidbox"):  # answers to remote control, such as `inspect ping`
+        if queue not in _SORTED:  # of another program, or with answers to `inspect ping`
             return reply
         try:
             return key, read_envelope(raw, queue)
