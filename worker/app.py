@@ -2,6 +2,7 @@
 
 import sys
 
+import click
 from celery import Celery
 from kombu.entity import Queue
 
@@ -37,4 +38,7 @@ def create_app(settings: Settings) -> Celery:
 try:
     app = create_app(Settings.from_environment())
 except UsageError as error:
+    if click.get_current_context(silent=True) is None:
+        raise  # for the program that imports this module to catch
+    # Inside a command, `celery -A worker ...`, which would show a traceback.
     sys.exit(f"error: {error}")
