@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import redis
 from celery.worker import state
+from kombu import Connection
 from kombu.transport import TRANSPORT_ALIASES, resolve_transport
 from kombu.transport.redis import Channel, QoS
 from kombu.utils.objects import cached_property
@@ -94,6 +95,14 @@ def test_every_way_to_redis_leads_over_the_channel_that_sorts_messages(broker):
     connection = create_app(Settings(broker=broker)).connection_for_read()
     assert resolve_transport(connection.transport_cls) is SortingTransport
     assert connection.as_uri().startswith(broker.partition(":")[0].replace("unix", "redis+socket"))
+
+
+def test_queues_of_other_programs_are_left_alone(broker_url):
+    name = f"{SortingTransport.__module__}:{SortingTransport.__name__}"
+    with Connection(broker_url, transport=name) as connection:
+        queue = connection.SimpleQueue("elsewhere")
+        queue.put({"any": "thing"})
+        assert queue.get(timeout=10).payload == {"any": "thing"}
 
 
 def test_kombu_still_has_the_names_that_the_channel_overrides():
