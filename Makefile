@@ -27,7 +27,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.sharing
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.baselines $(if $(VLLM_PYTHON),--vllm-python $(VLLM_PYTHON))
-	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.engine --vary samples,paraphrases,few-shot,tokens
 	$(BIN)/python -m benchmarks.queue
 
 lint: $(INSTALLED)

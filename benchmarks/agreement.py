@@ -1,10 +1,10 @@
-"""How many answers depend on how many samples are answered together.
+"""How many answers depend on the number of samples that are answered together.
 
     python -m benchmarks.agreement
 
-In half precision a sum rounds otherwise in another batch, so an answer can differ with the shard
-it comes in. Draws are made twice, as the engine makes them and by a walk through the cumulative
-sum; both are timed on equal scores.
+In half precision a sum rounds differently in another batch, so an answer can change with the size
+of its shard. Answers are drawn by the engine's noise and by a walk through the cumulative sum;
+both ways of drawing are timed on equal scores.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,16 +16,16 @@ from typing import Any
 import click
 import torch
 
-from benchmarks.machine import describe_torch
+from benchmarks.measure import RepeatLimit, timed
 from benchmarks.options import Benchmark, model_option, repeats_option, samples_option
-from benchmarks.outcome import Outcome, Row
-from benchmarks.timing import Patience, timed
+from benchmarks.questions import MAX_SAMPLES, SEED
+from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_torch
 from benchmarks.vocabulary_walk import drawing_by_walk, sample_by_walk
-from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
+from benchmarks.workload import MODEL, Workload
 from common.methods import CONFIDENCE, PARAPHRASES
 from common.records import Sample
 from common.run import DTypeName, RunSpec, SamplingParams
-from producer import paraphrasing
+from producer import paraphrase_prompt
 from worker.answering import make_request
 from worker.engine.decode import Generation
 from worker.engine.engine import Engine
@@ -43,8 +43,10 @@ WRITTEN = 2
 TIMED_ROWS = 64
 TIMED_SAMPLING = {"temperature 1": (1.0, 1.0), "temperature 1.5, top_p 0.9": (1.5, 0.9)}
 
-Answered = dict[str, list[Any]]
-"""By kind of answer: each of them, in the samples' order."""
+AnswersByKind = dict[str, list[Any]]
+"""Kind of answer -> all answers of that kind, in the samples' order."""
+
+AnswerSamples = Callable[[Sequence[Sample]], AnswersByKind]
 
 
 @click.command(cls=Benchmark)
@@ -74,19 +76,21 @@ Answered = dict[str, list[Any]]
 def main(samples: int, call: int, draws: int, dtype: DTypeName, repeats: int, model: str) -> None:
     """Answers in one large call and in small ones: the share that differs."""
     workload = Workload(model=model, dtype=dtype)
-    held = workload.held_engine()
-    bench = Bench(held.engine, workload, samples, call, draws)
-    rows = [*bench.greedy(), *(row for name in DRAWS for row in bench.drawn(name))]
-    machine = {**describe_torch(), **held.choices}
+    loaded = workload.loaded_engine()
+    benchmark = AgreementBenchmark(loaded.engine, workload, samples, call, draws)
+    rows = [*benchmark.greedy(), *(row for name in DRAWS for row in benchmark.drawn(name))]
+    machine = {**describe_torch(), **loaded.choices}
     claim = f"{model}, {machine['dtype']}: one call of {samples} questions, calls of {call}"
-    vocabulary = held.engine.model.config.vocab_size
-    ratios, notes = draw_times(vocabulary, held.engine.model.device, Patience(repeats))
-    Outcome(claim, machine, {"questions": SEED, "scores": SEED}, rows, ratios, notes).show()
+    vocabulary = loaded.engine.model.config.vocab_size
+    ratios, notes = draw_times(vocabulary, loaded.engine.model.device, RepeatLimit(repeats))
+    BenchmarkReport(
+        claim, machine, {"questions": SEED, "scores": SEED}, rows, ratios, notes
+    ).show()
 
 
 @dataclass(frozen=True)
-class Bench:
-    """One engine asked the same samples in calls of two sizes."""
+class AgreementBenchmark:
+    """Compares the answers of one engine to the same samples, in calls of two sizes."""
 
     engine: Engine
     workload: Workload
@@ -94,21 +98,23 @@ class Bench:
     call: int
     num_draws: int
 
-    def greedy(self) -> list[Row]:
-        """Answers of several paraphrases, by method."""
+    def greedy(self) -> list[BenchmarkRow]:
+        """Compare greedy answers, method by method."""
         request = self.workload.request(*GREEDY)
 
-        def answer(samples: Sequence[Sample]) -> Answered:
+        def answer(samples: Sequence[Sample]) -> AnswersByKind:
             answers = self.engine.answer(samples, request)
             return {
-                f"answers of {name}": [g.tokens for found in answers for g in _ok(found[name])]
+                f"answers of {name}": [
+                    g.tokens for each in answers for g in _generations(each[name])
+                ]
                 for name in GREEDY
             }
 
         return self._rows("-", self.workload, answer)
 
-    def drawn(self, name: str) -> list[Row]:
-        """Draws, the confidences that are made of them, and paraphrases that are written."""
+    def drawn(self, name: str) -> list[BenchmarkRow]:
+        """Compare draws, confidences (computed from draws) and written paraphrases."""
         one = replace(self.workload, paraphrases=1)
         with DRAWS[name]():
             return [
@@ -116,14 +122,14 @@ class Bench:
                 *self._rows(name, one, self._paraphrases),
             ]
 
-    def _confidences(self, samples: Sequence[Sample]) -> Answered:
+    def _confidences(self, samples: Sequence[Sample]) -> AnswersByKind:
         sampling = SamplingParams(temperature=1, top_p=1, num_draws=self.num_draws)
         spec = self._spec(CONFIDENCE.name, sampling=sampling, num_paraphrases=1)
         rows = RowMaker(spec, self.engine.text)
         answers = self.engine.answer(samples, make_request([spec]))
-        found = [_ok(answer[CONFIDENCE.name]) for answer in answers]
+        generations = [_generations(answer[CONFIDENCE.name]) for answer in answers]
         return {
-            "draws": [g.tokens for answer in found for g in answer[1:]],
+            "draws": [g.tokens for answer in generations for g in answer[1:]],
             "confidences": [
                 row.confidence
                 for sample, answer in zip(samples, answers, strict=True)
@@ -131,15 +137,15 @@ class Bench:
             ],
         }
 
-    def _paraphrases(self, samples: Sequence[Sample]) -> Answered:
+    def _paraphrases(self, samples: Sequence[Sample]) -> AnswersByKind:
         spec = self._spec(
             PARAPHRASES.name,
             num_paraphrases=WRITTEN,
-            template=paraphrasing.TEMPLATE,
+            template=paraphrase_prompt.TEMPLATE,
             few_shot=(),
-            max_new_tokens=paraphrasing.MAX_NEW_TOKENS,
-            sampling=paraphrasing.SAMPLING,
-            exemplars=paraphrasing.exemplars(),
+            max_new_tokens=paraphrase_prompt.MAX_NEW_TOKENS,
+            sampling=paraphrase_prompt.SAMPLING,
+            exemplars=paraphrase_prompt.exemplars(),
         )
         drafts = write_paraphrases(self.engine, spec, samples, Counts())
         return {"written paraphrases": [text for d in drafts for text in d.paraphrases[1:]]}
@@ -148,8 +154,8 @@ class Bench:
         return self.workload.spec(method).model_copy(update=changes)
 
     def _rows(
-        self, drawn_by: str, workload: Workload, answer: Callable[[Sequence[Sample]], Answered]
-    ) -> list[Row]:
+        self, drawn_by: str, workload: Workload, answer: AnswerSamples
+    ) -> list[BenchmarkRow]:
         samples = [
             Sample(question.paraphrases, (), f"question {n}")
             for n, question in enumerate(workload.questions(self.num_samples))
@@ -160,7 +166,7 @@ class Bench:
                 "compared": kind,
                 "drawn by": drawn_by,
                 "number": len(answers),
-                "changed": (changed := different(answers, small[kind])),
+                "changed": (changed := num_different(answers, small[kind])),
                 "share": changed / len(answers),
                 "off by": mean_difference(answers, small[kind]),
             }
@@ -168,48 +174,46 @@ class Bench:
         ]
 
 
-def in_calls(
-    samples: Sequence[Sample], size: int, answer: Callable[[Sequence[Sample]], Answered]
-) -> Answered:
-    """Answer so many samples at a time."""
-    found: Answered = {}
+def in_calls(samples: Sequence[Sample], size: int, answer: AnswerSamples) -> AnswersByKind:
+    """Answer `size` samples at a time."""
+    by_kind: AnswersByKind = {}
     for first in range(0, len(samples), size):
         for kind, answers in answer(samples[first : first + size]).items():
-            found.setdefault(kind, []).extend(answers)
-    return found
+            by_kind.setdefault(kind, []).extend(answers)
+    return by_kind
 
 
-def different(these: Sequence[Any], those: Sequence[Any]) -> int:
-    """How many differ at the same place.
+def num_different(left: Sequence[Any], right: Sequence[Any]) -> int:
+    """Number of places at which two sequences differ.
 
-    >>> different(["a", "b", "c"], ["a", "c", "b"])
+    >>> num_different(["a", "b", "c"], ["a", "c", "b"])
     2
     """
-    return sum(a != b for a, b in zip(these, those, strict=True))
+    return sum(a != b for a, b in zip(left, right, strict=True))
 
 
-def mean_difference(these: Sequence[Any], those: Sequence[Any]) -> float | None:
-    """The mean distance of numbers at the same place; None for what is no number.
+def mean_difference(left: Sequence[Any], right: Sequence[Any]) -> float | None:
+    """Mean distance of the numbers at the same places; None for other answers.
 
     >>> mean_difference([0.25, 1.0], [0.5, 1.0])
     0.125
     """
-    if not isinstance(these[0], float):
+    if not isinstance(left[0], float):
         return None
-    return fmean(abs(a - b) for a, b in zip(these, those, strict=True))
+    return fmean(abs(a - b) for a, b in zip(left, right, strict=True))
 
 
-def _ok(found: list[Generation] | Exception) -> list[Generation]:
-    if isinstance(found, Exception):
-        raise found
-    return found
+def _generations(result: list[Generation] | Exception) -> list[Generation]:
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 @torch.inference_mode()
 def draw_times(
-    vocabulary: int, device: torch.device, patience: Patience
+    vocabulary: int, device: torch.device, limit: RepeatLimit
 ) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Seconds of a draw by noise over those of one by the walk, and both in words."""
+    """Seconds of drawing by noise over those by the walk, and a note with both."""
     generator = torch.Generator().manual_seed(SEED)
     logits = torch.randn(TIMED_ROWS, vocabulary, generator=generator) * 3
     scores = logits.log_softmax(-1).to(device)
@@ -220,9 +224,9 @@ def draw_times(
         seconds = []
         for draw in (sample_tokens, sample_by_walk):
             draw(scores, sampling, places, places)
-            # Read, because a GPU is still computing when its calls return.
+            # tolist: a GPU is still computing when its calls return.
             seconds.append(
-                timed(lambda: draw(scores, sampling, places, places).tolist(), patience).seconds  # noqa: B023
+                timed(lambda: draw(scores, sampling, places, places).tolist(), limit).seconds  # noqa: B023
             )
         ratios[f"seconds by noise over walk, {name}"] = seconds[0] / seconds[1]
         noise, walk = (f"{1000 * s:.1f} ms" for s in seconds)

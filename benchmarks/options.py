@@ -1,4 +1,4 @@
-"""What the commands have in common: their class, and options that several take."""
+"""The class of the commands, and options that several commands share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,11 +7,11 @@ import click
 
 from common.errors import SelfEnsembleError, first_line
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+OptionDecorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Benchmark(click.Command):
-    """A command whose errors of ours are one sentence and an exit status of 1."""
+    """A command that prints this project's errors as one sentence and exits with status 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -20,7 +20,7 @@ class Benchmark(click.Command):
             raise click.ClickException(first_line(error)) from error
 
 
-def model_option(default: str) -> Decorator:
+def model_option(default: str) -> OptionDecorator:
     return click.option(
         "--model",
         default=default,
@@ -29,7 +29,7 @@ def model_option(default: str) -> Decorator:
     )
 
 
-repeats_option: Decorator = click.option(
+repeats_option: OptionDecorator = click.option(
     "--repeats",
     type=click.IntRange(1, 99),
     default=3,
@@ -38,7 +38,7 @@ repeats_option: Decorator = click.option(
 )
 
 
-def samples_option(default: Any, most: int, help: str, **more: Any) -> Decorator:
+def samples_option(default: Any, most: int, help: str, **more: Any) -> OptionDecorator:
     return click.option(
         "--samples",
         type=click.IntRange(1, most),

@@ -1,6 +1,6 @@
-"""Llama-3.2-3B with random weights, its tiny likeness, and a tokenizer: nothing is downloaded.
+"""Llama-3.2-3B with random weights, a tiny version of it, and a tokenizer, without downloads.
 
-The speed is that of the trained model. What it answers is nonsense, which no benchmark looks at.
+It is as fast as the trained model. Its answers are nonsense, but no benchmark looks at them.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from transformers import (
 SEED = 0
 
 TOKENIZER_SIZE = 768
-"""With it the invented paraphrases are as long as with SmolLM2's tokenizer; see the test."""
+"""Vocabulary with which paraphrases are as long as with SmolLM2's tokenizer; see the test."""
 
 _LLAMA_32_3B: dict[str, Any] = {
     "vocab_size": 128256,
@@ -50,7 +50,7 @@ _TINY: dict[str, Any] = {
     "num_hidden_layers": 3,
     "num_attention_heads": 6,
     "num_key_value_heads": 2,
-    "head_dim": 16,  # the least that FlexAttention takes on a GPU
+    "head_dim": 16,  # the smallest that FlexAttention takes on a GPU
     "initializer_range": 0.3,  # so that attention decides the next token
     "bos_token_id": 0,
     "eos_token_id": 1,
@@ -58,7 +58,7 @@ _TINY: dict[str, Any] = {
 
 
 def llama_config(tiny: bool = False) -> LlamaConfig:
-    """meta-llama/Llama-3.2-3B's config.json, or the same with three small layers.
+    """Configuration of meta-llama/Llama-3.2-3B, or a tiny one with three small layers.
 
     Both have three query heads for each key head, tied embeddings and the same rotation.
     """
@@ -66,7 +66,7 @@ def llama_config(tiny: bool = False) -> LlamaConfig:
 
 
 def random_model(config: LlamaConfig, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
-    """Initialised on the device itself, as transformers initialises a model to train."""
+    """Model with random weights, initialised on the device as transformers would for training."""
     torch.manual_seed(SEED)
     with device:
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype)
@@ -75,9 +75,9 @@ def random_model(config: LlamaConfig, dtype: torch.dtype, device: torch.device) 
 
 
 def make_tokenizer(texts: Iterable[str], size: int, bos: bool) -> PreTrainedTokenizerFast:
-    """Byte-level BPE of those texts' commonest pairs; with `bos` it begins every text with one.
+    """Train a byte-level BPE tokenizer on texts; with `bos` every text begins with a BOS token.
 
-    size: of its vocabulary, at most; the more, the shorter the prompts.
+    size: of the vocabulary, at most. A larger one makes shorter prompts.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

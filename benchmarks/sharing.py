@@ -1,9 +1,9 @@
-"""How many tokens of plain prompts are computed: the examples once, common prefixes once.
+"""How many tokens of plain prompts the engine computes: examples once, common prefixes once.
 
     python -m benchmarks.sharing --file graphquestions=graphquestions_test_paraphrases.jsonl
 
-Counts tokens; loads a tokenizer and no model. What the engine prefills is counted by its own
-planning, for a request of `per_prompt` (which computes all paraphrases, as `avg` and `max` do).
+It loads a tokenizer and no model, and counts with the engine's own planning for `per_prompt`,
+which computes all paraphrases, as `avg` and `max` do.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import click
 
-from benchmarks.machine import describe_torch
 from benchmarks.options import Benchmark, model_option, samples_option
-from benchmarks.outcome import Outcome, Row
-from benchmarks.workload import MAX_SAMPLES, MODEL, SEED, Workload
+from benchmarks.questions import MAX_SAMPLES, SEED
+from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_torch
+from benchmarks.workload import MODEL, Workload
 from common.errors import UsageError
 from common.records import Sample
 from producer.datasets import open_dataset
@@ -46,15 +46,15 @@ def main(samples: int, model: str, files: tuple[str, ...]) -> None:
     """Tokens of prompts, and of them those that are computed."""
     workload = Workload(model=model)
     tokenizer = PromptTokenizer(load_tokenizer(workload.source))
-    asked = workload.request("per_prompt")
-    rows = [_row("the benchmarks' own", workload.questions(samples), asked, tokenizer)]
-    rows += [_row(*_questions(file, samples, asked), tokenizer) for file in files]
+    request = workload.request("per_prompt")
+    rows = [_row("the benchmarks' own", workload.questions(samples), request, tokenizer)]
+    rows += [_row(*_questions(file, samples, request), tokenizer) for file in files]
     claim = f"{model}'s tokenizer, per_prompt, packs of {PACK_TOKENS} tokens"
-    Outcome(claim, describe_torch(), {"questions": SEED}, rows).show()
+    BenchmarkReport(claim, describe_torch(), {"questions": SEED}, rows).show()
 
 
-def _questions(file: str, samples: int, asked: Request) -> tuple[str, list[Sample], Request]:
-    """A data set's first questions in its default number of paraphrases, and its request."""
+def _questions(file: str, samples: int, request: Request) -> tuple[str, list[Sample], Request]:
+    """Name, first questions and request of a data set, with its own defaults."""
     name, separator, path = file.partition("=")
     if not separator:
         raise UsageError(f"--file takes DATASET=FILE, such as webqa=questions.jsonl, not {file!r}")
@@ -65,21 +65,21 @@ def _questions(file: str, samples: int, asked: Request) -> tuple[str, list[Sampl
         Sample(sample.paraphrases[:paraphrases]) for sample in islice(dataset.samples(), samples)
     ]
     request = replace(
-        asked, num_paraphrases=paraphrases, template=dataset.template, few_shot=examples
+        request, num_paraphrases=paraphrases, template=dataset.template, few_shot=examples
     )
     return name, questions, request
 
 
 def _row(
     name: str, questions: Sequence[Sample], request: Request, tokenizer: PromptTokenizer
-) -> Row:
+) -> BenchmarkRow:
     splitter = prefix_splitter(tokenizer, request, movable=True)
     bos, examples, *_ = splitter.cuts
-    pieces = tokenizer.pieces_of(
+    prompt_tokens = tokenizer.pieces_of(
         [q.paraphrases for q in questions], request.template, request.few_shot
     )
-    lengths = [len(bos) + len(prompt) for each in pieces for prompt in each.prompts]
-    # A prompt's last token is fed by decoding.
+    lengths = [len(bos) + len(prompt) for each in prompt_tokens for prompt in each.prompts]
+    # Decoding, not prefill, feeds a prompt's last token.
     after = sum(length - len(bos + examples) - 1 for length in lengths)
     plans = plan_samples(questions, request, tokenizer, splitter, lambda last, new: None, 1 << 31)
     cached = prefix_segments(splitter)

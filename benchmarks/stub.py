@@ -1,8 +1,8 @@
-"""A worker whose engine answers at once: what is left is the queue and the store.
+"""A worker whose engine answers at once, so that only the queue and the store take time.
 
     celery -A benchmarks.stub worker
 
-Imported in every process of the worker, as `imports` below has Celery do.
+Celery imports this module in every process of the worker (`imports` below).
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,11 @@ from worker.engine.sample import Answers
 from worker.manager import LoadedEngine, ModelManager
 
 ANSWER = Generation((1, 2, 3, 4, 5), (-0.25,) * 5, "newline")
-
-
 BUDGET = Budget(pack_tokens=64, cache_bytes=1)
 
 
 class StubEngine:
-    """Gives every sample the same answer."""
+    """Returns the same answer for every sample."""
 
     pack_tokens, cache_bytes = BUDGET.pack_tokens, BUDGET.cache_bytes
 

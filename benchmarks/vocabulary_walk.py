@@ -1,7 +1,7 @@
-"""The draw that `worker.engine.sampling` is compared with: a walk through the cumulative sum.
+"""Drawing by a walk through the cumulative sum, to compare with `worker.engine.sampling`.
 
-One uniform number for each draw; the token is where the cumulative probability of the nucleus, in
-the order of the vocabulary, passes it (inverse transform sampling).
+Each draw takes one uniform number. The token is the first, in the order of the vocabulary, at
+which the cumulative probability of the nucleus passes that number (inverse transform sampling).
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def sample_by_walk(
     steps: Tensor,
     rows: Tensor | None = None,
 ) -> Tensor:
-    """Draw token ids; arguments and result as those of `sampling.sample_tokens`."""
+    """Draw token ids, with the arguments and result of `sampling.sample_tokens`."""
     probabilities = (scores / sampling.temperature).softmax(dim=-1)
     probabilities = probabilities if rows is None else probabilities.index_select(0, rows)
     if sampling.top_p < 1:
@@ -37,7 +37,7 @@ def sample_by_walk(
 
 
 def least_probable(probabilities: Tensor, top_p: float) -> Tensor:
-    """The probability of the last token that the nucleus needs, [E, 1].
+    """Probability of the least probable token in the nucleus, [E, 1].
 
     >>> least_probable(torch.tensor([[0.125, 0.5, 0.25, 0.125]]), 0.7)
     tensor([[0.2500]])
@@ -50,12 +50,12 @@ def least_probable(probabilities: Tensor, top_p: float) -> Tensor:
 def _descending(values: Tensor) -> Tensor:
     if values.device.type != "cpu":
         return values.sort(dim=-1, descending=True).values
-    # On a CPU numpy's sort takes a small part of the time of torch's.
+    # On a CPU numpy sorts many times faster than torch.
     return torch.from_numpy(np.sort(values.numpy(), axis=-1)).flip(-1)
 
 
 @contextmanager
 def drawing_by_walk() -> Iterator[None]:
-    """Engines draw by the walk inside the block. They have no switch: nobody else wants it."""
+    """Make engines draw by the walk inside the block; they have no switch for it."""
     with patch.object(decode, "sample_tokens", sample_by_walk):
         yield

@@ -1,18 +1,13 @@
-"""What the benchmarks ask, and the engine they ask: the very one that a worker would hold.
+"""The workload of the benchmarks, and the engine that a worker would build for it."""
 
-The questions are the same in every run of every benchmark; the first n of them are a mixture of
-all relations and names. No two share a paraphrase: equal paraphrases would be computed once, and
-flatter the figures.
-"""
-
-import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import islice
 
-from benchmarks.paraphrases import NAMES, NUM_PARAPHRASES, RELATIONS
+from benchmarks.questions import NUM_PARAPHRASES, person_questions, texts_of
 from common.errors import UsageError
+from common.layout import PromptTokens
 from common.methods import get_method
 from common.models import ModelSource, find_model
 from common.prompts import QUESTION_ANSWERING, Example
@@ -24,18 +19,18 @@ from worker.answering import make_request
 from worker.engine.engine import Engine
 from worker.engine.request import Request
 from worker.manager import LoadedEngine, ModelManager
+from worker.model.tokenizer import PromptTokenizer
 
 MODEL = "smollm2_135m_it"
-SEED = 0
-MAX_SAMPLES = len(RELATIONS) * len(NAMES)
 RUN_SAMPLES = 10_000
-"""Of the run that the questions are taken to belong to: a long one, whose worker compiles."""
+"""Samples of the run that the specs describe: a long run, so its worker compiles."""
 MAX_EXAMPLES = 5 + 72
+"""Bundled examples, then bundled questions with their answers."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """The main claim: 5 paraphrases, 5 examples, 20 tokens; or one that differs in some of it."""
+    """One call. The defaults are the main claim: 5 paraphrases, 5 examples, 20 tokens."""
 
     model: str = MODEL
     paraphrases: int = NUM_PARAPHRASES
@@ -46,11 +41,11 @@ class Workload:
 
     @property
     def source(self) -> ModelSource:
-        """Raises UsageError for a model that is none."""
+        """Source of the model. Raises UsageError for an unknown model."""
         return find_model(self.model)
 
     def spec(self, method: str) -> RunSpec:
-        """As the producer would send it."""
+        """Run spec that the producer would send for this method."""
         has_layout = get_method(method).has_layout
         return RunSpec(
             dataset="benchmark",
@@ -72,37 +67,49 @@ class Workload:
         return make_request([self.spec(method) for method in methods])
 
     def questions(self, count: int) -> list[Sample]:
-        """The first `count` samples, in this workload's number of paraphrases."""
-        if count > MAX_SAMPLES:
-            raise UsageError(f"there are {MAX_SAMPLES} benchmark questions, not {count}")
-        pairs = list(product(RELATIONS, NAMES))
-        random.Random(SEED).shuffle(pairs)
-        return [
-            Sample(tuple(paraphrase.format(name) for paraphrase in relation[: self.paraphrases]))
-            for relation, name in pairs[:count]
-        ]
+        """First `count` questions, with this workload's number of paraphrases.
 
-    def held_engine(self) -> LoadedEngine:
-        """The engine as a worker of this machine and these settings builds it."""
+        Raises UsageError if there are fewer.
+        """
+        return person_questions(count, self.paraphrases)
+
+    def plain_texts(self, questions: Sequence[Sample]) -> list[str]:
+        """Text of the plain prompt of every paraphrase, few-shot examples included."""
+        request = self.request("origin")
+        return [request.template.prompt(text, request.few_shot) for text in texts_of(questions)]
+
+    def prompt_tokens(
+        self, tokenizer: PromptTokenizer, questions: Sequence[Sample]
+    ) -> list[PromptTokens]:
+        """Tokens of the prompts of each question."""
+        request = self.request("per_prompt")
+        paraphrases = [question.paraphrases for question in questions]
+        return tokenizer.pieces_of(paraphrases, request.template, request.few_shot)
+
+    def loaded_engine(self) -> LoadedEngine:
+        """Engine that a worker with this machine's settings would build."""
         return ModelManager(Settings.from_environment(), slot=0).engine_for(self.spec("origin"))
 
 
 def few_shot(count: int) -> tuple[Example, ...]:
-    """The bundled examples; after those five, bundled questions with their answers."""
-    source = webqa_mini.open_dataset()
-    more = ((s.paraphrases[0], s.answers[0]) for s in source.samples())
-    found = tuple(islice((*source.few_shot(5), *more), count))
-    if len(found) < count:
+    """First `count` of the five bundled examples and, after them, bundled questions with answers.
+
+    Raises UsageError for more than MAX_EXAMPLES.
+    """
+    dataset = webqa_mini.open_dataset()
+    more = ((s.paraphrases[0], s.answers[0]) for s in dataset.samples())
+    examples = tuple(islice((*dataset.few_shot(5), *more), count))
+    if len(examples) < count:
         raise UsageError(f"there are {MAX_EXAMPLES} bundled examples, not {count}")
-    return found
+    return examples
 
 
 @contextmanager
 def early_stop(engine: Engine, on: bool) -> Iterator[None]:
-    """Whether answers end at a newline or EOS inside the block, or at their full length.
+    """Inside the block, end answers at a newline or EOS (`on`) or at their full length.
 
-    The engine has no switch for it, since nobody else wants what follows the end of an answer: its
-    table of stop tokens is emptied here, and here alone.
+    Clears the engine's table of stop tokens: the engine has no switch, because only benchmarks
+    want the text after the end of an answer.
     """
     kept = engine._stops.clone()
     if not on:

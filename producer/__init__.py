@@ -1,1 +1,1 @@
-"""The producer: the `producer` command. Light enough for a laptop: it never imports torch."""
+"""The `producer` command. It never imports torch, so it runs on a laptop."""

@@ -1,4 +1,4 @@
-"""`python -m producer`: the same command where the console script is not on the path."""
+"""`python -m producer` runs the `producer` command, also if its script is not on the path."""
 
 from producer.cli import main
 

@@ -1,4 +1,4 @@
-"""The `producer` command: the group, and every error as one sentence and a status."""
+"""The `producer` command: the group of commands, and errors as one sentence and a status."""
 
 import signal
 import sys
@@ -6,8 +6,8 @@ import sys
 import click
 
 from common.errors import SelfEnsembleError
-from producer.commands import asking, keeping, pictures, results
-from producer.commands.border import EXIT_INTERRUPTED, EXIT_USAGE, never_fail_to_print, say
+from producer.commands import enqueue, manage, pictures, results
+from producer.commands.shared import EXIT_INTERRUPTED, EXIT_USAGE, never_fail_to_print, print_line
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -21,12 +21,12 @@ def cli() -> None:
     """
 
 
-for _command in (*asking.COMMANDS, *keeping.COMMANDS, *results.COMMANDS, *pictures.COMMANDS):
+for _command in (*enqueue.COMMANDS, *manage.COMMANDS, *results.COMMANDS, *pictures.COMMANDS):
     cli.add_command(_command)
 
 
 def main() -> None:
-    """Entry point: every error of ours is one sentence and a status, never a traceback."""
+    """Run the command; report each expected error as one sentence and an exit status."""
     never_fail_to_print()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -35,14 +35,14 @@ def main() -> None:
         error.show(sys.stderr)
         sys.exit(error.exit_code)
     except SelfEnsembleError as error:
-        say(f"error: {error}", err=True)
+        print_line(f"error: {error}", err=True)
         sys.exit(EXIT_USAGE)
     except OSError as error:
-        # Of the store: denied, full, gone. Its text names the file.
-        say(f"error: {(str(error) or type(error).__name__).splitlines()[0]}", err=True)
+        # The store is denied, full or gone. The error's text names the file.
+        print_line(f"error: {(str(error) or type(error).__name__).splitlines()[0]}", err=True)
         sys.exit(EXIT_USAGE)
     except (click.Abort, KeyboardInterrupt):
-        say("stopped; what is done is kept, the same command goes on from there", err=True)
+        print_line("stopped; what is done is kept, the same command goes on from there", err=True)
         sys.exit(EXIT_INTERRUPTED)
 
 

@@ -1,4 +1,4 @@
-"""Which few-shot examples a run shows its model, and what to say about the choice."""
+"""Choose the few-shot examples of a request's runs."""
 
 from common.errors import UsageError
 from common.methods import PARAPHRASES
@@ -12,9 +12,12 @@ from producer.request import RunRequest
 def choose_examples(
     request: RunRequest, dataset: Dataset
 ) -> tuple[tuple[Example, ...], str | None]:
-    """The examples, and a sentence where they are not the ones the person would expect."""
+    """Return the examples, and a note for the user if they are not the expected ones.
+
+    Raises UsageError if there are fewer examples than the request names.
+    """
     if request.step == PARAPHRASES.name:
-        return (), None  # It has examples of its own.
+        return (), None  # The paraphrase prompt has its own examples.
     count = request.num_few_shot
     if request.few_shot is not None:
         examples = few_shot_from(request.few_shot, count, dataset.example)
@@ -36,8 +39,8 @@ def choose_examples(
     except HubError as error:
         if count is not None or (request.data is None and request.paraphrases is None):
             raise
-        # Questions come from a file or run: the job can be done, with examples that are said aloud
-        # and recorded in the fingerprint, so such a run is never mixed with another.
+        # The questions come from a file or run, so the job can be done without the hub. The note
+        # names the bundled examples, and the fingerprint keeps such a run apart from others.
         return tuple(dataset.fallback_examples(wanted)), (
             f"few-shot examples: {wanted} bundled ones instead of {dataset.few_shot_origin}, "
             f"because {error}"

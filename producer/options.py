@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Click options that several commands share."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -134,7 +134,7 @@ _NUM_DRAWS: Decorator = click.option(
 )
 
 
-def _drawing(temperature: float, top_p: float) -> list[Decorator]:
+def _sampling_options(temperature: float, top_p: float) -> list[Decorator]:
     return [
         click.option(
             "--temperature",
@@ -161,10 +161,12 @@ def _add(options: Sequence[Decorator]) -> Decorator:
 request_options = _add(
     [*_DATA, _FROM_RUN, *_METHOD, *_NUM_PARAPHRASES, _NUM_DRAWS, _MAX_NEW_TOKENS, *_JOB]
 )
-"""What to ask of which model."""
+"""Options of a request: data set, model, methods, and how its runs are answered."""
 
-paraphrase_options = _add([*_DATA[:2], _DATA[-1], _NUM_PARAPHRASES[0], *_drawing(1.5, 0.9), *_JOB])
-"""What to write paraphrases of, and how they are drawn."""
+paraphrase_options = _add(
+    [*_DATA[:2], _DATA[-1], _NUM_PARAPHRASES[0], *_sampling_options(1.5, 0.9), *_JOB]
+)
+"""Options of `paraphrase`: data set, model, and how paraphrases are drawn."""
 
 confidence_options = _add(
     [
@@ -172,19 +174,19 @@ confidence_options = _add(
         _FROM_RUN,
         *_NUM_PARAPHRASES,
         _NUM_DRAWS,
-        *_drawing(1, 1),
+        *_sampling_options(1, 1),
         _MAX_NEW_TOKENS,
         *_JOB,
     ]
 )
-"""What to find the confidences of, and how answers are drawn."""
+"""Options of `confidence`: data set, model, and how answers are drawn."""
 
 prompt_options = _add([*_DATA[1:3], *_NUM_PARAPHRASES, *_METHOD[1:]])
-"""What prompts are made of, and how paraphrases are packed into one."""
+"""Options of `mask`: examples, paraphrases, and how paraphrases are packed into a prompt."""
 
 
 def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --store."""
+    """Add the option --store."""
     return click.option(
         "--store",
         help="Directory or pyarrow.fs URI.  [default: SELF_ENSEMBLE_STORE or ./datasets]",
@@ -192,7 +194,7 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def broker_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --broker."""
+    """Add the option --broker."""
     return click.option(
         "--broker",
         help="redis://, rediss:// or unix:// URL.  [default: SELF_ENSEMBLE_BROKER or localhost]",
@@ -200,7 +202,7 @@ def broker_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --broker, --wait and --local."""
+    """Add the options --broker, --wait and --local."""
     wait = click.option(
         "--wait", is_flag=True, help="Stay until the runs are merged, with a progress bar."
     )

@@ -1,4 +1,4 @@
-"""Provenance: who made a run, when, where and with what. Decides nothing."""
+"""Provenance of a run: who created it, when, where and with which versions. For information."""
 
 import getpass
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def make_provenance(shard_size: int) -> dict[str, Any]:
-    """What run.json says of a run made here and now."""
+    """Provenance of a run that this process creates now, as run.json stores it."""
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "user": _user(),
@@ -23,5 +23,5 @@ def make_provenance(shard_size: int) -> dict[str, Any]:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container started with a bare number
+    except (KeyError, OSError):  # A container may run as a user id that has no name.
         return str(os.getuid())

@@ -1,4 +1,4 @@
-"""Publishing: messages onto the queue of a model. The only place here that speaks Celery."""
+"""Send messages to the queue of a model. No other module of the producer imports Celery."""
 
 from collections.abc import Sequence
 
@@ -20,12 +20,12 @@ BATCH_SIZE = 1000
 
 
 def check_broker(settings: Settings) -> RunCounters:
-    """The counters of a broker that answers; raises UsageError for another one, or for none."""
+    """Return the run counters of the broker; raises UsageError if the broker does not answer."""
     counters = RunCounters.connect(settings.broker)
     try:
         counters.queue_length([])
     except redis.RedisError as error:
-        raise UsageError(_not_reached(settings, error)) from None
+        raise UsageError(_no_answer(settings, error)) from None
     return counters
 
 
@@ -33,7 +33,11 @@ def publish(
     settings: Settings, counters: RunCounters, model: ModelSource, runs: Sequence[RunFolder],
     messages: Sequence[ShardMessage],
 ) -> None:  # fmt: skip
-    """Send every message. Safe to repeat: a shard that is done already is passed over."""
+    """Reset the run counters and send every message.
+
+    Repeating it costs no work: workers skip rows that a part already holds. Raises UsageError if
+    the broker does not answer.
+    """
     app = Celery("self_ensemble", set_as_current=False)
     app.conf.update(celery_settings(settings))
     try:
@@ -51,13 +55,13 @@ def publish(
                 )
     except (OperationalError, redis.RedisError) as error:
         raise UsageError(
-            f"{_not_reached(settings, error)}; enqueue again to send what was not sent"
+            f"{_no_answer(settings, error)}; enqueue again to send what was not sent"
         ) from None
     finally:
         app.close()
 
 
-def _not_reached(settings: Settings, error: Exception) -> str:
+def _no_answer(settings: Settings, error: Exception) -> str:
     return (
         f"broker {parse_broker_url(settings.broker).shown} does not answer ({error}); start "
         "Redis, name another with --broker or SELF_ENSEMBLE_BROKER, or use `producer run`, which "

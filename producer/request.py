@@ -1,4 +1,4 @@
-"""What the person asked `enqueue` or `run` for."""
+"""The request of a command, and what its data set fills in."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,19 +17,20 @@ from common.run import (
     SamplingParams,
     run_name,
 )
-from producer import paraphrasing
+from producer import paraphrase_prompt
 from producer.datasets import Dataset, Selection, known_datasets, open_dataset
 from producer.datasets.dataset import file_dataset
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What the person asked for; one run for each method.
+    """A data set, a model and methods, with their options; one run for each method.
 
-    None is what was not said. What it comes to then, the data set decides: properties tell.
-    paraphrases: the run that wrote the paraphrases. step: the name of the one step asked for
-    alone; temperature and top_p are of it.
-    Raises UsageError for options that the data set has no use for.
+    None means "not given"; the data set's default applies, and properties return it.
+    paraphrases: key of the run that wrote the paraphrases. step: name of the one step to run
+    alone; temperature and top_p are its sampling.
+
+    Raises UsageError for options that contradict each other or do not apply to the data set.
     """
 
     dataset: str
@@ -86,7 +87,7 @@ class RunRequest:
     def opened_dataset(self) -> Dataset:
         """The data set; raises UsageError for an unknown one.
 
-        With --paraphrases any name may be given, as with --data: the run has the questions.
+        With --paraphrases, as with --data, --dataset may be any label: the run has the questions.
         """
         if self.paraphrases is not None and self.dataset not in known_datasets():
             return file_dataset(self.dataset, Path(self.paraphrases))
@@ -94,7 +95,7 @@ class RunRequest:
 
     @cached_property
     def selection(self) -> Selection | None:
-        """Which paraphrases, where the data set has manual and automatic ones."""
+        """How many manual and automatic paraphrases; None if the data set has no such kinds."""
         default = self.opened_dataset.default_selection
         if default is None:
             return None
@@ -103,53 +104,54 @@ class RunRequest:
 
     @property
     def chosen_num_paraphrases(self) -> int:
-        """How many paraphrases of a question, itself included; a selection may find fewer."""
+        """Paraphrases per question, the question included; a selection may yield fewer."""
         if self.selection is not None:
             return self.selection.total
         return self.num_paraphrases or self.opened_dataset.default_num_paraphrases
 
     @property
     def chosen_layout(self) -> Layout:
+        """The requested layout, or the data set's default."""
         return self.layout or self.opened_dataset.default_layout
 
     @property
     def chosen_positions(self) -> Positions:
-        """The positions asked for, or the layout's default."""
+        """The requested positions, or the layout's default."""
         return self.positions or DEFAULT_POSITIONS[self.chosen_layout]
 
     @property
     def token_limit(self) -> int:
-        """How many tokens an answer may have."""
+        """Maximum number of tokens of an answer."""
         return self.max_new_tokens or self.opened_dataset.default_max_new_tokens
 
     @property
     def paraphrase_sampling(self) -> SamplingParams:
-        """How paraphrases are drawn."""
-        return self._sampling(PARAPHRASES, paraphrasing.SAMPLING)
+        """Sampling with which paraphrases are written."""
+        return self._sampling(PARAPHRASES, paraphrase_prompt.SAMPLING)
 
     @property
     def confidence_sampling(self) -> SamplingParams:
-        """How the answers are drawn that a confidence is the share of."""
+        """Sampling of the answers from which a confidence is counted."""
         default = SamplingParams(temperature=1, top_p=1, num_draws=self.num_draws or 100)
         return self._sampling(CONFIDENCE, default)
 
     def _sampling(self, step: Method, default: SamplingParams) -> SamplingParams:
         if self.step != step.name:
             return default
-        given = {"temperature": self.temperature, "top_p": self.top_p}
-        return default.model_copy(update={k: v for k, v in given.items() if v is not None})
+        options = {"temperature": self.temperature, "top_p": self.top_p}
+        return default.model_copy(update={k: v for k, v in options.items() if v is not None})
 
     def overrides_sampling(self, step: Method) -> bool:
-        """Whether the person said how a step draws, so that another way is refused."""
-        said = (self.temperature, self.top_p) != (None, None) and self.step == step.name
-        return said or (step == CONFIDENCE and self.num_draws is not None)
+        """Whether the request names the sampling of a step; an existing step must then match."""
+        named = (self.temperature, self.top_p) != (None, None) and self.step == step.name
+        return named or (step == CONFIDENCE and self.num_draws is not None)
 
     def key(
         self, model: ModelSource, method: Method, num_few_shot: int, written_by: str | None
     ) -> RunKey:
-        """The run that answers this request by one method, after so many examples.
+        """Key of the run that answers this request by one method.
 
-        written_by: the model that wrote the paraphrases, where it is another.
+        written_by: the model that wrote the paraphrases, if it is not the run's own model.
         """
         paraphrases: int | str = self.chosen_num_paraphrases
         if self.selection:

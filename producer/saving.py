@@ -1,4 +1,4 @@
-"""Writing a file beside other files of a person: whole or not at all."""
+"""Write a file of the user atomically: whole or not at all."""
 
 import os
 import uuid
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def save(path: Path, content: bytes) -> None:
-    """Write `path`, replacing what is there only when all of it is written."""
+    """Write `path`; an existing file is replaced only once all content is written."""
     unfinished = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         unfinished.write_bytes(content)

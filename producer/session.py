@@ -1,6 +1,7 @@
-"""A session: what `enqueue --wait` and `run` do with one request, step by step."""
+"""One request from its runs to their summary, as `enqueue --wait` and `run` carry it out."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 
@@ -11,82 +12,96 @@ from common.planning.sharding import messages_for
 from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem
-from producer.enqueue import Prepared, prepare
+from producer.prepare import Prepared, prepare
 from producer.publish import check_broker, publish
 from producer.request import RunRequest
-from producer.summary import answers_table, choices_lines, results_table, steps_lines
-from producer.waiting import Waiter, finish
+from producer.run_tables import answers_table, choices_lines, results_table, steps_lines
+from producer.waiting import Waiter, merge_unless_merged
 
 
+@dataclass(frozen=True)
 class Session:
-    """One request on one broker and one store."""
+    """One request with its prepared runs, on one broker and one store."""
 
-    def __init__(self, settings: Settings, request: RunRequest, console: Console) -> None:
-        self._settings = settings
-        self._console = console
-        self._shard_size = request.shard_size
-        self._counters: RunCounters = check_broker(settings)
-        self._prepared: Prepared = prepare(request, StoreFilesystem.open(settings.store))
+    settings: Settings
+    counters: RunCounters
+    prepared: Prepared
+    shard_size: int
+    console: Console
+
+    @classmethod
+    def prepare(cls, settings: Settings, request: RunRequest, console: Console) -> "Session":
+        """Check that the broker answers, then create the request's runs in the store.
+
+        Raises UsageError for a broker that does not answer and for a request that is refused.
+        """
+        counters = check_broker(settings)
+        prepared = prepare(request, StoreFilesystem.open(settings.store))
+        return cls(settings, counters, prepared, request.shard_size, console)
 
     @property
     def num_samples(self) -> int | None:
-        """Of the largest run; None where all runs follow others."""
-        return max((run.spec.num_samples for run in self._prepared.runs), default=None)
+        """Number of samples of the largest run; None if every run waits for another."""
+        return max((run.spec.num_samples for run in self.prepared.runs), default=None)
 
     def enqueue(self) -> bool:
-        """Send what is missing; returns whether there was anything to send."""
-        for note in self._prepared.notes:
-            self._say(note)
-        self._send(self._prepared.runs, self._prepared.messages)
-        for run in self._prepared.runs:
+        """Send messages for all missing rows; return whether there is anything to wait for.
+
+        If no row is missing, complete runs that nobody has merged are merged.
+        """
+        for note in self.prepared.notes:
+            self._print(note)
+        self._send(self.prepared.runs, self.prepared.messages)
+        for run in self.prepared.runs:
             rows = sum(
-                len(m.row_numbers()) for m in self._prepared.messages if str(run.key) in m.runs
+                len(m.row_numbers()) for m in self.prepared.messages if str(run.key) in m.runs
             )
             done = run.spec.num_samples - rows
-            self._say(f"{run.key}: {rows} rows enqueued, {done} done before")
-        for run in self._later():
-            self._say(f"{run.key}: waits for another run")
-        if not self._prepared.messages:
-            for run in self._prepared.runs:
-                finish(run)
-        return bool(self._prepared.messages or self._later())
+            self._print(f"{run.key}: {rows} rows enqueued, {done} done before")
+        for run in self._dependent_runs():
+            self._print(f"{run.key}: waits for another run")
+        if not self.prepared.messages:
+            for run in self.prepared.runs:
+                merge_unless_merged(run)
+        return bool(self.prepared.messages or self._dependent_runs())
 
-    def _later(self) -> list[RunFolder]:
-        """Runs that are made when another is merged."""
-        made = {run.key for run in self._prepared.runs}
-        return [run for run in self._prepared.all_runs if run.key not in made]
+    def _dependent_runs(self) -> list[RunFolder]:
+        """Runs that do not exist yet: each is created when the run it waits for is merged."""
+        existing = {run.key for run in self.prepared.runs}
+        return [run for run in self.prepared.all_runs if run.key not in existing]
 
-    def wait(self, alive: Callable[[], None] = lambda: None) -> None:
-        """Stay until every run is merged."""
-        runs = self._prepared.all_runs
-        Waiter(runs, self._counters, self._console, self._resend, alive).wait()
+    def wait(self, check_worker: Callable[[], None] = lambda: None) -> None:
+        """Return when every run is merged. check_worker: raises if the local worker has ended."""
+        runs = self.prepared.all_runs
+        Waiter(runs, self.counters, self.console, self._resend, check_worker).wait()
 
-    def summarise(self) -> None:
-        """Print where the results are and what they look like."""
-        runs = self._prepared.all_runs
+    def print_summary(self) -> None:
+        """Print accuracies, first answers, resolved settings, and paths of the merged files."""
+        runs = self.prepared.all_runs
         answering = [run for run in runs if run.spec.method in METHODS]
         if answering:
-            self._console.print(results_table(answering))
-            self._console.print(answers_table(answering))
+            self.console.print(results_table(answering))
+            self.console.print(answers_table(answering))
         for line in [*steps_lines(runs), *choices_lines(runs)]:
-            self._say(line)
+            self._print(line)
         for run in runs:
-            self._say(run.feather_path)
+            self._print(run.feather_path)
 
-    def finished_runs(self) -> list[RunFolder]:
-        return list(self._prepared.all_runs)
+    def all_runs(self) -> list[RunFolder]:
+        """The request's runs, dependent runs included."""
+        return list(self.prepared.all_runs)
 
-    def _say(self, text: str) -> None:
-        """A line as it is: brackets are not markup, and paths are not wrapped."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def _print(self, text: str) -> None:
+        """Print a line verbatim: brackets are not markup, and paths are not wrapped."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _send(self, runs: Sequence[RunFolder], messages: Sequence[ShardMessage]) -> None:
-        publish(self._settings, self._counters, self._prepared.model, runs, messages)
+        publish(self.settings, self.counters, self.prepared.model, runs, messages)
 
     def _resend(self) -> None:
-        """Send what is missing of the runs there are, those that should have followed, too."""
-        for run in (*self._prepared.all_runs, self._prepared.upstream):
+        """Create dependent runs that are due and send messages for all missing rows."""
+        for run in (*self.prepared.all_runs, self.prepared.upstream):
             if run is not None and run.exists():
                 create_dependents(run)
-        runs = [run for run in self._prepared.all_runs if run.exists()]
-        self._send(runs, tuple(messages_for(runs, self._shard_size)))
+        runs = [run for run in self.prepared.all_runs if run.exists()]
+        self._send(runs, tuple(messages_for(runs, self.shard_size)))

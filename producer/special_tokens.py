@@ -1,13 +1,13 @@
-"""Special tokens spelled in text: a tokenizer reads `</s>` in a question as the end of a text.
+"""Find special tokens spelled in text: a tokenizer reads `</s>` in a question as end of text.
 
-The producer has no tokenizer. It reads the names of the tokens from the model's files where those
-are at hand, and looks for common spellings where they are not.
+The producer has no tokenizer. It reads the special tokens from the model's files if this host has
+the files, and otherwise looks for common spellings.
 """
 
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -28,37 +28,44 @@ _NAMED = re.compile(r"(?:bos|eos|unk|pad|sep|cls|mask)_token")
 
 
 class SpecialTokens:
-    """Looks for special tokens of one model in the samples that pass through `watch`."""
+    """Looks for special tokens of one model in the samples that pass through `watch`.
 
-    def __init__(self, model: ModelSource) -> None:
-        self._model = model
-        tokens = known_tokens(model)
+    tokens: spellings of the model's special tokens; empty if they are not known.
+    """
+
+    @classmethod
+    def read(cls, model: ModelSource) -> "SpecialTokens":
+        """Read the special tokens from the model's files, if they are on this host."""
+        return cls(model.slug, known_tokens(model))
+
+    def __init__(self, model_name: str, tokens: Collection[str]) -> None:
+        self._model_name = model_name
         self._known = bool(tokens)
         longest_first = sorted(tokens, key=len, reverse=True)
         self._spelled = re.compile("|".join(map(re.escape, longest_first))) if tokens else COMMON
-        self._found = 0
-        self._read = 0
+        self._num_spelled = 0
+        self._num_read = 0
         self._first = ""
 
     def watch(self, samples: Iterable[Sample], where: Callable[[], str]) -> Iterator[Sample]:
-        """The samples as they are. where: which row is being read."""
+        """Yield the samples unchanged. where: names the row that is being read."""
         for sample in samples:
-            self._read += 1
+            self._num_read += 1
             if spelled := self._spelled.search("\n".join(sample.paraphrases)):
-                self._found += 1
+                self._num_spelled += 1
                 self._first = self._first or f"{where()} (uuid {sample.uuid}): {spelled.group()!r}"
             yield sample
 
     def notes(self, prefix: str = "") -> tuple[str, ...]:
-        """Sentences for the person. prefix: what every prompt begins with."""
+        """Sentences to show to the user. prefix: text that every prompt begins with."""
         which = "special tokens" if self._known else "what are special tokens of many models"
-        ending = f"the tokenizer of {self._model.slug} reads such text as the token it names"
+        ending = f"the tokenizer of {self._model_name} reads such text as the token it names"
         if not self._known:
-            ending = f"if they are of {self._model.slug}, too, its tokenizer reads them as such"
+            ending = f"if they are of {self._model_name}, too, its tokenizer reads them as such"
         notes = []
-        if self._found:
+        if self._num_spelled:
             notes.append(
-                f"{self._found} of {self._read} questions spell {which}, the first in "
+                f"{self._num_spelled} of {self._num_read} questions spell {which}, the first in "
                 f"{self._first}; {ending}"
             )
         if spelled := self._spelled.search(prefix):
@@ -67,12 +74,12 @@ class SpecialTokens:
 
 
 def known_tokens(model: ModelSource) -> set[str]:
-    """Spellings of the model's special tokens; empty where its files are not on this host."""
-    found: set[str] = set()
+    """Spellings of the model's special tokens; empty if this host does not have its files."""
+    tokens: set[str] = set()
     for folder in _folders(model):
-        found |= _of_configuration(_document(folder / "tokenizer_config.json"))
-        found |= _of_list(_document(folder / "tokenizer.json").get("added_tokens"))
-    return found
+        tokens |= _configured_tokens(_read_document(folder / "tokenizer_config.json"))
+        tokens |= _special_tokens(_read_document(folder / "tokenizer.json").get("added_tokens"))
+    return tokens
 
 
 def _folders(model: ModelSource) -> list[Path]:
@@ -85,14 +92,17 @@ def _folders(model: ModelSource) -> list[Path]:
 
 
 def _hub_cache() -> Path:
-    """As huggingface_hub finds it, which must not be imported before it is known to be online."""
+    """The cache folder by the rules of huggingface_hub.
+
+    That library decides at import whether it works offline, so it is not imported here.
+    """
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("HF_HOME", f"{cache}/huggingface")
     return Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
 
 
-def _document(path: Path) -> dict[str, Any]:
-    """A JSON file; empty where it is not there, or damaged, which is for the worker to refuse."""
+def _read_document(path: Path) -> dict[str, Any]:
+    """Read a JSON file; {} if it is missing or damaged, which the worker will report."""
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -100,21 +110,22 @@ def _document(path: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _of_configuration(fields: dict[str, Any]) -> set[str]:
+def _configured_tokens(fields: dict[str, Any]) -> set[str]:
+    """The special tokens that tokenizer_config.json names."""
     named = [value for name, value in fields.items() if _NAMED.fullmatch(name)]
     spelled = {value.get("content") if isinstance(value, dict) else value for value in named}
     decoder = fields.get("added_tokens_decoder")
     listed = list(decoder.values()) if isinstance(decoder, dict) else []
-    return {text for text in spelled if _stands_out(text)} | _of_list(listed)
+    return {text for text in spelled if _stands_out(text)} | _special_tokens(listed)
 
 
-def _of_list(entries: Any) -> set[str]:
-    """The special ones of a list of added tokens."""
+def _special_tokens(entries: Any) -> set[str]:
+    """The special tokens in a list of added tokens."""
     listed = entries if isinstance(entries, list) else []
     tokens = [entry for entry in listed if isinstance(entry, dict) and entry.get("special")]
     return {token["content"] for token in tokens if _stands_out(token.get("content"))}
 
 
 def _stands_out(text: Any) -> TypeGuard[str]:
-    """Not what begins as a word does: to look for that takes a look at every word."""
+    """Whether a token is long enough and begins with punctuation: plain text spells others."""
     return isinstance(text, str) and len(text) > 1 and not (text[0].isalnum() or text[0].isspace())

@@ -1,7 +1,7 @@
-"""Staleness: whether the files of a local model changed since a run was answered with them.
+"""Detect whether the files of a local model changed since a run was answered.
 
-Sizes and times are compared first; where those differ contents are, so neither `touch` nor a copy
-on another host is taken for a change. Hub models are pinned to a commit by the worker.
+Sizes and times are compared first and contents only if these differ, so neither `touch` nor a copy
+on another host counts as a change. The worker pins hub models to a commit.
 """
 
 from collections.abc import Collection, Iterable
@@ -18,10 +18,10 @@ from common.store import RunFolder, list_parts
 def refuse_replaced_model(
     model: ModelSource, runs: Iterable[RunFolder], overwritten: Collection[str]
 ) -> None:
-    """Raise UsageError where a run that would be shown, or gone on with, has other weights.
+    """Raise UsageError if a run has answers from other weights than the folder now holds.
 
-    overwritten: keys of runs that are thrown away. A run that has no answers yet is let go of
-    its old weights.
+    A run that has no answers yet loses its pin instead. overwritten: keys of runs that will be
+    deleted, which are not checked.
     """
     if model.kind != "directory":
         return
@@ -36,17 +36,17 @@ def refuse_replaced_model(
         if identity() == run.pinned_model():
             run.note_model(identity(), stamp_of(folder))
         elif list_parts(run):
-            raise UsageError(_has_changed(folder, run, names))
+            raise UsageError(_describe_change(folder, run, names))
         else:
             run.forget_model()
 
 
 def _was_answered_from(run: RunFolder, model: ModelSource) -> bool:
-    """Whether files of this folder are noted, not of another one that has the same name."""
+    """Whether the run was pinned to this folder, not to another folder of the same name."""
     return run.exists() and run.spec.model_source == model.location and bool(run.pinned_files())
 
 
-def _has_changed(folder: Path, run: RunFolder, names: list[str]) -> str:
+def _describe_change(folder: Path, run: RunFolder, names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return (
         f"model folder {folder} has changed since run {run.key} was answered; what differs in "

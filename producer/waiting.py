@@ -1,4 +1,4 @@
-"""Waiting for runs: a progress bar, sending again what got lost, merging at the end."""
+"""Wait for runs with a progress bar, resend lost messages, and merge at the end."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -26,10 +26,11 @@ AWAY_SECONDS = 120.0
 
 
 class Waiter:
-    """Watches runs until each is complete and merged; those that follow others may not exist yet.
+    """Watches runs until each is complete and merged. Dependent runs may not exist yet.
 
-    resend: puts what is missing on the queue again; used when the queue is empty and rows are
-    still missing, as after a lost broker. alive: raises when the workers we started are gone.
+    resend: puts messages for all missing rows on the queue; called when the queue is empty and
+    rows are still missing, as after a lost broker. check_worker: raises if the worker that this
+    process started has ended.
     """
 
     def __init__(
@@ -38,21 +39,25 @@ class Waiter:
         counters: RunCounters,
         console: Console,
         resend: Callable[[], None],
-        alive: Callable[[], None] = lambda: None,
+        check_worker: Callable[[], None] = lambda: None,
     ) -> None:
         self._runs = runs
         self._counters = counters
         self._console = console
         self._resend = resend
-        self._alive = alive
-        self._known: dict[str, dict[str, PartInfo]] = {str(run.key): {} for run in runs}
+        self._check_worker = check_worker
+        self._parts_by_run: dict[str, dict[str, PartInfo]] = {str(run.key): {} for run in runs}
         self._idle_since = time.monotonic()
         self._resends = 0
-        self._answered = time.monotonic()
-        self._said: set[str] = set()
+        self._broker_answered = time.monotonic()
+        self._reported: set[str] = set()
 
     def wait(self) -> None:
-        """Return when every run is merged; raises StopRun or UsageError when that cannot be."""
+        """Return when every run is merged.
+
+        Raises StopRun for a run that a worker stopped, and UsageError if the broker stays away or
+        rows are missing after several resends.
+        """
         columns = (
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"), TimeRemainingColumn(),
@@ -62,36 +67,37 @@ class Waiter:
                 str(run.key): bars.add_task(str(run.key), total=None, note="")
                 for run in self._runs
             }
-            while not self._finished(bars, tasks):
-                self._alive()
-                self._ask_counters()
+            while self._update(bars, tasks):
+                self._check_worker()
+                self._check_broker()
                 time.sleep(POLL_SECONDS)
         for run in self._runs:
-            finish(run)
+            merge_unless_merged(run)
 
-    def _finished(self, bars: Progress, tasks: dict[str, TaskID]) -> bool:
+    def _update(self, bars: Progress, tasks: dict[str, TaskID]) -> int:
+        """Refresh the bars; return how many rows, and runs that do not exist yet, are missing."""
         missing = 0
         for run in self._runs:
             if not run.exists():
                 bars.update(tasks[str(run.key)], note="waiting")
                 missing += 1
                 continue
-            progress = read_progress(run, self._known[str(run.key)])
+            progress = read_progress(run, self._parts_by_run[str(run.key)])
             note = f"{progress.failed} failed" if progress.failed else ""
             done = progress.ok + progress.failed
             bars.update(tasks[str(run.key)], total=progress.expected, completed=done, note=note)
             missing += progress.missing
-        return missing == 0
+        return missing
 
-    def _ask_counters(self) -> None:
-        """A broker that is away may come back; the store loses nothing meanwhile."""
+    def _check_broker(self) -> None:
+        """Read the run counters. A broker may be away for a while: the store loses nothing."""
         try:
             self._raise_if_stopped()
-            self._say_delays()
-            self._send_what_got_lost()
-            self._answered = time.monotonic()
+            self._print_delays()
+            self._resend_if_lost()
+            self._broker_answered = time.monotonic()
         except redis.RedisError as error:
-            if time.monotonic() - self._answered > AWAY_SECONDS:
+            if time.monotonic() - self._broker_answered > AWAY_SECONDS:
                 raise UsageError(
                     f"the broker has been away for {AWAY_SECONDS:g} s ({error}); what is done is "
                     "kept, enqueue again when it is back"
@@ -102,17 +108,20 @@ class Waiter:
             if reason := self._counters.stop_reason(str(run.key)):
                 raise StopRun(reason)
 
-    def _say_delays(self) -> None:
-        """A store that does not answer is tried again for a while, which nobody would see."""
+    def _print_delays(self) -> None:
+        """Print once why workers wait, as for a store that does not answer: no bar shows it."""
         for run in self._runs:
             reason = self._counters.delayed(str(run.key))
-            if reason and reason not in self._said:
-                self._said.add(reason)
+            if reason and reason not in self._reported:
+                self._reported.add(reason)
                 text = f"{run.key} waits, and is tried again: {reason}"
                 self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _send_what_got_lost(self) -> None:
-        """A message can be lost with its broker; nothing queued and rows missing says so."""
+    def _resend_if_lost(self) -> None:
+        """Resend if the queue stays empty while rows are missing: messages were lost.
+
+        Raises UsageError after MAX_RESENDS attempts.
+        """
         now = time.monotonic()
         if self._counters.queue_length(all_queues()):
             self._idle_since = now
@@ -129,13 +138,13 @@ class Waiter:
         self._resend()
 
 
-def finish(run: RunFolder) -> None:
-    """Merge a complete run, unless a worker has done it and the file holds."""
-    if not _holds(run):
+def merge_unless_merged(run: RunFolder) -> None:
+    """Merge a complete run, unless a worker has merged it and the file can be verified."""
+    if not _is_merged(run):
         merge_run(run)
 
 
-def _holds(run: RunFolder) -> bool:
+def _is_merged(run: RunFolder) -> bool:
     try:
         return run.store.exists(run.feather) and not verify_run(run)
     except UsageError:

@@ -1,4 +1,4 @@
-"""Watching one run: its line on the screen until it is merged."""
+"""Show the progress of one run on the screen until the run is merged."""
 
 import time
 
@@ -6,17 +6,17 @@ from rich.console import Console
 from rich.live import Live
 
 from common.store import PartInfo, RunFolder, read_progress
-from producer.summary import progress_table
+from producer.run_tables import progress_table
 
 REFRESH_SECONDS = 1.0
 
 
 def watch_run(run: RunFolder, console: Console) -> None:
-    """Refresh the run's figures in place; returns when it is merged."""
-    known: dict[str, PartInfo] = {}
+    """Refresh the run's line in place; return when the run is merged."""
+    known_parts: dict[str, PartInfo] = {}
     with Live(console=console) as live:
         while True:
-            progress = read_progress(run, known)
+            progress = read_progress(run, known_parts)
             live.update(progress_table([(run, progress)]), refresh=True)
             if progress.state == "merged":
                 return

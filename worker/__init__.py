@@ -1,6 +1,6 @@
 """Workers: `celery -A worker worker` runs one model-holding process per GPU.
 
-`worker.engine` can be imported without Celery; `worker.app` is made when it is asked for.
+Importing `worker` or `worker.engine` does not import Celery; `app` is made at its first use.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
-"""Affinity: a worker goes on with the queue it last took from, so its model stays loaded.
+"""Affinity: a worker stays with the queue it last took from, so that its model stays loaded.
 
-kombu's own strategies either take turns (a model is swapped at every task) or starve the later
-queues. This one stays for a quantum of time and then takes its turn.
+kombu's own strategies either alternate (a model is swapped at every task) or starve the later
+queues. This one stays with a queue for a quantum of time and then moves on.
 """
 
 import time
@@ -16,7 +16,7 @@ QUANTUM_SECONDS = 600.0
 class StickyCycle(round_robin_cycle):
     """Round robin that puts the last used queue first until its quantum is over."""
 
-    # On the class: a reconnect makes a new channel with a new cycle, the model stays loaded.
+    # On the class: a reconnect makes a new channel with a new cycle; the model stays loaded.
     current: Any = None
     since = 0.0
 

@@ -1,4 +1,4 @@
-"""Answering a shard: what the runs ask of the engine, and the rows that come of it."""
+"""Answers a shard: the engine request of its runs, and the result rows of its outcomes."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from worker.shards import Shard
 
 
 def make_request(specs: Sequence[RunSpec]) -> Request:
-    """What to ask of the engine for runs that share a prefill."""
+    """The engine request of runs that share a prefill."""
     first = specs[0]
     fused = next((s for s in specs if s.layout and s.positions), None)
     return Request(
@@ -31,7 +31,7 @@ def make_request(specs: Sequence[RunSpec]) -> Request:
 
 
 def answer_shard(engine: Engine, shard: Shard, counts: Counts) -> dict[str, list[ResultRow]]:
-    """Rows of every run of the shard, by run name; raises StopRun if nothing can be answered."""
+    """Rows of every run of the shard, by run name. Raises StopRun if every sample fails."""
     if shard.runs[0].method == PARAPHRASES:
         return {r.key.name: _paraphrases(engine, shard, r.spec, counts) for r in shard.runs}
     request = make_request([run.spec for run in shard.runs])
@@ -41,9 +41,9 @@ def answer_shard(engine: Engine, shard: Shard, counts: Counts) -> dict[str, list
     for run in shard.runs:
         maker = RowMaker(run.spec, engine.text)
         rows[run.key.name] = [
-            answer
+            result
             for row, sample, outcome in zip(shard.rows, shard.samples, outcomes, strict=True)
-            for answer in maker.rows(row, sample, outcome)
+            for result in maker.rows(row, sample, outcome)
         ]
     return rows
 
@@ -55,9 +55,9 @@ def _paraphrases(engine: Engine, shard: Shard, spec: RunSpec, counts: Counts) ->
 
 
 def _refuse_all_failed(outcomes: Sequence[object], shard: Shard) -> None:
-    """Where every sample fails it is not the samples; raises StopRun.
+    """Raise StopRun if every sample failed: then the samples are not at fault.
 
-    A SampleError is the sample's own: it gives the same row whatever the shard.
+    A SampleError does not count: the same sample fails in every shard.
     """
     faults = [o for o in outcomes if isinstance(o, Exception) and not isinstance(o, SampleError)]
     if len(faults) == len(shard.rows) > 1:

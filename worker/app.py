@@ -18,7 +18,10 @@ from worker.readiness import Readiness
 
 
 def create_app(settings: Settings) -> Celery:
-    """The Celery application of a worker, and of Flower."""
+    """The Celery application of a worker and of Flower.
+
+    Raises UsageError if the settings ask to warm what is no model.
+    """
     processes = settings.processes or default_processes()
     let_threads_wait(processes)
     if settings.warm_model:

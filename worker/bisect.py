@@ -1,7 +1,7 @@
-"""Bisecting: one bad sample is one outcome, not the end of its neighbours.
+"""Bisecting: a bad sample costs one row, and its neighbours are answered.
 
-A call that fails is cut in two until the sample that fails is alone. One that runs out of
-memory is tried again with half of the budget first.
+A failing engine call is cut in two until the failing sample is alone. A call that runs out of
+memory is first repeated with half of the budget.
 """
 
 import logging
@@ -14,7 +14,7 @@ from worker.engine.budget import Budget
 from worker.engine.engine import Engine
 from worker.engine.request import Counts, Request
 from worker.model.memory import is_out_of_memory, release
-from worker.results import Outcome, describe
+from worker.results import SampleOutcome, describe
 from worker.sick_device import end_process_if_sick
 
 logger = logging.getLogger(__name__)
@@ -22,30 +22,32 @@ logger = logging.getLogger(__name__)
 
 def answer_or_bisect(
     engine: Engine, samples: Sequence[Sample], request: Request, counts: Counts
-) -> list[Outcome]:
-    """An outcome per sample: its answers by method, or what was wrong with it."""
+) -> list[SampleOutcome]:
+    """The outcome of each sample: its answers by method, or its error."""
     return Bisector(engine, request, counts).answer(samples)
 
 
 @dataclass(frozen=True)
 class Bisector:
-    """Answers samples by one request; cuts a call that fails in two until its fault is alone."""
+    """Answers samples by one request, and cuts failing calls in two."""
 
     engine: Engine
     request: Request
     counts: Counts
 
-    def answer(self, samples: Sequence[Sample]) -> list[Outcome]:
-        found = self._try(samples)
-        if isinstance(found, Exception) and is_out_of_memory(found):
-            return self._answer_with_less(samples, found)
-        return self._bisect(samples, found) if isinstance(found, Exception) else found
+    def answer(self, samples: Sequence[Sample]) -> list[SampleOutcome]:
+        """The outcome of each sample. Raises StopRun or RetryShard if the engine does."""
+        result = self._try(samples)
+        if isinstance(result, Exception) and is_out_of_memory(result):
+            return self._answer_with_less(samples, result)
+        return self._bisect(samples, result) if isinstance(result, Exception) else result
 
-    def _try(self, samples: Sequence[Sample]) -> list[Outcome] | Exception:
-        """The outcomes, or the error; returned, because one being handled holds its memory.
+    def _try(self, samples: Sequence[Sample]) -> list[SampleOutcome] | Exception:
+        """Outcomes of an engine call, or its error.
 
-        A sick device ends the process: every later sample would fail alike, as if it were at
-        fault.
+        The error is returned, not raised, because an exception being handled keeps the memory
+        of its frames. A sick device ends the process: every later sample would fail as well,
+        as if it were at fault.
         """
         try:
             return list(self.engine.answer(samples, self.request, self.counts))
@@ -56,26 +58,26 @@ class Bisector:
             return error
 
     def _answer_with_less(
-        self, samples: Sequence[Sample], found: list[Outcome] | Exception
-    ) -> list[Outcome]:
-        """Halve the budget until it fits memory. It stays so, unless a sample is at fault."""
+        self, samples: Sequence[Sample], result: list[SampleOutcome] | Exception
+    ) -> list[SampleOutcome]:
+        """Halve the budget until the samples fit memory. Keep it, unless a sample never fits."""
         before = Budget.of(self.engine)
-        while isinstance(found, Exception) and is_out_of_memory(found):
-            release(found)
+        while isinstance(result, Exception) and is_out_of_memory(result):
+            release(result)
             less = Budget.of(self.engine).halved()
             if less == Budget.of(self.engine):
                 break
             less.give_to(self.engine)
             logger.warning("out of memory, going on with half of the budget: %s", less)
-            found = self._try(samples)
-        if isinstance(found, Exception):
-            found = self._bisect(samples, found)
-        if before != Budget.of(self.engine) and any(map(is_out_of_memory, found)):
+            result = self._try(samples)
+        outcomes = self._bisect(samples, result) if isinstance(result, Exception) else result
+        if before != Budget.of(self.engine) and any(map(is_out_of_memory, outcomes)):
             logger.warning("a sample alone is too large; the budget is again %s", before)
             before.give_to(self.engine)
-        return found
+        return outcomes
 
-    def _bisect(self, samples: Sequence[Sample], error: Exception) -> list[Outcome]:
+    def _bisect(self, samples: Sequence[Sample], error: Exception) -> list[SampleOutcome]:
+        """Answer each half of the samples; the error is a lone sample's outcome."""
         if len(samples) == 1:
             logger.warning("a sample cannot be answered: %s", describe(error))
             return [error]

@@ -21,13 +21,13 @@ LONGEST_WAIT_SECONDS = 10
 _NOTHING_AFTERWARDS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
-class _Read(BaseModel):
+class _PartOfEnvelope(BaseModel):
     """Fields of the wrong type are refused, fields that are not named are left out."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
-class TaskHeaders(_Read):
+class TaskHeaders(_PartOfEnvelope):
     """The headers that are read; all others, such as `timelimit` and `expires`, are not."""
 
     task: Literal["self_ensemble.answer_shard"]
@@ -50,7 +50,7 @@ class TaskHeaders(_Read):
         return {**self.model_dump(), **fixed, "eta": eta}
 
 
-class TaskProperties(_Read):
+class TaskProperties(_PartOfEnvelope):
     """The properties that are read."""
 
     delivery_tag: str = Field(min_length=1)
@@ -63,7 +63,7 @@ class TaskBody(RootModel[tuple[list[Any], ShardMessage, dict[str, None]]]):
     model_config = ConfigDict(frozen=True, strict=True)
 
 
-class TaskEnvelope(_Read):
+class TaskEnvelope(_PartOfEnvelope):
     """A message as kombu writes it to a list of Redis."""
 
     body: str

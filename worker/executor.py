@@ -1,4 +1,4 @@
-"""One worker process: its store, its counters, its model, and what it does with a shard."""
+"""Executes shards in one worker process: answers them, writes their parts, merges their runs."""
 
 import logging
 import os
@@ -36,16 +36,21 @@ Send = Callable[[ShardMessage, ModelSource], None]
 
 
 class ShardExecutor:
-    """Answers shards. Everything it needs is given to it, so tests need no Celery.
+    """Executes shards. Needs no Celery: its caller hands it the store, the counters and `send`.
 
-    send: puts a message on the queue of a model.
+    send: puts a message on the queue of a model. slot: number of this process on its host.
     """
 
     def __init__(
-        self, settings: Settings, counters: RunCounters, send: Send, slot: int = 0
+        self,
+        settings: Settings,
+        store: StoreFilesystem,
+        counters: RunCounters,
+        send: Send,
+        slot: int = 0,
     ) -> None:
         self.settings = settings
-        self.store = StoreFilesystem.open(settings.store)
+        self.store = store
         self.counters = counters
         self._send = send
         self._slot = slot
@@ -57,30 +62,34 @@ class ShardExecutor:
     def warm_up(self) -> None:
         """Load the model that the settings name, if any, before the first shard comes.
 
-        One that ended this process again and again is left to the shard, which says so.
+        A model whose loading ended this process again and again is skipped; its first shard
+        stops the run with that reason.
         """
-        asked = self.settings
-        if asked.warm_model and not self._dies_of(asked.warm_model):
-            with self._noted_as_loading(asked.warm_model):
-                self.manager.warm_up(asked.warm_model, asked.warm_dtype, asked.warm_samples)
+        settings = self.settings
+        if settings.warm_model and not self._loading_kills(settings.warm_model):
+            with self._noted_as_loading(settings.warm_model):
+                self.manager.warm_up(
+                    settings.warm_model, settings.warm_dtype, settings.warm_samples
+                )
 
     def execute(self, shard: Shard) -> list[Shard]:
-        """Answer a shard and write its parts; returns shards to put in its place, if any.
+        """Answer a shard and write its parts; returns shards to send in its place, if any.
 
-        Raises StopRun or RetryShard. Doing a shard again finds its parts and returns.
+        A shard that is executed again finds its parts and computes nothing. Raises StopRun or
+        RetryShard.
         """
         runs = tuple(run for run in shard.runs if not _has_part(run, shard.rows))
-        todo = replace(shard, runs=runs)
+        remaining = replace(shard, runs=runs)
         first = str(shard.runs[0].key)
-        if runs and not self._stopped(runs):
-            self._refuse_what_kills(runs[0].spec.model)
+        if runs and not self._any_stopped(runs):
+            self._refuse_if_loading_kills(runs[0].spec.model)
             attempt = self._hint(lambda: self.counters.start_attempt(first, shard.name), 1)
             if attempt > self.settings.max_attempts and len(shard.rows) > 1:
-                return todo.halves()
+                return remaining.halves()
             try:
-                self._answer(todo, killed=attempt > self.settings.max_attempts)
+                self._answer(remaining, killed=attempt > self.settings.max_attempts)
             finally:
-                # Whatever it raised, the process lives: only those that died stay counted.
+                # The process lives, whatever was raised: only attempts that ended it still count.
                 self._hint(lambda: self.counters.finish_attempt(first, shard.name), None)
         try:
             for run in shard.runs:
@@ -106,46 +115,46 @@ class ShardExecutor:
         started = time.time()
         spec = shard.runs[0].spec
         with self._noted_as_loading(spec.model):
-            held = self.manager.engine_for(spec)
+            loaded = self.manager.engine_for(spec)
         for run in shard.runs:
-            run.pin_model(held.identity, held.files.stamp)
+            run.pin_model(loaded.identity, loaded.files.stamp)
         counts = Counts()
-        rows = answer_shard(held.engine, shard, counts)
+        rows = answer_shard(loaded.engine, shard, counts)
         for run in shard.runs:
             answers = rows[run.key.name]
-            write_part(run, _part_info(run, shard.rows, answers, held, started, counts), answers)
+            write_part(run, _part_info(run, shard.rows, answers, loaded, started, counts), answers)
 
     @contextmanager
     def _noted_as_loading(self, model: str) -> Iterator[None]:
-        """A note that is still there if the process ends in the block."""
+        """Count an attempt to load a model, which stays counted if the process ends meanwhile."""
         self._hint(lambda: self.counters.start_attempt(self._place, model), 1)
         try:
             yield
         finally:
             self._hint(lambda: self.counters.finish_attempt(self._place, model), None)
 
-    def _dies_of(self, model: str) -> bool:
-        """Whether this process and those before it ended each time they loaded the model."""
-        died = self._hint(lambda: self.counters.attempts(self._place, model), 0)
-        return died >= self.settings.max_attempts
+    def _loading_kills(self, model: str) -> bool:
+        """Whether this process and its predecessors ended each time they loaded the model."""
+        deaths = self._hint(lambda: self.counters.attempts(self._place, model), 0)
+        return deaths >= self.settings.max_attempts
 
-    def _refuse_what_kills(self, model: str) -> None:
-        """Raise StopRun for such a model, and begin to count anew."""
-        if self._dies_of(model):
+    def _refuse_if_loading_kills(self, model: str) -> None:
+        """Raise StopRun if loading the model ends the process, and reset the count."""
+        if self._loading_kills(model):
             self._hint(lambda: self.counters.finish_attempt(self._place, model), None)
             raise StopRun(
                 f"model {model} was loaded {self.settings.max_attempts} times, and each time the "
                 f"process on {socket.gethostname()} ended. Most often the host has too little "
-                "memory: its backend's log says so. Give it more, or a smaller --dtype or model"
+                "memory: its system log says so. Give it more, or a smaller --dtype or model"
             )
 
     @cached_property
     def _place(self) -> str:
-        """This process and those that took its place, which have their parent in common."""
+        """Name of this process and its predecessors in this slot: they share their parent."""
         return f"loading:{socket.gethostname()}:{os.getppid()}:{self._slot}"
 
     def _write_killed(self, shard: Shard) -> None:
-        """A row that ended its process every time becomes a row with an error."""
+        """Write error rows for samples that ended their process at every attempt."""
         reason = f"its worker process died {self.settings.max_attempts} times while answering it"
         for run in shard.runs:
             answers = [
@@ -153,57 +162,66 @@ class ShardExecutor:
                 for row, sample in zip(shard.rows, shard.samples, strict=True)
                 for answer in failed_rows(run.spec, row, sample, reason)
             ]
-            identity = run.pinned_model()
-            nothing = PartInfo(
+            info = PartInfo(
                 rows=shard.rows, failed=shard.rows, fingerprint=run.record.fingerprint,
-                model_identity=identity, started=time.time(), finished=time.time(),
+                model_identity=run.pinned_model(), started=time.time(), finished=time.time(),
                 choices={}, counts={}, worker=_worker_name(),
             )  # fmt: skip
-            write_part(run, nothing, answers)
+            write_part(run, info, answers)
 
     def _merge_if_complete(self, run: RunFolder, rows: Sequence[int]) -> None:
-        """Note what is done; merge when the store confirms that nothing is missing."""
+        """Merge a run, and create its dependents, if these rows were the last missing ones.
+
+        The counters say cheaply whether a run looks complete; the store decides.
+        """
         if not _has_part(run, rows):
             return
-        done = self._hint(lambda: self.counters.mark_done(str(run.key), rows), 0)
-        if done >= run.spec.num_samples and not len(missing_rows(run)):
+        looks_complete = self._count_done(run, rows) >= run.spec.num_samples
+        if looks_complete and not len(missing_rows(run)):
             manifest = merge_run(run)
             logger.info("run %s merged: %d rows, %s", run.key, manifest.found, run.feather_path)
             self._create_dependents(run)
 
+    def _count_done(self, run: RunFolder, rows: Sequence[int]) -> int:
+        """Count rows as done; returns the number of rows counted so far."""
+        return self._hint(lambda: self.counters.mark_done(str(run.key), rows), 0)
+
     def _create_dependents(self, run: RunFolder) -> None:
         """Create the dependents of a merged run, and send their shards."""
         try:
-            made = create_dependents(run)
+            dependents = create_dependents(run)
         except UsageError as error:
             logger.error("runs that depend on %s cannot be created: %s", run.key, error)
             self._stop_dependents(run, str(error))
             return
-        for new in made:
+        for new in dependents:
             logger.info("run %s was created, it depends on %s", new.key, run.key)
             self._hint(partial(self.counters.reset, str(new.key), done_rows(new)), None)
-        models = {str(new.key): find_model(new.spec.model) for new in made}
-        for message in messages_for(made):
+        models = {str(new.key): find_model(new.spec.model) for new in dependents}
+        for message in messages_for(dependents):
             self._send(message, models[message.runs[0]])
 
     def _stop_dependents(self, run: RunFolder, reason: str) -> None:
         try:
             plans = read_dependents(run)
         except UsageError:
-            return  # A damaged note names no run; the log has said so.
+            return  # Damaged plans name no run to stop; the error is in the log.
         for plan in plans:
             self._hint(partial(self.counters.stop, plan.key, reason), None)
 
-    def _stopped(self, runs: Sequence[RunFolder]) -> bool:
+    def _any_stopped(self, runs: Sequence[RunFolder]) -> bool:
         names = [str(run.key) for run in runs]
         return self._hint(lambda: any(self.counters.stop_reason(name) for name in names), False)
 
-    def _hint(self, ask: Callable[[], T], otherwise: T) -> T:
-        """The counters only hints: without it the work goes on."""
+    def _hint(self, call: Callable[[], T], otherwise: T) -> T:
+        """Result of a call of the counters, or `otherwise` if the broker cannot be reached.
+
+        Counters only hint, so work goes on without them.
+        """
         try:
-            return ask()
+            return call()
         except redis.RedisError as error:
-            logger.warning("counters not reached, going on without it: %s", error)
+            logger.warning("counters not reached, going on without them: %s", error)
             return otherwise
 
 
@@ -215,7 +233,7 @@ def _part_info(
     run: RunFolder,
     rows: tuple[int, ...],
     answers: Sequence[ResultRow],
-    held: LoadedEngine,
+    loaded: LoadedEngine,
     started: float,
     counts: Counts,
 ) -> PartInfo:
@@ -223,11 +241,11 @@ def _part_info(
         rows=rows,
         failed=tuple(sorted({answer.row for answer in answers if answer.error})),
         fingerprint=run.record.fingerprint,
-        model_identity=held.identity,
+        model_identity=loaded.identity,
         started=started,
         finished=time.time(),
-        choices=held.choices,
-        reasons=held.reasons_now(),
+        choices=loaded.choices,
+        reasons=loaded.reasons_now(),
         counts=asdict(counts),
         worker=_worker_name(),
     )

@@ -1,12 +1,17 @@
-"""The host: its GPUs, and what is set for this process as a whole, before torch is loaded.
+"""The host: its GPUs, and the settings of the whole process that must be made before torch loads.
 
-Counts GPUs without importing torch, which only child processes do.
+Counts GPUs without importing torch, which only child processes do. Effects on the whole process
+(environment variables, the C library's allocator, the end of the process) live here, and in
+`worker.manager` those that need torch or a loaded model; nowhere else in this package.
 """
 
 import ctypes
+import logging
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
+from typing import NoReturn
 
 _SPINS = "1000"
 """About ten microseconds; libgomp's own 300,000 are milliseconds. 100,000 are a twelfth faster on
@@ -16,24 +21,23 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGEST_INT = -1, -3, 2**31 - 1
 
 
 def default_processes() -> int:
-    """One model-holding process per GPU that this host lets us see, else one."""
+    """Number of model processes: one per visible GPU, or one on a host without a GPU."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return max(1, len([gpu for gpu in visible.split(",") if gpu.strip() not in ("", "-1")]))
-    return max(1, _listed_gpus())
+    return max(1, _count_gpus())
 
 
-def _listed_gpus() -> int:
+def _count_gpus() -> int:
     if not shutil.which("nvidia-smi"):
         return 0
-    listed = subprocess.run(
-        ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30, check=False
-    )
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    command = ["nvidia-smi", "--list-gpus"]
+    listing = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
 
 
 def let_threads_wait(processes: int) -> None:
-    """Set how threads of torch wait in processes started from here, unless the environment does.
+    """Set how torch's threads wait in processes started from here, unless the environment does.
 
     Decoding is thousands of short parallel regions a second. GNU OpenMP's threads spin before
     they sleep: too long, and several processes on one host slow each other down; not at all, and
@@ -49,8 +53,13 @@ def let_threads_wait(processes: int) -> None:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
+def set_variables(variables: Mapping[str, str]) -> None:
+    """Set environment variables, for this process and the processes that it starts."""
+    os.environ.update(variables)
+
+
 def keep_freed_memory() -> None:
-    """Have this process keep what it frees, for as long as it lives; glibc only.
+    """Have this process keep the memory it frees, for as long as it lives; glibc only.
 
     By default the C library gives large blocks back at once, and every activation of a prefill
     is faulted in page by page again: a sixth of the time of a decode that forks rows.
@@ -58,3 +67,13 @@ def keep_freed_memory() -> None:
     if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
             mallopt(option, _LARGEST_INT)
+
+
+def end_process(status: int) -> NoReturn:
+    """End this process at once: nothing is cleaned up, only the log is flushed.
+
+    Not by an exception: code on its way out would use the device, and the process would count
+    as one that can go on.
+    """
+    logging.shutdown()
+    os._exit(status)

@@ -1,9 +1,9 @@
-"""The lease: tells Redis that the messages in work are still in work.
+"""The lease: tells Redis that this worker is still working on the messages it took.
 
 kombu gives a message to another worker when it was taken longer ago than the visibility
-timeout, whether or not anyone works on it. This step refreshes the age of every message this
-worker holds, so the timeout can be short (a dead worker's shard comes back in a minute) while
-shards may take as long as they need. A child that hangs is ended by the hard time limit.
+timeout, even while a worker still works on it. This step refreshes the age of every message that
+this worker holds. So the timeout can be short (a dead worker's shard comes back in a minute)
+while shards may take as long as they need. Celery's hard time limit ends a child that hangs.
 """
 
 import logging
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class Lease(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Refreshes four times per visibility timeout, from a thread of the main process."""
+    """Refreshes leases four times per visibility timeout, from a thread of the main process."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -38,7 +38,7 @@ class Lease(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 def keep_leases(channel: Any, interval: float, ended: threading.Event) -> None:
-    """Refresh until `ended` is set; a broker that is away is tried again next time."""
+    """Refresh leases at each interval (seconds) until `ended` is set; errors are only logged."""
     while not ended.wait(interval):
         try:
             refresh(channel)

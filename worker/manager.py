@@ -1,6 +1,8 @@
 """The model manager: holds the one model of this process until another takes its place.
 
-How much memory a model was found to allow is remembered for as long as the process lives.
+It remembers the memory budget that each model ended with, for as long as the process lives.
+Effects on the whole process that need torch or a loaded model live here; all others are in
+`worker.host`.
 """
 
 import gc
@@ -21,7 +23,7 @@ from worker.engine.compilation import TOO_FEW, compile_engine, wants_compiled
 from worker.engine.engine import Engine
 from worker.engine.warm_up import warm_up
 from worker.host import keep_freed_memory
-from worker.model.compile_cache import compiling
+from worker.model.compile_cache import compiling, precompiles_headers
 from worker.model.device import choose_device, choose_dtype, device_name
 from worker.model.loader import NO_FOLDER, Files, LoadedModel, load_model
 from worker.model.memory import is_out_of_memory, release
@@ -33,11 +35,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LoadedEngine:
-    """An engine, the identity of its weights, and what was chosen for it, and why.
+    """An engine, the identity of its weights, and the worker's choices with their reasons.
 
-    budget: what the engine began with. It is among the reasons and not among the choices,
-    which mark a file as mixed where they differ: a budget changes nothing that is computed.
-    files: those that its model was read from.
+    budget: the one that the engine began with. It is among the reasons and not among the
+    choices, which mark a file as mixed where they differ: a budget changes no answer.
+    files: the files that the model was read from.
     """
 
     engine: Engine
@@ -48,13 +50,13 @@ class LoadedEngine:
     files: Files = NO_FOLDER
 
     def compiles(self, wanted: ResolvedSetting) -> bool:
-        """Whether compiling is to be decided: for the first time, or by a larger run."""
+        """Whether to decide about compiling: for the first time, or again for a larger run."""
         return "layers" not in self.choices or (
             wanted.value == "compiled" and self.reasons["layers"] == TOO_FEW
         )
 
     def with_layers(self, layers: ResolvedSetting) -> "LoadedEngine":
-        """The same, and what was chosen for its layers."""
+        """A copy that records whether the layers are compiled."""
         return replace(
             self,
             choices=self.choices | {"layers": layers.value},
@@ -62,23 +64,25 @@ class LoadedEngine:
         )
 
     def reasons_now(self) -> dict[str, str]:
-        """Why what was chosen was, and whether memory has run out since."""
-        now = Budget.of(self.engine)
-        return self.reasons | ({} if now == self.budget else {"halved": f"to {now}"})
+        """The reasons of all choices, with the present budget if memory has run out since."""
+        budget = Budget.of(self.engine)
+        return self.reasons | ({} if budget == self.budget else {"halved": f"to {budget}"})
 
 
 class ModelManager:
-    """Holds one engine at a time; `slot` is this process's number on its host."""
+    """Holds one engine at a time. slot: number of this process on its host."""
 
     def __init__(self, settings: Settings, slot: int) -> None:
         self._settings = settings
         self._slot = slot
         self._key: tuple[str, str] | None = None
-        self._held: LoadedEngine | None = None
-        self._allowed: dict[tuple[str, str], Budget] = {}
+        self._loaded: LoadedEngine | None = None
+        self._budgets: dict[tuple[str, str], Budget] = {}
 
     def warm_up(self, model: str, dtype: str, num_samples: int | None = None) -> None:
-        """Load a model and compile what it needs; a failure is logged, and met by a shard."""
+        """Load a model and compile its code. A failure is only logged: the first shard meets it
+        again and stops the run.
+        """
         try:
             location = find_model(model).location
             warm_up(self.engine_of(model, location, dtype, num_samples).engine)
@@ -88,17 +92,18 @@ class ModelManager:
             logger.info("model %s is warm", model)
 
     def engine_for(self, spec: RunSpec) -> LoadedEngine:
-        """The engine for a run's model and dtype; raises StopRun where it cannot be had."""
+        """The engine for a run's model and dtype. Raises StopRun if it cannot be made."""
         return self.engine_of(spec.model, spec.model_source, spec.dtype, spec.num_samples)
 
     def engine_of(
         self, model: str, location: str, dtype: str, num_samples: int | None
     ) -> LoadedEngine:
-        """The same, by the model's name, its source's location, the dtype asked for and the
-        number of samples, if it is known.
+        """The engine for a model and a dtype; loads the model again if its files were replaced.
 
-        Whatever is raised on the way is a verdict on the run. Files that were replaced since
-        they were read are read again.
+        Raises StopRun for every error of loading: it is a verdict on the run.
+
+        model: the name; location: that of its source. dtype: as asked for, may be "auto".
+        num_samples: those of the run, if known; a small run is not worth compiling for.
         """
         try:
             return self._engine_of(model, location, dtype, num_samples)
@@ -113,22 +118,22 @@ class ModelManager:
         self, model: str, location: str, dtype: str, num_samples: int | None
     ) -> LoadedEngine:
         key = (location, dtype)
-        if self._held is None or self._key != key or self._held.files.changed():
+        if self._loaded is None or self._key != key or self._loaded.files.changed():
             self._unload()
-            self._held = self._load(model, dtype, self._allowed.get(key))
+            self._loaded = self._load(model, dtype, self._budgets.get(key))
             self._key = key
             _keep_out_of_collections()
         wanted = wants_compiled(self._settings.compile, num_samples)
-        if self._held.compiles(wanted):
-            layers = compile_engine(wanted, self._held.engine)
-            self._held = self._held.with_layers(_say(model, "layers", layers))
+        if self._loaded.compiles(wanted):
+            layers = compile_engine(wanted, self._loaded.engine)
+            self._loaded = self._loaded.with_layers(_log(model, "layers", layers))
             if layers.value == "compiled":
-                self._check_compiled(model, self._held.engine)
+                self._check_compiled(model, self._loaded.engine)
             _keep_out_of_collections()
-        return self._held
+        return self._loaded
 
     def _check_compiled(self, model: str, engine: Engine) -> None:
-        """Compare compiled layers too; one that differs is not kept."""
+        """Check compiled layers, too. Unloads an engine that differs, and raises StopRun."""
         try:
             _check_engine(model, engine)
         except StopRun:
@@ -136,38 +141,40 @@ class ModelManager:
             raise
 
     def _unload(self) -> None:
-        if self._held and self._key and self._held.budget != Budget.of(self._held.engine):
-            self._allowed[self._key] = Budget.of(self._held.engine)
-        self._held, self._key = None, None
+        if self._loaded and self._key and self._loaded.budget != Budget.of(self._loaded.engine):
+            self._budgets[self._key] = Budget.of(self._loaded.engine)
+        self._loaded, self._key = None, None
         torch.compiler.reset()
         gc.unfreeze()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _load(self, model: str, asked: str, allowed: Budget | None) -> LoadedEngine:
-        say = partial(_say, model)
-        device = say("device", choose_device(self._settings.device, self._slot))
+    def _load(self, model: str, dtype_setting: str, known: Budget | None) -> LoadedEngine:
+        """Load a model and make its engine. known: the budget that it ended with last time."""
+        log = partial(_log, model)
+        _precompile_headers_if_allowed()
+        device = log("device", choose_device(self._settings.device, self._slot))
         if device.value == "cpu":
             keep_freed_memory()
-        dtype = say("dtype", choose_dtype(asked, device.value))
+        dtype = log("dtype", choose_dtype(dtype_setting, device.value))
         loaded = _load_weights(model, dtype.value, device.value)
         backend, attention = choose_attention(self._settings.attention, loaded.model)
-        say("attention", attention)
+        log("attention", attention)
         budget, limits = choose_budget(self._settings, loaded.model, attention.value)
-        if allowed:
-            budget = budget.at_most(allowed)
+        if known:
+            budget = budget.at_most(known)
             limits["memory"] = ResolvedSetting(
                 str(budget), "it ran out with more when last loaded"
             )
         for name, limit in limits.items():
-            say(name, limit)
+            log(name, limit)
         engine = Engine(
             loaded.model, loaded.tokenizer, backend, budget.pack_tokens, budget.cache_bytes
         )
         _check_engine(model, engine)
         for name, note in loaded.notes.items():
-            say(name, note)
+            log(name, note)
         choices = {"device": device, "dtype": dtype, "attention": attention} | loaded.notes
         values = {name: choice.value for name, choice in choices.items()}
         reasons = {name: choice.reason for name, choice in choices.items()}
@@ -178,19 +185,27 @@ class ModelManager:
 
 
 def _check_engine(model: str, engine: Engine) -> None:
-    """Compare an engine with its model's own attention; raises StopRun where they differ."""
+    """Compare an engine with its model's own attention. Raises StopRun if they differ."""
     with compiling():
-        found = check_engine(engine)
-    logger.info("model %s: equal to transformers' eager attention: %s", model, found)
+        comparison = check_engine(engine)
+    logger.info("model %s: equal to transformers' eager attention: %s", model, comparison)
 
 
 def _keep_out_of_collections() -> None:
-    """Have Python not look through all that was loaded for garbage, half a second each time."""
+    """Keep a loaded model out of Python's garbage collections: each would take half a second."""
     gc.collect()
     gc.freeze()
 
 
-def _say(model: str, name: str, choice: ResolvedSetting) -> ResolvedSetting:
+def _precompile_headers_if_allowed() -> None:
+    """Give torch the setting of the environment, which torch 2.11 does not read."""
+    # Not above: torch reads its variables at this import, after `worker.tasks` has set them.
+    from torch._inductor import config
+
+    config.cpp_cache_precompile_headers = precompiles_headers()
+
+
+def _log(model: str, name: str, choice: ResolvedSetting) -> ResolvedSetting:
     logger.info("model %s: %s is %s", model, name, choice)
     return choice
 

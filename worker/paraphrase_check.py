@@ -1,4 +1,4 @@
-"""What a drawn text must be to count as a paraphrase. Knows texts only."""
+"""Decides whether a drawn text counts as a paraphrase. Knows texts only."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ _STEM = 4
 
 
 def find_problem(text: str, others: Sequence[str]) -> str | None:
-    """Why `text` is no new paraphrase of others[0], or None.
+    """The reason why `text` is no new paraphrase of others[0]; None if it is one.
 
     others: the question and the paraphrases accepted before it.
 
@@ -36,12 +36,12 @@ def find_problem(text: str, others: Sequence[str]) -> str | None:
     for i, other in enumerate(others):
         if normalize(other) == plain:
             return "same as the question" if i == 0 else "same as another paraphrase"
-    asked, told = content_stems(others[0]), content_stems(text)
-    if asked and not asked & told:
+    stems = content_stems(others[0])
+    if stems and not stems & content_stems(text):
         return "no content word of the question is left"
     return None
 
 
 def content_stems(text: str) -> set[str]:
-    """The first letters of every word that is no function word: `writes` meets `writing`."""
+    """The first letters of each content word, so that `writes` matches `writing`."""
     return {word[:_STEM] for word in normalize(text).split() if word not in FUNCTION_WORDS}

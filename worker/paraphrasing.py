@@ -1,8 +1,7 @@
-"""Writing paraphrases: the model draws each, what is no paraphrase is drawn again.
+"""Writes paraphrases: the model draws each one, again if `worker.paraphrase_check` rejects it.
 
-Paraphrase i of a question is drawn after examples that show their own paraphrase i, with a seed
-of the sample, i and the draw's number: the same whatever the shard or the worker. What a
-paraphrase must be is `worker.paraphrase_check`'s business.
+Paraphrase i of a question is drawn after examples that show their own paraphrase i. Its seed is
+made of the sample, i and the number of the attempt, so it is the same in every shard and worker.
 """
 
 from collections.abc import Sequence
@@ -24,7 +23,12 @@ MAX_ATTEMPTS = 8
 
 @dataclass
 class Draft:
-    """A question and the paraphrases written so far; None where none is accepted yet."""
+    """A question and its paraphrases so far.
+
+    paraphrases: the question itself, then one text per paraphrase; None before the first draw.
+    problems: for each, why it is not accepted; None if it is. attempts: draws of each.
+    error: that of the sample, which then gets no paraphrases.
+    """
 
     sample: Sample
     paraphrases: list[str | None]
@@ -34,23 +38,28 @@ class Draft:
 
     @classmethod
     def begin(cls, sample: Sample, num_paraphrases: int) -> "Draft":
+        """A draft without paraphrases. num_paraphrases: counted with the question."""
         empty = num_paraphrases - 1
         paraphrases: list[str | None] = [sample.paraphrases[0], *[None] * empty]
         return cls(sample, paraphrases, [None, *["not drawn"] * empty], [0] * num_paraphrases)
 
     @property
     def pending(self) -> list[int]:
-        """The paraphrases that something is still wrong with."""
+        """Indices of the paraphrases that are not accepted yet."""
         return [] if self.error else [i for i, problem in enumerate(self.problems) if problem]
 
     def take(self, i: int, text: str) -> None:
-        """Judge a drawn text for paraphrase i; a bad one stays, unless there is no text at all."""
-        accepted = [w for k, w in enumerate(self.paraphrases) if w and not self.problems[k]]
+        """Check a drawn text for paraphrase i and keep it, with its problem if it has one.
+
+        An empty text does not replace a rejected one.
+        """
+        accepted = [p for k, p in enumerate(self.paraphrases) if p and not self.problems[k]]
         self.attempts[i] += 1
         if text or not self.paraphrases[i]:
             self.paraphrases[i], self.problems[i] = text, find_problem(text, accepted)
 
     def row(self, row: int, spec: RunSpec) -> ResultRow:
+        """The result row of the draft, for row number `row` of the run."""
         if self.error:
             return failed_rows(spec, row, self.sample, describe(self.error))[0]
         return ResultRow(
@@ -66,23 +75,23 @@ class Draft:
 def write_paraphrases(
     engine: Engine, spec: RunSpec, samples: Sequence[Sample], counts: Counts
 ) -> list[Draft]:
-    """Draw the paraphrases of every sample, again where one is bad, MAX_ATTEMPTS times at most."""
+    """Draw every paraphrase of every sample until it is accepted, at most MAX_ATTEMPTS times."""
     drafts = [Draft.begin(sample, spec.num_paraphrases) for sample in samples]
     for number in range(MAX_ATTEMPTS):
-        drawn = {
+        texts = {
             i: _draw(engine, spec, [d for d in drafts if i in d.pending], i, number, counts)
             for i in range(1, spec.num_paraphrases)
         }
         for draft in drafts:
             for i in draft.pending:
-                draft.take(i, drawn[i][draft.sample.uuid])
+                draft.take(i, texts[i][draft.sample.uuid])
     return drafts
 
 
 def _draw(
     engine: Engine, spec: RunSpec, drafts: Sequence[Draft], i: int, number: int, counts: Counts
 ) -> dict[str, str]:
-    """A text for paraphrase i of each draft, by uuid; a draft that fails notes its error."""
+    """A text for paraphrase i of each draft, by uuid; sets the error of a draft that fails."""
     if not drafts:
         return {}
     samples = [
@@ -91,16 +100,16 @@ def _draw(
     outcomes = answer_or_bisect(engine, samples, paraphrase_request(spec, i), counts)
     texts = {}
     for draft, outcome in zip(drafts, outcomes, strict=True):
-        found = outcome if isinstance(outcome, Exception) else outcome[PARAPHRASES.name]
-        if isinstance(found, Exception):
-            draft.error = found
+        answer = outcome if isinstance(outcome, Exception) else outcome[PARAPHRASES.name]
+        if isinstance(answer, Exception):
+            draft.error = answer
         else:
-            texts[draft.sample.uuid] = spec.template.predict(engine.text(found[0]))
+            texts[draft.sample.uuid] = spec.template.predict(engine.text(answer[0]))
     return texts
 
 
 def paraphrase_request(spec: RunSpec, i: int) -> Request:
-    """What to ask of the engine for paraphrase i."""
+    """The engine request for paraphrase i. Raises StopRun if the spec lacks what drawing needs."""
     if spec.sampling is None or not spec.exemplars:
         raise StopRun(
             f"the run's spec has no {'exemplars' if spec.sampling else 'sampling'}, so no "
@@ -119,7 +128,7 @@ def paraphrase_request(spec: RunSpec, i: int) -> Request:
 
 
 def exemplar_pair(exemplar: Sequence[str], i: int) -> Example:
-    """A question and its paraphrase i (from 1), beginning anew after the last one.
+    """An exemplar's question and its paraphrase i, counted from 1; after the last, from 1 again.
 
     >>> exemplar_pair(("q", "w1", "w2"), 2), exemplar_pair(("q", "w1", "w2"), 3)
     (('q', 'w2'), ('q', 'w1'))

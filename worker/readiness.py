@@ -1,7 +1,7 @@
-"""Readiness: no message is taken before the worker's processes are warm.
+"""Readiness: a worker takes no message before its processes are warm.
 
-Celery starts to consume while its processes are still importing or loading a model; what it
-takes then waits here although another worker could have it.
+Celery starts to consume while its processes are still importing or loading a model. A message
+taken then would wait here although another worker could answer it.
 """
 
 import logging
@@ -17,25 +17,28 @@ _LOOK_SECONDS = 0.5
 
 
 class Readiness(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Holds the start of the consumer until every process has said that it is up, or ended."""
+    """Delays the start of the consumer until every process reports that it is up, or ends."""
 
     requires = ("celery.worker.components:Pool",)
 
     def start(self, worker: Any) -> None:
-        # Only the prefork pool has processes, and its first ones are under no time limit.
+        # Only the prefork pool has processes; its first ones have no time limit.
         processes = getattr(getattr(worker.pool, "_pool", None), "_pool", [])
         await_up([(p.outq._reader, p.sentinel) for p in processes if hasattr(p, "outq")])
 
 
 def await_up(processes: list[tuple[Any, Any]]) -> None:
-    """Wait until of each pair something can be read: its first message, or that it has ended.
+    """Wait until each process has sent its first message or ended.
 
-    Reads nothing, so the pool finds the message later. Raises WorkerShutdown when told to stop.
+    Reads no message, so that the pool finds it later. Raises WorkerShutdown if the worker is
+    told to stop.
+
+    processes: for each, the reader of its messages and the sentinel that tells its end.
     """
     starting = list(processes)
     if starting:
         logger.info("waiting for %d processes to be ready", len(starting))
     while starting:
         state.maybe_shutdown()
-        told = wait([end for pair in starting for end in pair], timeout=_LOOK_SECONDS)
-        starting = [pair for pair in starting if not any(end in told for end in pair)]
+        ready = wait([end for pair in starting for end in pair], timeout=_LOOK_SECONDS)
+        starting = [pair for pair in starting if not any(end in ready for end in pair)]

@@ -1,6 +1,6 @@
-"""Rows: what the engine generated for one sample -> the rows of a part.
+"""Results: the engine's outcome of one sample -> the result rows of a part.
 
-Knows runs and texts; tokens become text through the function it is given.
+Knows runs and texts; a function that its caller hands over turns tokens into text.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,92 +15,99 @@ from worker.engine.decode import Generation
 from worker.engine.sample import Answers
 
 ToText = Callable[[Generation], str]
-Outcome = Answers | Exception
+SampleOutcome = Answers | Exception
+"""The generations of one sample by method, or the error of the sample."""
 
 
 @dataclass(frozen=True)
 class RowMaker:
-    """Makes the rows of one run."""
+    """Makes the result rows of one run. to_text: decodes a generation."""
 
     spec: RunSpec
     to_text: ToText
 
-    def rows(self, row: int, sample: Sample, outcome: Outcome) -> list[ResultRow]:
-        """The rows of one sample, or those that say why there is no answer."""
-        found = outcome if isinstance(outcome, Exception) else outcome[self.spec.method]
-        if isinstance(found, Exception):
-            return failed_rows(self.spec, row, sample, describe(found))
+    def rows(self, row: int, sample: Sample, outcome: SampleOutcome) -> list[ResultRow]:
+        """The rows of one sample: its answers, or its error. row: number of the sample."""
+        generations = outcome if isinstance(outcome, Exception) else outcome[self.spec.method]
+        if isinstance(generations, Exception):
+            return failed_rows(self.spec, row, sample, describe(generations))
         method = get_method(self.spec.method)
         if method == CONFIDENCE:
-            return self._confidences(row, sample, found)
+            return self._confidences(row, sample, generations)
         if method.row_per_paraphrase:
-            return [self._answer(row, sample, g, index=i) for i, g in enumerate(found)]
+            return [self._row(row, sample, g, index=i) for i, g in enumerate(generations)]
         singles = None if isinstance(outcome, Exception) else self._singles(method, outcome)
-        best = self._elected(found) if method.fusion == "vote" else found[0]
-        return [self._answer(row, sample, best, singles=singles)]
+        best = self._elected(generations) if method.fusion == "vote" else generations[0]
+        return [self._row(row, sample, best, singles=singles)]
 
-    def _elected(self, found: Sequence[Generation]) -> Generation:
-        means = [g.logprob / len(g.tokens) for g in found]
-        return found[majority([self._predict(g) for g in found], means)]
+    def _elected(self, generations: Sequence[Generation]) -> Generation:
+        """The generation that wins the vote; ties go by log-probability per token."""
+        means = [g.logprob / len(g.tokens) for g in generations]
+        return generations[majority([self._predict(g) for g in generations], means)]
 
     def _singles(self, method: Method, outcome: Answers) -> list[SingleAnswer] | None:
-        """The answers of the paraphrases alone, if they were asked for in the same call."""
+        """The answers of each paraphrase alone, if the same engine call was asked for them."""
         if method.sequences == "first":
             return None
-        found = outcome.get("majority", outcome.get("per_prompt"))
-        if found is None or isinstance(found, SampleError):
+        generations = outcome.get("majority", outcome.get("per_prompt"))
+        if generations is None or isinstance(generations, SampleError):
             return None
         return [
             SingleAnswer(self._predict(g), list(g.tokens), list(g.token_logprobs), g.finish_reason)
-            for g in found
+            for g in generations
         ]
 
     def _confidences(
-        self, row: int, sample: Sample, found: Sequence[Generation]
+        self, row: int, sample: Sample, generations: Sequence[Generation]
     ) -> list[ResultRow]:
-        """Share of drawn answers that equal the greedy one, as votes compare answers."""
-        num_drawn = self.spec.sampling.num_draws if self.spec.sampling else 0
-        answers = []
-        for index, first in enumerate(range(0, len(found), 1 + num_drawn)):
-            answer = self._answer(row, sample, found[first], index=index)
-            drawn = [self._predict(g) for g in found[first + 1 : first + 1 + num_drawn]]
-            greedy = answer_key(answer.prediction or "")
-            share = sum(answer_key(text) == greedy for text in drawn) / num_drawn
-            answers.append(replace(answer, confidence=share, sampled=drawn))
-        return answers
+        """A row per paraphrase, with the share of drawn answers that equal the greedy one.
 
-    def _answer(
+        Answers are compared as in votes. generations: for each paraphrase the greedy one, then
+        its draws.
+        """
+        num_draws = self.spec.sampling.num_draws if self.spec.sampling else 0
+        rows = []
+        for index, first in enumerate(range(0, len(generations), 1 + num_draws)):
+            greedy = self._row(row, sample, generations[first], index=index)
+            drawn = generations[first + 1 : first + 1 + num_draws]
+            sampled = [self._predict(generation) for generation in drawn]
+            key = answer_key(greedy.prediction or "")
+            share = sum(answer_key(text) == key for text in sampled) / num_draws
+            rows.append(replace(greedy, confidence=share, sampled=sampled))
+        return rows
+
+    def _row(
         self,
         row: int,
         sample: Sample,
-        generated: Generation,
+        generation: Generation,
         index: int = 0,
         singles: list[SingleAnswer] | None = None,
     ) -> ResultRow:
-        text, spec = self.to_text(generated), self.spec
+        text, spec = self.to_text(generation), self.spec
         per_paraphrase = get_method(spec.method).row_per_paraphrase
-        asked = sample.paraphrases[index] if per_paraphrase else None
+        paraphrase = sample.paraphrases[index] if per_paraphrase else None
         return ResultRow(
             row=row,
             paraphrase_index=index,
             uuid=sample.uuid,
-            paraphrase=asked,
-            prompt=None if asked is None else spec.template.prompt(asked, spec.few_shot),
+            paraphrase=paraphrase,
+            prompt=None if paraphrase is None else spec.template.prompt(paraphrase, spec.few_shot),
             prediction=spec.template.predict(text),
             generation=text,
-            tokens=list(generated.tokens),
-            token_logprobs=list(generated.token_logprobs),
-            logprob=generated.logprob,
-            finish_reason=generated.finish_reason,
+            tokens=list(generation.tokens),
+            token_logprobs=list(generation.token_logprobs),
+            logprob=generation.logprob,
+            finish_reason=generation.finish_reason,
             singles=singles,
         )
 
-    def _predict(self, generated: Generation) -> str:
-        return self.spec.template.predict(self.to_text(generated))
+    def _predict(self, generation: Generation) -> str:
+        return self.spec.template.predict(self.to_text(generation))
 
 
 def failed_rows(spec: RunSpec, row: int, sample: Sample, error: str) -> list[ResultRow]:
-    """The rows of a sample that could not be answered."""
+    """The result rows of a sample that cannot be answered."""
     method = get_method(spec.method)
     if method == PARAPHRASES:
         return [ResultRow(row, 0, sample.uuid, paraphrases=list(sample.paraphrases), error=error)]

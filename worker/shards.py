@@ -1,4 +1,4 @@
-"""Shards: what a message names, checked before anything is opened or computed.
+"""Shards: the runs and rows that a message names, checked before anything is computed.
 
 A message comes from a queue that others may write to. It holds names and row numbers only;
 every name is resolved under this worker's own store.
@@ -21,8 +21,8 @@ from common.store import RunFolder, StoreFilesystem
 class Shard:
     """Runs that are answered together, and the rows of this shard.
 
-    samples: with the paraphrases of the run that has the most, of which the others read the first,
-    and with the confidences of the runs that have them.
+    samples: one per row, with the most paraphrases that any of the runs has (the other runs read
+    the first of them) and with confidences if any of the runs has them.
     """
 
     runs: tuple[RunFolder, ...]
@@ -31,7 +31,7 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """The same for every delivery of the message."""
+        """A name that every delivery of the message has in common."""
         methods = "+".join(run.key.name for run in self.runs)
         return f"{methods}:{self.rows[0]}-{self.rows[-1]}:{len(self.rows)}"
 
@@ -45,16 +45,18 @@ class Shard:
 
 
 def open_shard(store: StoreFilesystem, runs: object, rows: object) -> Shard:
-    """Resolve a message. Raises RejectShard for one that is not as it should be, StopRun for a
-    run that this worker's store does not have.
+    """Resolve the runs and rows of a message.
+
+    Raises RejectShard if the message is malformed, and StopRun for a run that this worker's
+    store does not have or that was made under another semantics version.
     """
     try:
         message = ShardMessage.model_validate_json(json.dumps({"runs": runs, "rows": rows}))
         keys = [RunKey.parse(name) for name in message.runs]
     except (ValidationError, UsageError) as error:
         raise RejectShard(f"message refused: {str(error).splitlines()[0]}") from None
-    found = [RunFolder(store, key) for key in keys]
-    for run in found:
+    folders = [RunFolder(store, key) for key in keys]
+    for run in folders:
         if not run.exists():
             raise StopRun(
                 f"run {run.key} is not in this worker's store {store.uri}; "
@@ -62,27 +64,27 @@ def open_shard(store: StoreFilesystem, runs: object, rows: object) -> Shard:
             )
         if run.spec.semantics != SEMANTICS_VERSION:
             raise StopRun(
-                f"run {run.key} was frozen under semantics version {run.spec.semantics}, this "
+                f"run {run.key} was made under semantics version {run.spec.semantics}, this "
                 f"worker answers under version {SEMANTICS_VERSION}, which may give other rows; "
                 "finish it with the version that it began with, or enqueue it with --overwrite"
             )
     numbers = message.row_numbers()
-    return Shard(tuple(found), tuple(numbers), _samples(found, numbers))
+    return Shard(tuple(folders), tuple(numbers), _samples(folders, numbers))
 
 
 def _samples(runs: Sequence[RunFolder], rows: list[int]) -> tuple[Sample, ...]:
     if not share_prefill([run.spec for run in runs]):
         raise RejectShard(f"runs {[str(r.key) for r in runs]} cannot share a prefill")
-    read = [run.read_samples(rows) for run in runs]
-    joined = [_joined(views) for views in zip(*read, strict=True)]
-    found = [sample for sample in joined if sample]
-    if len(found) < len(rows):
+    by_run = [run.read_samples(rows) for run in runs]
+    joined = [_joined(views) for views in zip(*by_run, strict=True)]
+    samples = [sample for sample in joined if sample]
+    if len(samples) < len(rows):
         raise RejectShard(f"runs {[str(r.key) for r in runs]} hold different samples")
-    return tuple(found)
+    return tuple(samples)
 
 
 def _joined(views: Sequence[Sample]) -> Sample | None:
-    """What several runs know of one sample, together; None if they do not agree."""
+    """One sample of several runs, joined into one; None if the runs do not agree on it."""
     wide = max(views, key=lambda view: len(view.paraphrases))
     known = [view.confidences for view in views if view.confidences is not None]
     confidences = max(known, key=len, default=None)

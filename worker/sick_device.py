@@ -1,12 +1,13 @@
-"""Sick devices: errors after which a GPU takes no more work from this process.
+"""Sick devices: CUDA errors after which this process can no longer use its GPU.
 
 A device-side assert or an illegal address poisons the CUDA context: every later call of the
 process fails, whatever it computes. Only a new process has a new context, so this one ends. The
-broker then gives the shard to another, as for a process that was killed.
+broker then gives the shard to another process, as it does after a kill.
 """
 
 import logging
-import os
+
+from worker.host import end_process
 
 logger = logging.getLogger(__name__)
 
@@ -24,30 +25,25 @@ _STICKY = (
     "uncorrectable ECC error",
     "unspecified launch failure",
 )
-"""Of the texts of CUDA errors, those that the CUDA documentation says to end a process for."""
+"""Texts of the CUDA errors after which the CUDA documentation says to end the process."""
 
 
 def is_sick_device(error: BaseException) -> bool:
-    """Whether an error, or one that it came of, leaves the process without its GPU."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, RuntimeError) and _says_sticky(str(seen)):
+    """Whether an error, or an error that caused it, leaves the process without its GPU."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, RuntimeError) and _is_sticky(str(link)):
             return True
-        seen = seen.__cause__ or seen.__context__
+        link = link.__cause__ or link.__context__
     return False
 
 
-def _says_sticky(message: str) -> bool:
+def _is_sticky(message: str) -> bool:
     return "CUDA" in message and any(text in message for text in _STICKY)
 
 
 def end_process_if_sick(error: BaseException) -> None:
-    """End this process at once where its device is sick; return otherwise.
-
-    Not by an exception: code on its way out would use the device, and the process would count
-    as one that can go on.
-    """
+    """End this process at once if its device is sick; return otherwise."""
     if is_sick_device(error):
         logger.critical("the device takes no more work, this process ends: %s", error)
-        logging.shutdown()
-        os._exit(EXIT_STATUS)
+        end_process(EXIT_STATUS)

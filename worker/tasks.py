@@ -1,4 +1,4 @@
-"""The task: read a shard, answer it, write its parts; and what to do when that fails."""
+"""The Celery task that executes a shard, and what each of its errors leads to."""
 
 import logging
 from functools import cache
@@ -16,7 +16,9 @@ from common.messages import ShardMessage
 from common.models import ModelSource
 from common.run_counters import RunCounters
 from common.settings import Settings
+from common.store import StoreFilesystem
 from worker.app import app
+from worker.host import set_variables
 from worker.shards import open_shard
 from worker.sick_device import end_process_if_sick
 
@@ -30,17 +32,22 @@ RETRY_SECONDS = 10
 
 @cache
 def executor() -> "ShardExecutor":
-    """This process's store, counters and model; made in the child. Raises StopRun."""
-    # Not above: torch names its compile cache when it is imported, and the main process, whose
-    # environment children get, has no use for it.
-    from worker.model.compile_cache import use_own_cache
+    """The executor of this process, made at the first call in the child.
+
+    Raises StopRun if it cannot be made.
+    """
+    # Not above: importing torch sets the variable that names its compile cache, and children
+    # would inherit the main process's.
+    from worker.model.compile_cache import claim_cache
 
     slot = getattr(billiard.current_process(), "index", None) or 0
     try:
-        use_own_cache(slot)
+        set_variables(claim_cache(slot))
         from worker.executor import ShardExecutor
 
-        return ShardExecutor(Settings.from_environment(), counters(), send, slot)
+        settings = Settings.from_environment()
+        store = StoreFilesystem.open(settings.store)
+        return ShardExecutor(settings, store, counters(), send, slot)
     except Exception as error:
         logger.exception("this process cannot begin")
         raise StopRun(f"a worker process cannot begin: {_described(error)}") from error
@@ -48,36 +55,40 @@ def executor() -> "ShardExecutor":
 
 @cache
 def counters() -> RunCounters:
+    """The run counters of this process's broker."""
     return RunCounters.connect(Settings.from_environment().broker)
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def warm_up(**_: Any) -> None:
-    """Before this process says that it is up. Here, as a spawned one imports only tasks."""
+    """Load the model that the settings name, before this process reports that it is up.
+
+    The signal is connected in this module because a spawned process imports only tasks.
+    """
     executor().warm_up()
 
 
 def send(message: ShardMessage, model: ModelSource) -> None:
-    """Put a shard of a run that follows another on its model's queue."""
+    """Put a shard of a dependent run on its model's queue. Raises RetryShard if that fails."""
     try:
         answer_shard.apply_async(kwargs=message.model_dump(), queue=queue_of(model))
     except OperationalError as error:
-        # The shard that sends it is not done then: it comes again, finds its part, and sends.
-        raise RetryShard(f"the broker does not take what follows: {error}") from error
+        # So the shard that sends it is tried again: it finds its part, and sends once more.
+        raise RetryShard(f"the broker does not take the dependent runs: {error}") from error
 
 
 @app.task(name=ANSWER_SHARD, bind=True, max_retries=100)  # type: ignore[untyped-decorator]
 def answer_shard(self: Any, runs: Any, rows: Any) -> None:
-    """Answer the given rows of runs that share a prefill; names are checked before use."""
+    """Answer rows of runs that share a prefill. Every name is checked before it is used."""
     try:
         shard = open_shard(executor().store, runs, rows)
-        for part in executor().execute(shard):
+        for half in executor().execute(shard):
             self.apply_async(
-                kwargs=ShardMessage.of(runs, part.rows).model_dump(),
+                kwargs=ShardMessage.of(runs, half.rows).model_dump(),
                 queue=self.request.delivery_info["routing_key"],
             )
     except (RetryShard, OSError, OperationalError) as error:
-        # Of the store or the broker: whatever goes wrong while a model is loaded is a StopRun.
+        # An OSError here is the store's or the broker's: errors of loading are a StopRun.
         _try_later(self, runs, error)
     except RejectShard as error:
         logger.error("shard rejected: %s", error)
@@ -92,7 +103,7 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
 
 
 def _try_later(task: Any, runs: Any, error: Exception) -> None:
-    """Have the shard come again in a while, or stop its runs after the last try."""
+    """Have Celery deliver the shard again in a while, or stop its runs after the last try."""
     if task.request.retries >= task.max_retries:
         _stop(runs, f"given up after {task.max_retries} tries: {first_line(error)}")
         return

@@ -1,1 +1,1 @@
-"""Which causal families of transformers are answered exactly; start with `survey`."""
+"""Which causal families of transformers the engine answers exactly; start with `survey`."""

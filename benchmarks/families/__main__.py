@@ -1,9 +1,10 @@
-"""The survey: every causal family of transformers, answered exactly or refused.
+"""The survey: does the engine answer every causal family of transformers exactly, or refuse it?
 
     python -m benchmarks.families --write docs/models.md
 
-A seeded tiny model of each: `per_prompt` over packed prompts against `generate`, `flex_attention`
-in both layouts against the reference. Takes some minutes on one core.
+It builds a seeded tiny model of each family, and compares `per_prompt` over packed prompts with
+`generate`, and `flex_attention` in both layouts with the reference. It takes some minutes on one
+core.
 """
 
 from importlib.metadata import version
@@ -15,9 +16,8 @@ import torch
 from benchmarks.families.page import write_page
 from benchmarks.families.survey import Surveyed, families, survey
 from benchmarks.families.verdict import SEED
-from benchmarks.machine import describe_torch
 from benchmarks.options import Benchmark
-from benchmarks.outcome import Outcome, Row
+from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_torch
 
 _NOTES = (
     "exact: all tokens equal; refused: a sentence, no answer; not built: nothing to compare with",
@@ -35,15 +35,15 @@ def main(only: tuple[str, ...], write: Path | None) -> None:
     """Survey the causal families of the installed transformers."""
     _check(only, write)
     surveyed = []
-    for found in survey(only or families()):
-        click.echo(_line(found), err=True)
-        surveyed.append(found)
+    for each in survey(only or families()):
+        click.echo(_line(each), err=True)
+        surveyed.append(each)
     versions = f"transformers {version('transformers')}, torch {torch.__version__}"
     if write:
         write_page(write, surveyed, versions)
     claim = f"{versions}: families against generate and the reference"
-    rows = [_row(found) for found in surveyed]
-    Outcome(claim, describe_torch(), {"weights": SEED}, rows, notes=_NOTES).show()
+    rows = [_row(each) for each in surveyed]
+    BenchmarkReport(claim, describe_torch(), {"weights": SEED}, rows, notes=_NOTES).show()
     _fail_where_wrong(surveyed)
 
 
@@ -65,21 +65,21 @@ def _fail_where_wrong(surveyed: list[Surveyed]) -> None:
         )
 
 
-def _name(found: Surveyed) -> str:
-    return f"{found.family} ({found.variant})" if found.variant else found.family
+def _name(surveyed: Surveyed) -> str:
+    return f"{surveyed.family} ({surveyed.variant})" if surveyed.variant else surveyed.family
 
 
-def _line(found: Surveyed) -> str:
-    return f"{_name(found)}: {found.verdict.kind} {found.verdict.text}".rstrip()
+def _line(surveyed: Surveyed) -> str:
+    return f"{_name(surveyed)}: {surveyed.verdict.kind} {surveyed.verdict.text}".rstrip()
 
 
-def _row(found: Surveyed) -> Row:
+def _row(surveyed: Surveyed) -> BenchmarkRow:
     return {
-        "family": found.family,
-        "variant": found.variant,
-        "class": found.class_name,
-        "verdict": found.verdict.kind,
-        "reason": found.verdict.text,
+        "family": surveyed.family,
+        "variant": surveyed.variant,
+        "class": surveyed.class_name,
+        "verdict": surveyed.verdict.kind,
+        "reason": surveyed.verdict.text,
     }
 
 

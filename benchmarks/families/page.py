@@ -18,9 +18,9 @@ _SECTIONS: dict[Kind, str] = {
 
 
 def write_page(path: Path, surveyed: Sequence[Surveyed], versions: str) -> None:
-    """Put the tables behind the mark of a page; all before it is kept.
+    """Replace everything after the mark of a page with the tables.
 
-    Raises OSError where the page holds no mark.
+    Raises OSError if the page holds no mark.
     """
     head, mark, _ = path.read_text(encoding="utf-8").partition(MARK)
     if not mark:
@@ -45,7 +45,7 @@ def _tables(surveyed: Sequence[Surveyed], versions: str) -> Iterator[str]:
 
 
 def _families(kind: Kind, of_kind: Sequence[Surveyed]) -> Iterator[str]:
-    """One row a family, and the reason of a verdict that has one."""
+    """Table with one row per family; verdicts other than exact have a reason."""
     if kind == "exact":
         return _table(("family", "class"), ((f"`{e.family}`", e.class_name) for e in of_kind))
     return _table(

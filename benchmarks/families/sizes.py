@@ -1,4 +1,4 @@
-"""Tiny configurations: the sizes of any family made small by the names of its own attributes."""
+"""Tiny configurations of any family: small sizes, by the names of its own attributes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ WINDOWS = (
     "attention_chunk_size",
     "index_topk",
 )
-"""How far a layer looks back, or how many keys it picks."""
+"""Attributes that limit how far a layer looks back, or how many keys it picks."""
 
 NO_WINDOW = 512
 
@@ -76,22 +76,22 @@ _IDS = {"pad_token_id": EOS, "bos_token_id": BOS, "eos_token_id": EOS}
 
 
 def tiny_config(family: str, changes: Mapping[str, Any] | None = None) -> PreTrainedConfig:
-    """A configuration of a family with small sizes; all else is as transformers has it.
+    """Configuration of a family with small sizes; everything else is transformers' default.
 
-    changes: to its text part, put over the small sizes.
+    changes: values of the text part that override the small sizes.
     """
     kind = CONFIG_MAPPING[family]
     return kind(**tiny_options(kind(), changes or {}))
 
 
 def window_names(family: str) -> list[str]:
-    """The attributes of a family's text configuration that limit what a layer sees."""
+    """Attributes of a family's text configuration that limit which tokens a layer sees."""
     text = tiny_config(family).get_text_config(decoder=True).to_dict()
     return [name for name in WINDOWS if text.get(name) == NO_WINDOW]
 
 
 def tiny_options(config: PreTrainedConfig, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes a configuration small, by its own names, and that of its parts."""
+    """Values that make a configuration and its parts small, by their own names."""
     values = config.to_dict()
     parts = {n: part for n in values if isinstance(part := vars(config).get(n), PreTrainedConfig)}
     text = config.get_text_config(decoder=True)
@@ -110,19 +110,19 @@ def tiny_options(config: PreTrainedConfig, changes: Mapping[str, Any]) -> dict[s
 
 
 def _heads(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Sizes of heads that follow from one another, and those that are None until they are set."""
+    """Head sizes that depend on each other, and head sizes that default to None."""
     if "qk_rope_head_dim" in values:  # latent attention: a key head for each query head
         return {"head_dim": SIZES["qk_rope_head_dim"], "num_key_value_heads": 4}
     return {name: SIZES[name] for name in ("head_dim", "num_key_value_heads") if name in values}
 
 
 def _is_number(value: Any) -> bool:
-    """Whether it is a size; 0 and None say that there is no such part."""
+    """Whether a value is a size; 0 and None mean that the model lacks the part."""
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _layers(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The number of layers, and all that has an entry for each, cut to the same few layers."""
+    """Number of layers, and every list with one entry per layer, cut to the same few layers."""
     names = [name for name in _LAYERS if _is_number(values.get(name))]
     if not names:
         return {}
@@ -139,7 +139,7 @@ def _layers(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _own_sizes(names: Mapping[str, Any]) -> dict[str, int]:
-    """Sizes of a layer that has others than most: twice as large."""
+    """Sizes of a layer that differs from most layers: twice as large."""
     sizes = {name: 2 * SIZES[name] for name in names}
     if "kv_lora_rank" in sizes:
         sizes["num_key_value_heads"] = sizes["num_attention_heads"]
@@ -147,12 +147,12 @@ def _own_sizes(names: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _small(name: str, value: Any) -> Any:
-    """An entry of a list of a layer each: a size made small."""
+    """Small value of a list entry that belongs to one layer."""
     return SIZES.get(name, value) if _is_number(value) else value
 
 
 def _some_of_each_kind(kinds: list[str]) -> list[int]:
-    """Indices of a few layers, in order, the first of every kind among them.
+    """Indices of a few layers, in order, including the first of every kind.
 
     >>> _some_of_each_kind(["window"] * 5 + ["full"] * 2)
     [0, 1, 5]

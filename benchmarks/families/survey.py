@@ -1,4 +1,4 @@
-"""Every family in a process of its own, so that a crash or a hang of one ends no survey."""
+"""The survey runs every family in its own process, so a crash or a hang costs one family."""
 
 import logging
 import multiprocessing
@@ -20,7 +20,7 @@ SECONDS = 60
 
 @dataclass(frozen=True)
 class Surveyed:
-    """A family's verdict. variant: of its configuration; empty for transformers' defaults."""
+    """Verdict on a family. variant: of its configuration; empty for transformers' defaults."""
 
     family: str
     class_name: str
@@ -29,16 +29,16 @@ class Surveyed:
 
 
 def families() -> list[str]:
-    """Every causal family of the installed transformers, by its `model_type`."""
+    """The `model_type` of every causal family of the installed transformers."""
     return sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 
 
 def survey(names: Sequence[str], seconds: float = SECONDS) -> Iterator[Surveyed]:
-    """The verdict on each family, then on its variants; short windows where it is exact."""
+    """Yield the verdict on each family, then on its variants; on short windows if it is exact."""
     for family in names:
-        found = _surveyed(Variant(family, ""), seconds)
-        yield found
-        if found.verdict.kind == "exact" and (short := with_short_windows(family)):
+        surveyed = _surveyed(Variant(family, ""), seconds)
+        yield surveyed
+        if surveyed.verdict.kind == "exact" and (short := with_short_windows(family)):
             yield _surveyed(short, seconds)
         for variant in VARIANTS:
             if variant.family == family:
@@ -47,12 +47,12 @@ def survey(names: Sequence[str], seconds: float = SECONDS) -> Iterator[Surveyed]
 
 def _surveyed(variant: Variant, seconds: float) -> Surveyed:
     class_name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[variant.family]
-    found = verdict(variant.family, variant.changes, seconds)
-    return Surveyed(variant.family, class_name, variant.name, found)
+    result = verdict(variant.family, variant.changes, seconds)
+    return Surveyed(variant.family, class_name, variant.name, result)
 
 
 def verdict(family: str, changes: Mapping[str, Any], seconds: float = SECONDS) -> Verdict:
-    """The verdict on a tiny model of a family, its text configuration changed."""
+    """Judge a tiny model of a family, with changes to its text configuration."""
     # Forked, because importing torch and transformers takes longer than a family.
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
@@ -62,8 +62,8 @@ def verdict(family: str, changes: Mapping[str, Any], seconds: float = SECONDS) -
     try:
         if not here.poll(seconds):
             return Verdict("error", f"no verdict after {seconds:g} seconds")
-        found: Verdict = here.recv()
-        return found
+        result: Verdict = here.recv()
+        return result
     except EOFError:
         child.join()
         return Verdict("error", f"the process ended with exit code {child.exitcode}")
@@ -74,7 +74,7 @@ def verdict(family: str, changes: Mapping[str, Any], seconds: float = SECONDS) -
 
 
 def _judge(family: str, changes: Mapping[str, Any], there: Connection) -> None:
-    # The threads of a parent are not forked with it, and OpenMP would wait for them for ever.
+    # A fork lacks the threads of its parent, and OpenMP would wait for them for ever.
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)

@@ -1,7 +1,7 @@
-"""Configurations of a family that change how it attends, beside the ones transformers starts from.
+"""Variants: configurations that change how a family attends, beside transformers' defaults.
 
-Plain prompts have 36 to 43 tokens, the first 32 of them alike, packed ones about 110: windows,
-chunks and original lengths below that are passed.
+Plain prompts have 36 to 43 tokens, of which the first 32 are equal; packed prompts have about 110.
+So prompts are longer than windows, chunks and original lengths below that.
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.families.sizes import tiny_config, window_names
 
 SHORT_WINDOW = 34
-"""Tokens: every prompt is longer, and what all begin with is not."""
+"""Tokens: shorter than every prompt, longer than the beginning that all share."""
 
 _LONG = {"short_factor": [1.0] * 8, "long_factor": [4.0] * 8}
 
@@ -111,7 +111,7 @@ VARIANTS = (
     ),
     Variant("phi", "normed queries and keys", {"qk_layernorm": True}),
     Variant("stablelm", "normed queries and keys", {"qk_layernorm": True}),
-    # Its MLP stands beside the attention, and a larger one would decide all tokens by itself.
+    # Its MLP runs beside the attention, and a larger one would decide all tokens alone.
     Variant("cohere", "normed queries and keys", {"use_qk_norm": True, "intermediate_size": 4}),
     Variant("glm4_moe", "normed queries and keys", {"use_qk_norm": True}),
     Variant("olmo", "clipped queries, keys and values", {"clip_qkv": 0.5}),
@@ -136,7 +136,7 @@ VARIANTS = (
 
 
 def with_short_windows(family: str) -> Variant | None:
-    """A family whose layers see fewer tokens than a prompt has; None for one without windows."""
+    """Variant whose windows are shorter than a prompt; None for a family without windows."""
     names = window_names(family)
     if not names:
         return None

@@ -1,7 +1,7 @@
-"""A tiny model of a family against transformers' `generate` and the reference: a verdict.
+"""The verdict on a tiny model of a family: compare it with `generate` and the reference.
 
-Weights are drawn large, so that attention decides the tokens: prompts end alike, and models whose
-answers do not differ say nothing.
+Weights are large, so that attention decides the tokens: all prompts end alike, and a model that
+gives every prompt the same answer tests nothing.
 """
 
 import copy
@@ -42,22 +42,22 @@ _LEAST_ANSWERS = 4
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a model is answered as transformers answers it, and what there is to say."""
+    """Whether the engine answers a model as transformers does, and the reason if not."""
 
     kind: Kind
     text: str = ""
 
 
 class _Different(Exception):
-    """The engine's tokens are not those wanted."""
+    """The engine's tokens differ from the expected ones."""
 
 
 class _NotBuilt(Exception):
-    """There is nothing to compare with."""
+    """Nothing to compare with: no model, no answers of `generate`, or equal answers."""
 
 
 def judge(config: PreTrainedConfig) -> Verdict:
-    """Build the model, answer with it, compare. Nothing is raised but by Python itself."""
+    """Build the model, answer prompts with it and compare. Exceptions become verdicts."""
     try:
         model = random_model(config)
     except Exception as error:
@@ -76,7 +76,7 @@ def judge(config: PreTrainedConfig) -> Verdict:
 
 
 def random_model(config: PreTrainedConfig) -> PreTrainedModel:
-    """A seeded model in float32 with large weights, and vectors that are not all alike."""
+    """Seeded float32 model with large weights and with norms and biases that differ."""
     torch.manual_seed(SEED)
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     draws = torch.Generator().manual_seed(SEED)
@@ -92,7 +92,7 @@ def random_model(config: PreTrainedConfig) -> PreTrainedModel:
 
 
 def _compare(model: PreTrainedModel) -> None:
-    """Raises StopRun where a worker refuses the model, _Different for an answer not wanted."""
+    """Raise StopRun if a worker refuses the model, _Different if an answer is wrong."""
     twin = copy.deepcopy(model)
     tokenizer = make_tokenizer(_texts(), 300, bos=False)
     engine = Engine(model, tokenizer, SdpaBackend())
@@ -106,7 +106,7 @@ def _compare(model: PreTrainedModel) -> None:
 def _compare_with_generate(
     engine: Engine, twin: PreTrainedModel, prompts: PromptTokenizer
 ) -> None:
-    """Prompts of several samples packed together, against each of them alone."""
+    """Compare prompts of several samples packed together with each prompt alone."""
     answers = _answers(engine, _request("per_prompt", "concat"))
     alone = list(_plain_prompts(prompts))
     wanted = [_generate(twin, prompt) for prompt in alone]
@@ -117,14 +117,14 @@ def _compare_with_generate(
 
 
 def _num_different(answers: list[TokenIds], wanted: list[TokenIds]) -> int:
-    """Answers that are not the beginning of those wanted: they end where a line does."""
+    """Number of answers that do not begin the wanted one; answers end at a newline."""
     return sum(got != full[: len(got)] for got, full in zip(answers, wanted, strict=True))
 
 
 def _compare_with_reference(
     engine: Engine, twin: PreTrainedModel, prompts: PromptTokenizer, request: Request
 ) -> None:
-    """All paraphrases of a sample in one prompt, against the dense 4-D mask."""
+    """Compare all paraphrases of a sample in one prompt with the dense 4-D mask."""
     answers = _answers(engine, request)
     (method,) = request.methods
     stops = prompts.stops(VOCABULARY, [EOS])
@@ -152,15 +152,15 @@ def _request(method: str, layout: Layout, positions: Positions = "sequential") -
 
 
 def _answers(engine: Engine, request: Request) -> list[TokenIds]:
-    """The tokens of every answer; raises the SampleError of a sample that has none."""
+    """Tokens of every answer. Raises the SampleError of a sample without one."""
     (method,) = request.methods
-    found: list[TokenIds] = []
+    tokens: list[TokenIds] = []
     for answers in engine.answer(_SAMPLES, request):
-        of_method = answers[method.name]
-        if isinstance(of_method, SampleError):
-            raise of_method
-        found += [generated.tokens for generated in of_method]
-    return found
+        generations = answers[method.name]
+        if isinstance(generations, SampleError):
+            raise generations
+        tokens += [generated.tokens for generated in generations]
+    return tokens
 
 
 def _plain_prompts(prompts: PromptTokenizer) -> Iterator[TokenIds]:
@@ -170,7 +170,7 @@ def _plain_prompts(prompts: PromptTokenizer) -> Iterator[TokenIds]:
 
 
 def _generate(model: Any, prompt: TokenIds) -> TokenIds:
-    """What transformers adds to a prompt, greedily; raises _NotBuilt where it cannot."""
+    """Greedy tokens of transformers after a prompt. Raises _NotBuilt if `generate` fails."""
     ids = torch.tensor([prompt])
     try:
         with torch.inference_mode():
@@ -194,5 +194,5 @@ def _texts() -> list[str]:
 
 
 def named(error: Exception) -> str:
-    """An exception's class and what it says, in one line."""
+    """Class and message of an exception, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

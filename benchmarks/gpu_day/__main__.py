@@ -14,7 +14,7 @@ from benchmarks.gpu_day.supervisor import NoDevice, Supervisor, join_logs
 from benchmarks.gpu_day.table import described, show, status
 
 TOTAL_SECONDS = 500.0
-"""Of a command that may take 560 s: what is left is for starting Python and for the last kill."""
+"""A lent machine gives a command 560 s: the rest is for starting Python and the last kill."""
 
 
 def _stages(context: click.Context, option: click.Parameter, names: str | None) -> list[Stage]:
@@ -86,7 +86,7 @@ def measure(
     """Run the stages; returns the lines of this run."""
     if device == "cpu" and not tiny:
         raise click.UsageError("--device cpu is for rehearsals; add --tiny")
-    # Whoever ends a command of a lent machine does so by SIGTERM, and the stage must end with it.
+    # A lent machine ends commands with SIGTERM, and the running stage must end, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     out.mkdir(parents=True, exist_ok=True)
     writer, lines = LineWriter(out / NAME), []

@@ -1,4 +1,4 @@
-"""Lines: the result of a GPU day, one JSON object for each row, failure and end of a stage.
+"""Lines: the results of a GPU day, one JSON object for each row and each end of a stage.
 
 A row's line has `stage`, `row`, `took` (seconds) and either `figures` (by name, units in the name)
 or `failed` (the reason). A stage's line has `stage`, `event` ("done", "died", "killed" or "not
@@ -20,22 +20,22 @@ class LineWriter:
     """Appends lines to a file, each synced to the disk before `write` returns."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a")
-        self._began = time.monotonic()
+        self._path, self._began = path, time.monotonic()
 
     def write(self, line: Line) -> Line:
-        """Write a line, and return the line with its time."""
+        """Write a line; return it with its time."""
         timed = {"t": round(time.monotonic() - self._began, 1), **line}
-        self._file.write(json.dumps(timed, default=str) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with self._path.open("a") as file:
+            file.write(json.dumps(timed, default=str) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         return timed
 
 
 def read_lines(path: Path) -> list[Line]:
-    """Read the lines of a file. A last line that was cut off is left out.
+    """Read the lines of a file, without a last line that was cut off.
 
-    Raises ValueError for a file that holds something else; the message names the line.
+    Raises ValueError if the file holds something else; the message names the line.
     """
     rows = path.read_text().split("\n")
     lines = []

@@ -1,8 +1,8 @@
-"""The stages of a GPU day in order of their worth, and the figures predicted for their rows.
+"""The stages of a GPU day, most valuable first, and the figures predicted for their rows.
 
-Predictions are arithmetic, made before a GPU was at hand, for one H100 and Llama-3.2-3B's shape in
-bfloat16 with 2,032 questions in 5 paraphrases (docs/performance.md). They stand beside the
-measured figures in the table: a figure that is far off is what a GPU day is for.
+The predictions are arithmetic, made without a GPU, for one H100 and Llama-3.2-3B's shape in
+bfloat16 with 2,032 questions in 5 paraphrases (docs/performance.md). The table shows them beside
+the measured figures: a GPU day is there to find figures that are far off.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Stage:
-    """A process of its own.
+    """One stage, which runs in its own process.
 
-    limit: seconds after which it is killed. expected: seconds that it takes if all goes well.
-    predictions: by the name of a row, its figures.
+    limit: seconds after which it is killed. expected: seconds if nothing goes wrong. predictions:
+    name of a row -> its figures.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Stage:
 
 
 STAGES = (
-    Stage("probe", 45, 20, "versions, clocks, and the rates that everything is held against", {
+    Stage("probe", 45, 20, "versions, clocks, and the rates that all figures are compared with", {
         "copy": "3,000 GB/s",
         "matmul": "600 to 800 TFLOP/s",
         "decode products, 64 rows": "2.2 ms",
@@ -58,7 +58,7 @@ STAGES = (
         "step, eager, 1024 rows": "25 ms, as a graph 22 ms",
         "step, compiled, 64 rows": "16 ms, as a graph 3 to 4 ms",
     }),
-    Stage("kernels", 50, 30, "attention of one layer over one pack: every backend", {
+    Stage("attention", 50, 30, "attention of one layer over one pack: every backend", {
         "flex, 4096 tokens": "0.3 ms", "flex, 26000 tokens": "1.5 ms",
         "sdpa MATH, 4096 tokens": "10 ms",
     }),
@@ -76,7 +76,7 @@ STAGES = (
     }),
     Stage("gpu_tests", 90, 40, "tests/gpu", {"pytest": "all passed"}),
 )  # fmt: skip
-"""415 s expected before the tests: what the clock cuts off is what is worth least."""
+"""Expected: 415 s before the tests. The clock cuts off the least valuable stages."""
 
 PREDICTIONS = {
     (stage.name, row): figures for stage in STAGES for row, figures in stage.predictions.items()

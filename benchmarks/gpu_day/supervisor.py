@@ -1,7 +1,7 @@
 """The supervisor: starts each stage as a process group, keeps its lines, kills it at its limit.
 
-A signal does not interrupt a kernel that hangs, and a CUDA context that has met an illegal address
-fails every later call of its process: only a process of its own can be given up.
+A signal does not interrupt a hung kernel, and after an illegal address a CUDA context fails every
+later call of its process. So each stage has a process that can be killed.
 """
 
 import json
@@ -20,7 +20,7 @@ from benchmarks.gpu_day.lines import Line
 from benchmarks.gpu_day.plan import Stage
 
 _LEAST_SECONDS = 15.0
-"""A stage that has less than this left is not started: it would be killed while it imports."""
+"""Least time that a stage is started with; with less it would be killed while it imports."""
 
 _TO_EXIT_SECONDS = 5.0
 _LAST_WORDS = 1500
@@ -29,15 +29,16 @@ Write = Callable[[Line], None]
 
 
 class NoDevice(Exception):
-    """The device that was asked for is not there; the message is a sentence for the person."""
+    """The requested device is missing; the message is a sentence for the user."""
 
 
 @dataclass(frozen=True)
 class Supervisor:
     """Runs stages one after the other.
 
-    write: takes every line. folder: of the logs. scratch: of what one stage leaves for another.
-    stretch: factor on the stages' limits, for slow machines. module: runs a stage as a program.
+    write: called with every line. folder: for the logs. scratch: folder for files that one stage
+    leaves for another. stretch: factor on the limits, for slow machines. module: program that runs
+    a stage.
     """
 
     write: Write
@@ -49,7 +50,7 @@ class Supervisor:
     module: str = "benchmarks.gpu_day.stages"
 
     def run(self, stages: Sequence[Stage], seconds: float) -> None:
-        """Run stages for so many seconds. Raises NoDevice where there is nothing to measure."""
+        """Run stages for at most `seconds`. Raises NoDevice if the device is missing."""
         ends = time.monotonic() + seconds
         for stage in stages:
             left = ends - time.monotonic()
@@ -84,9 +85,9 @@ class Supervisor:
         self.write(ended)
 
     def _start(self, stage: Stage, log: Path) -> tuple["subprocess.Popen[bytes]", int]:
-        """Start a stage's process; returns it and the end of the pipe its lines come through.
+        """Start a stage; return its process and the pipe from which to read its lines.
 
-        Lines have a pipe of their own: what libraries print goes to the log.
+        Lines have a separate pipe, because libraries print to stdout, which goes to the log.
         """
         pipe, theirs = os.pipe()
         command = [
@@ -104,7 +105,7 @@ class Supervisor:
 
 
 def _status(process: "subprocess.Popen[bytes]") -> int:
-    """Exit status of a process after its last line; 0 where a compiler's helpers keep it."""
+    """Exit status of a process after its last line; 0 if a compiler's helpers keep it alive."""
     try:
         return process.wait(_TO_EXIT_SECONDS)
     except subprocess.TimeoutExpired:
@@ -118,9 +119,9 @@ def _reason(status: int, event: str, limit: float) -> str:
 
 
 def lines_of(pipe: int, ends: float) -> Iterator[Line]:
-    """Lines that come through a pipe until it is closed.
+    """Yield the lines from a pipe until it is closed.
 
-    ends: of time.monotonic(); raises TimeoutError then.
+    Raises TimeoutError when time.monotonic() reaches `ends`.
     """
     rest = b""
     with selectors.DefaultSelector() as selector:
@@ -137,14 +138,14 @@ def lines_of(pipe: int, ends: float) -> Iterator[Line]:
 
 
 def kill_group(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a process and all it has started; compilers of a dead stage would slow the next one."""
+    """Kill a process and its children; compilers of a dead stage would slow the next one."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def join_logs(folder: Path) -> None:
-    """Put the stages' logs into one file: few files come back from a lent machine."""
+    """Join the stages' logs into one file, because a lent machine returns few files."""
     logs = sorted(folder.glob("log_*.txt"))
     texts = (f"==== {log.stem}\n{log.read_text(errors='replace')[-200_000:]}\n" for log in logs)
     (folder / "logs.txt").write_text("".join(texts))

@@ -14,11 +14,11 @@ EQUAL, UNEQUAL, FAILED = 0, 1, 3
 """Exit statuses; 2 is click's own."""
 
 _HIDDEN = (dict, list, tuple)
-"""Figures of these types are details, for those who read the lines themselves."""
+"""Figures of these types are details: they are in the lines, but not in the table."""
 
 
 def show(lines: Sequence[Line]) -> None:
-    """Print the table and the verdict. Predictions are for the model of full size."""
+    """Print the table and the verdict. A tiny run has no predictions."""
     console = Console(width=None if sys.stdout.isatty() else 150)
     tiny = any(line.get("tiny") for line in lines)
     table = Table("stage", "row", "measured", "predicted", "s")
@@ -30,7 +30,7 @@ def show(lines: Sequence[Line]) -> None:
 
 
 def table_rows(lines: Sequence[Line]) -> Iterator[tuple[str, str, str, str]]:
-    """Stage, row, measured and seconds of each row, and of each stage that did not end well."""
+    """Yield stage, row, measured and seconds of each row and of each stage that failed."""
     for line in lines:
         if measured := _measured(line):
             took = f"{line['took']:.1f}" if "took" in line else ""
@@ -38,7 +38,7 @@ def table_rows(lines: Sequence[Line]) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _measured(line: Line) -> str | None:
-    """The cell of a line; None for a line that is no result."""
+    """Cell for a line; None if the line is no result."""
     if "figures" in line:
         return _figures(line["figures"]) or "done"
     if "failed" in line:
@@ -51,7 +51,7 @@ def _measured(line: Line) -> str | None:
 
 
 def described(line: Line) -> str | None:
-    """A line for a person who watches; None for a line that is no result."""
+    """A line as text for the console; None if the line is no result."""
     measured = _measured(line)
     where = ", ".join(filter(None, (line["stage"], line.get("row"))))
     return measured and f"{line['t']:6.1f} s  {where}: {measured}"
@@ -69,26 +69,26 @@ def _cell(value: Any) -> str:
 
 
 def unequal(lines: Sequence[Line]) -> list[str]:
-    """The checks whose answers are not the reference's."""
+    """Checks whose answers differ from the reference."""
     checked = [line for line in lines if "equal" in line.get("figures", {})]
     return [f"{line['stage']}: {line['row']}" for line in checked if not line["figures"]["equal"]]
 
 
 def failed(lines: Sequence[Line]) -> list[str]:
-    """The rows and stages without a result."""
+    """Rows and stages without a result."""
     bad = [line for line in lines if "failed" in line or line.get("event") in ("died", "killed")]
     return [": ".join(filter(None, (line["stage"], line.get("row")))) for line in bad]
 
 
 def status(lines: Sequence[Line]) -> int:
-    """EQUAL, UNEQUAL where a check is, else FAILED where something has no result."""
+    """Exit status: UNEQUAL if a check is, else FAILED if a result is missing, else EQUAL."""
     if unequal(lines):
         return UNEQUAL
     return FAILED if failed(lines) else EQUAL
 
 
 def verdict(lines: Sequence[Line]) -> str:
-    """One line for a person."""
+    """Verdict on all lines, in one line of text."""
     checks, without = unequal(lines), failed(lines)
     parts = [
         f"NOT EQUAL to the reference: {'; '.join(checks)}" if checks else "",

@@ -1,1 +1,1 @@
-"""The commands, by what they are for. Border code only: options in, sentences out."""
+"""The commands of `producer`: they turn options into calls, and results into sentences."""

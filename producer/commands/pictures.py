@@ -1,12 +1,12 @@
-"""Commands that draw: mask."""
+"""The command mask."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from producer.commands.border import console
-from producer.mask.options import mask_options
+from producer.commands.shared import console
+from producer.mask.mask_options import mask_options
 
 
 @click.command()
@@ -20,7 +20,7 @@ def mask(method: str, uuid: str | None, png: Path | None, as_json: bool, **optio
     Example:
         producer mask --layout shared --num-paraphrases 3 --png mask.png
     """
-    from producer.mask.command import draw_mask
+    from producer.mask.draw import draw_mask
     from producer.request import RunRequest
 
     request = RunRequest(methods=(method,), **options)

@@ -1,4 +1,4 @@
-"""Commands on results: score, report, show."""
+"""The commands score and report, on merged runs."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from producer.commands.border import console, open_named, say
+from producer.commands.shared import console, open_named, print_line
 from producer.options import store_option
 
 
@@ -25,15 +25,15 @@ def score(run_names: tuple[str, ...], store: str | None, as_json: bool) -> None:
         producer score webqa/llama3.2_3b_it/flex_attention-5 webqa/llama3.2_3b_it/avg-5
     """
     from producer.scoring.score import score_runs
-    from producer.scoring.summary import scores_document, scores_table
+    from producer.scoring.totals import scores_document, scores_table
 
     scores = score_runs([open_named(name, store) for name in run_names])
     if as_json:
-        say(json.dumps(scores_document(scores)))
+        print_line(json.dumps(scores_document(scores)))
         return
     console().print(scores_table(scores))
     for one in scores:
-        say(one.feather)
+        print_line(one.feather)
 
 
 @click.command()
@@ -71,7 +71,7 @@ def report(run_names: tuple[str, ...], store: str | None, **options: Any) -> Non
     from producer.report.installed import check_installed
 
     check_installed()
-    from producer.report.command import show_report
+    from producer.report.show import show_report
 
     show_report([open_named(name, store) for name in run_names], console(), **options)
 

@@ -1,5 +1,5 @@
-"""Pictures of masks: which token of one sample's prompt sees which.
+"""Pictures of masks: which token of a sample's prompt sees which.
 
-Drawn from the tables the engine reads (`common.layout`, `common.visibility`), so a picture
-cannot show another mask than the one that is computed.
+Drawn from the tables that the engine reads (`common.layout`, `common.visibility`), so a picture
+always shows the mask that is computed.
 """

@@ -1,28 +1,158 @@
-"""The picture as a matplotlib figure: cells, boundaries, names, tokens. Writes no file."""
+"""Draw a mask as an image: cells, boundaries, names of groups, tokens. And write it as a PNG.
 
+Needs no display, and gives the same bytes for the same picture.
+"""
+
+import importlib.util
+import io
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from producer.mask.frame import LABELLED, MAX_LABEL, Frame, frame_of
-from producer.mask.palette import HIDDEN, group_colours
-from producer.mask.picture import MaskPicture
-from producer.mask.sparsity import causal
+from common.errors import UsageError
+from producer.mask.picture import HIDDEN_COLOUR, MaskPicture, causal, group_colours
+from producer.saving import save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DPI = 100
+MAX_TOKENS = 4096
+LABELLED = 320
+"""Rows and columns have labels up to this many tokens; more would be too small to read."""
+
 _FONT = "DejaVu Sans Mono"
-"""Comes with matplotlib, so a picture is the same wherever it is drawn."""
+"""Comes with matplotlib, so a picture looks the same on every machine."""
+
+_MAX_LABEL = 18
+_LABEL_CHARACTER = 6
+_POSITION = 6 * _LABEL_CHARACTER
+_CELL = 13
+_SIDE = 1600
+_MARGIN = 24
+_NARROWEST = 780
+
+
+def check_png(path: Path) -> None:
+    """Raise UsageError if no image can be written to `path`."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UsageError("--png needs matplotlib; pip install 'self-ensemble[report]'")
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"--png {path}: the name must end in .png")
+    if not path.parent.is_dir():
+        raise UsageError(f"--png {path}: the folder {path.parent} does not exist; make it first")
+    if path.is_dir():
+        raise UsageError(f"--png {path} is a folder; name a file")
+
+
+def write_png(picture: MaskPicture, path: Path) -> None:
+    """Write the whole image to `path`, or leave the old file as it is."""
+    save(path, render_png(picture))
+
+
+def render_png(picture: MaskPicture) -> bytes:
+    """The bytes of the image. Raises UsageError for a prompt of more than MAX_TOKENS tokens."""
+    import matplotlib
+
+    if len(picture.labels) > MAX_TOKENS:
+        raise UsageError(
+            f"--png: the prompt has {len(picture.labels)} tokens, an image holds at most "
+            f"{MAX_TOKENS}; ask for less with --num-paraphrases or --num-few-shot"
+        )
+    buffer = io.BytesIO()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        # Without the name and version of matplotlib, which would change the bytes.
+        mask_figure(picture).savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The square of cells and the margins around it, in pixels.
+
+    tokens: cells along each side. cell: side of one cell, a whole number. points: font size of
+    headings, names and notes. left, right, top, bottom: margins.
+    """
+
+    tokens: int
+    cell: int
+    points: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+    @property
+    def side(self) -> int:
+        return self.tokens * self.cell
+
+    @property
+    def width(self) -> int:
+        return self.left + self.side + self.right
+
+    @property
+    def height(self) -> int:
+        return self.top + self.side + self.bottom
+
+    @property
+    def line(self) -> int:
+        """Height of a line of text."""
+        return 2 * self.points
+
+    @property
+    def columns(self) -> int:
+        """Characters of text in a line as wide as the image."""
+        return (self.width - self.line) // _character(self.points)
+
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, bottom, width and height of the square, as shares of the image."""
+        w, h = self.width, self.height
+        return self.left / w, self.bottom / h, self.side / w, self.side / h
+
+    def pixel(self, query: int, key: int) -> tuple[int, int]:
+        """The middle (x, y) of the cell of a pair, counted from the upper left corner.
+
+        >>> Frame(3, cell=13, points=8, left=20, right=5, top=40, bottom=5).pixel(2, 0)
+        (26, 72)
+        """
+        middle = self.cell // 2
+        return self.left + key * self.cell + middle, self.top + query * self.cell + middle
+
+
+def frame_of(
+    picture: MaskPicture, labels: Sequence[str], heading_lines: int = 0, note_lines: int = 0
+) -> Frame:
+    """The frame with room for labels (if any), names of groups, headings and notes."""
+    tokens = len(picture.labels)
+    cell = _CELL if labels else max(1, _SIDE // tokens)
+    points = max(8, tokens * cell // 200)
+    name = max(len(span.name) for span in picture.spans) * _character(points)
+    label = max(map(len, labels), default=0) * _LABEL_CHARACTER
+    left = _MARGIN + label + (_POSITION if labels else 0)
+    right = max(_MARGIN + name, _NARROWEST - left - tokens * cell)
+    top = _MARGIN + heading_lines * 2 * points + name
+    bottom = _MARGIN + label + note_lines * 2 * points
+    return Frame(tokens, cell, points, left, right, top, bottom)
+
+
+def _character(points: int) -> int:
+    """Width in pixels of a monospaced character at 100 pixels an inch, rounded up.
+
+    >>> _character(8)
+    7
+    """
+    return -(-points * 100 * 61 // 7200)
 
 
 def mask_figure(picture: MaskPicture) -> "Figure":
-    """Rows read columns; a pair that is seen has the colour of the group that is read."""
+    """Rows read columns; a cell that is seen has the colour of the group that is read."""
     from matplotlib.figure import Figure
 
     labels = token_labels(picture)
@@ -44,12 +174,12 @@ def mask_figure(picture: MaskPicture) -> "Figure":
 
 
 def cell_colours(picture: MaskPicture) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The colour of every pair, uint8 [T, T, 3]; white where the key is later."""
-    of_group = np.array([_rgb(c) for c in group_colours(len(picture.packed.names))])
-    of_key = of_group[list(picture.packed.prompt.group_ids)]
+    """The colour of every pair, uint8 [T, T, 3]; white where the key is later than the query."""
+    by_group = np.array([_rgb(c) for c in group_colours(len(picture.packed.names))])
+    by_key = by_group[list(picture.packed.prompt.group_ids)]
     earlier = causal(len(picture.labels))[..., None]
-    unseen = np.where(earlier, _rgb(HIDDEN), _rgb("#ffffff"))
-    return np.where(picture.mask[..., None], of_key[None, :], unseen)
+    unseen = np.where(earlier, _rgb(HIDDEN_COLOUR), _rgb("#ffffff"))
+    return np.where(picture.mask[..., None], by_key[None, :], unseen)
 
 
 def _rgb(colour: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -71,7 +201,7 @@ def _draw_groups(axes: "Axes", picture: MaskPicture, frame: Frame) -> None:
 
 
 def token_labels(picture: MaskPicture) -> list[str]:
-    """What stands beside each row and column; nothing where there are too many to read."""
+    """The labels of rows and columns; none for a prompt of more than LABELLED tokens."""
     return [_cut(drawable(t)) for t in picture.labels] if len(picture.labels) <= LABELLED else []
 
 
@@ -96,16 +226,16 @@ def _wrapped(lines: Iterable[str], columns: int) -> list[str]:
 
 
 def _cut(label: str) -> str:
-    """A label in the room there is.
+    """A label cut to _MAX_LABEL characters.
 
     >>> _cut("<|reserved_special_token_7|>")
     '<|reserved_specia…'
     """
-    return label if len(label) <= MAX_LABEL else f"{label[: MAX_LABEL - 1]}…"
+    return label if len(label) <= _MAX_LABEL else f"{label[: _MAX_LABEL - 1]}…"
 
 
 def drawable(text: str) -> str:
-    """The text with escapes for signs that the font lacks, which it would draw as boxes.
+    """The text with escapes for characters that the font would draw as boxes.
 
     >>> drawable("·who ⏎ 日")
     '·who ⏎ \\\\u65e5'

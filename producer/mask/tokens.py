@@ -1,7 +1,7 @@
-"""The tokens of a sample's pieces, by the tokenizer and the code that the engine uses.
+"""Tokenize the prompts of a sample with the engine's own tokenizer code.
 
-The one module of the producer that asks the worker for something, and only when it is called:
-pieces cut by other code could differ from those a run is answered with.
+The only module of the producer that imports from the worker, and only when it is called: other
+code might cut prompts differently from the run that it explains.
 """
 
 import importlib.util
@@ -18,10 +18,10 @@ TextOf = Callable[[int], str]
 def tokenize(
     model: ModelSource, paraphrases: Sequence[str], template: Template, few_shot: Sequence[Example]
 ) -> tuple[PromptTokens, TextOf]:
-    """The pieces of one sample, and what gives the literal text of a token id.
+    """The tokens of one sample's prompts, and a function from a token id to its literal text.
 
-    Loads the model's tokenizer, not its weights. Raises UsageError where torch or transformers
-    is missing, StopRun where the tokenizer cannot be had.
+    Loads the model's tokenizer, not its weights. Raises UsageError if torch or transformers is
+    not installed, StopRun if the tokenizer cannot be loaded.
     """
     missing = [
         name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None

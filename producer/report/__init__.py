@@ -1,4 +1,4 @@
 """Reports: merged runs -> statistics -> one document, shown in the terminal, as JSON or a page.
 
-Reads feather files only; no GPU, no torch, no broker.
+Needs only files of the store: no GPU, no torch, no broker.
 """

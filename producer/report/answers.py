@@ -1,6 +1,6 @@
-"""The rows of a merged file -> one entry per question, judged by a metric.
+"""The rows of a merged file -> one QuestionResult per question, judged by a metric.
 
-Knows the columns of the file, not where it lies or what it is compared with.
+Reads the columns of the file; knows neither stores nor other runs.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ Metric = Literal["exact", "lemma"]
 Judge = Callable[[str | None, Sequence[str]], bool]
 
 NO_LOGPROB = -1e6
-"""Of an answer that is not there: below any other, and finite, so means stay numbers."""
+"""Stands for the log-probability of a missing answer: below any other, and finite for means."""
 
 _NEEDED = ("uuid", "paraphrases", "answers", "prediction", "tokens", "logprob", "error")
 _SINGLES = ("singles",)
@@ -26,7 +26,7 @@ _SCORES = ("correct_exact", "correct_f1", "correct_lemma")
 
 @dataclass(frozen=True)
 class Reply:
-    """What one prompt gave. prediction: None where it failed. mean_logprob: per token."""
+    """The answer to one prompt. prediction: None if it failed. mean_logprob: per token."""
 
     prediction: str | None
     correct: bool
@@ -34,16 +34,16 @@ class Reply:
 
     @property
     def key(self) -> str:
-        """Equal for answers that a vote counts as one; "" where it failed or says nothing."""
+        """Equal for answers that a vote counts as one; "" for an empty or failed answer."""
         return answer_key(self.prediction or "")
 
 
 @dataclass(frozen=True)
 class QuestionResult:
-    """One question and what a run answered.
+    """One question and a run's answers to it.
 
-    replies: one, or one for each paraphrase in a run that has a row for each. f1: of each reply.
-    error: of the first reply that failed. singles: the answers of the paraphrases alone.
+    replies: one, or one per paraphrase in a run with a row per paraphrase. f1: one per reply.
+    error: the error of the first reply that failed. singles: the answer to each paraphrase alone.
     """
 
     uuid: str
@@ -57,28 +57,30 @@ class QuestionResult:
 
 
 def get_judge(metric: Metric) -> Judge:
-    """Whether a prediction is right: exact match after normalization, or lemma match."""
+    """A function that tells whether a prediction is right, by exact match or by lemma match."""
     if metric == "exact":
         return exact_match
-    known = cache(lemmas)
+    cached_lemmas = cache(lemmas)
 
     def lemmas_match(prediction: str | None, answers: Sequence[str]) -> bool:
-        return prediction is not None and lemma_match(known(prediction), map(known, answers))
+        return prediction is not None and lemma_match(
+            cached_lemmas(prediction), map(cached_lemmas, answers)
+        )
 
     return lemmas_match
 
 
 def columns_of(names: Iterable[str], believe_scores: bool = True) -> list[str]:
-    """The columns to read of those a file has; scores only where they are to be believed."""
+    """The columns that a report reads from a file with these; scores if `believe_scores`."""
     optional = _SINGLES + _SCORES if believe_scores else _SINGLES
     return [*_NEEDED, *(name for name in names if name in optional)]
 
 
 def read_results(rows: Iterable[dict[str, Any]], metric: Metric) -> Iterator[QuestionResult]:
-    """One question for each stretch of rows with the same uuid."""
+    """Yield one result for each group of neighbouring rows with the same uuid."""
     judge = get_judge(metric)
-    for _, stretch in groupby(rows, key=lambda row: row["uuid"]):
-        yield _question(list(stretch), metric, judge)
+    for _, group in groupby(rows, key=lambda row: row["uuid"]):
+        yield _question(list(group), metric, judge)
 
 
 def _question(rows: list[dict[str, Any]], metric: Metric, judge: Judge) -> QuestionResult:
@@ -96,14 +98,15 @@ def _question(rows: list[dict[str, Any]], metric: Metric, judge: Judge) -> Quest
 
 
 def _reply(row: dict[str, Any], metric: Metric, judge: Judge) -> Reply:
-    """Scored files are believed; others are judged here, by the same functions."""
+    """Use the score in the file, or else judge the prediction with the functions of `score`."""
     if row["error"] is not None:
         return Reply(None, False, NO_LOGPROB)
     scored = row.get(f"correct_{metric}")
     correct = judge(row["prediction"], row["answers"]) if scored is None else bool(scored)
     tokens, logprob = row["tokens"], row["logprob"]
-    known = tokens and logprob is not None
-    return Reply(row["prediction"], correct, logprob / len(tokens) if known else NO_LOGPROB)
+    has_logprob = tokens and logprob is not None
+    mean = logprob / len(tokens) if has_logprob else NO_LOGPROB
+    return Reply(row["prediction"], correct, mean)
 
 
 def _f1(row: dict[str, Any]) -> float:
@@ -114,13 +117,13 @@ def _f1(row: dict[str, Any]) -> float:
 
 
 def _singles(row: dict[str, Any], judge: Judge) -> tuple[Reply, ...] | None:
-    found = row.get("singles")
-    if not found or row["error"] is not None:
+    singles = row.get("singles")
+    if not singles or row["error"] is not None:
         return None
-    return tuple(_single(single, row["answers"], judge) for single in found)
+    return tuple(_single(single, row["answers"], judge) for single in singles)
 
 
 def _single(single: dict[str, Any], answers: Sequence[str], judge: Judge) -> Reply:
-    said, logprobs = single["prediction"], single["token_logprobs"]
+    prediction, logprobs = single["prediction"], single["token_logprobs"]
     mean = sum(logprobs) / len(logprobs) if logprobs else NO_LOGPROB
-    return Reply(said, judge(said, answers), mean)
+    return Reply(prediction, judge(prediction, answers), mean)

@@ -1,6 +1,6 @@
-"""Every pair of runs on the same questions: who wins, by how much, and whether that is chance.
+"""Compare every pair of runs on the same questions: wins, losses, interval and p-values.
 
-The family that Holm's correction covers is all pairs of the report.
+Holm's correction covers all pairs of the report.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,12 @@ from producer.report.statistics import (
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Of two runs: the questions that one alone got right, and how many neither or both did."""
+class PairOutcome:
+    """Two runs on the same questions.
+
+    won, lost: uuids of the questions that only the one, or only the other, got right. ties: number
+    of all other questions.
+    """
 
     won: tuple[str, ...]
     lost: tuple[str, ...]
@@ -34,14 +38,17 @@ class Outcome:
         return flips / (flips + self.ties)
 
 
-def parties(runs: Sequence[RunAnswers]) -> list[RunAnswers]:
-    """The runs with one answer to each question: only those can win or lose it."""
+def comparable_runs(runs: Sequence[RunAnswers]) -> list[RunAnswers]:
+    """The runs with one answer per question: no other run can win or lose a question."""
     return [run for run in runs if not run.method.row_per_paraphrase]
 
 
 def compare_runs(runs: Sequence[RunAnswers], seed: int) -> tuple[Comparison, ...]:
-    """All pairs of `parties(runs)`, in their order; the questions are the same, in one order."""
-    pairs = list(combinations(parties(runs), 2))
+    """Compare all pairs of comparable runs, in their order.
+
+    All runs must have the same questions in the same order.
+    """
+    pairs = list(combinations(comparable_runs(runs), 2))
     outcomes = [find_outcome(run, other) for run, other in pairs]
     p_values = [mcnemar_p(len(outcome.won), len(outcome.lost)) for outcome in outcomes]
     adjusted = holm(p_values)
@@ -53,16 +60,21 @@ def compare_runs(runs: Sequence[RunAnswers], seed: int) -> tuple[Comparison, ...
     )
 
 
-def find_outcome(run: RunAnswers, other: RunAnswers) -> Outcome:
-    """Which questions flip between two runs, by uuid."""
+def find_outcome(run: RunAnswers, other: RunAnswers) -> PairOutcome:
+    """The questions on which two runs disagree, by uuid."""
     differences = run.correct - other.correct
     uuids = np.array(list(run.questions), dtype=object)
     won, lost = uuids[differences > 0].tolist(), uuids[differences < 0].tolist()
-    return Outcome(tuple(won), tuple(lost), len(uuids) - len(won) - len(lost))
+    return PairOutcome(tuple(won), tuple(lost), len(uuids) - len(won) - len(lost))
 
 
 def _comparison(
-    run: RunAnswers, other: RunAnswers, outcome: Outcome, p: float, p_adjusted: float, seed: int
+    run: RunAnswers,
+    other: RunAnswers,
+    outcome: PairOutcome,
+    p: float,
+    p_adjusted: float,
+    seed: int,
 ) -> Comparison:
     flipped = {*outcome.won, *outcome.lost}
     return Comparison(

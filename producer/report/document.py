@@ -1,4 +1,4 @@
-"""The document: everything a report says, as data. What computes it and what shows it meet here.
+"""The document: a whole report as data. `build` computes it; terminal, JSON and page show it.
 
 Shares are in [0, 1]; intervals are 95 % intervals. Runs are named by their keys.
 """
@@ -6,7 +6,7 @@ Shares are in [0, 1]; intervals are 95 % intervals. Runs are named by their keys
 from pydantic import BaseModel, ConfigDict
 
 ALPHA = 0.05
-"""Up to here, after Holm's correction, two runs are said to differ."""
+"""Two runs differ significantly if the p-value after Holm's correction is at most this."""
 
 
 class _Data(BaseModel):
@@ -14,7 +14,7 @@ class _Data(BaseModel):
 
 
 class Interval(_Data):
-    """A figure and where it lies: value, and the ends of its 95 % interval."""
+    """A value and the ends of its 95 % interval."""
 
     value: float
     low: float
@@ -22,10 +22,11 @@ class Interval(_Data):
 
 
 class RunReport(_Data):
-    """One run by itself. Failed rows count as wrong.
+    """One run. Failed rows count as wrong.
 
-    accuracy, f1: over questions; of a run with a row for each paraphrase, the mean over them.
-    tokens: generated. seconds: of the shards it was answered in, which other runs may share.
+    accuracy, f1: mean over questions; a run with a row per paraphrase counts a question by the
+    mean over its paraphrases. tokens: number of generated tokens. seconds: of the run's shards,
+    which runs answered together share.
     """
 
     run: str
@@ -45,10 +46,11 @@ class RunReport(_Data):
 class Comparison(_Data):
     """Two runs on the same questions.
 
-    difference: accuracy of `run` minus that of `other`, with its paired-bootstrap interval.
-    p_value: McNemar's exact test; p_adjusted: after Holm over all comparisons of the report.
-    minimum_detectable: the smallest difference this many questions could have shown.
-    wins, losses: questions that `run` alone, or `other` alone, got right; flips: their uuids.
+    difference: accuracy of `run` minus accuracy of `other`, with a paired-bootstrap interval.
+    p_value: from McNemar's exact test. p_adjusted: after Holm over all comparisons of the report.
+    minimum_detectable: the smallest difference that this many questions could have shown.
+    wins, losses: number of questions that only `run`, or only `other`, got right. flips: uuids of
+    these questions.
     """
 
     run: str
@@ -64,7 +66,7 @@ class Comparison(_Data):
 
 
 class CountPoint(_Data):
-    """What K paraphrases give, over subsets of K of the stored single answers."""
+    """Accuracy with K paraphrases: mean over subsets of K of the stored single answers."""
 
     paraphrases: int
     mean_single: float
@@ -73,11 +75,12 @@ class CountPoint(_Data):
 
 
 class ParaphraseReport(_Data):
-    """What the single answers of paraphrases tell, from a run that keeps them.
+    """Statistics of the single answers that one run keeps.
 
     by_paraphrase: accuracy of paraphrase 0, 1, ... over all questions that have it. best, mean,
-    worst: over paraphrases. oracle: some paraphrase is right. consistency: share of pairs of
-    paraphrases that give equal answers, as votes compare them; mean over questions.
+    worst: over paraphrases. oracle: share of questions with at least one right answer.
+    consistency: share of pairs of paraphrases with equal answers, compared as in a vote; mean over
+    questions.
     """
 
     run: str
@@ -94,8 +97,8 @@ class ParaphraseReport(_Data):
 class SampleRow(_Data):
     """One question in the table of the page; dictionaries are by run.
 
-    singles: the answer of each paraphrase alone, where a run keeps them. flips: whether the
-    runs disagree on being right.
+    singles: the answer to each paraphrase alone, if a run keeps them. flips: whether some runs
+    are right and others wrong.
     """
 
     uuid: str
@@ -112,8 +115,9 @@ class SampleRow(_Data):
 class Document(_Data):
     """A whole report.
 
-    metric: which score accuracy is, "exact" or "lemma". common_of: where the questions were cut
-    to the common ones, how many there were in all. notes: what a reader must know besides.
+    metric: the score that accuracy counts, "exact" or "lemma". common_of: if the questions were
+    cut to those that all runs have, the number of questions that any run has. notes: sentences for
+    the reader.
     """
 
     title: str

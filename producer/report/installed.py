@@ -1,4 +1,4 @@
-"""Whether the optional libraries of reports are there, asked before anything is read."""
+"""Check that the optional libraries of reports are installed, before any file is read."""
 
 from importlib.util import find_spec
 
@@ -8,7 +8,7 @@ _NEEDED = ("scipy", "statsmodels")
 
 
 def check_installed() -> None:
-    """Raise UsageError that says how to install what is missing."""
+    """Raise UsageError, with the command to install them, if libraries are missing."""
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise UsageError(

@@ -1,6 +1,6 @@
-"""What the single answers of a run's paraphrases tell, without asking the model again.
+"""Statistics of the single answers of paraphrases: oracle, votes over subsets, consistency.
 
-A paraphrase that failed is wrong, says nothing in a vote, and agrees with none.
+A failed paraphrase is wrong, has no say in a vote, and agrees with no other.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,16 +12,16 @@ import numpy as np
 from producer.report.answers import Reply
 from producer.report.document import CountPoint, Interval, ParaphraseReport
 from producer.report.singles import Singles, stack, vote
-from producer.report.statistics import Flags, Values, mean_interval, share_interval
+from producer.report.statistics import BoolArray, FloatArray, mean_interval, share_interval
 
 MAX_SUBSETS = 200
-"""Up to here all subsets of K paraphrases are taken, beyond a sample of as many."""
+"""If there are more subsets of K paraphrases, this many of them are drawn."""
 
 
 def report_paraphrases(
     run: str, questions: Sequence[Sequence[Reply]], seed: int
 ) -> ParaphraseReport:
-    """Every figure of the paraphrases; questions: the single answers of each."""
+    """All statistics of one run. questions: the single answers to each question."""
     singles = stack(questions)
     by_paraphrase = tuple(_by_paraphrase(singles, seed))
     shares = [paraphrase.value for paraphrase in by_paraphrase]
@@ -44,25 +44,25 @@ def _by_paraphrase(singles: Singles, seed: int) -> Iterator[Interval]:
         yield share_interval(correct[present], seed)
 
 
-def consistency(singles: Singles) -> Values:
-    """For each question with two paraphrases or more, the share of their pairs that agree.
+def consistency(singles: Singles) -> FloatArray:
+    """For each question with two paraphrases or more, the share of pairs that agree.
 
-    Two answers agree when a vote counts them as one, so two that say nothing do. (Elazar et al.
-    2021 define it so for paraphrases of a fact.)
+    Two answers agree if a vote counts them as one; so do two empty ones. (Defined for paraphrases
+    of a fact by Elazar et al. 2021.)
     """
     several = singles.counts > 1
     codes = np.where(singles.present & ~singles.failed, singles.codes, -1)[several]
     same = (codes[:, :, None] == codes[:, None, :]) & (codes >= 0)[:, None, :]
     left, right = np.triu_indices(codes.shape[1], k=1)
     counts = singles.counts[several]
-    shares: Values = same[:, left, right].sum(axis=1) / (counts * (counts - 1) / 2)
+    shares: FloatArray = same[:, left, right].sum(axis=1) / (counts * (counts - 1) / 2)
     return shares
 
 
 def _by_count(singles: Singles, seed: int) -> Iterator[CountPoint]:
-    """Accuracy against K; every question has all the paraphrases given.
+    """Yield the accuracy with K = 1, 2, ... paraphrases; every question must have all of them.
 
-    The mean over all subsets of K is, of a single answer, the mean over the paraphrases.
+    `mean_single` does not depend on K: over all subsets it is the mean over the paraphrases.
     """
     paraphrases = singles.present.shape[1]
     for count in range(1, paraphrases + 1):
@@ -75,35 +75,35 @@ def _by_count(singles: Singles, seed: int) -> Iterator[CountPoint]:
         )
 
 
-def some_right(singles: Singles, chosen: Flags) -> Flags:
-    """Whether any answer of each choice is right, (questions, choices)."""
-    right: Flags = np.asarray((chosen & singles.correct[:, None, :]).any(axis=2))
+def some_right(singles: Singles, chosen: BoolArray) -> BoolArray:
+    """Whether at least one chosen answer is right, (questions, choices)."""
+    right: BoolArray = np.asarray((chosen & singles.correct[:, None, :]).any(axis=2))
     return right
 
 
-def _over_choices(right: Flags, seed: int) -> Interval:
-    """Of each question the share of choices that are right; the interval is over questions."""
-    shares: Values = np.asarray(right.mean(axis=1))
+def _over_choices(right: BoolArray, seed: int) -> Interval:
+    """The share of choices that are right, mean over questions; the interval is over questions."""
+    shares: FloatArray = np.asarray(right.mean(axis=1))
     return share_interval(shares, seed)
 
 
-def subsets(paraphrases: int, count: int, seed: int) -> Flags:
-    """Choices of `count` paraphrases, (choices, paraphrases): all, or MAX_SUBSETS different ones.
+def subsets(paraphrases: int, count: int, seed: int) -> BoolArray:
+    """Choices of `count` paraphrases, (choices, paraphrases): all, or MAX_SUBSETS drawn ones.
 
     >>> subsets(3, 2, seed=0).astype(int).tolist()
     [[1, 1, 0], [1, 0, 1], [0, 1, 1]]
     """
     if comb(paraphrases, count) <= MAX_SUBSETS:
-        found = list(combinations(range(paraphrases), count))
+        choices = list(combinations(range(paraphrases), count))
     else:
-        found = list(islice(_drawn(paraphrases, count, seed), MAX_SUBSETS))
-    chosen = np.zeros((len(found), paraphrases), dtype=bool)
-    np.put_along_axis(chosen, np.array(found), True, axis=1)
+        choices = list(islice(_drawn(paraphrases, count, seed), MAX_SUBSETS))
+    chosen = np.zeros((len(choices), paraphrases), dtype=bool)
+    np.put_along_axis(chosen, np.array(choices), True, axis=1)
     return chosen
 
 
 def _drawn(paraphrases: int, count: int, seed: int) -> Iterator[tuple[int, ...]]:
-    """Different subsets without end, as long as there are more."""
+    """Yield random subsets, no two equal; loops without end once all are drawn."""
     rng = np.random.default_rng([seed, count])
     seen: set[tuple[int, ...]] = set()
     while True:

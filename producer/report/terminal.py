@@ -1,9 +1,9 @@
-"""A report in the terminal: tables, then sentences.
+"""Show a report in the terminal: tables, then sentences.
 
-Everything but the table of questions, which the page and the JSON document have.
+Only the page and the JSON document have the table of questions.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -11,16 +11,21 @@ from rich.table import Table
 from rich.text import Text
 
 from producer.report.document import Comparison, Document, ParaphraseReport, RunReport
-from producer.report.figures import p_value, per_cent, points, share, short_names
-from producer.report.words import failures, verdicts
-
-Names = Mapping[str, str]
+from producer.report.formatting import (
+    RunNames,
+    p_value,
+    percent,
+    percent_interval,
+    points_interval,
+    short_names,
+)
+from producer.report.sentences import failures, verdicts
 
 _METRICS = {"exact": "exact match", "lemma": "lemma match"}
 
 
 def print_document(document: Document, console: Console) -> None:
-    """Print it; what comes from data or models goes through Text, for brackets are markup."""
+    """Print the document. Data goes through Text, because rich reads [brackets] as markup."""
     names = short_names([run.run for run in document.runs])
     console.print(Text(document.title, style="bold"))
     for table in _tables(document, names):
@@ -34,7 +39,7 @@ def print_document(document: Document, console: Console) -> None:
         console.print(Text(f"- {sentence}"))
 
 
-def _tables(document: Document, names: Names) -> Iterator[Table]:
+def _tables(document: Document, names: RunNames) -> Iterator[Table]:
     yield _runs(document, names)
     if document.comparisons:
         yield _comparisons(document.comparisons, names)
@@ -47,12 +52,12 @@ def _tables(document: Document, names: Names) -> Iterator[Table]:
 def _table(title: str, *headings: str) -> Table:
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
     for i, heading in enumerate(headings):
-        # Folded, never cut: half an interval is a wrong figure.
+        # Folded, never cut: half an interval is a wrong number.
         table.add_column(heading, justify="right" if i else "left", overflow="fold")
     return table
 
 
-def _runs(document: Document, names: Names) -> Table:
+def _runs(document: Document, names: RunNames) -> Table:
     metric = _METRICS[document.metric]
     headings = "n", "failed", metric, "F1", "tokens", "seconds", "n/s"
     table = _table("Runs: n questions; [95 % interval]", "run", *headings)
@@ -62,19 +67,24 @@ def _runs(document: Document, names: Names) -> Table:
 
 
 def _run(run: RunReport) -> Iterator[str]:
-    yield from (str(run.questions), str(run.failed), share(run.accuracy), per_cent(run.f1.value))
+    yield from (
+        str(run.questions),
+        str(run.failed),
+        percent_interval(run.accuracy),
+        percent(run.f1.value),
+    )
     yield str(run.tokens)
     yield "-" if run.seconds is None else f"{run.seconds:.1f}"
     yield "-" if run.questions_per_second is None else f"{run.questions_per_second:.1f}"
 
 
-def _comparisons(comparisons: Sequence[Comparison], names: Names) -> Table:
+def _comparisons(comparisons: Sequence[Comparison], names: RunNames) -> Table:
     headings = "points", "win/loss/tie", "p", "p (Holm)", "detectable"
     table = _table("Differences of accuracy; [95 % interval]", "run - other", *headings)
     for c in comparisons:
         cells = (
             f"{names[c.run]} - {names[c.other]}",
-            points(c.difference),
+            points_interval(c.difference),
             f"{c.wins}/{c.losses}/{c.ties}",
             p_value(c.p_value),
             p_value(c.p_adjusted),
@@ -84,26 +94,30 @@ def _comparisons(comparisons: Sequence[Comparison], names: Names) -> Table:
     return table
 
 
-def _paraphrases(report: ParaphraseReport, names: Names) -> Table:
+def _paraphrases(report: ParaphraseReport, names: RunNames) -> Table:
     table = _table(f"Single paraphrases, stored by {names[report.run]}", "answers", "accuracy")
     for number, accuracy in enumerate(report.by_paraphrase):
-        table.add_row(f"paraphrase {number}", Text(share(accuracy)))
+        table.add_row(f"paraphrase {number}", Text(percent_interval(accuracy)))
     table.add_section()
-    for name, figure in (("best", report.best), ("mean", report.mean), ("worst", report.worst)):
-        table.add_row(name, per_cent(figure))
+    for name, share in (("best", report.best), ("mean", report.mean), ("worst", report.worst)):
+        table.add_row(name, percent(share))
     for name, interval in (
         ("majority vote", report.majority),
         ("oracle: some paraphrase is right", report.oracle),
         ("consistency: pairs that agree", report.consistency),
     ):
-        table.add_row(name, Text(share(interval)))
+        table.add_row(name, Text(percent_interval(interval)))
     return table
 
 
-def _counts(report: ParaphraseReport, names: Names) -> Table:
+def _counts(report: ParaphraseReport, names: RunNames) -> Table:
     title = f"By number of paraphrases, stored by {names[report.run]}"
     table = _table(title, "K", "single", "majority vote", "oracle")
     for point in report.by_count:
-        figures = per_cent(point.mean_single), share(point.majority), share(point.oracle)
-        table.add_row(str(point.paraphrases), *map(Text, figures))
+        cells = (
+            percent(point.mean_single),
+            percent_interval(point.majority),
+            percent_interval(point.oracle),
+        )
+        table.add_row(str(point.paraphrases), *map(Text, cells))
     return table

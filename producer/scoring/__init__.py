@@ -1,1 +1,1 @@
-"""Scoring: merged runs -> columns that say which answers are right. Needs no GPU."""
+"""Score merged runs: add columns that say which answers are right. Needs no GPU."""

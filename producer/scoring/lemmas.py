@@ -1,6 +1,6 @@
 """Lemmas of a text, and the lemma match of a prediction with answers. Knows nothing of runs.
 
-Lemmas come from simplemma's English dictionary, which lies inside that package: no download.
+Lemmas come from the English dictionary inside the package simplemma: nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ LANGUAGE = "en"
 def lemmas(text: str) -> list[str]:
     """The lemmas of a text's words, in order and in lower case.
 
-    Words are those that exact match and F1 compare: the normalized text, split at spaces. So
-    an exact match of at least one word is a lemma match, whatever simplemma makes of the words.
+    The normalized text is split at spaces, as for exact match and F1. So an exact match of at
+    least one word is also a lemma match, whatever lemmas simplemma returns.
 
         >>> lemmas("The cities were founded by Mary's wolves!")
         ['city', 'be', 'found', 'by', 'mary', 'wolf']
     """
-    lemmatise = _lemmatizer().lemmatize
-    return [lemmatise(word, LANGUAGE).lower() for word in normalize(text).split()]
+    lemmatize = _lemmatizer().lemmatize
+    return [lemmatize(word, LANGUAGE).lower() for word in normalize(text).split()]
 
 
 def lemma_match(prediction: Sequence[str], answers: Iterable[Sequence[str]]) -> bool:
-    """Whether the lemmas of any answer stand side by side, in order, inside the prediction's.
+    """Whether the prediction's lemmas contain all lemmas of an answer, side by side and in order.
 
-    Never the other way round: a prediction that is part of an answer does not match it. This is
-    the match of published results, but for an answer without lemmas: there it matches every
-    prediction, here none.
+    A prediction that is only part of an answer does not match the answer. Published results use
+    the same match, except that an answer without lemmas matches every prediction there and none
+    here.
 
         >>> lemma_match(["nile", "river", "in", "egypt"], [["amazon"], ["nile", "river"]])
         True
@@ -46,19 +46,19 @@ def lemma_match(prediction: Sequence[str], answers: Iterable[Sequence[str]]) -> 
         >>> lemma_match(["nile"], [["nile", "river"]])
         False
     """
-    return any(_stand_side_by_side(answer, prediction) for answer in answers)
+    return any(_contains(prediction, answer) for answer in answers)
 
 
-def lemmatiser_version() -> str:
-    """Version of simplemma; raises UsageError where it is not installed."""
+def lemmatizer_version() -> str:
+    """Version of simplemma; raises UsageError if it is not installed."""
     _lemmatizer()
     return version("simplemma")
 
 
-def _stand_side_by_side(answer: Sequence[str], prediction: Sequence[str]) -> bool:
-    wanted, size = list(answer), len(answer)
+def _contains(prediction: Sequence[str], answer: Sequence[str]) -> bool:
+    size = len(answer)
     starts = range(len(prediction) - size + 1)
-    return size > 0 and any(list(prediction[i : i + size]) == wanted for i in starts)
+    return size > 0 and any(list(prediction[i : i + size]) == list(answer) for i in starts)
 
 
 @cache

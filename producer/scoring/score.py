@@ -1,7 +1,7 @@
-"""Scoring merged runs: columns that say which answers are right, written into their files.
+"""Score merged runs: add columns that say which answers are right to their files.
 
-Streams batch by batch, so memory does not grow with the run. Reads nothing but the feather file
-and run.json; whether the file's rows are those of the parts is `verify`'s business.
+Works batch by batch, so memory does not grow with the run. Reads only the feather file and
+run.json; `verify` checks whether the file's rows are the rows of the parts.
 """
 
 import json
@@ -18,32 +18,35 @@ from common.schema import META_MANIFEST, META_SCORES, SCORE_FIELDS
 from common.store import RunFolder
 from common.store.manifest import read_manifest
 from producer.scoring.f1 import token_f1
-from producer.scoring.lemmas import LANGUAGE, lemma_match, lemmas, lemmatiser_version
-from producer.scoring.summary import Scores, summarise
+from producer.scoring.lemmas import LANGUAGE, lemma_match, lemmas, lemmatizer_version
+from producer.scoring.totals import Scores, read_totals
 
 SCORING_VERSION = 2
-"""Raised only when the same row would be scored otherwise than before.
+"""Version of the scores; raised only when a row would get other scores than before.
 
-2: articles stay where nothing else is left of a text, a text of marks alone equals itself alone,
+2: articles stay in a text that has no other words, a text of punctuation alone equals only itself,
 Unicode is normalized and its punctuation removed, and lemmas match side by side, one way.
 """
 
 SLICE_ROWS = 1024
-"""Rows that are Python objects at a time; a batch of a run with many paraphrases has far more."""
+"""Rows converted to Python objects at a time; a batch of many paraphrases has far more rows."""
 
 _Row = dict[str, Any]
 _SCORES = pa.schema(SCORE_FIELDS)
 
 
 def score_runs(runs: Sequence[RunFolder]) -> list[Scores]:
-    """Score runs one after another; all are checked (UsageError) before the first is touched."""
+    """Score runs one after another.
+
+    Raises UsageError for a run that cannot be scored, before the first run is changed.
+    """
     for run in runs:
         check_scorable(run)
     return [score_run(run) for run in runs]
 
 
 def check_scorable(run: RunFolder) -> None:
-    """Raise UsageError for a run that has no merged answers, and where simplemma is missing."""
+    """Raise UsageError for a run without merged answers, or if simplemma is not installed."""
     if run.spec.method not in METHODS:
         raise UsageError(
             f"run {run.key} is a step ({run.spec.method}) that prepares other runs, it has no "
@@ -55,25 +58,25 @@ def check_scorable(run: RunFolder) -> None:
             f"complete (`producer status {run.key}`), or `producer merge {run.key}`"
         )
     read_manifest(run)
-    lemmatiser_version()
+    lemmatizer_version()
 
 
 def score_run(run: RunFolder) -> Scores:
-    """Add the columns of SCORE_FIELDS to a merged file, whole or not at all; returns their sums.
+    """Add the columns of SCORE_FIELDS to a merged file and return their totals.
 
-    A file scored by the same versions is left as it is; one scored by others is scored anew.
+    The file is replaced atomically. A file scored by the same versions is left unchanged.
     Raises UsageError for a run that cannot be scored or a file that cannot be read.
     """
     check_scorable(run)
     reader = run.store.open_arrow(run.feather)
-    with _naming(run):
+    with _arrow_errors(run):
         if _scored_with(reader.schema) != _versions():
             _write_scores(run, reader)
-        return summarise(run)
+        return read_totals(run)
 
 
 def has_old_scores(schema: pa.Schema) -> bool:
-    """Whether a file was scored by other versions than those that would score it now."""
+    """Whether a file was scored by other versions than the installed ones."""
     return _scored_with(schema) not in (None, _versions())
 
 
@@ -82,8 +85,8 @@ def _scored_with(schema: pa.Schema) -> bytes | None:
 
 
 def _versions() -> bytes:
-    """What the scores of a file depend on besides its rows, as its metadata tells it."""
-    used = {"scoring": SCORING_VERSION, "simplemma": lemmatiser_version(), "language": LANGUAGE}
+    """Versions that decide the scores of a row, as the file's metadata stores them."""
+    used = {"scoring": SCORING_VERSION, "simplemma": lemmatizer_version(), "language": LANGUAGE}
     return json.dumps(used).encode()
 
 
@@ -92,7 +95,7 @@ def _write_scores(run: RunFolder, reader: pa.ipc.RecordBatchFileReader) -> None:
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with run.store.write(run.feather) as sink:
         with pa.ipc.new_file(sink, schema, options=options) as writer:
-            # Batch for batch: `verify` compares the file with the parts in these steps.
+            # Keep the batches: `verify` compares the file with the parts batch by batch.
             for number in range(reader.num_record_batches):
                 writer.write_batch(_scored(reader.get_batch(number), schema))
         if _manifest(run.store.open_arrow(run.feather)) != _manifest(reader):
@@ -107,10 +110,11 @@ def _manifest(reader: pa.ipc.RecordBatchFileReader) -> bytes | None:
 
 
 def _scored_schema(schema: pa.Schema) -> pa.Schema:
-    """The file's own columns, then the scores, as if it had never been scored before."""
-    own = [field for field in schema if field.name not in _SCORES.names]
-    kept = [(k, v) for k, v in (schema.metadata or {}).items() if k != META_SCORES]
-    return pa.schema([*own, *_SCORES], metadata=dict([*kept, (META_SCORES, _versions())]))
+    """The schema of the scored file: the unscored columns, then the scores."""
+    unscored = [field for field in schema if field.name not in _SCORES.names]
+    metadata = [(k, v) for k, v in (schema.metadata or {}).items() if k != META_SCORES]
+    metadata.append((META_SCORES, _versions()))
+    return pa.schema([*unscored, *_SCORES], metadata=dict(metadata))
 
 
 def _scored(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -129,27 +133,27 @@ def _scores(rows: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _score(row: _Row) -> _Row:
-    """The scores of one row. A failed row has no prediction: it is wrong, and has no lemmas."""
-    said, answers = row["prediction"], row["answers"]
-    said_lemmas = None if said is None else lemmas(said)
+    """The scores of one row. A failed row has no prediction: it is wrong and has no lemmas."""
+    prediction, answers = row["prediction"], row["answers"]
+    predict_lemma = None if prediction is None else lemmas(prediction)
     answer_lemmas = [lemmas(answer) for answer in answers]
     return {
-        "predict_lemma": said_lemmas,
+        "predict_lemma": predict_lemma,
         "answer_lemmas": answer_lemmas,
-        "correct_exact": exact_match(said, answers),
-        "correct_f1": token_f1(said, answers),
-        "correct_lemma": lemma_match(said_lemmas or [], answer_lemmas),
+        "correct_exact": exact_match(prediction, answers),
+        "correct_f1": token_f1(prediction, answers),
+        "correct_lemma": lemma_match(predict_lemma or [], answer_lemmas),
     }
 
 
 @contextmanager
-def _naming(run: RunFolder) -> Iterator[None]:
-    """A complaint of the Arrow library names no file; ours does."""
+def _arrow_errors(run: RunFolder) -> Iterator[None]:
+    """Raise errors of the Arrow library as a UsageError that names the file."""
     try:
         yield
     except (pa.ArrowException, OSError, KeyError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # The system could not read or write it, and its text says which.
+            raise  # The operating system's error names the file already.
         raise UsageError(
             f"{run.feather_path} cannot be read ({first_line(error)}); "
             f"`producer merge {run.key}` makes it anew from the parts"

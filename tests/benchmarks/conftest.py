@@ -27,7 +27,7 @@ def _without_compiling(_no_settings_from_outside: None, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def run() -> Callable[..., Result]:
-    """Run a benchmark in this process."""
+    """Run a benchmark in this process; return its result."""
 
     def run_command(command: Any, *arguments: object) -> Result:
         return CliRunner().invoke(command, [str(a) for a in arguments])
@@ -37,15 +37,15 @@ def run() -> Callable[..., Result]:
 
 @pytest.fixture
 def document(run: Callable[..., Result]) -> Callable[..., dict[str, Any]]:
-    """Run a benchmark; what its last line says."""
+    """Run a benchmark; return the JSON document of its last line."""
 
     def document_of(command: Any, *arguments: object) -> dict[str, Any]:
         result = run(command, *arguments)
         assert result.exit_code == 0, result.output
-        found = json.loads(result.stdout.splitlines()[-1])
-        assert list(found) == ["claim", "command", "machine", "seeds", "rows", "ratios", "notes"]
-        assert {"processor", "cores", "torch", "python"} <= set(found["machine"])
-        assert len({tuple(row) for row in found["rows"]}) == 1
-        return found
+        report = json.loads(result.stdout.splitlines()[-1])
+        assert list(report) == ["claim", "command", "machine", "seeds", "rows", "ratios", "notes"]
+        assert {"processor", "cores", "torch", "python"} <= set(report["machine"])
+        assert len({tuple(row) for row in report["rows"]}) == 1
+        return report
 
     return document_of

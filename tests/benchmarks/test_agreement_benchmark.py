@@ -7,7 +7,7 @@ import torch
 from scipy.stats import chisquare
 
 from benchmarks import agreement, vocabulary_walk
-from benchmarks.agreement import GREEDY, different, in_calls
+from benchmarks.agreement import GREEDY, in_calls, num_different
 from benchmarks.vocabulary_walk import drawing_by_walk, sample_by_walk
 from common.records import Sample
 from common.run import SamplingParams
@@ -18,19 +18,19 @@ from worker.engine.sampling import sample_tokens
 def test_in_float32_nothing_depends_on_the_size_of_a_call(document, small_model, monkeypatch):
     monkeypatch.setenv("SELF_ENSEMBLE_COMPILE", "never")
     arguments = ("--samples", 5, "--call", 2, "--draws", 3, "--dtype", "float32", "--repeats", 1)
-    found = document(agreement.main, *arguments, "--model", small_model)
+    report = document(agreement.main, *arguments, "--model", small_model)
     drawn = [("draws", 15), ("confidences", 5), ("written paraphrases", 5)]
-    assert [(row["compared"], row["drawn by"], row["number"]) for row in found["rows"]] == [
+    assert [(row["compared"], row["drawn by"], row["number"]) for row in report["rows"]] == [
         *((f"answers of {name}", "-", 25 if name == "per_prompt" else 5) for name in GREEDY),
         *((kind, "noise", number) for kind, number in drawn),
         *((kind, "walk", number) for kind, number in drawn),
     ]
-    noise = [row for row in found["rows"] if row["drawn by"] != "walk"]
+    noise = [row for row in report["rows"] if row["drawn by"] != "walk"]
     assert {row["changed"] for row in noise} == {0}
     assert {row["off by"] for row in noise if row["compared"] == "confidences"} == {0.0}
-    assert found["machine"]["dtype"] == "float32"
-    assert len(found["ratios"]) == len(found["notes"]) == 2
-    assert all(ratio > 0 for ratio in found["ratios"].values())
+    assert report["machine"]["dtype"] == "float32"
+    assert len(report["ratios"]) == len(report["notes"]) == 2
+    assert all(ratio > 0 for ratio in report["ratios"].values())
 
 
 def test_what_changes_is_counted():
@@ -42,7 +42,7 @@ def test_what_changes_is_counted():
 
     large, small = answer(samples), in_calls(samples, 2, answer)
     assert small["sizes"] == [2, 2, 2, 2, 1]
-    assert {kind: different(large[kind], small[kind]) for kind in large} == {
+    assert {kind: num_different(large[kind], small[kind]) for kind in large} == {
         "sizes": 5, "names": 0,
     }  # fmt: skip
 
@@ -50,11 +50,11 @@ def test_what_changes_is_counted():
 def test_the_walk_draws_as_the_softmax_says():
     scores = torch.tensor([0.3, -1.2, 1.7, 0.0]).expand(9001, -1)
     places = torch.arange(9001)
-    found = sample_by_walk(
+    tokens = sample_by_walk(
         scores, SamplingParams(temperature=1, top_p=1), places, torch.zeros(9001).long()
     )
     wanted = scores[0].double().softmax(-1) * 9001
-    assert chisquare(found.bincount(minlength=4).numpy(), wanted.numpy()).pvalue > 1e-3
+    assert chisquare(tokens.bincount(minlength=4).numpy(), wanted.numpy()).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("top_p", [0.3, 0.7, 0.9])

@@ -1,18 +1,19 @@
-"""benchmarks.baselines: every way gives the reference's tokens, and its row says what it did."""
+"""benchmarks.baselines: each gives the reference's tokens, and its row says what it did."""
 
+import doctest
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import baselines
-from benchmarks.job import BATCHES, PUBLISHED, Job
-from benchmarks.prompts import by_paraphrase, pieces_of, plain_prompts
-from benchmarks.published import published_decode
-from benchmarks.timing import Patience
-from benchmarks.vllm_way import ask, run_vllm
-from benchmarks.way import same_share
+from benchmarks.baselines import baseline
+from benchmarks.baselines.__main__ import main
+from benchmarks.baselines.baseline import by_paraphrase, plain_prompts, same_share
+from benchmarks.baselines.job import BATCHES, PUBLISHED, Job
+from benchmarks.baselines.published import published_decode
+from benchmarks.baselines.vllm_baseline import ask, run_vllm
+from benchmarks.measure import RepeatLimit
 from benchmarks.workload import Workload
 from common.layout import pack_fused
 from common.methods import METHODS
@@ -39,7 +40,7 @@ def packed(workload, loaded):
     tokenizer = PromptTokenizer(loaded.tokenizer)
     return [
         pack_fused(pieces, "concat", "sequential")
-        for pieces in pieces_of(tokenizer, workload.questions(2), workload)
+        for pieces in workload.prompt_tokens(tokenizer, workload.questions(2))
     ]
 
 
@@ -56,25 +57,25 @@ def test_the_published_algorithm_gives_the_references_tokens(loaded, packed, kin
 
 @pytest.fixture
 def job(workload):
-    return Job(workload, workload.held_engine(), samples=3, patience=Patience(repeats=1))
+    return Job(workload, workload.loaded_engine(), samples=3, limit=RepeatLimit(repeats=1))
 
 
-def test_every_way_of_plain_prompts_gives_the_same_tokens_in_float32(job):
-    ways = [*job.others(prompts=7, published=1), job.engine("per_prompt")]
-    assert [way.note for way in ways[len(PUBLISHED) :]] == [""] * (len(BATCHES) + 2)
-    plain = [way for way in ways if way.tokens]
-    assert [len(way.tokens) for way in plain] == [7, 7, 7, 15]
-    assert [same_share(way.tokens, plain[0].tokens) for way in plain] == [1.0] * 4
+def test_every_baseline_on_plain_prompts_gives_the_same_tokens_in_float32(job):
+    baselines = [*job.transformers(prompts=7, published=1), job.engine("per_prompt")]
+    assert [each.note for each in baselines[len(PUBLISHED) :]] == [""] * (len(BATCHES) + 2)
+    plain = [each for each in baselines if each.tokens]
+    assert [len(each.tokens) for each in plain] == [7, 7, 7, 15]
+    assert [same_share(each.tokens, plain[0].tokens) for each in plain] == [1.0] * 4
 
 
 def test_the_engine_reads_all_paraphrases_of_a_question_for_one_answer(job):
-    way = job.engine("flex_attention")
-    assert (way.paraphrases, way.tokens) == (15, {})
+    fused = job.engine("flex_attention")
+    assert (fused.paraphrases, fused.tokens) == (15, {})
 
 
 def test_batches_hold_one_paraphrase_of_many_questions(loaded, workload):
     tokenizer = PromptTokenizer(loaded.tokenizer)
-    prompts = plain_prompts(pieces_of(tokenizer, workload.questions(3), workload))
+    prompts = plain_prompts(workload.prompt_tokens(tokenizer, workload.questions(3)))
     places = [prompt.place for prompt in by_paraphrase(prompts)]
     assert places[:4] == [(0, 0), (1, 0), (2, 0), (0, 1)]
     assert len(places) == 15
@@ -82,10 +83,8 @@ def test_batches_hold_one_paraphrase_of_many_questions(loaded, workload):
 
 def test_baselines_are_compared_in_one_table(document, small_model):
     arguments = ("--samples", 2, "--prompts", 3, "--published", 1, "--examples", 0, "--repeats", 1)
-    found = document(
-        baselines.main, *arguments, "--model", small_model, "--vllm-python", sys.executable
-    )
-    rows = {row["way"]: row for row in found["rows"]}
+    report = document(main, *arguments, "--model", small_model, "--vllm-python", sys.executable)
+    rows = {row["way"]: row for row in report["rows"]}
     published, vllm = rows["published algorithm"], rows["vLLM"]
     assert published["over published"] == 1
     assert "2 questions" in published["note"]
@@ -93,10 +92,10 @@ def test_baselines_are_compared_in_one_table(document, small_model):
     assert vllm["questions/s"] is None
     assert vllm["note"] == "does not run here: ModuleNotFoundError: No module named 'vllm'"
     flex = rows["engine, flex_attention"]
-    assert found["ratios"]["engine, flex_attention over published algorithm"] == pytest.approx(
+    assert report["ratios"]["engine, flex_attention over published algorithm"] == pytest.approx(
         flex["questions/s"] / published["questions/s"]
     )
-    assert all(row["prompts/s"] for row in found["rows"] if row["way"] != "vLLM")
+    assert all(row["prompts/s"] for row in report["rows"] if row["way"] != "vLLM")
 
 
 FAKE_VLLM = """
@@ -123,23 +122,27 @@ def test_vllm_is_asked_in_an_interpreter_of_its_own(
     (tmp_path / "vllm.py").write_text(FAKE_VLLM)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     tokenizer = PromptTokenizer(loaded.tokenizer)
-    prompts = plain_prompts(pieces_of(tokenizer, workload.questions(2), workload))
-    way = run_vllm(
+    prompts = plain_prompts(workload.prompt_tokens(tokenizer, workload.questions(2)))
+    vllm = run_vllm(
         Path(sys.executable), find_model(small_model), "float32", prompts[:5], prompts[5:], 3,
-        Patience(repeats=2),
+        RepeatLimit(repeats=2),
     )  # fmt: skip
-    assert way.time.repeats == 2
-    assert way.tokens == {p.place: p.tokens[:3] for p in prompts[:5]}
-    assert way.note == "version 0.0, prefix caching on, 0 cores reserved"
+    assert vllm.time.repeats == 2
+    assert vllm.tokens == {p.place: p.tokens[:3] for p in prompts[:5]}
+    assert vllm.note == "version 0.0, prefix caching on, 0 cores reserved"
 
 
-def test_a_side_that_fails_is_quoted(tmp_path, monkeypatch):
+def test_a_worker_that_fails_is_quoted(tmp_path, monkeypatch):
     (tmp_path / "vllm.py").write_text("raise SystemExit('no CPU like that')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert ask(Path(sys.executable), {}, tmp_path) == "no CPU like that"
 
 
 def test_an_interpreter_that_is_not_there_is_refused(run, tmp_path):
-    result = run(baselines.main, "--vllm-python", tmp_path / "python")
+    result = run(main, "--vllm-python", tmp_path / "python")
     assert result.exit_code == 2
     assert f"File '{tmp_path / 'python'}' does not exist" in result.stderr.splitlines()[-1]
+
+
+def test_the_example_of_equal_tokens_is_true():
+    assert doctest.testmod(baseline) == (0, 1)

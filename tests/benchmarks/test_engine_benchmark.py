@@ -1,8 +1,8 @@
-"""benchmarks.engine and benchmarks.scaling: their rows, and the ratios between them."""
+"""benchmarks.engine: its rows with and without --vary, and the ratios between them."""
 
 import pytest
 
-from benchmarks import engine, scaling
+from benchmarks import engine
 from benchmarks.engine import ALL, METHODS
 
 SPEEDS = (
@@ -46,10 +46,15 @@ def test_the_engines_ratios_are_those_of_its_rows(measured):
     }
 
 
-def test_scaling_varies_one_thing_at_a_time(document, small_model):
-    found = document(scaling.main, "--samples", 1, "--repeats", 1, "--model", small_model)
+def test_vary_varies_one_thing_at_a_time(document, small_model):
+    arguments = ("--vary", "samples,paraphrases,few-shot,tokens", "--samples", 1, "--repeats", 1)
+    report = document(engine.main, *arguments, "--model", small_model)
+    assert list(report["rows"][0]) == [
+        "varied", "value", "seconds", "prefill s", "decode s", "prefill tokens", "decode tokens",
+        "repeats",
+    ]  # fmt: skip
     values = {}
-    for row in found["rows"]:
+    for row in report["rows"]:
         values.setdefault(row["varied"], []).append(row["value"])
     assert values == {
         "samples": [1, 2, 4, 8],
@@ -57,10 +62,10 @@ def test_scaling_varies_one_thing_at_a_time(document, small_model):
         "few-shot": [0, 5, 10, 20],
         "generated tokens": [5, 10, 20, 40],
     }
-    decoded = [row["decode tokens"] for row in found["rows"]]
+    decoded = [row["decode tokens"] for row in report["rows"]]
     assert decoded == [20, 40, 80, 160, *[20] * 8, 5, 10, 20, 40]
-    last, first = found["rows"][3]["seconds"], found["rows"][0]["seconds"]
-    assert found["ratios"]["time from 1 to 8 samples"] == last / first
+    last, first = report["rows"][3]["seconds"], report["rows"][0]["seconds"]
+    assert report["ratios"]["time from 1 to 8 samples"] == last / first
 
 
 @pytest.mark.parametrize(
@@ -68,6 +73,12 @@ def test_scaling_varies_one_thing_at_a_time(document, small_model):
     [
         (("--samples", 0), "0 is not in the range 1<=x<=512"),
         (("--samples", 513), "513 is not in the range 1<=x<=512"),
+        (
+            ("--vary", "tokens,layers"),
+            "'layers' is none of samples, paraphrases",
+        ),
+        (("--vary", "tokens", "--samples", 1, "--samples", 2), "give --samples once"),
+        (("--vary", "samples", "--samples", 65), "asks up to 8 times --samples; at most 64"),
         (("--repeats", 0), "0 is not in the range 1<=x<=99"),
         (("--model", "no such model"), "model 'no such model' is no directory here"),
     ],

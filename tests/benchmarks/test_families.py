@@ -36,13 +36,13 @@ REPRESENTATIVE = (
 
 def stated() -> dict[str, list[str]]:
     """The headings of the page under which each family stands."""
-    found: dict[str, list[str]] = {}
+    headings: dict[str, list[str]] = {}
     heading = ""
     for line in PAGE.read_text().partition(MARK)[2].splitlines():
         heading = line.removeprefix("## ") if line.startswith("## ") else heading
         if row := re.match(r"\| `(\S+)` \|", line):
-            found.setdefault(row[1], []).append(heading)
-    return found
+            headings.setdefault(row[1], []).append(heading)
+    return headings
 
 
 HEADINGS = {"exact": "Answered exactly", "refused": "Refused", "not built": "Not built"}
@@ -86,7 +86,7 @@ def test_a_prompt_past_the_window_of_a_cache_is_refused():
 def test_another_scale_is_no_exact_answer(monkeypatch):
     original = SdpaBackend.__call__
     monkeypatch.setattr(
-        SdpaBackend, "__call__", lambda *given: original(*given[:-1], 1.2 * given[-1])
+        SdpaBackend, "__call__", lambda *arguments: original(*arguments[:-1], 1.2 * arguments[-1])
     )
     assert judge(tiny_config("llama")).kind in ("wrong", "refused")
 
@@ -160,8 +160,8 @@ def test_arguments_that_cannot_be_are_refused_before_anything_is_built(arguments
 
 
 def test_a_wrong_family_is_named_and_fails_the_command(monkeypatch):
-    found = Surveyed("llama", "LlamaForCausalLM", "yarn", Verdict("wrong", "3 of 12"))
-    monkeypatch.setattr("benchmarks.families.__main__.survey", lambda names: [found])
+    surveyed = Surveyed("llama", "LlamaForCausalLM", "yarn", Verdict("wrong", "3 of 12"))
+    monkeypatch.setattr("benchmarks.families.__main__.survey", lambda names: [surveyed])
     result = CliRunner().invoke(main, ["--only", "llama"])
     assert result.exit_code == 1
     assert "1 neither exact nor refused in a sentence: llama (yarn)" in result.output

@@ -122,8 +122,8 @@ def test_a_line_that_was_cut_off_is_left_out_and_one_in_the_middle_is_refused(tm
 
 def test_the_supervisor_imports_neither_torch_nor_the_project():
     code = "import sys, benchmarks.gpu_day.__main__; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    loaded = {name.partition(".")[0] for name in result.stdout.split()}
     assert "benchmarks" in loaded
     assert not loaded & {"torch", "transformers", "numpy", "pydantic", "common", "producer"}
 
@@ -161,15 +161,15 @@ def test_a_rehearsal_without_celery_redis_gguf_and_datasets_gives_every_row(tmp_
     (tmp_path / "sitecustomize.py").write_text(ABSENT)
     only = ["probe", "check_eager", "eager", "graphs", "shards"]
     out = tmp_path / "out"
-    done = subprocess.run(
+    result = subprocess.run(
         [
             sys.executable, "-m", "benchmarks.gpu_day", "--out", str(out), "--device", "cpu",
             "--tiny", "--only", ",".join(only), "--stretch", "3", "--total", "170",
         ],
         cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == "every check is equal and every row has its figures"
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.splitlines()[-1] == "every check is equal and every row has its figures"
     assert sorted(file.name for file in out.iterdir()) == ["gpu_day.jsonl", "logs.txt"]
     lines = read_lines(out / "gpu_day.jsonl")
     assert [line["stage"] for line in lines if line.get("event") == "done"] == only
@@ -188,7 +188,7 @@ def test_a_rehearsal_without_celery_redis_gguf_and_datasets_gives_every_row(tmp_
     assert all(0 <= figures.get("logit difference", 0) < 1e-3 for figures in checks)
     shown = CliRunner().invoke(command.main, ["--table", str(out / "gpu_day.jsonl")])
     assert shown.exit_code == 0
-    assert shown.stdout.splitlines()[-1] == done.stdout.splitlines()[-1]
+    assert shown.stdout.splitlines()[-1] == result.stdout.splitlines()[-1]
 
 
 ABSENT = f"""

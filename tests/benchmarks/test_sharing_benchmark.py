@@ -22,7 +22,7 @@ def file(tmp_path):
 def test_it_counts_what_the_engine_prefills(document, small_model):
     (row,) = document(main, "--samples", 7, "--model", small_model)["rows"]
     workload = Workload(model=small_model)
-    engine, counts = workload.held_engine().engine, Counts()
+    engine, counts = workload.loaded_engine().engine, Counts()
     engine.answer(workload.questions(7), workload.request("per_prompt"), counts)
     assert row["computed"] == counts.prefill_tokens < row["after the examples"] < row["tokens"]
     assert (row["samples"], row["paraphrases"]) == (7, 35)
@@ -39,11 +39,11 @@ def test_files_are_read_as_the_producer_reads_them(document, small_model, file):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("value", "message"),
     [("questions.jsonl", "--file takes DATASET=FILE"), ("webqa=nowhere.jsonl", "nowhere.jsonl")],
 )
-def test_what_is_no_file_is_refused_in_a_sentence(run, small_model, given, said):
-    result = run(main, "--samples", 1, "--model", small_model, "--file", given)
+def test_what_is_no_file_is_refused_in_a_sentence(run, small_model, value, message):
+    result = run(main, "--samples", 1, "--model", small_model, "--file", value)
     assert result.exit_code == 1
-    assert said in result.output
+    assert message in result.output
     assert "Traceback" not in result.output

@@ -1,21 +1,12 @@
-"""What the benchmarks ask, and what they hold it against."""
+"""The workload of the benchmarks: its questions and its few-shot examples."""
 
-import doctest
-import importlib
-import mmap
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-import torch
-from transformers import LlamaConfig
 
-from benchmarks.answering import answered
-from benchmarks.memory import peak_mib, reset_peak
-from benchmarks.rates import LinearShapes, decode_seconds, prefill_rate
-from benchmarks.timing import Patience, repeated
-from benchmarks.workload import MAX_EXAMPLES, MAX_SAMPLES, Workload, early_stop, few_shot
-from common.errors import SampleError, UsageError
+from benchmarks.questions import MAX_SAMPLES
+from benchmarks.workload import MAX_EXAMPLES, Workload, few_shot
+from common.errors import UsageError
 from common.models import find_model
 from worker.model.loader import load_tokenizer
 from worker.model.tokenizer import PromptTokenizer
@@ -37,13 +28,13 @@ def test_fewer_questions_are_the_first_of_more():
 def test_paraphrases_are_as_long_as_a_persons_questions():
     tokenizer = PromptTokenizer(load_tokenizer(find_model("smollm2_135m_it")))
     workload = Workload()
-    asked = workload.request("origin")
+    request = workload.request("origin")
     lengths = [
         len(segment)
         for question in workload.questions(MAX_SAMPLES)
-        for segment in tokenizer.pieces(question.paraphrases, asked.template, ()).segments
+        for segment in tokenizer.pieces(question.paraphrases, request.template, ()).segments
     ]
-    marks = len(tokenizer.pieces(("",), asked.template, ()).segments[0])
+    marks = len(tokenizer.pieces(("",), request.template, ()).segments[0])
     assert 8 <= sum(lengths) / len(lengths) - marks <= 12
 
 
@@ -53,70 +44,3 @@ def test_more_questions_or_examples_than_there_are_are_refused():
     assert len(set(few_shot(MAX_EXAMPLES))) == MAX_EXAMPLES
     with pytest.raises(UsageError, match="there are 77 bundled examples, not 78"):
         few_shot(78)
-
-
-def test_answers_go_on_past_their_end_without_early_stop_alone(small_model):
-    workload = Workload(model=small_model, examples=0)
-    engine = workload.held_engine().engine
-    # A random model ends no answer by itself within 20 tokens, so let every token end one.
-    engine._stops.fill_(1)
-    lengths = {}
-    for on in (True, False, True):
-        with early_stop(engine, on):
-            asked = workload.request("origin")
-            done = answered(engine, workload.questions(2), asked, Patience(repeats=1))
-        lengths.setdefault(on, []).append([len(t) for (t,) in done.tokens("origin")])
-    assert lengths == {True: [[1, 1], [1, 1]], False: [[20, 20]]}
-
-
-def test_a_question_that_is_not_answered_is_not_timed(small_model):
-    workload = Workload(model=small_model, examples=0, max_new_tokens=4096)
-    engine = workload.held_engine().engine
-    engine.geometry = replace(engine.geometry, max_positions=100)
-    with pytest.raises(SampleError):
-        answered(engine, workload.questions(1), workload.request("origin"), Patience(repeats=1))
-
-
-def test_the_work_of_a_token_is_that_of_every_weight_it_meets():
-    config = LlamaConfig(
-        vocab_size=11, hidden_size=6, intermediate_size=10, num_hidden_layers=2,
-        num_attention_heads=3, num_key_value_heads=1, head_dim=2,
-    )  # fmt: skip
-    shapes = LinearShapes.of(config)
-    assert shapes.head == (11, 6)
-    attention, feed_forward = 6 * 6 + 2 * (2 * 6) + 6 * 6, 3 * (10 * 6)
-    assert shapes.prefill_flops == 2 * 2 * (attention + feed_forward)
-
-
-def test_rates_are_measured_for_the_shapes_of_the_model():
-    config = LlamaConfig(
-        vocab_size=11, hidden_size=6, intermediate_size=10, num_hidden_layers=2,
-        num_attention_heads=3,
-    )  # fmt: skip
-    where = (torch.float32, torch.device("cpu"))
-    assert prefill_rate(config, *where) > 0
-    assert decode_seconds(LinearShapes.of(config), 7, *where) > 0
-
-
-def test_a_measurement_is_repeated_until_patience_ends():
-    seconds = iter([4.0, 3.0, 9.0, 1.0])
-    assert repeated(lambda: next(seconds), Patience(repeats=9, seconds=16)).seconds == 4.0
-    assert next(seconds) == 1.0
-
-
-@pytest.mark.skipif(peak_mib() is None, reason="this system keeps no peak of memory")
-def test_a_peak_begins_anew_when_it_is_reset():
-    """Mapped by itself: a process that held an engine keeps what it frees."""
-    held = mmap.mmap(-1, 200 << 20)
-    for page in range(0, len(held), mmap.PAGESIZE):
-        held[page] = 1
-    high = peak_mib()
-    held.close()
-    reset_peak()
-    assert peak_mib() < high - 150
-
-
-@pytest.mark.parametrize("name", ["timing", "way"])
-def test_the_examples_in_docstrings_are_true(name):
-    failures, tried = doctest.testmod(importlib.import_module(f"benchmarks.{name}"))
-    assert (failures, tried) == (0, 1)

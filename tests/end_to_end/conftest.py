@@ -20,7 +20,7 @@ DEADLINE = 180.0
 
 
 def until(condition: Callable[[], object], what: str, log: Path | None = None) -> None:
-    """Wait for a condition; on time-out fail with what was awaited and the log's end."""
+    """Wait for a condition; on time-out fail with its name and the end of the log."""
     end = time.monotonic() + DEADLINE
     while not condition():
         if time.monotonic() > end:
@@ -31,12 +31,12 @@ def until(condition: Callable[[], object], what: str, log: Path | None = None) -
 def producer(*arguments: object, settings: Settings, check: bool = True) -> str:
     """Run the `producer` command; returns its standard output."""
     environment = {**os.environ, **settings.to_environment(), "COLUMNS": "160"}
-    done = subprocess.run(
+    result = subprocess.run(
         [*PRODUCER, *map(str, arguments)], env=environment, capture_output=True, text=True,
         timeout=DEADLINE, check=False,
     )  # fmt: skip
-    assert not check or done.returncode == 0, done.stdout + done.stderr
-    return done.stdout if check else done.stdout + done.stderr
+    assert not check or result.returncode == 0, result.stdout + result.stderr
+    return result.stdout if check else result.stdout + result.stderr
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Worker:
 
 @contextmanager
 def running_worker(settings: Settings, log: Path, *options: str) -> Iterator[Worker]:
-    """`celery -A worker worker`, ended with all its children."""
+    """Run `celery -A worker worker`; end it and all its children after the block."""
     command = [sys.executable, "-m", "celery", "-A", "worker", "worker", "--loglevel=INFO"]
     environment = {**os.environ, **settings.to_environment()}
     with child([*command, "-n", f"{log.stem}@test", *options], log, environment) as process:

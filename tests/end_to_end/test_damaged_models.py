@@ -1,4 +1,4 @@
-"""Models that cannot be used, or were replaced: the person who asked is told at once."""
+"""Models that are damaged or were replaced: the command reports them at once."""
 
 import re
 import shutil
@@ -30,21 +30,21 @@ def options(tmp_path: Path, model: Path) -> list[object]:
 def test_weights_that_are_cut_off_end_a_run_with_the_name_of_the_file_and_of_the_log(
     settings: Settings, options: list[object], model: Path
 ) -> None:
-    """Before, a minute later: the workers' logs say why. They were deleted."""
+    """A regression: the command once ended after a minute and named a log that was deleted."""
     cut("model.safetensors", 20_000)(model)
     started = time.monotonic()
     output = producer("run", *options, settings=settings, check=False)
     assert f"error: model own: {model}/model.safetensors (20,000 bytes) is damaged" in output
     assert "sending them again" not in output
     assert time.monotonic() - started < 60
-    kept = re.search(r"the worker's log is kept: (\S+)", output)
-    assert kept is not None
-    log = Path(kept[1])
+    kept_log = re.search(r"the worker's log is kept: (\S+)", output)
+    assert kept_log is not None
+    log = Path(kept_log[1])
     assert "model.safetensors (20,000 bytes) is damaged" in log.read_text()
     shutil.rmtree(log.parent)
 
 
-def test_replaced_weights_are_said_before_the_old_answers_and_overwrite_answers_anew(
+def test_replaced_weights_are_reported_before_the_old_answers_and_overwrite_answers_anew(
     settings: Settings, options: list[object], model: Path
 ) -> None:
     def double(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Questions without paraphrases: one command writes them, weighs them and answers by them."""
+"""One command writes paraphrases, measures confidences and answers, each run after another."""
 
 import json
 from pathlib import Path
@@ -12,8 +12,8 @@ from common.store import RunFolder, StoreFilesystem, verify_run
 from tests.conftest import numbered_questions, write_questions
 from tests.end_to_end.conftest import producer, running_worker
 
-FOLLOWING = ("flex_attention-3", "weighted_avg-3")
-NAMES = ("origin", "paraphrases-3", "confidence-3", *FOLLOWING)
+DEPENDENT = ("flex_attention-3", "weighted_avg-3")
+NAMES = ("origin", "paraphrases-3", "confidence-3", *DEPENDENT)
 COUNT = 5
 
 
@@ -40,22 +40,22 @@ def table(settings: Settings, name: str) -> list[dict[str, object]]:
 def test_one_command_ends_with_every_run_merged(settings, options, tmp_path):
     settings = settings.model_copy(update={"attention": "sdpa"})
     with running_worker(settings, tmp_path / "worker.log"):
-        said = producer(*options, settings=settings)
+        output = producer(*options, settings=settings)
         assert all(
-            f"{name}: waits for another run" in said for name in ("confidence-3", *FOLLOWING)
+            f"{name}: waits for another run" in output for name in ("confidence-3", *DEPENDENT)
         )
         listed = json.loads(producer("runs", "--json", settings=settings))
         again = producer(*options, settings=settings)
     assert sorted(run["run"] for run in listed) == sorted(f"bare/tiny-llama/{n}" for n in NAMES)
     assert "0 rows enqueued, 5 done before" in again
     rows = {name: table(settings, name) for name in NAMES}
-    assert {name: len(found) for name, found in rows.items()} == {
+    assert {name: len(table_rows) for name, table_rows in rows.items()} == {
         "origin": COUNT, "paraphrases-3": COUNT, "confidence-3": 3 * COUNT,
         "flex_attention-3": COUNT, "weighted_avg-3": COUNT,
     }  # fmt: skip
     written = [row["paraphrases"] for row in rows["paraphrases-3"]]
-    for name in FOLLOWING:
+    for name in DEPENDENT:
         assert [row["paraphrases"] for row in rows[name]] == written
-    found = [row["confidence"] for row in rows["confidence-3"]]
+    measured = [row["confidence"] for row in rows["confidence-3"]]
     read = [row["confidences"] for row in rows["weighted_avg-3"]]
-    assert read == [found[first : first + 3] for first in range(0, len(found), 3)]
+    assert read == [measured[first : first + 3] for first in range(0, len(measured), 3)]

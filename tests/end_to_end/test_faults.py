@@ -55,9 +55,9 @@ def undisturbed(settings: Settings, options: list[object], tmp_path: Path) -> li
 
     other = settings.model_copy(update={"store": str(tmp_path / "other"), "attention": "sdpa"})
     producer("enqueue", *options, settings=other)
-    executor = ShardExecutor(
-        other, RunCounters.connect(other.broker), lambda *_: pytest.fail("sent")
-    )
+    store = StoreFilesystem.open(other.store)
+    counters = RunCounters.connect(other.broker)
+    executor = ShardExecutor(other, store, counters, lambda *_: pytest.fail("sent"))
     for first in range(0, 60, 2):
         executor.execute(shard_of(tuple(runs(other)), [first, first + 1]))
     redis.Redis.from_url(other.broker).flushall()
@@ -100,10 +100,10 @@ def test_bad_messages_are_dropped_and_the_worker_lives_on(settings, options, tmp
     producer("enqueue", *options, "--max-samples", 4, settings=settings)
     with running_worker(settings, tmp_path / "worker.log") as worker:
         until(lambda: merged(settings), "the merge", worker.log)
-        said = worker.log.read_text()
-    assert "message refused" in said
-    assert "content-type" in said
-    assert "Traceback" not in said
+        output = worker.log.read_text()
+    assert "message refused" in output
+    assert "content-type" in output
+    assert "Traceback" not in output
     assert RunCounters.connect(settings.broker).stop_reason("numbers/tiny-llama/nothing-3")
     assert RunCounters.connect(settings.broker).stop_reason("../../etc/passwd") is None
 
@@ -113,14 +113,14 @@ def test_a_run_that_cannot_go_on_says_why_and_exits_non_zero(settings, options, 
     gone.mkdir()
     (gone / "config.json").write_text(json.dumps({"model_type": "llama"}))
     arguments = [*options, "--model", gone, "--max-samples", 4, "--store", settings.store]
-    said = producer("run", *arguments, settings=settings, check=False)
-    assert "gone" in said
-    assert "error: " in said
-    assert "Traceback" not in said
+    output = producer("run", *arguments, settings=settings, check=False)
+    assert "gone" in output
+    assert "error: " in output
+    assert "Traceback" not in output
 
 
-def hear_interrupts() -> None:
-    """What a terminal starts can be interrupted; what a script starts in the background cannot."""
+def accept_interrupts() -> None:
+    """Accept SIGINT, which a process started in the background of a script ignores."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -129,13 +129,13 @@ def test_an_interrupted_local_run_leaves_no_process_and_goes_on_later(
     settings, options, tmp_path, sign
 ):
     environment = {**os.environ, **settings.to_environment()}
-    with (tmp_path / "said").open("wb") as said:
+    with (tmp_path / "output").open("wb") as output:
         command = [*PRODUCER, "run", *map(str, options)]
         started = subprocess.Popen(
-            command, env=environment, stdout=said, stderr=said, preexec_fn=hear_interrupts
+            command, env=environment, stdout=output, stderr=output, preexec_fn=accept_interrupts
         )
     run = runs(settings)[0]
-    until(lambda: run.exists() and list_parts(run), "the first part", tmp_path / "said")
+    until(lambda: run.exists() and list_parts(run), "the first part", tmp_path / "output")
     family = psutil.Process(started.pid).children(recursive=True)
     assert len(family) >= 3
     started.send_signal(sign)
@@ -143,7 +143,7 @@ def test_an_interrupted_local_run_leaves_no_process_and_goes_on_later(
     until(lambda: not any(process.is_running() for process in family), "the end of all processes")
     assert list_parts(run)
     if sign == signal.SIGINT:
-        assert "what is done is kept" in (tmp_path / "said").read_text()
+        assert "what is done is kept" in (tmp_path / "output").read_text()
         producer("run", *options, settings=settings)
         assert merged(settings)
 
@@ -163,8 +163,8 @@ def test_flower_shows_the_worker_and_its_tasks(settings, options, tmp_path):
     def tasks() -> dict[str, object]:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/tasks", timeout=5) as answer:
-                found: dict[str, object] = json.load(answer)
-                return found
+                document: dict[str, object] = json.load(answer)
+                return document
         except OSError:
             return {}
 

@@ -25,7 +25,7 @@ SAMPLES = 11
 
 
 @dataclass
-class Job:
+class MainJob:
     """The store and broker of a finished job, its worker still running."""
 
     settings: Settings
@@ -48,20 +48,20 @@ class Job:
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[Job]:
+def job(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[MainJob]:
     folder = tmp_path_factory.mktemp("main_job")
     settings = Settings(store=str(folder / "store"), broker=broker_url, device="cpu")
     with running_worker(settings, folder / "main_job.log"):
-        done = Job(settings)
-        done.enqueue()
-        yield done
+        main_job = MainJob(settings)
+        main_job.enqueue()
+        yield main_job
 
 
 def names() -> list[str]:
     return ["origin", *(f"{method}-3" for method in METHODS[1:])]
 
 
-def test_every_method_has_every_row_in_the_order_of_the_data_set(job: Job):
+def test_every_method_has_every_row_in_the_order_of_the_data_set(job: MainJob):
     samples = list(islice(open_dataset("webqa_mini", None).samples(), SAMPLES))
     for name in names():
         uuids = [s.uuid for s in samples for _ in range(3 if name == "per_prompt-3" else 1)]
@@ -69,7 +69,7 @@ def test_every_method_has_every_row_in_the_order_of_the_data_set(job: Job):
         assert job.table(name)["error"].null_count == len(uuids)
 
 
-def test_the_columns_notebooks_read_are_there(job: Job):
+def test_the_columns_notebooks_read_are_there(job: MainJob):
     expected = ["uuid", "paraphrases", "answers", "prediction", "generation"]
     added = ["tokens", "token_logprobs", "logprob", "finish_reason"]
     assert job.table("origin").column_names == [*expected, *added, "error"]
@@ -88,18 +88,18 @@ def test_the_columns_notebooks_read_are_there(job: Job):
     assert row["prompt"].endswith(f"\n\nQ: {row['paraphrase']}\nA:")
 
 
-def test_the_first_paraphrases_answer_is_the_origins(job: Job):
+def test_the_first_paraphrases_answer_is_the_origins(job: MainJob):
     first = job.table("per_prompt-3")["generation"].to_pylist()[::3]
     assert first == job.table("origin")["generation"].to_pylist()
 
 
-def test_the_real_model_answers_real_questions(job: Job):
+def test_the_real_model_answers_real_questions(job: MainJob):
     predictions = job.table("flex_attention-3")["prediction"].to_pylist()
     assert predictions[0] == "Paris"
     assert all(reason == "newline" for reason in job.table("avg-3")["finish_reason"].to_pylist())
 
 
-def test_the_file_carries_its_run_and_its_manifest(job: Job):
+def test_the_file_carries_its_run_and_its_manifest(job: MainJob):
     metadata = job.table("max-3").schema.metadata
     record, manifest = (json.loads(metadata[key]) for key in (META_RUN, META_MANIFEST))
     assert record["fingerprint"] == job.run("max-3").spec.fingerprint
@@ -110,7 +110,7 @@ def test_the_file_carries_its_run_and_its_manifest(job: Job):
     assert set(manifest["choices"][0]) == chosen | {"samples"}
 
 
-def test_all_methods_came_from_one_prefill(job: Job):
+def test_all_methods_came_from_one_prefill(job: MainJob):
     from common.store.parts import read_info
 
     infos = {n: read_info(job.run(n), list_parts(job.run(n))[0]) for n in names()}
@@ -118,12 +118,12 @@ def test_all_methods_came_from_one_prefill(job: Job):
     assert len({info.rows for info in infos.values()}) == 1
 
 
-def test_enqueueing_again_sends_nothing(job: Job):
-    assert "11 rows enqueued" not in (said := job.enqueue())
-    assert said.count("0 rows enqueued, 11 done before") == 5
+def test_enqueueing_again_sends_nothing(job: MainJob):
+    assert "11 rows enqueued" not in (output := job.enqueue())
+    assert output.count("0 rows enqueued, 11 done before") == 5
 
 
-def test_a_deleted_part_is_the_only_one_done_again(job: Job):
+def test_a_deleted_part_is_the_only_one_done_again(job: MainJob):
     run, before = job.run("avg-3"), job.table("avg-3")
     written = {path: Path(run.store.path(path)).stat().st_mtime_ns for path in list_parts(run)}
     deleted = list_parts(run)[1]
@@ -136,7 +136,7 @@ def test_a_deleted_part_is_the_only_one_done_again(job: Job):
     assert {path for path in now if now[path] != written[path]} == {deleted}
 
 
-def test_verify_holds_and_status_says_merged(job: Job):
+def test_verify_holds_and_status_says_merged(job: MainJob):
     name = str(job.run("flex_attention-3").key)
     assert "the manifest holds" in producer("verify", name, settings=job.settings)
     document = json.loads(producer("status", name, "--json", settings=job.settings))
@@ -144,9 +144,9 @@ def test_verify_holds_and_status_says_merged(job: Job):
     assert producer("runs", settings=job.settings).count("merged") == 5
 
 
-def test_another_fingerprint_is_refused_by_field_and_nothing_is_lost(job: Job):
-    said = job.enqueue("--max-new-tokens", 9, check=False)
-    assert "max_new_tokens is '8' there and '9' here" in said
-    assert "--overwrite" in said
-    assert "Traceback" not in said
+def test_another_fingerprint_is_refused_by_field_and_nothing_is_lost(job: MainJob):
+    output = job.enqueue("--max-new-tokens", 9, check=False)
+    assert "max_new_tokens is '8' there and '9' here" in output
+    assert "--overwrite" in output
+    assert "Traceback" not in output
     assert len(job.table("origin")) == 11

@@ -1,4 +1,4 @@
-"""The three real data sets, as a researcher goes about them: every method, scores, one page."""
+"""The three real data sets, from `producer run` to the report: every method, scores, one page."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 MODEL = "smollm2_135m_it"
 PLAIN = [name for name, method in METHODS.items() if method.visibility != "cross_manual"]
 SETS = {
-    # name: (file, few-shot file, the methods, all runs but for those of the methods)
+    # name: (file, few-shot file, methods, names of the preparatory runs)
     "graphquestions": (
         "graphquestions_test_paraphrases.jsonl", None, PLAIN, ["confidence-5"],
     ),
@@ -36,11 +36,11 @@ pytestmark = [
 @pytest.mark.parametrize("name", SETS)
 def test_every_method_answers_is_scored_and_reported(name, settings, tmp_path):
     file, few_shot, methods, steps = SETS[name]
-    asked = [part for method in methods for part in ("--method", method)]
-    shown = ["--few-shot", DATA / few_shot, "--num-few-shot", 5] if few_shot else []
+    method_options = [part for method in methods for part in ("--method", method)]
+    few_shot_options = ["--few-shot", DATA / few_shot, "--num-few-shot", 5] if few_shot else []
     producer(
-        "run", "--dataset", name, "--data", DATA / file, *shown, "--model", MODEL, *asked,
-        "--max-samples", 3, "--num-draws", 2, settings=settings,
+        "run", "--dataset", name, "--data", DATA / file, *few_shot_options, "--model", MODEL,
+        *method_options, "--max-samples", 3, "--num-draws", 2, settings=settings,
     )  # fmt: skip
     runs = {run.key.name: run for run in list_runs(StoreFilesystem.open(settings.store))}
     answering = [str(run.key) for run in runs.values() if run.spec.method in METHODS]
@@ -49,8 +49,8 @@ def test_every_method_answers_is_scored_and_reported(name, settings, tmp_path):
     producer("score", *answering, settings=settings)
     assert {key: problems for key, run in runs.items() if (problems := verify_run(run))} == {}
     page = tmp_path / "page.html"
-    said = producer("report", *answering, "--html", page, settings=settings)
-    assert f"{len(methods)} runs on 3 questions" in said
+    output = producer("report", *answering, "--html", page, settings=settings)
+    assert f"{len(methods)} runs on 3 questions" in output
     assert page.read_text().startswith("<!DOCTYPE html>")
 
 

@@ -1,4 +1,4 @@
-"""Real workers: warm before they take a task, and two on one host in folders of their own."""
+"""Real workers warm up before they take a task, and two on one host use separate folders."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from tests.end_to_end.conftest import running_worker, until
 
 @pytest.fixture
 def own_cache(monkeypatch, tmp_path):
-    """The user's cache is empty, and no variable names another one."""
+    """An empty user cache, with no variable that names another cache."""
     for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -1,6 +1,6 @@
 """Fixtures of the tests that need a GPU: they skip where torch sees none.
 
-`GPU_TESTS_DEVICE=cpu` rehearses them on a CPU, less those about CUDA itself. They import nothing
+`GPU_TESTS_DEVICE=cpu` rehearses them on a CPU, except those about CUDA itself. They import nothing
 that a lent GPU machine lacks, such as Celery, so they run without the fixtures of `tests`:
 
     python -m pytest tests/gpu --confcutdir tests/gpu

@@ -1,4 +1,4 @@
-"""A decode step captured as a CUDA graph gives what the step gives when it is launched."""
+"""A decode step captured as a CUDA graph gives the same logits as the eager step."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Every method, layout and attention backend on the device, beside the reference on the CPU."""
+"""Every method, layout and attention backend on the device equals the reference on the CPU."""
 
 from functools import cache
 
@@ -61,11 +61,11 @@ def test_every_method_gives_the_references_tokens_in_float32(
 ):
     engine = RecordingEngine(tiny_model().to(device), tokenizer, BACKENDS[backend]())
     counts = Counts()
-    given = engine.answer(QUESTIONS, make_request(*GREEDY, layout=layout), counts)
+    outcomes = engine.answer(QUESTIONS, make_request(*GREEDY, layout=layout), counts)
     assert counts.prefill_tokens >= FLEX_MIN_TOKENS
     for name in GREEDY:
-        found = [answer for answers in given for answer in answers[name]]
-        for got, (wanted, logits) in zip(found, reference(layout, name), strict=True):
+        generations = [answer for answers in outcomes for answer in answers[name]]
+        for got, (wanted, logits) in zip(generations, reference(layout, name), strict=True):
             assert (got.tokens, got.finish_reason) == (wanted.tokens, wanted.finish_reason), name
             torch.testing.assert_close(engine.logits_of(got), logits, atol=FLOAT32, rtol=0)
 
@@ -76,9 +76,9 @@ def test_bfloat16_is_as_near_to_the_float32_reference_as_its_rounding_allows(
 ):
     model = tiny_model().to(torch.bfloat16)
     engine = RecordingEngine(model.to(device), tokenizer, BACKENDS[backend]())
-    given = engine.answer(QUESTIONS, make_request(*GREEDY))
-    pairs = zip(given, reference("concat", "flex_attention"), strict=True)
-    # The first token alone: where rounding changes one, what follows has another past.
+    outcomes = engine.answer(QUESTIONS, make_request(*GREEDY))
+    pairs = zip(outcomes, reference("concat", "flex_attention"), strict=True)
+    # The first token alone: after a token that rounding changes, the others have another past.
     both = [
         (engine.logits_of(answers["flex_attention"][0])[0], logits[0])
         for answers, (_, logits) in pairs

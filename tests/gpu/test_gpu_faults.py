@@ -35,13 +35,13 @@ print("the process goes on")
 
 @pytest.fixture
 def little_memory(cuda):
-    """Leaves torch some memory more than it holds now."""
+    """Leaves torch the memory that it has reserved, and some more."""
 
     def leave(spare):
         torch.cuda.empty_cache()
         total = torch.cuda.get_device_properties(cuda).total_memory
-        held = torch.cuda.memory_reserved(cuda)
-        torch.cuda.set_per_process_memory_fraction((held + spare) / total, cuda)
+        reserved = torch.cuda.memory_reserved(cuda)
+        torch.cuda.set_per_process_memory_fraction((reserved + spare) / total, cuda)
 
     yield leave
     torch.cuda.set_per_process_memory_fraction(1.0, cuda)
@@ -65,6 +65,8 @@ def test_memory_that_runs_out_halves_the_budget_and_changes_no_answer(
 
 
 def test_a_device_side_assert_ends_the_process_instead_of_failing_every_sample(cuda):
-    done = subprocess.run([sys.executable, "-c", ASSERT], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == EXIT_STATUS, done.stderr
-    assert "the process goes on" not in done.stdout
+    process = subprocess.run(
+        [sys.executable, "-c", ASSERT], cwd=ROOT, capture_output=True, text=True
+    )
+    assert process.returncode == EXIT_STATUS, process.stderr
+    assert "the process goes on" not in process.stdout

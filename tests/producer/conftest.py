@@ -61,7 +61,7 @@ def quiz(jsonl: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def ask(quiz: Path) -> Callable[..., RunRequest]:
-    """A request for the quiz, without examples; `changes` replace what is asked."""
+    """Make a request for the quiz without examples; `changes` replace its fields."""
 
     def make(**changes: Any) -> RunRequest:
         fields: dict[str, Any] = {
@@ -87,8 +87,8 @@ def ask(quiz: Path) -> Callable[..., RunRequest]:
     return make
 
 
-class Outcome(NamedTuple):
-    """What a command printed and how it ended."""
+class CommandResult(NamedTuple):
+    """Exit status and output of a command."""
 
     status: int
     out: str
@@ -98,12 +98,12 @@ class Outcome(NamedTuple):
 @pytest.fixture
 def command(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., Outcome]]:
-    """`producer ARGUMENTS...` through its real entry point, in this process."""
+) -> Iterator[Callable[..., CommandResult]]:
+    """Run `producer ARGUMENTS...` through its real entry point, in this process."""
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setenv("COLUMNS", "200")
 
-    def run(*arguments: object) -> Outcome:
+    def run(*arguments: object) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["producer", *map(str, arguments)])
         capfd.readouterr()
         status = 0
@@ -111,7 +111,7 @@ def command(
             main()
         except SystemExit as ended:
             status = int(ended.code or 0)
-        return Outcome(status, *capfd.readouterr())
+        return CommandResult(status, *capfd.readouterr())
 
     yield run
     signal.signal(signal.SIGTERM, before)

@@ -49,7 +49,7 @@ def at_socket():
 
 @contextlib.contextmanager
 def celery_connection(settings):
-    """A connection of Celery as its settings make it."""
+    """A connection that Celery makes from the settings."""
     app = Celery(set_as_current=False)
     app.conf.update(celery_settings(settings))
     with contextlib.closing(app), app.connection_for_read() as connection:
@@ -65,8 +65,8 @@ def test_a_data_set_is_enqueued_over_a_socket_in_either_spelling(
     url = form.format(quote(PASSWORD, safe=""), quote(str(at_socket)))
     options = ["--num-paraphrases", 3, "--num-few-shot", 0, "--shard-size", 4]
     options += ["--model", "owner/model", "--method", "avg", "--store", tmp_path / "store"]
-    done = command("enqueue", "--dataset", "quiz", "--data", quiz, *options, "--broker", url)
-    assert (done.status, done.err) == (0, "")
+    result = command("enqueue", "--dataset", "quiz", "--data", quiz, *options, "--broker", url)
+    assert (result.status, result.err) == (0, "")
     counters = RunCounters.connect(url)
     assert counters.queue_length(["model.other"]) == 3
     assert counters.mark_done("quiz/owner--model/avg-3", [1, 5]) == 2
@@ -97,7 +97,7 @@ def test_a_socket_that_does_not_answer_is_named_without_its_password(at_socket, 
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("redis://:s3cret@127.0.0.1:1/foo", "must name its database by a number"),
         ("redis://:s3#cret@127.0.0.1:1/0", "write # as %23"),
@@ -106,30 +106,30 @@ def test_a_socket_that_does_not_answer_is_named_without_its_password(at_socket, 
         ("unix://:s3cret@r.sock", "the whole path of a socket"),
     ],
 )
-def test_a_broker_that_is_none_is_refused_before_anything_is_frozen(
-    command, quiz, tmp_path, url, said
+def test_a_broker_that_is_none_is_refused_before_anything_is_written(
+    command, quiz, tmp_path, url, message
 ):
     store = tmp_path / "store"
     options = ["--dataset", "quiz", "--data", quiz, "--num-few-shot", 0, "--store", store]
-    done = command("enqueue", *options, "--broker", url)
-    assert (done.status, done.out) == (2, "")
-    assert said in done.err
-    assert done.err.count("\n") == 1
-    assert "cret" not in done.err
+    result = command("enqueue", *options, "--broker", url)
+    assert (result.status, result.out) == (2, "")
+    assert message in result.err
+    assert result.err.count("\n") == 1
+    assert "cret" not in result.err
     assert all_files(StoreFilesystem.open(str(store))) == []
 
 
 @pytest.mark.parametrize("command", [["worker"], ["flower"], ["inspect", "ping"]])
 def test_a_worker_with_a_broker_that_is_none_ends_with_one_sentence(command):
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "celery", "-A", "worker", *command],
         env={**os.environ, "SELF_ENSEMBLE_BROKER": "redis://:s3cret@h/foo"},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: --broker (or SELF_ENSEMBLE_BROKER) must name its")
-    assert done.stderr.count("\n") == 1
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: --broker (or SELF_ENSEMBLE_BROKER) must name its")
+    assert result.stderr.count("\n") == 1
 
 
 def test_a_program_that_imports_the_application_gets_an_error_that_it_can_catch():
@@ -144,14 +144,14 @@ try:
 except UsageError as error:
     print("caught", error)
 """
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "SELF_ENSEMBLE_BROKER": "redis://:s3cret@h/foo"},
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("caught --broker (or SELF_ENSEMBLE_BROKER) must name its") == 2
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.count("caught --broker (or SELF_ENSEMBLE_BROKER) must name its") == 2
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture
 def tls_port(certificate, broker_url):
-    """The port of a TLS entrance to the server of the session."""
+    """The port of a TLS proxy in front of the session's server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     server = urlsplit(broker_url)

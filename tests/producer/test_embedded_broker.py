@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from common.errors import UsageError
-from producer.local import _signal, child, embedded_broker, kept_on_failure, tail
+from producer.local import _describe_signal, child, embedded_broker, logs_kept_on_failure, tail
 
 OWNER = """
 import sys
@@ -34,12 +34,12 @@ def listening(process):
 def server_at(url):
     """The child of this process that listens on the port of the URL."""
     port = urlsplit(url).port
-    (found,) = [
+    (server,) = [
         child
         for child in psutil.Process().children()
         if port in {address.port for address in listening(child)}
     ]
-    return found
+    return server
 
 
 def connected(url):
@@ -117,7 +117,7 @@ def test_it_dies_with_an_owner_that_is_killed():
 
 
 def test_a_child_that_ignores_being_asked_is_ended_with_its_own_children(tmp_path):
-    """A shell that shrugs off signals, and a grandchild in its session."""
+    """A shell that ignores SIGTERM, and a grandchild in its session."""
     script = "trap '' TERM; sleep 600 & echo $! >&2; wait"
     log = tmp_path / "log"
     with child(["sh", "-c", script], log) as process:
@@ -133,7 +133,7 @@ def test_a_child_that_ignores_being_asked_is_ended_with_its_own_children(tmp_pat
     assert states in ([], [psutil.STATUS_ZOMBIE])
 
 
-def test_a_machine_without_the_server_is_told_what_to_install(monkeypatch):
+def test_a_machine_without_the_server_gets_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"self-ensemble\[local\]"), embedded_broker():
         pass
@@ -149,11 +149,11 @@ def test_the_end_of_a_log_is_what_is_shown(tmp_path, lines, kept):
 
 
 @pytest.mark.parametrize("failure", [UsageError, SystemExit, OSError])
-def test_logs_are_kept_where_the_block_fails_and_their_path_is_said(failure):
-    said, folders = [], []
+def test_logs_are_kept_where_the_block_fails_and_their_path_is_reported(failure):
+    messages, folders = [], []
 
     def work():
-        with kept_on_failure(said.append) as folder:
+        with logs_kept_on_failure(messages.append) as folder:
             (folder / "worker.log").write_text("why")
             folders.append(folder)
             raise failure("it failed")
@@ -161,41 +161,41 @@ def test_logs_are_kept_where_the_block_fails_and_their_path_is_said(failure):
     with pytest.raises(failure):
         work()
     (folder,) = folders
-    assert said == [f"the worker's log is kept: {folder / 'worker.log'}"]
+    assert messages == [f"the worker's log is kept: {folder / 'worker.log'}"]
     assert (folder / "worker.log").read_text() == "why"
     shutil.rmtree(folder)
 
 
 def test_a_run_that_is_refused_before_there_is_a_worker_leaves_no_folder():
-    said, folders = [], []
+    messages, folders = [], []
 
     def work():
-        with kept_on_failure(said.append) as folder:
+        with logs_kept_on_failure(messages.append) as folder:
             folders.append(folder)
             raise UsageError("no such data set")
 
     with pytest.raises(UsageError):
         work()
-    assert said == []
+    assert messages == []
     assert not folders[0].exists()
 
 
 @pytest.mark.parametrize("ending", [None, KeyboardInterrupt])
 def test_logs_are_gone_after_a_run_that_did_not_fail(ending):
-    said = []
+    messages = []
     try:
-        with kept_on_failure(said.append) as folder:
+        with logs_kept_on_failure(messages.append) as folder:
             (folder / "worker.log").write_text("nothing to see")
             if ending:
                 raise ending
     except KeyboardInterrupt:
         pass
-    assert said == []
+    assert messages == []
     assert not folder.exists()
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "pattern"),
     [
         ("exited with 'signal 9 (SIGKILL)'", r"SIGKILL\) ended .*, most often because .*memory"),
         (
@@ -205,7 +205,7 @@ def test_logs_are_gone_after_a_run_that_did_not_fail(ending):
         ("exited with 'exitcode 1'", "^$"),
     ],
 )
-def test_a_worker_whose_process_was_killed_is_said_to_be(tmp_path, line, said):
+def test_a_worker_whose_process_was_killed_is_reported_with_the_signal(tmp_path, line, pattern):
     log = tmp_path / "log"
     log.write_text(f"ERROR Process 'SpawnPoolWorker-1' pid:7 {line}\n" + "  File x\n" * 40)
-    assert re.search(said, _signal(log))
+    assert re.search(pattern, _describe_signal(log))

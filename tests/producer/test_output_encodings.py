@@ -1,4 +1,4 @@
-"""Characters that an output cannot encode are lost to it alone: no command ends for them."""
+"""A character that the output cannot encode is printed as `?`: no command ends because of it."""
 
 import io
 import json
@@ -16,14 +16,14 @@ from producer.cli import cli
 from tests.common.storekit import make_answer, make_info
 
 MODEL = "quiz/owner--model"
-ASKED = ["--dataset", "quiz", "--num-few-shot", "0", "--model", "owner/model"]
+OPTIONS = ["--dataset", "quiz", "--num-few-shot", "0", "--model", "owner/model"]
 METHODS = ["--num-paraphrases", "3", "--method", "origin", "--method", "avg"]
 RUNS = [f"{MODEL}/origin", f"{MODEL}/avg-3"]
 
 
 @pytest.fixture
 def questions(jsonl):
-    """Seven questions in signs that neither ASCII nor Latin-1 has, and a column of that kind."""
+    """Seven questions and a column name in characters outside ASCII and Latin-1."""
     rows = [
         {
             "question": f"où est {n} 東京 → ?",
@@ -38,15 +38,15 @@ def questions(jsonl):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, server):
-    """A store and a name of it that ASCII does not have."""
+    """A store whose path has characters outside ASCII."""
     monkeypatch.setenv("SELF_ENSEMBLE_STORE", str(tmp_path / "où → 東京"))
     return StoreFilesystem.open(str(tmp_path / "où → 東京"))
 
 
 @pytest.fixture
 def answered(folder, questions, command):
-    """Two runs over them, every row answered, scored and merged."""
-    assert command("enqueue", *ASKED, *METHODS, "--data", questions).status == 0
+    """Two merged and scored runs on these questions, every row answered."""
+    assert command("enqueue", *OPTIONS, *METHODS, "--data", questions).status == 0
     for name in RUNS:
         run = RunFolder(folder, RunKey.parse(name))
         answers = [replace(make_answer(run, n), prediction=f"là {n} → 東京") for n in range(7)]
@@ -56,11 +56,11 @@ def answered(folder, questions, command):
 
 
 COMMANDS = [
-    ("enqueue", *ASKED, *METHODS, "--data"),
-    ("enqueue", *ASKED, *METHODS, "--wait", "--data"),
-    ("run", *ASKED, *METHODS, "--data"),
+    ("enqueue", *OPTIONS, *METHODS, "--data"),
+    ("enqueue", *OPTIONS, *METHODS, "--wait", "--data"),
+    ("run", *OPTIONS, *METHODS, "--data"),
     ("paraphrase", "--dataset", "quiz", "--model", "owner/model", "--data"),
-    ("confidence", *ASKED, "--num-paraphrases", "3", "--data"),
+    ("confidence", *OPTIONS, "--num-paraphrases", "3", "--data"),
     ("runs",),
     ("runs", "--json"),
     ("status", RUNS[0]),
@@ -101,34 +101,34 @@ def test_a_command_prints_what_its_output_can_encode(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setattr(sys, "stderr", errors)
-    done = command(*completed(arguments, questions, tiny_model))
+    result = command(*completed(arguments, questions, tiny_model))
     for stream in (screen, errors):
         stream.flush()
     shown = screen.buffer.getvalue().decode(encoding)
-    assert (done.status, errors.buffer.getvalue()) == (0, b"")
+    assert (result.status, errors.buffer.getvalue()) == (0, b"")
     assert shown != ""
     if "--json" in arguments:
         json.loads(shown)
 
 
 @pytest.mark.parametrize(
-    "arguments", [("run", *ASKED, *METHODS, "--data"), ("report", *RUNS, "--json"), ("runs",)]
+    "arguments", [("run", *OPTIONS, *METHODS, "--data"), ("report", *RUNS, "--json"), ("runs",)]
 )
 def test_a_process_with_python_io_encoding_ascii_ends_well(
     answered, questions, tiny_model, folder, arguments
 ):
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "producer", *map(str, completed(arguments, questions, tiny_model))],
         env={**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "200"},
         capture_output=True,
     )
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout.isascii()
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout.isascii()
     if arguments[0] == "run":
-        last = done.stdout.decode().splitlines()[-2:]
+        last = result.stdout.decode().splitlines()[-2:]
         paths = [RunFolder(folder, RunKey.parse(name)).feather_path for name in RUNS]
         assert last == [path.encode("ascii", "replace").decode() for path in paths]
-        assert b"'gold_r?ponses'" in done.stdout
+        assert b"'gold_r?ponses'" in result.stdout
 
 
 def test_a_document_is_the_same_whatever_the_terminal_shows(command, answered, monkeypatch):

@@ -7,7 +7,7 @@ from common.planning.dependents import create_dependents, read_dependents
 from common.store import merge_run, read_progress
 from producer.datasets import open_dataset
 from producer.datasets.hub import HubError
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.stepkit import (
     finish_confidences,
     finish_paraphrases,
@@ -63,7 +63,7 @@ def test_the_writers_own_runs_are_called_as_always(written, borrow):
     assert names(prepared.all_runs) == ["avg-3"]
 
 
-def test_merged_paraphrases_are_frozen_at_once_in_the_number_asked_for(written, borrow):
+def test_merged_paraphrases_become_a_snapshot_at_once_in_the_number_asked_for(written, borrow):
     finish_paraphrases(written, failed=[6])
     origin, avg = borrow(methods=("origin", "avg")).runs
     assert avg.read_samples([5])[0].paraphrases == tuple(paraphrase(5, w) for w in range(3))
@@ -87,7 +87,7 @@ def test_the_first_questions_alone(written, borrow):
     assert avg.spec.num_samples == 4
 
 
-def test_before_the_merge_runs_are_noted_and_follow_it(written, borrow):
+def test_before_the_merge_runs_are_noted_and_created_after_it(written, borrow):
     prepared = borrow(methods=("avg", "weighted_avg"))
     assert (prepared.runs, prepared.messages) == ((), ())
     assert len(prepared.all_runs) == 3
@@ -109,13 +109,13 @@ def test_planned_before_the_merge_or_after_they_are_the_same_runs(written, borro
 
 
 def test_each_model_has_messages_for_its_own_runs_alone(written, borrow):
-    """They go to other queues."""
+    """The messages of each model go to its own queue."""
     borrow()
     borrow(model="owner/writer", methods=("max",))
     finish_paraphrases(written)
     own = borrow(model="owner/writer", methods=("max",))
-    asked = {name for message in own.messages for name in message.runs}
-    assert asked == {"quiz/owner--writer/max-3"}
+    requested = {name for message in own.messages for name in message.runs}
+    assert requested == {"quiz/owner--writer/max-3"}
 
 
 def test_numbers_of_paraphrases_asked_for_by_several_are_answered_apart(written, borrow):
@@ -191,16 +191,16 @@ def test_questions_come_from_the_run_so_a_file_is_refused(borrow, quiz):
 def test_examples_of_the_hub_are_replaced_as_for_questions_of_a_file(
     ask, bare, store, monkeypatch
 ):
-    """Asked of a run, the questions need no hub either."""
+    """Questions of a run need no hub, as those of a file."""
 
     def fail(*_, **__):
         raise HubError("the hub is away")
 
     monkeypatch.setattr("producer.datasets.hub.load_split", fail)
-    asked = {"dataset": "webqa", "num_few_shot": None, "num_paraphrases": 3}
-    (written,) = prepare(ask(data=bare, methods=(), step="paraphrases", **asked), store).runs
+    options = {"dataset": "webqa", "num_few_shot": None, "num_paraphrases": 3}
+    (written,) = prepare(ask(data=bare, methods=(), step="paraphrases", **options), store).runs
     finish_paraphrases(written)
-    prepared = prepare(ask(data=None, paraphrases=str(written.key), **asked), store)
+    prepared = prepare(ask(data=None, paraphrases=str(written.key), **options), store)
     assert "5 bundled ones instead of" in prepared.notes[0]
     assert len(prepared.runs[0].spec.few_shot) == 5
 

@@ -1,11 +1,11 @@
-"""producer.enqueue.prepare: where few-shot examples come from, and how many."""
+"""producer.prepare.prepare: where few-shot examples come from, and how many."""
 
 import datasets
 import pytest
 
 from common.errors import UsageError
 from producer.datasets import open_dataset
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.storekit import all_files
 
 BUNDLED = tuple(open_dataset("webqa_mini", None).few_shot(5))
@@ -27,8 +27,8 @@ def few_shot(prepared):
 def test_a_file_of_examples_is_taken_in_its_order_with_first_answers(
     ask, store, examples, count, kept
 ):
-    asked = ask(few_shot=examples, num_few_shot=count)
-    assert few_shot(prepare(asked, store)) == (FROM_FILE[:kept], ())
+    request = ask(few_shot=examples, num_few_shot=count)
+    assert few_shot(prepare(request, store)) == (FROM_FILE[:kept], ())
 
 
 def test_a_file_with_too_few_examples_is_refused_with_both_numbers(ask, store, examples):
@@ -39,15 +39,15 @@ def test_a_file_with_too_few_examples_is_refused_with_both_numbers(ask, store, e
 
 @pytest.mark.parametrize(("count", "kept"), [(None, 5), (0, 0), (2, 2), (5, 5)])
 def test_a_bundled_data_set_brings_five_or_as_many_as_asked(ask, store, count, kept):
-    asked = ask(dataset="webqa_mini", data=None, num_few_shot=count)
-    assert few_shot(prepare(asked, store)) == (BUNDLED[:kept], ())
+    request = ask(dataset="webqa_mini", data=None, num_few_shot=count)
+    assert few_shot(prepare(request, store)) == (BUNDLED[:kept], ())
 
 
 @pytest.mark.parametrize("dataset", ["webqa_mini", "my-own"])
 @pytest.mark.parametrize(("count", "kept"), [(None, 5), (0, 0), (2, 2)])
 def test_a_file_of_questions_gets_the_bundled_examples_too(ask, store, dataset, count, kept):
-    asked = ask(dataset=dataset, num_few_shot=count)
-    assert few_shot(prepare(asked, store)) == (BUNDLED[:kept], ())
+    request = ask(dataset=dataset, num_few_shot=count)
+    assert few_shot(prepare(request, store)) == (BUNDLED[:kept], ())
 
 
 @pytest.mark.parametrize("data", [{"data": None}, {}], ids=["bundled questions", "a file"])
@@ -101,9 +101,9 @@ def test_examples_that_were_asked_for_are_never_replaced(ask, store, no_hub):
 
 
 def test_without_a_hub_there_are_no_hub_questions(ask, store, no_hub):
-    asked = ask(dataset="webqa", data=None, num_few_shot=None, methods=("origin",))
+    request = ask(dataset="webqa", data=None, num_few_shot=None, methods=("origin",))
     with pytest.raises(UsageError, match=r"no route to host.*--data"):
-        prepare(asked, store)
+        prepare(request, store)
     assert all_files(store) == []
 
 
@@ -112,5 +112,5 @@ def test_no_examples_need_no_hub(ask, store, no_hub):
 
 
 def test_a_file_of_examples_needs_no_hub(ask, store, no_hub, examples):
-    asked = ask(dataset="webqa", few_shot=examples, num_few_shot=None)
-    assert few_shot(prepare(asked, store)) == (FROM_FILE, ())
+    request = ask(dataset="webqa", few_shot=examples, num_few_shot=None)
+    assert few_shot(prepare(request, store)) == (FROM_FILE, ())

@@ -1,4 +1,4 @@
-"""producer.enqueue.prepare: what is refused is refused before anything is left in the store."""
+"""producer.prepare.prepare: what is refused is refused before anything is left in the store."""
 
 import json
 
@@ -9,7 +9,7 @@ from common.prompts import QUESTION_ANSWERING
 from common.store.snapshot import SNAPSHOT_BATCH_ROWS
 from producer.datasets.dataset import Dataset
 from producer.datasets.readers.rows import Row
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.storekit import all_files
 
 
@@ -66,7 +66,7 @@ def test_a_bad_question_in_the_middle_leaves_nothing(ask, store, quiz, number):
 
 
 def test_a_data_set_that_is_interrupted_leaves_nothing(ask, store, monkeypatch):
-    """After more questions than are held back, so files have been begun."""
+    """The interrupt comes after the first batch has been written to a staging file."""
 
     def rows():
         for i in range(SNAPSHOT_BATCH_ROWS + 3):

@@ -1,4 +1,4 @@
-"""producer.enqueue.prepare: which runs are made, what is frozen, and the messages for them."""
+"""producer.prepare.prepare: the runs it creates, their snapshots, and their messages."""
 
 from itertools import chain
 
@@ -9,7 +9,7 @@ from common.models import REGISTRY
 from common.prompts import QUESTION_ANSWERING
 from common.settings import Settings
 from common.store import list_runs
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.storekit import all_files
 
 PLAIN = tuple(
@@ -47,8 +47,8 @@ def test_a_run_is_made_for_each_method_once(ask, store):
 def test_layout_and_positions_are_in_the_name_and_spec_of_fused_runs_alone(
     ask, store, layout, positions, name, in_spec
 ):
-    asked = ask(methods=("flex_attention", "avg"), layout=layout, positions=positions)
-    fused, avg = prepare(asked, store).runs
+    request = ask(methods=("flex_attention", "avg"), layout=layout, positions=positions)
+    fused, avg = prepare(request, store).runs
     assert (fused.key.name, avg.key.name) == (name, "avg-3")
     assert (fused.spec.layout, fused.spec.positions) == in_spec
     assert (avg.spec.layout, avg.spec.positions) == (None, None)
@@ -93,7 +93,7 @@ def test_a_local_model_is_recorded_where_it_lies(ask, store, tmp_path, monkeypat
     assert run.spec.model == run.spec.model_source == str(tmp_path / "my model")
 
 
-def test_a_method_freezes_the_paraphrases_it_reads(ask, store):
+def test_the_snapshot_of_a_method_has_the_paraphrases_it_reads(ask, store):
     origin, avg = prepare(ask(methods=("origin", "avg"), num_paraphrases=2), store).runs
     assert origin.spec.num_paraphrases == 1
     assert origin.read_samples([3])[0].paraphrases == ("question 3?",)

@@ -10,7 +10,7 @@ import redis
 from common.errors import UsageError
 from common.run_counters import RunCounters
 from common.settings import Settings
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from producer.publish import check_broker, publish
 from tests.common.storekit import put_part
 
@@ -80,7 +80,7 @@ def test_every_key_on_the_server_bears_the_prefix_of_this_project(ask, store, se
     assert [key for key in keys if not key.startswith(b"se:")] == []
 
 
-def test_the_counters_begins_with_what_the_store_holds(ask, store, settings):
+def test_the_counters_begin_with_what_the_store_holds(ask, store, settings):
     (run,) = prepare(ask(), store).runs
     put_part(run, [0, 1, 5])
     check_broker(settings).stop(str(run.key), "other weights")

@@ -11,7 +11,7 @@ from common.model_files import folder_identity, stamp_of
 from common.run import RunKey
 from common.store import list_parts, open_run
 from producer import staleness
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.storekit import put_part
 
 
@@ -37,7 +37,7 @@ def answered(ask, store, model, rows=range(11), **changes):
 
 @pytest.mark.parametrize("rows", [range(11), [0, 1]], ids=["complete", "begun"])
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
-def test_a_changed_folder_is_said_before_anything_is_done(ask, store, model, rows, name):
+def test_a_changed_folder_is_reported_before_anything_is_sent(ask, store, model, rows, name):
     answered(ask, store, model, rows)
     (model / name).write_text("other content")
     with pytest.raises(UsageError) as refused:
@@ -94,8 +94,8 @@ def test_a_folder_as_it_was_is_not_read(ask, store, model, monkeypatch):
     assert prepare(ask(model=str(model)), store).messages == ()
 
 
-def test_a_run_without_answers_lets_go_of_its_old_weights(ask, store, model):
-    """As after a verdict on a damaged file that was mended since."""
+def test_a_run_without_answers_loses_its_pin_to_old_weights(ask, store, model):
+    """As after a damaged file was reported and then repaired."""
     (run,) = answered(ask, store, model, rows=())
     (model / "model.safetensors").write_bytes(b"other weights")
     prepare(ask(model=str(model)), store)

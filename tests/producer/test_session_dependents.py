@@ -1,4 +1,4 @@
-"""producer.session with runs that follow others: said, waited for, made up for, summarised."""
+"""producer.session with dependent runs: shown, waited for, created if nobody did, summarized."""
 
 from io import StringIO
 
@@ -38,12 +38,12 @@ def session(ask, jsonl, broker_url, tmp_path, server, monkeypatch):
     def make(*methods, **changes):
         console = Console(file=StringIO(), width=200)
         request = ask(**({"data": bare, "methods": methods} | changes))
-        return Session(settings, request, console), console.file
+        return Session.prepare(settings, request, console), console.file
 
     return make
 
 
-def test_a_run_that_waits_is_shown_as_one_that_follows(session):
+def test_a_dependent_run_is_shown_as_one_that_waits(session):
     made, screen = session("avg")
     made.enqueue()
     with pytest.raises(UsageError, match="rows are missing and the queue is empty"):
@@ -55,11 +55,11 @@ def test_a_run_that_waits_is_shown_as_one_that_follows(session):
     assert bars
 
 
-def test_what_nobody_followed_is_made_and_sent_by_the_one_that_waits(session, server, store):
-    """The worker died between the merge of the paraphrases and the sending of what follows."""
+def test_dependents_that_nobody_created_are_created_and_sent_while_waiting(session, server, store):
+    """The worker died after the merge of the paraphrases, before it sent the dependent runs."""
     made, screen = session("avg")
     made.enqueue()
-    written, avg = made.finished_runs()
+    written, avg = made.all_runs()
     finish_paraphrases(written)
     server.delete(QUEUE)
     sent = []
@@ -76,10 +76,10 @@ def test_what_nobody_followed_is_made_and_sent_by_the_one_that_waits(session, se
     assert "sending them again" in screen.getvalue()
 
 
-def test_paraphrases_that_nobody_merged_are_merged_and_followed(session, server):
+def test_paraphrases_that_nobody_merged_are_merged_and_their_dependents_created(session, server):
     made, _ = session("avg")
     made.enqueue()
-    written, avg = made.finished_runs()
+    written, avg = made.all_runs()
     put_paraphrases(written, range(11))
     server.delete(QUEUE)
 
@@ -92,11 +92,9 @@ def test_paraphrases_that_nobody_merged_are_merged_and_followed(session, server)
     assert read_feather(written).num_rows == read_feather(avg).num_rows == 11
 
 
-def test_enqueueing_again_makes_up_for_a_merge_and_a_following_that_did_not_happen(
-    session, server
-):
+def test_enqueueing_again_merges_and_creates_dependents_if_no_worker_did(session, server):
     session("origin", "avg")[0].enqueue()
-    written = session("origin", "avg")[0].finished_runs()[1]
+    written = session("origin", "avg")[0].all_runs()[1]
     put_paraphrases(written, range(11))
     server.delete(QUEUE)
     again, screen = session("origin", "avg")
@@ -105,14 +103,14 @@ def test_enqueueing_again_makes_up_for_a_merge_and_a_following_that_did_not_happ
     assert "waits" not in screen.getvalue()
 
 
-def test_who_borrows_paraphrases_follows_them_where_nobody_did(session, server):
+def test_a_session_that_borrows_paraphrases_creates_its_runs_if_nobody_did(session, server):
     session(model="owner/writer", step="paraphrases")[0].enqueue()
     borrowed = {"data": None, "paraphrases": "quiz/owner--writer/paraphrases-3"}
     made, _ = session("avg", **borrowed)
     assert made.enqueue() is True
-    (avg,) = made.finished_runs()
+    (avg,) = made.all_runs()
     writer, _ = session(model="owner/writer", step="paraphrases")
-    finish_paraphrases(writer.finished_runs()[0])
+    finish_paraphrases(writer.all_runs()[0])
     server.delete(QUEUE)
 
     def alive():
@@ -127,49 +125,51 @@ def test_who_borrows_paraphrases_follows_them_where_nobody_did(session, server):
 def test_nothing_to_send_and_something_to_wait_for_is_something_to_do(session, server):
     made, _ = session("avg")
     assert made.enqueue() is True
-    finish_paraphrases(made.finished_runs()[0])
-    put_part(session("avg")[0].finished_runs()[1], range(11))
-    done, _ = session("avg")
-    assert done.enqueue() is False
+    finish_paraphrases(made.all_runs()[0])
+    put_part(session("avg")[0].all_runs()[1], range(11))
+    complete, _ = session("avg")
+    assert complete.enqueue() is False
 
 
 @pytest.fixture
-def done(session):
+def merged_session(session):
     """A session whose steps and answers are all merged, and its screen."""
-    written = session("origin", "weighted_avg")[0].finished_runs()[1]
+    written = session("origin", "weighted_avg")[0].all_runs()[1]
     finish_paraphrases(written, bad={3: ""})
-    confidence = session("origin", "weighted_avg")[0].finished_runs()[2]
+    confidence = session("origin", "weighted_avg")[0].all_runs()[2]
     finish_confidences(confidence)
     made, screen = session("origin", "weighted_avg")
-    for run in made.finished_runs():
+    for run in made.all_runs():
         if run.spec.method in ("origin", "weighted_avg"):
             put_part(run, range(11))
             merge_run(run)
     return made, screen
 
 
-def test_a_summary_has_a_line_for_each_step_and_a_table_of_answers_alone(done, monkeypatch):
-    made, screen = done
-    asked = []
+def test_a_summary_has_a_line_for_each_step_and_a_table_of_answers_alone(
+    merged_session, monkeypatch
+):
+    made, screen = merged_session
+    names = []
 
     def table(runs):
-        asked.extend(run.key.name for run in runs)
+        names.extend(run.key.name for run in runs)
         return original(runs)
 
     original = producer.session.results_table
     monkeypatch.setattr("producer.session.results_table", table)
-    made.summarise()
-    assert asked == ["origin", "weighted_avg-3"]
+    made.print_summary()
+    assert names == ["origin", "weighted_avg-3"]
     lines = screen.getvalue().splitlines()
     steps = [line for line in lines if " 22 paraphrases written, 1 of them" in line]
     assert steps[0].startswith("quiz/owner--model/paraphrases-3: 11 questions")
     assert any("confidence-3: mean confidence 0." in line for line in lines)
-    assert lines[-4:] == [run.feather_path for run in made.finished_runs()]
+    assert lines[-4:] == [run.feather_path for run in made.all_runs()]
 
 
 def test_a_summary_of_steps_alone_has_no_table(session):
     made, screen = session(step="paraphrases")
-    finish_paraphrases(made.finished_runs()[0])
-    made.summarise()
+    finish_paraphrases(made.all_runs()[0])
+    made.print_summary()
     assert "questions/s" not in screen.getvalue()
     assert screen.getvalue().startswith("quiz/owner--model/paraphrases-3: 11 questions")

@@ -20,21 +20,21 @@ def session(ask, broker_url, tmp_path):
             broker=f"{broker_url.removesuffix('/0')}/11", store=str(tmp_path / "runs [a][/b]")
         )
         console = Console(file=StringIO(), width=200)
-        return Session(settings, ask(**changes), console), console.file
+        return Session.prepare(settings, ask(**changes), console), console.file
 
     return make
 
 
 def test_the_summary_ends_with_the_paths_of_the_files(session):
     made, screen = session(methods=("avg", "origin"))
-    for run in made.finished_runs():
+    for run in made.all_runs():
         put_part(run, range(11), choices={"attention": "sdpa"}, reasons={"attention": "no [gcc]"})
     made.enqueue()
     again, screen = session(methods=("avg", "origin"))
     again.enqueue()
-    again.summarise()
+    again.print_summary()
     lines = screen.getvalue().splitlines()
-    assert lines[-2:] == [run.feather_path for run in again.finished_runs()]
+    assert lines[-2:] == [run.feather_path for run in again.all_runs()]
     assert "attention: sdpa (no [gcc])" in lines
 
 
@@ -52,7 +52,7 @@ def test_a_note_is_printed_word_for_word(session, monkeypatch):
 def test_it_tells_whether_there_was_anything_to_send(session):
     made, _ = session()
     assert made.enqueue() is True
-    for run in made.finished_runs():
+    for run in made.all_runs():
         put_part(run, range(11))
     again, _ = session()
     assert again.enqueue() is False

@@ -6,14 +6,14 @@ import pytest
 
 from common.models import ModelSource, find_model
 from common.records import Sample
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from producer.special_tokens import SpecialTokens, known_tokens
 
 AWAY = ModelSource("away", "hub", "nobody/away")
 
 
 def spelled_in(model, *texts):
-    special = SpecialTokens(model)
+    special = SpecialTokens.read(model)
     samples = [Sample((text,), ("a",), f"id-{n}") for n, text in enumerate(texts)]
     assert list(special.watch(samples, lambda: "its row")) == samples
     return special.notes()

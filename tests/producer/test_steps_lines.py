@@ -1,6 +1,6 @@
-"""producer.summary.steps_lines: what the steps came to, in a line each."""
+"""producer.run_tables.steps_lines: what the steps came to, in a line each."""
 
-from producer.summary import steps_lines
+from producer.run_tables import steps_lines
 from tests.common.stepkit import finish_confidences, finish_paraphrases, make, plan, questions
 from tests.common.storekit import make_run
 

@@ -12,8 +12,8 @@ from producer.waiting import MAX_RESENDS, Waiter
 from tests.common.storekit import make_run, put_part, read_feather
 
 
-class RunCounters:
-    """The counters as a waiter asks them: reasons to stop or to wait, and messages that wait."""
+class FakeCounters:
+    """Fixed answers to a Waiter: a reason to stop, a reason for a delay, a queue length."""
 
     def __init__(self, waiting=0, reason=None, delay=None):
         self.answer, self.reason, self.delay = waiting, reason, delay
@@ -43,14 +43,14 @@ def test_complete_runs_are_merged_at_once(store, console):
     runs = [make_run(store, 7, name=name) for name in ("a", "b")]
     for run in runs:
         put_part(run, range(7))
-    Waiter(runs, RunCounters(), console, never).wait()
+    Waiter(runs, FakeCounters(), console, never).wait()
     assert [read_feather(run).num_rows for run in runs] == [7, 7]
 
 
 def test_what_got_lost_is_sent_again_and_waited_for(store, console):
     run = make_run(store, 7)
     put_part(run, range(4))
-    Waiter([run], RunCounters(), console, lambda: put_part(run, range(4, 7))).wait()
+    Waiter([run], FakeCounters(), console, lambda: put_part(run, range(4, 7))).wait()
     assert read_feather(run).num_rows == 7
     assert "sending them again" in console.file.getvalue()
 
@@ -67,7 +67,7 @@ def test_nothing_is_sent_again_while_messages_wait(store, console, monkeypatch):
 
     monkeypatch.setattr("producer.waiting.IDLE_SECONDS", 15.0)
     monkeypatch.setattr("time.monotonic", count(step=10).__next__)
-    Waiter([run], RunCounters(waiting=1), console, never, alive).wait()
+    Waiter([run], FakeCounters(waiting=1), console, never, alive).wait()
     assert len(rounds) == 7
 
 
@@ -77,7 +77,7 @@ def test_an_empty_queue_is_believed_after_a_while_only(store, console, monkeypat
     monkeypatch.setattr("producer.waiting.IDLE_SECONDS", 35.0)
     monkeypatch.setattr("time.monotonic", count(step=10).__next__)
     waiter = Waiter(
-        [run], RunCounters(), console, lambda: put_part(run, range(7)), lambda: rounds.append(1)
+        [run], FakeCounters(), console, lambda: put_part(run, range(7)), lambda: rounds.append(1)
     )
     waiter.wait()
     assert len(rounds) > 1
@@ -85,20 +85,20 @@ def test_an_empty_queue_is_believed_after_a_while_only(store, console, monkeypat
 
 def test_sending_again_for_ever_is_given_up_with_a_reason(store, console):
     sent = []
-    waiter = Waiter([make_run(store, 7)], RunCounters(), console, lambda: sent.append(1))
+    waiter = Waiter([make_run(store, 7)], FakeCounters(), console, lambda: sent.append(1))
     with pytest.raises(UsageError, match="rows are missing and the queue is empty"):
         waiter.wait()
     assert len(sent) == MAX_RESENDS
 
 
 def test_a_stopped_run_ends_the_wait_with_the_workers_reason(store, console):
-    waiter = Waiter([make_run(store, 7)], RunCounters(reason="other weights"), console, never)
+    waiter = Waiter([make_run(store, 7)], FakeCounters(reason="other weights"), console, never)
     with pytest.raises(StopRun, match="other weights"):
         waiter.wait()
 
 
 def answered_in_round_five(run):
-    """A look at the worker, in whose fifth round the run's part is written."""
+    """A worker check that writes the run's part when it is called the fifth time."""
     rounds = []
 
     def alive():
@@ -109,13 +109,13 @@ def answered_in_round_five(run):
     return alive
 
 
-def test_what_a_shard_waits_for_is_said_once(store, console, monkeypatch):
+def test_the_reason_of_a_delay_is_printed_once(store, console, monkeypatch):
     monkeypatch.setattr("producer.waiting.IDLE_SECONDS", 15.0)
     run = make_run(store, 7)
-    counters = RunCounters(waiting=1, delay="store s3://[runs]: timed out")
+    counters = FakeCounters(waiting=1, delay="store s3://[runs]: timed out")
     Waiter([run], counters, console, never, answered_in_round_five(run)).wait()
-    said = "origin waits, and is tried again: store s3://[runs]: timed out"
-    assert console.file.getvalue().count(said) == 1
+    message = "origin waits, and is tried again: store s3://[runs]: timed out"
+    assert console.file.getvalue().count(message) == 1
 
 
 def test_a_worker_that_died_ends_the_wait(store, console):
@@ -123,10 +123,10 @@ def test_a_worker_that_died_ends_the_wait(store, console):
         raise UsageError("the worker ended early")
 
     with pytest.raises(UsageError, match="the worker ended early"):
-        Waiter([make_run(store, 7)], RunCounters(waiting=1), console, never, dead).wait()
+        Waiter([make_run(store, 7)], FakeCounters(waiting=1), console, never, dead).wait()
 
 
-class Away(RunCounters):
+class Away(FakeCounters):
     """A broker that does not answer the first few times."""
 
     def __init__(self, times):

@@ -43,7 +43,7 @@ FLOORS = {
         ["producer.cli"],
         ["producer.commands"],
         ["producer.session"],
-        ["producer.enqueue"],
+        ["producer.prepare"],
         ["producer.request"],
         ["producer.datasets"],
     ],

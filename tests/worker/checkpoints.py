@@ -1,4 +1,4 @@
-"""Folders of models, and what goes wrong with them: each change takes a folder and damages it."""
+"""Copies of model folders, and changes that damage them."""
 
 import json
 import shutil

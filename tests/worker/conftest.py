@@ -11,7 +11,7 @@ from common.models import ModelSource
 from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem
-from producer.enqueue import Prepared, prepare
+from producer.prepare import Prepared, prepare
 from producer.request import RunRequest
 from tests.conftest import numbered_questions, write_questions
 from worker.executor import ShardExecutor
@@ -29,19 +29,20 @@ def settings(tmp_path: Path, broker_url: str) -> Settings:
 
 @pytest.fixture
 def sent() -> list[tuple[ShardMessage, ModelSource]]:
-    """What the process put on a queue."""
+    """The messages that the executor sent, each with the model of its queue."""
     return []
 
 
 @pytest.fixture
 def executor(settings: Settings, sent: list[tuple[ShardMessage, ModelSource]]) -> ShardExecutor:
+    store = StoreFilesystem.open(settings.store)
     counters = RunCounters.connect(settings.broker)
-    return ShardExecutor(settings, counters, lambda *message: sent.append(message))
+    return ShardExecutor(settings, store, counters, lambda *message: sent.append(message))
 
 
 @pytest.fixture
 def make_runs(settings: Settings, tmp_path: Path, tiny_model: Path) -> MakeRuns:
-    """Freeze runs over questions; options are those of RunRequest."""
+    """Prepare runs over questions; options are those of RunRequest."""
 
     def make(rows: list[dict[str, object]] | None = None, **changed: Any) -> Prepared:
         data = write_questions(tmp_path / "questions.jsonl", rows or numbered_questions(7))

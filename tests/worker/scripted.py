@@ -1,4 +1,4 @@
-"""An engine that says what a test wants, and the specs of the steps."""
+"""An engine whose answers a test scripts, and run specs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,13 +18,13 @@ EXEMPLARS = (
 
 
 def spoken(text: str, *logprobs: float) -> Generation:
-    """A generated text: a token for each character."""
+    """A generation of a text, with one token per character."""
     tokens = tuple(map(ord, text))
     return Generation(tokens, logprobs or (-0.25,) * len(tokens), "newline")
 
 
-def text_of(generated: Generation) -> str:
-    return "".join(map(chr, generated.tokens))
+def text_of(generation: Generation) -> str:
+    return "".join(map(chr, generation.tokens))
 
 
 def make_spec(method: str, **changes: Any) -> RunSpec:
@@ -43,29 +43,29 @@ def make_spec(method: str, **changes: Any) -> RunSpec:
 class ScriptedEngine:
     """Draws what `script(uuid, paraphrase, number)` returns, or raises what it returns.
 
-    asked: every draw in order, with the examples it was shown.
+    draws: every draw in order. shown: the examples of each paraphrase.
     """
 
     def __init__(self, script: Callable[[str, int, int], Any]) -> None:
         self._script = script
-        self.asked: list[tuple[str, int, int]] = []
+        self.draws: list[tuple[str, int, int]] = []
         self.shown: dict[int, tuple[tuple[str, str], ...]] = {}
 
     def answer(
         self, questions: Sequence[Sample], request: Request, counts: Counts | None = None
     ) -> list[dict[str, list[Generation]]]:
         drawn = [self._draw(question, request) for question in questions]
-        for said in drawn:
-            if isinstance(said, Exception):
-                raise said
-        return [{PARAPHRASES.name: [spoken(said)]} for said in drawn]
+        for text in drawn:
+            if isinstance(text, Exception):
+                raise text
+        return [{PARAPHRASES.name: [spoken(text)]} for text in drawn]
 
     def _draw(self, question: Sample, request: Request) -> Any:
-        uuid, paraphrase, number = question.seed.rsplit("/", 2)
+        uuid, paraphrase, number = question.uuid.rsplit("/", 2)
         place = uuid, int(paraphrase), int(number)
-        self.asked.append(place)
+        self.draws.append(place)
         self.shown[place[1]] = request.few_shot
         return self._script(*place)
 
-    def text(self, generated: Generation) -> str:
-        return text_of(generated)
+    def text(self, generation: Generation) -> str:
+        return text_of(generation)

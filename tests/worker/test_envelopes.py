@@ -95,10 +95,10 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_anything_else_is_refused_in_one_line(case):
-    raw, said = REFUSED[case]
+    raw, reason = REFUSED[case]
     with pytest.raises(RejectShard) as refusal:
         read_envelope(raw if isinstance(raw, bytes) else raw.encode(), "model.other")
-    assert said in str(refusal.value)
+    assert reason in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
     assert len(str(refusal.value)) < 300
 

@@ -1,4 +1,4 @@
-"""What a worker process does with a shard: parts, failed rows, refusals, merging."""
+"""Executing a shard: its parts, failed rows, refusals, merging."""
 
 import gc
 import weakref
@@ -22,10 +22,10 @@ def table(run):
     return feather.read_table(run.feather_path)
 
 
-def frozen_anew(runs, samples):
-    """The same runs over other samples, nothing of them done."""
-    planned = [RunPlan(key=str(run.key), spec=run.spec) for run in runs]
-    return create_runs(runs[0].store, planned, samples, {}, overwrite=[p.key for p in planned])
+def made_again(runs, samples):
+    """The same runs over other samples, without parts."""
+    plans = [RunPlan(key=str(run.key), spec=run.spec) for run in runs]
+    return create_runs(runs[0].store, plans, samples, {}, overwrite=[plan.key for plan in plans])
 
 
 def test_a_shard_becomes_one_part_for_each_run(executor, make_runs):
@@ -73,7 +73,7 @@ def test_a_bad_sample_is_one_row_and_its_neighbours_are_answered(executor, make_
     samples = good[0].read_samples(range(5))
     paraphrases = (samples[3].paraphrases[0], "fine?", bad)
     samples[3] = replace(samples[3], paraphrases=paraphrases)
-    runs = frozen_anew(good, samples)
+    runs = made_again(good, samples)
     executor.execute(shard_of(runs, list(range(5))))
     result = table(runs[0])
     assert [e is not None for e in result["error"].to_pylist()] == [0, 0, 0, 1, 0]
@@ -160,18 +160,18 @@ def test_a_broker_that_is_away_does_not_stop_the_work(executor, make_runs, monke
 
 def test_the_model_stays_loaded_until_another_is_asked_for(executor, make_runs):
     spec = make_runs().runs[0].spec
-    held = executor.manager.engine_for(spec)
-    assert executor.manager.engine_for(spec.model_copy(update={"max_new_tokens": 3})) is held
-    assert executor.manager.engine_for(spec.model_copy(update={"dtype": "bfloat16"})) is not held
+    loaded = executor.manager.engine_for(spec)
+    assert executor.manager.engine_for(spec.model_copy(update={"max_new_tokens": 3})) is loaded
+    assert executor.manager.engine_for(spec.model_copy(update={"dtype": "bfloat16"})) is not loaded
 
 
 def test_a_model_that_another_takes_the_place_of_leaves_memory(executor, make_runs):
-    """Though it is kept out of Python's collections while it is held."""
+    """Although it is kept out of Python's collections while it is loaded."""
     spec = make_runs().runs[0].spec
-    held = executor.manager.engine_for(spec)
-    held.engine.itself = held.engine
-    weights = weakref.ref(held.engine.model.get_input_embeddings())
-    del held
+    loaded = executor.manager.engine_for(spec)
+    loaded.engine.itself = loaded.engine
+    weights = weakref.ref(loaded.engine.model.get_input_embeddings())
+    del loaded
     gc.collect()
     assert weights() is not None
     executor.manager.engine_for(spec.model_copy(update={"dtype": "bfloat16"}))

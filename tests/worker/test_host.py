@@ -1,4 +1,4 @@
-"""How torch's threads wait is set before torch is loaded, and never against the user."""
+"""One process per GPU; the way threads wait is set unless the user has set it."""
 
 import os
 
@@ -6,7 +6,7 @@ import pytest
 
 from common.settings import Settings
 from worker.app import create_app
-from worker.host import let_threads_wait
+from worker.host import default_processes, let_threads_wait
 
 NAMES = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"
 
@@ -18,7 +18,7 @@ def nothing_is_set(monkeypatch):
         monkeypatch.delenv(name)
 
 
-def found():
+def variables():
     return {name: os.environ[name] for name in NAMES if name in os.environ}
 
 
@@ -28,11 +28,17 @@ def found():
 )
 def test_threads_of_one_process_spin_a_while_those_of_several_sleep(processes, wanted):
     create_app(Settings(processes=processes))
-    assert found() == wanted
+    assert variables() == wanted
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_the_environment_says_stays(monkeypatch, name):
     monkeypatch.setenv(name, "7")
     let_threads_wait(1)
-    assert found() == {name: "7"}
+    assert variables() == {name: "7"}
+
+
+@pytest.mark.parametrize(("visible", "processes"), [("0,1,3", 3), ("", 1), ("-1", 1), ("2", 1)])
+def test_there_is_one_process_for_each_gpu_that_may_be_seen(monkeypatch, visible, processes):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert default_processes() == processes

@@ -1,4 +1,4 @@
-"""What counts as a paraphrase, by the text alone."""
+"""Which texts count as paraphrases."""
 
 import doctest
 

@@ -1,4 +1,4 @@
-"""Writing paraphrases with an engine that says what it is told: what is drawn, and drawn again."""
+"""Writing paraphrases with a scripted engine: what is drawn, and what is drawn again."""
 
 import pytest
 
@@ -18,14 +18,14 @@ def sample(uuid="a", question=QUESTION):
 
 
 def write(script, *samples, spec=SPEC):
-    """The rows that come of a script; and the engine, which knows what it was asked."""
+    """The rows that a script leads to, and the engine, which recorded its draws."""
     engine = ScriptedEngine(script)
     samples = samples or (sample(),)
     drafts = write_paraphrases(engine, spec, samples, Counts())
     return [draft.row(row, spec) for row, draft in enumerate(drafts)], engine
 
 
-def said(*texts, paraphrase=1):
+def drawing(*texts, paraphrase=1):
     """A script: `paraphrase` is drawn as these texts, one after another; all others are good."""
 
     def script(uuid, i, number):
@@ -38,7 +38,7 @@ def test_a_question_and_its_paraphrases_are_one_row():
     (row,), engine = write(lambda uuid, i, number: f" {GOOD[i]} \nQuestion: next")
     assert row.paraphrases == [QUESTION, GOOD[1], GOOD[2]]
     assert (row.problems, row.attempts, row.error) == ([None] * 3, [0, 1, 1], None)
-    assert engine.asked == [("a", 1, 0), ("a", 2, 0)]
+    assert engine.draws == [("a", 1, 0), ("a", 2, 0)]
 
 
 BAD = {
@@ -54,36 +54,36 @@ BAD = {
 @pytest.mark.parametrize("bad", BAD)
 def test_what_is_no_paraphrase_is_drawn_again_with_another_seed(bad):
     """From the second draw on paraphrase 2 is there, so paraphrase 1 can be the same."""
-    (row,), engine = write(said("what a pity", bad, GOOD[1]))
+    (row,), engine = write(drawing("what a pity", bad, GOOD[1]))
     assert row.paraphrases == [QUESTION, GOOD[1], GOOD[2]]
     assert (row.problems, row.attempts) == ([None] * 3, [0, 3, 1])
-    assert [place for place in engine.asked if place[1] == 1] == [("a", 1, n) for n in range(3)]
+    assert [place for place in engine.draws if place[1] == 1] == [("a", 1, n) for n in range(3)]
 
 
 @pytest.mark.parametrize("bad", [text for text in BAD if text])
 def test_the_row_says_what_is_wrong_with_a_paraphrase_that_stays_bad(bad):
-    (row,), _ = write(said(*["what a pity"] * (MAX_ATTEMPTS - 1), bad))
+    (row,), _ = write(drawing(*["what a pity"] * (MAX_ATTEMPTS - 1), bad))
     assert (row.paraphrases[1], row.problems[1]) == (bad.strip(), BAD[bad])
 
 
 def test_what_stays_bad_is_marked_and_kept():
-    (row,), engine = write(said(*[QUESTION] * 99))
+    (row,), engine = write(drawing(*[QUESTION] * 99))
     assert row.paraphrases == [QUESTION, QUESTION, GOOD[2]]
     assert row.problems == [None, "same as the question", None]
     assert row.attempts == [0, MAX_ATTEMPTS, 1]
     assert row.error is None
-    assert len(engine.asked) == MAX_ATTEMPTS + 1
+    assert len(engine.draws) == MAX_ATTEMPTS + 1
 
 
 def test_the_last_bad_text_stays_and_its_own_problem_with_it():
     texts = [*["what a pity"] * (MAX_ATTEMPTS - 3), QUESTION, "", ""]
-    (row,), _ = write(said(*texts))
+    (row,), _ = write(drawing(*texts))
     assert (row.paraphrases[1], row.problems[1]) == (QUESTION, "same as the question")
     assert row.attempts[1] == MAX_ATTEMPTS
 
 
 def test_a_paraphrase_that_never_came_is_empty_and_marked():
-    (row,), _ = write(said(*[""] * 99))
+    (row,), _ = write(drawing(*[""] * 99))
     assert (row.paraphrases[1], row.problems[1], row.attempts[1]) == ("", "empty", MAX_ATTEMPTS)
 
 
@@ -113,7 +113,7 @@ def test_only_what_is_bad_is_drawn_again():
     rows, engine = write(script, *samples)
     assert [row.attempts for row in rows] == [[0, 1, 1], [0, 1, 5], [0, 1, 1]]
     first = [(uuid, i, 0) for i in (1, 2) for uuid in "abc"]
-    assert engine.asked == [*first, *(("b", 2, number) for number in range(1, 5))]
+    assert engine.draws == [*first, *(("b", 2, number) for number in range(1, 5))]
 
 
 def test_paraphrase_i_is_drawn_after_examples_that_show_their_paraphrase_i():
@@ -151,7 +151,7 @@ def test_a_sample_that_fails_late_is_a_failed_row_and_is_not_drawn_again():
 
     rows, engine = write(script, sample("a"), sample("b"))
     assert rows[0].error == "ArithmeticError: late"
-    assert not [place for place in engine.asked if place[0] == "a" and place[2] > 1]
+    assert not [place for place in engine.draws if place[0] == "a" and place[2] > 1]
     assert rows[1].error is None
 
 
@@ -162,8 +162,8 @@ def test_what_is_no_fault_of_a_sample_is_raised(fault):
 
 
 def test_one_paraphrase_is_the_question_alone_and_nothing_is_drawn():
-    (row,), engine = write(said(), spec=make_spec("paraphrases", num_paraphrases=1))
-    assert (row.paraphrases, row.attempts, engine.asked) == ([QUESTION], [0], [])
+    (row,), engine = write(drawing(), spec=make_spec("paraphrases", num_paraphrases=1))
+    assert (row.paraphrases, row.attempts, engine.draws) == ([QUESTION], [0], [])
 
 
 @pytest.mark.parametrize("lacking", [{"sampling": None}, {"exemplars": None}, {"exemplars": ()}])
@@ -178,7 +178,7 @@ def test_a_sample_the_engine_cannot_read_is_a_row_with_its_reason():
             answers = super().answer(questions, request, counts)
             refused = {"paraphrases": SampleError("too long")}
             return [
-                refused if q.seed.startswith("b") else a
+                refused if q.uuid.startswith("b") else a
                 for q, a in zip(questions, answers, strict=True)
             ]
 

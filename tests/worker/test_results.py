@@ -1,4 +1,4 @@
-"""Rows: votes, single answers kept beside an ensemble's, confidences, and why a row failed."""
+"""Result rows: votes, single answers beside an ensemble's, confidences, errors."""
 
 import pytest
 
@@ -48,13 +48,13 @@ def test_a_tied_vote_goes_by_log_probability_per_token_and_not_in_all():
 def test_of_equal_answers_the_one_with_more_per_token_is_taken_and_not_with_more_in_all():
     long, short = spoken(" the Ann.\n", *[-0.1] * 10), spoken(" ann\n", *[-0.15] * 5)
     assert long.logprob < short.logprob
-    for found in ([long, short], [short, long]):
-        assert only("majority", {"majority": found}).prediction == "the Ann."
+    for generations in ([long, short], [short, long]):
+        assert only("majority", {"majority": generations}).prediction == "the Ann."
 
 
 def test_an_empty_answer_is_not_elected_while_there_is_another():
-    found = [spoken("\n", -0.01), spoken(" \n", -0.01, -0.01), spoken(" Ann\n")]
-    assert only("majority", {"majority": found}).prediction == "Ann"
+    generations = [spoken("\n", -0.01), spoken(" \n", -0.01, -0.01), spoken(" Ann\n")]
+    assert only("majority", {"majority": generations}).prediction == "Ann"
 
 
 @pytest.mark.parametrize("beside", ["per_prompt", "majority"])
@@ -90,29 +90,29 @@ def test_single_answers_that_failed_are_not_kept():
 
 
 def test_a_row_for_each_paraphrase_names_it_and_its_prompt():
-    found = rows("per_prompt", {"per_prompt": THREE}, few_shot=(("what?", "that"),))
-    assert [answer.paraphrase_index for answer in found] == [0, 1, 2]
-    assert [answer.paraphrase for answer in found] == list(SAMPLE.paraphrases)
-    assert found[1].prompt == "Say one word.\n\nQ: what?\nA: that\n\nQ: which one?\nA:"
-    assert all(answer.singles is None for answer in found)
+    answers = rows("per_prompt", {"per_prompt": THREE}, few_shot=(("what?", "that"),))
+    assert [answer.paraphrase_index for answer in answers] == [0, 1, 2]
+    assert [answer.paraphrase for answer in answers] == list(SAMPLE.paraphrases)
+    assert answers[1].prompt == "Say one word.\n\nQ: what?\nA: that\n\nQ: which one?\nA:"
+    assert all(answer.singles is None for answer in answers)
 
 
 WORD = Template(instruction="One word.", question="", cue="->", prediction="word")
 
 
 @pytest.mark.parametrize(
-    ("said", "word"),
+    ("text", "word"),
     [(" Paris, of course\n", "Paris"), (" \n Paris", ""), ('"Rome".\n', "Rome"), ("x", "x")],
 )
-def test_the_first_word_is_the_prediction_where_the_template_says_so(said, word):
-    answer = only("avg", {"avg": [spoken(said)], "majority": [spoken(said)]}, template=WORD)
+def test_the_first_word_is_the_prediction_where_the_template_says_so(text, word):
+    answer = only("avg", {"avg": [spoken(text)], "majority": [spoken(text)]}, template=WORD)
     assert answer.prediction == answer.singles[0].prediction == word
-    assert answer.generation == said
+    assert answer.generation == text
 
 
 def test_a_vote_on_first_words_does_not_see_the_rest():
-    found = [spoken(" Paris it is\n"), spoken(" Rome\n", *[-0.01] * 6), spoken(" paris!\n")]
-    answer = only("majority", {"majority": found}, template=WORD)
+    generations = [spoken(" Paris it is\n"), spoken(" Rome\n", *[-0.01] * 6), spoken(" paris!\n")]
+    answer = only("majority", {"majority": generations}, template=WORD)
     assert answer.prediction.lower() == "paris"
 
 
@@ -125,11 +125,11 @@ def test_confidence_is_the_share_of_drawn_answers_equal_to_the_best_one():
     """Two paraphrases, each the best answer and four draws; articles and case do not count."""
     first = ["the Nile", "Nile", "nile.", "the  nile!", "Amazon"]
     second = ["Amazon", "Nile", "Danube", "x", "y"]
-    found = confidences([spoken(f" {text}\n") for text in first + second], 4)
-    assert [answer.confidence for answer in found] == [3 / 4, 0]
-    assert [answer.sampled for answer in found] == [first[1:], second[1:]]
-    assert [answer.prediction for answer in found] == ["the Nile", "Amazon"]
-    assert [answer.paraphrase for answer in found] == list(SAMPLE.paraphrases[:2])
+    answers = confidences([spoken(f" {text}\n") for text in first + second], 4)
+    assert [answer.confidence for answer in answers] == [3 / 4, 0]
+    assert [answer.sampled for answer in answers] == [first[1:], second[1:]]
+    assert [answer.prediction for answer in answers] == ["the Nile", "Amazon"]
+    assert [answer.paraphrase for answer in answers] == list(SAMPLE.paraphrases[:2])
 
 
 def test_an_empty_best_answer_is_as_sure_as_empty_draws_make_it():
@@ -138,8 +138,8 @@ def test_an_empty_best_answer_is_as_sure_as_empty_draws_make_it():
 
 
 def test_confidence_keeps_apart_what_differs_in_a_sign_or_a_point():
-    said = ["-5", "5", "5.", "\u22125", "-.5", "A"]
-    (answer,) = confidences([spoken(f" {text}\n") for text in said], 5)
+    texts = ["-5", "5", "5.", "\u22125", "-.5", "A"]
+    (answer,) = confidences([spoken(f" {text}\n") for text in texts], 5)
     assert answer.confidence == 1 / 5
 
 
@@ -149,13 +149,13 @@ def test_an_article_is_an_answer_to_be_sure_of():
 
 
 def test_a_vote_of_an_article_is_won_by_it():
-    found = [spoken(f" {text}\n") for text in ("A", "A", "A", "B")]
-    assert only("majority", {"majority": found}).prediction == "A"
+    generations = [spoken(f" {text}\n") for text in ("A", "A", "A", "B")]
+    assert only("majority", {"majority": generations}).prediction == "A"
 
 
 def test_confidences_of_first_words_compare_first_words():
-    said = [" Paris\n", " Paris, of course\n", " paris is it\n", " In Paris\n"]
-    (answer,) = confidences([spoken(text) for text in said], 3, template=WORD)
+    texts = [" Paris\n", " Paris, of course\n", " paris is it\n", " In Paris\n"]
+    (answer,) = confidences([spoken(text) for text in texts], 3, template=WORD)
     assert answer.confidence == pytest.approx(2 / 3)
     assert answer.sampled == ["Paris", "paris", "In"]
 
@@ -169,8 +169,8 @@ def test_a_failed_sample_is_one_row_that_says_why(method):
 
 @pytest.mark.parametrize("method", ["per_prompt", "confidence"])
 def test_a_failed_sample_is_a_row_for_each_paraphrase_that_was_to_be_read(method):
-    found = rows(method, {method: SampleError("too long")}, num_paraphrases=2)
-    assert [(a.paraphrase_index, a.paraphrase, a.error) for a in found] == [
+    answers = rows(method, {method: SampleError("too long")}, num_paraphrases=2)
+    assert [(a.paraphrase_index, a.paraphrase, a.error) for a in answers] == [
         (0, "who?", "too long"),
         (1, "which one?", "too long"),
     ]

@@ -1,15 +1,20 @@
-"""Messages are checked before anything they name is opened."""
+"""Messages are checked before anything they name is opened; samples of several runs are joined."""
 
 import pytest
 
 from common.errors import RejectShard, StopRun
+from common.planning.plan import RunPlan, create_runs
 from common.prompts import Template
+from common.records import Sample
 from common.run import SEMANTICS_VERSION, RunKey
+from common.store import StoreFilesystem
 from tests.conftest import numbered_questions
 from tests.worker.conftest import shard_of
+from tests.worker.scripted import make_spec
 from worker.shards import open_shard
 
 GOOD = "numbers/tiny-llama/avg-3"
+PARAPHRASES = ("who?", "which one?", "tell me who")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +51,7 @@ def test_a_run_of_another_semantics_version_stops_and_is_not_mixed(make_runs, mo
     runs = make_runs(methods=("avg",)).runs
     monkeypatch.setattr("worker.shards.SEMANTICS_VERSION", SEMANTICS_VERSION + 1)
     with pytest.raises(
-        StopRun, match=f"avg-3 was frozen under semantics version {SEMANTICS_VERSION}"
+        StopRun, match=f"avg-3 was made under semantics version {SEMANTICS_VERSION}"
     ):
         shard_of(runs, [0])
 
@@ -79,3 +84,83 @@ def test_a_run_with_fewer_paraphrases_joins_one_with_more(make_runs):
 )
 def test_a_prediction_is_the_first_line_stripped(text, line):
     assert Template(instruction="").predict(text) == line
+
+
+def test_runs_of_one_message_must_read_as_many_paraphrases(make_runs):
+    """The engine reads one number in a call: avg-2 would be answered from three."""
+    wide = make_runs(methods=("origin", "avg")).runs
+    narrow = make_runs(methods=("avg",), num_paraphrases=2).runs
+    with pytest.raises(RejectShard, match=r"avg-3.*avg-2.* cannot share a prefill"):
+        shard_of((*wide, *narrow), [0])
+    assert len(shard_of((wide[0], *narrow), [0]).samples[0].paraphrases) == 2
+
+
+@pytest.fixture
+def runs_of(tmp_path):
+    """Make a run of each method, over the samples given for it; returns the runs."""
+    store = StoreFilesystem.open(str(tmp_path / "store"))
+
+    def make(**samples_of):
+        runs = []
+        for method, samples in samples_of.items():
+            width = len(samples[0].paraphrases)
+            spec = make_spec(method, num_paraphrases=width)
+            key = f"quiz/owner--model/{method}-{width}"
+            runs += create_runs(store, [RunPlan(key=key, spec=spec)], samples, {})
+        return tuple(runs)
+
+    return make
+
+
+def samples(*confidences, paraphrases=PARAPHRASES, **known):
+    """A sample for each tuple of confidences; None for a sample without."""
+    return [
+        Sample(paraphrases, ("Ann",), f"id{i}", confidences=each, **known)
+        for i, each in enumerate(confidences)
+    ]
+
+
+SURE = (0.25, 0.75, 1.0), (0.5, 0.0, 0.125), ()
+
+
+def test_runs_with_and_without_confidences_share_a_message(runs_of):
+    runs = runs_of(avg=samples(*[None] * 3), weighted_avg=samples(*SURE))
+    shard = shard_of(runs, [0, 1, 2])
+    assert [sample.confidences for sample in shard.samples] == list(SURE)
+    assert [sample.paraphrases for sample in shard.samples] == [PARAPHRASES] * 3
+    assert shard_of(runs[::-1], [0, 1, 2]).samples == shard.samples
+
+
+def test_runs_without_confidences_have_none(runs_of):
+    runs = runs_of(avg=samples(None, None), max=samples(None, None))
+    assert [sample.confidences for sample in shard_of(runs, [0, 1]).samples] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "others", [((0.25, 0.75, 0.5), SURE[1], ()), ((), SURE[1], ()), (SURE[0], SURE[1], (1, 1, 1))]
+)
+def test_runs_with_different_confidences_are_rejected(runs_of, others):
+    runs = runs_of(weighted_avg=samples(*SURE), weighted_max=samples(*others))
+    with pytest.raises(RejectShard, match="different samples"):
+        shard_of(runs, [0, 1, 2])
+    assert shard_of(runs, [1]).samples[0].confidences == SURE[1]
+
+
+def test_the_first_paraphrase_alone_joins_runs_with_confidences(runs_of):
+    origin = samples(*[None] * 3, paraphrases=PARAPHRASES[:1])
+    runs = runs_of(origin=origin, weighted_max=samples(*SURE))
+    (joined,) = shard_of(runs, [0]).samples
+    assert (joined.paraphrases, joined.confidences) == (PARAPHRASES, SURE[0])
+
+
+def test_what_is_known_of_a_sample_reaches_the_engine(runs_of):
+    runs = runs_of(weighted_avg=samples(*SURE, num_manual=2))
+    sample = shard_of(runs, [0]).samples[0]
+    assert (sample.paraphrases, sample.num_manual) == (PARAPHRASES, 2)
+    assert (sample.confidences, sample.uuid) == (SURE[0], "id0")
+
+
+def test_runs_of_other_paraphrases_are_rejected(runs_of):
+    other = samples(*[None] * 3, paraphrases=("who?", "which one?", "tell me"))
+    with pytest.raises(RejectShard, match="different samples"):
+        shard_of(runs_of(avg=samples(*[None] * 3), max=other), [0])

@@ -1,4 +1,4 @@
-"""A device that takes no more work ends the process; other errors do not."""
+"""An error of a sick device ends the process; other errors do not."""
 
 import subprocess
 import sys

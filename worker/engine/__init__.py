@@ -1,5 +1,6 @@
 """The engine: samples in, generated tokens out, on one device.
 
-Knows nothing of Celery, stores or files. Read it in this order: layout, masks, plan,
-attention, kv_cache, decode, fusion, engine; reference.py is what they are all tested against.
+It knows nothing of Celery, stores or files. Start with `plan` (segments and sequences), then
+`masks`, `attention`, `kv_cache` (prefill), `row_group`, `decode` (the loop), `fusion` and
+`engine`. `reference` is the specification: all of them are tested against it.
 """

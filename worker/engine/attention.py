@@ -1,9 +1,9 @@
-"""Attention: one function registered with transformers, and the two backends of prefill.
+"""Attention: one function registered with transformers, and the backends SDPA and FlexAttention.
 
-The model's own `forward` stays as its authors wrote it; it calls `attention_forward`, which
-hands queries, keys and values to the `context` given to the model call. Per-call state travels
-in that argument, so there is nothing global between calls. A call without a context is an
-error, never a causal mask by default.
+The model's `forward` stays as its authors wrote it. It calls `attention_forward`, which passes
+queries, keys and values to the `context` of the model call. Per-call state is in that argument,
+so nothing is global between calls. A call without a context is an error, never a causal mask by
+default.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
 from common.errors import StopRun
-from worker.engine.layer_calls import Attend
+from worker.engine.layer_calls import AttendLayer
 from worker.engine.masks import (
     MaskMod,
     ScoreMod,
@@ -29,22 +29,22 @@ from worker.engine.plan import Segment
 NAME = "self_ensemble"
 
 FLEX_MIN_TOKENS = 256
-"""Shorter packs use SDPA: a block is 128 wide, so there is nothing to leave out of them."""
+"""Shorter packs use SDPA: a block is 128 wide, so a short pack has no block to skip."""
 
 _READ_BY_FLASH_ATTENTION = frozenset({"position_ids"})
-"""Arguments that may have a value: transformers' flash kernels find packed prompts by them, and
-its eager attention does not read them. Of a survey of every causal family of transformers 5.17,
-these are all there are that change no score."""
+"""Arguments that may have a value, because they change no score: transformers' flash kernels use
+them to find packed prompts, and its eager attention ignores them. A survey of every causal family
+of transformers 5.17 found no others."""
 
 
 class AttentionContext(NamedTuple):
-    """What a model call is given to attend with.
+    """The `context` argument of a model call.
 
-    attend: what a layer's queries, keys and values are handed to.
-    One class for prefill and decode, because compiled layers are compiled for its type.
+    attend: computes the attention of a layer. max_position: largest position of the row. Prefill
+    and decoding share this class, because layers are compiled for its type.
     """
 
-    attend: Attend
+    attend: AttendLayer
     max_position: int
 
 
@@ -62,9 +62,10 @@ def attention_forward(
     is_causal: bool | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """The function transformers calls in every layer; returns [1, T, H, D_v].
+    """Attention as transformers calls it in every layer; returns [1, T, H, D_v].
 
-    Raises StopRun for models whose scores are changed in a way this engine does not compute.
+    Raises StopRun for a call without a context, for a model that changes scores or the mask in a
+    way that the engine does not compute, and for a prompt longer than the sliding window.
     """
     if context is None:
         raise StopRun(
@@ -82,13 +83,12 @@ def attention_forward(
         )
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     output = context.attend(_layer_of(module), query, key, value, scaling)
-    # The one row is added last: it has the same stride whatever lay before it, and compiled
-    # layers are compiled for strides.
+    # The row dimension is added last, so that its stride never changes; torch compiles for it.
     return output[0].transpose(0, 1).contiguous()[None], None
 
 
 def changed_scores(kwargs: Mapping[str, Any]) -> str | None:
-    """What is wanted of the attention beyond its queries, keys and values."""
+    """Name an argument that would change the scores; None if there is none."""
     for name, value in kwargs.items():
         unset = value is None or value is False or (name == "dropout" and value == 0)
         if not unset and name not in _READ_BY_FLASH_ATTENTION:
@@ -99,7 +99,7 @@ def changed_scores(kwargs: Mapping[str, Any]) -> str | None:
 def _changed_mask(
     attention_mask: Tensor | None, is_causal: bool | None, query: Tensor, key: Tensor
 ) -> str | None:
-    """How the model's idea of who sees whom differs from the causal one."""
+    """Say how the model's mask differs from the causal one; None if it does not."""
     if attention_mask is not None:
         return "makes a mask of its own"
     if is_causal is False:
@@ -117,7 +117,11 @@ def _layer_of(module: nn.Module) -> int:
 
 
 def install_attention(model: PreTrainedModel) -> None:
-    """Make `model` call `attention_forward`; raises StopRun where it cannot."""
+    """Make `model` call `attention_forward`.
+
+    Raises StopRun if the model does not take its attention from transformers' AttentionInterface,
+    or keeps a recurrent state beside it.
+    """
     AttentionInterface.register(NAME, attention_forward)
     model.set_attn_implementation(NAME)
     stateful = getattr(model, "_is_stateful", False)
@@ -130,19 +134,20 @@ def install_attention(model: PreTrainedModel) -> None:
 
 
 class MaskSpec(NamedTuple):
-    """Who sees whom, and what is added to the scores, if anything is.
+    """Visibility and bias between slots.
 
-    slots: the segments that this is said of; queries are the slots from `first_query` on.
+    score_mod: None if no score is biased. slots: slots of each segment. first_query: slots from
+    here on are queries; all slots are keys.
     """
 
-    mask: MaskMod
-    score: ScoreMod | None
+    mask_mod: MaskMod
+    score_mod: ScoreMod | None
     slots: Mapping[Segment, range]
     first_query: int
 
 
 class FlexMask(NamedTuple):
-    """The same, as FlexAttention takes it."""
+    """A MaskSpec for FlexAttention: a BlockMask and an optional score_mod."""
 
     block_mask: BlockMask
     score_mod: ScoreMod | None
@@ -153,13 +158,15 @@ class AttentionBackend(Protocol):
 
     name: str
 
-    def create_mask(self, mods: MaskSpec, num_q: int, num_kv: int, device: str) -> Any:
-        """What `__call__` takes as its mask."""
+    def create_mask(self, spec: MaskSpec, num_q: int, num_kv: int, device: str) -> Any:
+        """Make the `mask` argument of `__call__` from a MaskSpec."""
         ...
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Any, scaling: float
-    ) -> Tensor: ...
+    ) -> Tensor:
+        """Attend: [1, H, T, D], [1, H_kv, S, D] and [1, H_kv, S, D_v] -> [1, H, T, D_v]."""
+        ...
 
 
 class SdpaBackend:
@@ -167,8 +174,8 @@ class SdpaBackend:
 
     name = "sdpa"
 
-    def create_mask(self, mods: MaskSpec, num_q: int, num_kv: int, device: str) -> Tensor:
-        return create_visibility_dense_mask(mods.mask, num_q, num_kv, device, mods.score)
+    def create_mask(self, spec: MaskSpec, num_q: int, num_kv: int, device: str) -> Tensor:
+        return create_visibility_dense_mask(spec.mask_mod, num_q, num_kv, device, spec.score_mod)
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float
@@ -180,18 +187,18 @@ class SdpaBackend:
 
 
 class FlexBackend:
-    """FlexAttention, compiled once for all lengths; skips blocks that the mask leaves empty."""
+    """FlexAttention, compiled once for all lengths; it skips blocks without a visible pair."""
 
     name = "flex"
 
-    def create_mask(self, mods: MaskSpec, num_q: int, num_kv: int, device: str) -> FlexMask:
-        block_mask = create_visibility_block_mask(mods.mask, num_q, num_kv, device)
-        return FlexMask(block_mask, mods.score)
+    def create_mask(self, spec: MaskSpec, num_q: int, num_kv: int, device: str) -> FlexMask:
+        block_mask = create_visibility_block_mask(spec.mask_mod, num_q, num_kv, device)
+        return FlexMask(block_mask, spec.score_mod)
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, mask: FlexMask, scaling: float
     ) -> Tensor:
-        # One compilation for each head layout and dtype; the default limit of 8 is for one model.
+        # One compilation for each head layout and dtype: several models need more than torch's 8.
         with torch._dynamo.config.patch(recompile_limit=64):
             return compiled_flex_attention()(query, key, value, *mask, scaling)
 

@@ -1,7 +1,7 @@
-"""The budget: how much is computed at once, from free memory, and less when it runs out.
+"""The budget: how much the engine computes at once, from free memory; halved when that runs out.
 
-Never changes what is computed. Kept small: rows of a pack beyond what fills the processor
-gain nothing, and memory is shared with what cannot be foreseen.
+A budget never changes an answer. It stays small: a pack larger than what keeps the processor busy
+gains nothing, and other processes need memory, too.
 """
 
 import logging
@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 
 from common.settings import Settings
 from worker.engine.engine import Engine
+from worker.engine.geometry import ModelGeometry, geometry_of
 from worker.host import default_processes
-from worker.model.geometry import ModelGeometry, geometry_of
 from worker.model.memory import free_memory
 from worker.model.resolved_setting import ResolvedSetting
 
@@ -22,25 +22,29 @@ logger = logging.getLogger(__name__)
 
 GIB = 1 << 30
 _SHARE = 4
-"""Packs take this part of free memory, decoding another: it holds the keys of its prompts
-twice, as they were prefilled and as its sequences read them, and a third copy when it drops
-finished sequences."""
+"""Packs get this fraction of free memory, and decoding gets another. Decoding holds the keys of
+its prompts twice, as they were prefilled and as its sequences read them, and a third time while
+it drops finished sequences."""
 
 _MOST_PACKED = 65_536
 _MOST_PACKED_IN_CACHE = 4096
-"""On a CPU a longer row spills out of the processor's caches; under SDPA every key of a row is
-scored, so its time grows with the square."""
+"""On a CPU a longer row does not fit into the processor's caches; SDPA scores every pair of tokens
+of a row, so its time grows with the square."""
 
 _MOST_CACHED_ON_CPU = 2 * GIB
 _LEAST_CHOSEN = (256, 64 << 20)
 _LEAST = (64, 16 << 20)
 _MASK_BYTES = 18
-"""For each pair of tokens while a mask is made: two int64 indices of groups, two truth values."""
+"""For each pair of tokens while a mask is made: two int64 group indices and two booleans."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """pack_tokens: in one prefill row. cache_bytes: of keys, values and logits decoded at once."""
+    """Limits of one computation.
+
+    pack_tokens: tokens of one prefill row. cache_bytes: memory for the keys, values and logits of
+    sequences decoded at once.
+    """
 
     pack_tokens: int
     cache_bytes: int
@@ -50,15 +54,15 @@ class Budget:
 
     @classmethod
     def of(cls, engine: Engine) -> "Budget":
-        """What an engine works with."""
+        """Return the budget of an engine."""
         return cls(engine.pack_tokens, engine.cache_bytes)
 
     def give_to(self, engine: Engine) -> None:
-        """Let an engine work with this."""
+        """Set the budget of an engine."""
         engine.pack_tokens, engine.cache_bytes = self.pack_tokens, self.cache_bytes
 
     def halved(self) -> "Budget":
-        """Half of both, down to a floor; equal to this one where there is nothing to halve.
+        """Return half of both limits, down to a floor; an equal budget if both are at the floor.
 
         >>> Budget(100, 16 << 20).halved()
         Budget(pack_tokens=64, cache_bytes=16777216)
@@ -67,20 +71,20 @@ class Budget:
         return Budget(*(min(n, max(n // 2, least)) for n, least in zip(now, _LEAST, strict=True)))
 
     def at_most(self, other: "Budget") -> "Budget":
-        """The smaller of each."""
+        """Return the smaller of both limits of two budgets."""
         return Budget(
             min(self.pack_tokens, other.pack_tokens), min(self.cache_bytes, other.cache_bytes)
         )
 
 
 def pack_bytes_per_token(sizes: ModelGeometry, element: int) -> int:
-    """Memory that one token of a prefill row takes, in bytes; element: bytes of a number.
+    """Return the bytes that one token of a prefill row takes. element: bytes of one number.
 
-    Its keys and values in every layer, which stay, and what one layer computes with: the
-    residual, its copies (two of them float32, in the norm), queries, keys and values before
-    and after rotation, what attention gives, and four vectors of the MLP. Logits take none:
-    they are computed at the rows that are sampled, which `Engine` counts with decoding.
-    Counted as if a layer held all of it at once, so it is rather too much.
+    These are its keys and values in every layer, which stay, and the intermediate results of one
+    layer: the residual, its copies (two of them float32, in the norm), queries, keys and values
+    before and after rotation, the attention output, and four vectors of the MLP. All of them are
+    counted as if they were in memory at once, so the number is rather too large. Logits are not
+    counted: prefill computes none.
     """
     hidden, dim = sizes.hidden_size, max(sizes.key_dim, sizes.value_dim)
     query, keys = sizes.heads * dim, sizes.kv_heads * dim
@@ -89,9 +93,9 @@ def pack_bytes_per_token(sizes: ModelGeometry, element: int) -> int:
 
 
 def pack_tokens_within(memory: int, per_token: int) -> int:
-    """How long a row may be: its tokens, and a mask between all of them, fit into memory.
+    """Return the largest row whose tokens, and a mask between all of them, fit into memory.
 
-    The T that solves `_MASK_BYTES * T**2 + per_token * T = memory`.
+    That is the T that solves `_MASK_BYTES * T**2 + per_token * T = memory`.
 
         >>> pack_tokens_within(18 * 1000**2 + 500 * 1000, 500)
         1000
@@ -103,7 +107,7 @@ def pack_tokens_within(memory: int, per_token: int) -> int:
 def choose_budget(
     settings: Settings, model: PreTrainedModel, backend: str
 ) -> tuple[Budget, dict[str, ResolvedSetting]]:
-    """What the settings say; what they leave open follows free memory. And both, with reasons."""
+    """Return the budget from the settings or else from free memory, each value with its reason."""
     device = str(model.device)
     free, where = _share_of_free(settings, device)
     tokens = _choose_pack(settings, model, backend, free, where)
@@ -113,7 +117,7 @@ def choose_budget(
 
 
 def _share_of_free(settings: Settings, device: str) -> tuple[int, str]:
-    """Free bytes for this process, and how that is said."""
+    """Return the free bytes for this process, and a clause that says so."""
     processes, sharing = settings.processes or default_processes(), "this host"
     if device.startswith("cuda"):
         sharing = "its GPU"

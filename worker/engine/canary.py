@@ -1,9 +1,9 @@
-"""The canary: the engine's logits beside those of the model's own eager forward, at every load.
+"""The canary: compares the engine's logits with the model's own eager forward, at every load.
 
-Masks, positions, heads, scales and caches are the engine's, not the model's. Whether they are
-right for a model is not concluded from its family but computed: prompts of invented tokens are
-packed into one row and decoded by the engine, and each is computed alone by transformers, with
-the eager attention and the mask that the model makes for itself.
+The engine replaces the model's masks, positions, scales and caches. Whether its own are right for
+a model is computed, not concluded from the model's family: the engine packs prompts of invented
+tokens into one row and decodes them, and transformers computes each prompt alone, with eager
+attention and the mask that the model makes for itself.
 """
 
 from collections.abc import Sequence
@@ -14,54 +14,59 @@ from transformers import PreTrainedModel
 
 from common.errors import StopRun
 from worker.engine.attention import FLEX_MIN_TOKENS
-from worker.engine.canary_outputs import Computed, engine_outputs, own_output
-from worker.engine.canary_prompts import Case, invent_cases
+from worker.engine.canary_outputs import CanaryOutput, engine_outputs, own_output
+from worker.engine.canary_prompts import CanaryCase, invent_cases
 from worker.engine.engine import Engine
+from worker.engine.geometry import dtype_name
 from worker.engine.layers import decoder_layers
-from worker.model.geometry import dtype_name
 
 FLOAT32_BOUND = 1e-3
 """Largest error, as a share of the logits' standard deviation, that is rounding in float32.
 
-Measured with seeded tiny models of a dozen families: rounding gives at most 4e-6 there, and the
-five faults that tests plant at least 0.19 each.
+Measured with seeded tiny models of a dozen families: rounding gives at most 4e-6, and the five
+faults that tests plant give at least 0.19 each.
 """
 
 _HALF_BOUNDS = {torch.bfloat16: 0.05, torch.float16: 0.01}
 _TIMES_OWN_ROUNDING = 5
 _LARGEST_BOUND = 0.5
-"""In half precision the bound is so many times what the model's own two attentions, eager and
-sdpa, differ by on the same prompts, at least the first and at most the last. Rounding gives
-about 0.02 in bfloat16, and more where it sends a token to another expert; planted faults give
-0.06 to 1.5, so that a small one may pass there. The margin is tenfold in float32 alone."""
+"""In half precision the bound is `_TIMES_OWN_ROUNDING` times the difference of the model's own
+eager and sdpa attention on the same prompts, at least `_HALF_BOUNDS` and at most
+`_LARGEST_BOUND`. Rounding gives about 0.02 in bfloat16, and more if it sends a token to another
+expert; planted faults give 0.06 to 1.5, so a small fault may pass. Only in float32 is the margin
+tenfold."""
 
 
 @torch.inference_mode()
 def check_engine(engine: Engine) -> str:
-    """The largest difference found, as a clause for the log.
+    """Compare the engine with its model; returns the largest difference, as a clause for the log.
 
-    Raises StopRun where the engine computes other logits than its model by itself.
+    Raises StopRun if the engine's logits differ from the model's by more than rounding.
     """
     cases = _cases(engine)
-    found = engine_outputs(engine, cases)
-    wanted = [own_output(engine.model, c, f.tokens) for c, f in zip(cases, found, strict=True)]
-    errors = [case_error(f.logits, w.logits) for f, w in zip(found, wanted, strict=True)]
-    bound = _bound(engine.model, cases, wanted)
+    outputs = engine_outputs(engine, cases)
+    expected = [own_output(engine.model, c, o.tokens) for c, o in zip(cases, outputs, strict=True)]
+    pairs = zip(outputs, expected, strict=True)
+    errors = [case_error(output.logits, own.logits) for output, own in pairs]
+    bound = _bound(engine.model, cases, expected)
     for number, (error, case) in enumerate(zip(errors, cases, strict=True)):
-        # Written so that NaN stops the run, too.
+        # Negated, so that NaN stops the run, too.
         if not error <= bound:
             raise StopRun(
                 f"{type(engine.model).__name__} cannot be used here: for {case.name} the engine's "
                 f"logits differ from those of transformers' own eager attention by {error:.2g} "
                 f"of their standard deviation, where rounding in {dtype_name(engine.model)} gives "
-                f"at most {bound:.2g}; {_where(engine, cases, number, bound)}"
+                f"at most {bound:.2g}; {_first_layer(engine, cases, number, bound)}"
             )
     worst = max(errors, default=0.0)
     return f"logits of {len(cases)} prompts differ by {worst:.1g} at most, {bound:.1g} is allowed"
 
 
-def _cases(engine: Engine) -> list[Case]:
-    """As many as the engine's backend takes to be used at all."""
+def _cases(engine: Engine) -> list[CanaryCase]:
+    """Invent enough prompts for a row that the engine computes by its own backend.
+
+    Raises StopRun if the model has too few positions for any.
+    """
     least = FLEX_MIN_TOKENS if engine.backend.name == "flex" else 0
     cases = invent_cases(engine.model, engine.geometry, least)
     if not cases:
@@ -72,8 +77,10 @@ def _cases(engine: Engine) -> list[Case]:
     return cases
 
 
-def _bound(model: PreTrainedModel, cases: Sequence[Case], eager: Sequence[Computed]) -> float:
-    """The largest error that is rounding, in the model's dtype."""
+def _bound(
+    model: PreTrainedModel, cases: Sequence[CanaryCase], eager: Sequence[CanaryOutput]
+) -> float:
+    """Return the largest error that counts as rounding in the model's dtype."""
     if model.dtype not in _HALF_BOUNDS:
         return FLOAT32_BOUND
     own = [0.0]
@@ -85,45 +92,46 @@ def _bound(model: PreTrainedModel, cases: Sequence[Case], eager: Sequence[Comput
     return min(rounding, _LARGEST_BOUND)
 
 
-def case_error(found: Tensor, wanted: Tensor) -> float:
-    """The error of a prompt's logits [S, V]: of the worst token in float32, else of the median.
+def case_error(computed: Tensor, expected: Tensor) -> float:
+    """Return the error of a prompt's logits [S, V]: the largest one in float32, else the median.
 
-    Rounding in half precision may send one token of several to another expert.
+    In half precision rounding may send one token of several to another expert.
     """
-    errors = row_errors(found, wanted)
-    return float(errors.max() if wanted.dtype == torch.float32 else errors.median())
+    errors = row_errors(computed, expected)
+    return float(errors.max() if expected.dtype == torch.float32 else errors.median())
 
 
-def row_errors(found: Tensor, wanted: Tensor) -> Tensor:
+def row_errors(computed: Tensor, expected: Tensor) -> Tensor:
     """Root mean square of the difference over the standard deviation, [S]; logits [S, V].
 
-    A difference that all entries of a row share changes no probability and is left out. Entries
-    that a model excludes (-inf, or the least number of its dtype) must be the same ones.
+    A difference that all entries of a row share changes no probability and is subtracted first.
+    The entries that a model excludes (-inf, or the least number of its dtype) must be the same,
+    else the error is NaN.
 
         >>> row_errors(torch.tensor([[1.0, 2.0, 4.0]]), torch.tensor([[0.0, 1.0, 2.0]]))
         tensor([0.5774])
     """
-    excluded = wanted <= torch.finfo(wanted.dtype).min / 4
-    if not excluded.equal(found <= torch.finfo(found.dtype).min / 4):
-        return torch.full(wanted.shape[:1], torch.nan)
-    found, wanted = (x.float().masked_fill(excluded, torch.nan) for x in (found, wanted))
+    excluded = expected <= torch.finfo(expected.dtype).min / 4
+    if not excluded.equal(computed <= torch.finfo(computed.dtype).min / 4):
+        return torch.full(expected.shape[:1], torch.nan)
+    computed, expected = (x.float().masked_fill(excluded, torch.nan) for x in (computed, expected))
     counted = (~excluded).sum(dim=-1)
     spreads = [
         ((x - x.nanmean(dim=-1, keepdim=True)).square().nansum(dim=-1) / counted).sqrt()
-        for x in (found - wanted, wanted)
+        for x in (computed - expected, expected)
     ]
-    unknown = (found.isnan() ^ wanted.isnan()).any(dim=-1) | (counted == 0)
+    unknown = (computed.isnan() ^ expected.isnan()).any(dim=-1) | (counted == 0)
     return (spreads[0] / spreads[1]).masked_fill(unknown, torch.nan)
 
 
-def _where(engine: Engine, cases: Sequence[Case], number: int, bound: float) -> str:
-    """The first layer whose hidden states differ, as a clause."""
-    found = engine_outputs(engine, cases, hidden=True)[number]
-    own = own_output(engine.model, cases[number], found.tokens, hidden=True)
+def _first_layer(engine: Engine, cases: Sequence[CanaryCase], number: int, bound: float) -> str:
+    """Name the first layer whose hidden states differ, as a clause."""
+    output = engine_outputs(engine, cases, hidden=True)[number]
+    own = own_output(engine.model, cases[number], output.tokens, hidden=True)
     layers = decoder_layers(engine.model)
-    for n in sorted(found.hidden):
-        wanted = own.hidden[n].float()
-        difference = float((found.hidden[n].float() - wanted).norm() / wanted.norm())
+    for n in sorted(output.hidden):
+        expected = own.hidden[n].float()
+        difference = float((output.hidden[n].float() - expected).norm() / expected.norm())
         if not difference <= bound:
             return (
                 f"hidden states differ first in layer {n} ({type(layers[n]).__name__}), by "

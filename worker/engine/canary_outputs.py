@@ -1,6 +1,6 @@
-"""Logits of the canary's prompts, by the engine and by the model itself.
+"""Logits of the canary's prompts, computed by the engine and by the model itself.
 
-Both may keep the hidden states that the layers put out, where a difference is to be found.
+Both can also return the hidden states of every layer, to locate a difference.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,11 +14,11 @@ from transformers import PreTrainedModel
 
 from common.visibility import VISIBILITIES
 from worker.engine.attention import FLEX_MIN_TOKENS
-from worker.engine.canary_prompts import NEW_TOKENS, Case
+from worker.engine.canary_prompts import NEW_TOKENS, CanaryCase
 from worker.engine.decode import Batch, start_batch
 from worker.engine.engine import Engine
 from worker.engine.ensembles import Ensemble
-from worker.engine.fusion import gathered
+from worker.engine.fusion import gather_logits
 from worker.engine.kv_cache import KVCache, Placed, prefill
 from worker.engine.layers import decoder_layers
 from worker.engine.plan import PrefixSplitter, Segment, distinct_segments, plan_sequence
@@ -27,10 +27,10 @@ from worker.engine.reference import reference_mask
 
 
 @dataclass(frozen=True)
-class Computed:
-    """Of one prompt: logits [S, V] of each picked token, the tokens, and hidden states.
+class CanaryOutput:
+    """Output for one prompt: logits [S, V] of each picked token, and the tokens.
 
-    hidden: by layer [S, width], where they were asked for.
+    hidden: hidden states [S, width] by layer; empty unless requested.
     """
 
     logits: Tensor
@@ -38,22 +38,24 @@ class Computed:
     hidden: dict[int, Tensor]
 
 
-def engine_outputs(engine: Engine, cases: Sequence[Case], hidden: bool = False) -> list[Computed]:
-    """What the engine computes of all prompts side by side, decoded greedily."""
+def engine_outputs(
+    engine: Engine, cases: Sequence[CanaryCase], hidden: bool = False
+) -> list[CanaryOutput]:
+    """Prefill all prompts in one row and decode them greedily by the engine."""
     model, backend = engine.model, engine.backend
     always = FLEX_MIN_TOKENS if backend.name == "flex" else 0
     shared = [Segment(case.shared, 0) for case in cases if case.shared]
-    cached = prefill(model, backend, shared, KVCache.empty(model), always)
+    prefix = prefill(model, backend, shared, KVCache.empty(model), always)
     sequences = [plan_sequence(c.prompt, _visible(c), _splitter(engine, c)) for c in cases]
-    cut = split_shared_prefixes(sequences, cached.slots)
-    done = prefill(model, backend, distinct_segments(list(cut.values())), cached, always)
-    placed = {planned: Placed(sequence, done) for planned, sequence in cut.items()}
+    split = split_shared_prefixes(sequences, prefix.slots)
+    cache = prefill(model, backend, distinct_segments(list(split.values())), prefix, always)
+    placed = {planned: Placed(sequence, cache) for planned, sequence in split.items()}
     ensembles = [Ensemble((sequence,), "own") for sequence in sequences]
-    batch = start_batch(model, ensembles, placed, cached, NEW_TOKENS, engine.ops.attend)
+    batch = start_batch(model, ensembles, placed, prefix, NEW_TOKENS, engine.ops.attend)
     with _layer_outputs(model if hidden else None) as layers:
         steps = [_step(engine, batch, layers) for _ in range(NEW_TOKENS)]
     return [
-        Computed(
+        CanaryOutput(
             torch.stack([logits[i] for logits, _, _ in steps]),
             tuple(int(tokens[i]) for _, tokens, _ in steps),
             {n: torch.stack([h[n][i] for _, _, h in steps]) for n in steps[0][2]},
@@ -62,26 +64,27 @@ def engine_outputs(engine: Engine, cases: Sequence[Case], hidden: bool = False) 
     ]
 
 
-def _splitter(engine: Engine, case: Case) -> PrefixSplitter:
-    """What a prompt repeats is moved where the model's keys may be; a far one is not.
+def _splitter(engine: Engine, case: CanaryCase) -> PrefixSplitter:
+    """Return a splitter that moves the tokens a prompt repeats, if the model's keys may be moved.
 
-    Over 100,000 positions float32 angles are too coarse for a moved key to be the same.
+    A prompt at the last positions is not moved: over 100,000 positions float32 angles are too
+    coarse for a moved key to be equal.
     """
     return PrefixSplitter((case.shared,), engine.movable and bool(case.shared))
 
 
-def _visible(case: Case) -> Any:
+def _visible(case: CanaryCase) -> Any:
     return VISIBILITIES[case.method.visibility](case.prompt.num_segments, 0)
 
 
 def _step(
     engine: Engine, batch: Batch, layers: dict[int, Tensor]
 ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-    """Logits [E, V], tokens [E] and hidden states [E, width] of one step of decoding."""
+    """Decode one step; returns logits [E, V], tokens [E] and hidden states [E, width]."""
     computed = batch.logits(engine.model)
     (group,) = batch.groups
     rows, weights = group.rows, None
-    tokens, _ = engine.ops.pick_best(gathered(computed, rows), group.fusion, weights)
+    tokens, _ = engine.ops.pick_best(gather_logits(computed, rows), group.fusion, weights)
     logits = computed[rows[:, 0]].clone()
     hidden = {n: output[0][rows[:, 0]].clone() for n, output in layers.items()}
     batch.advance([torch.zeros(len(rows), dtype=torch.bool, device=rows.device)], [tokens])
@@ -90,14 +93,14 @@ def _step(
 
 def own_output(
     model: PreTrainedModel,
-    case: Case,
+    case: CanaryCase,
     tokens: Sequence[int],
     hidden: bool = False,
     attention: str = "eager",
-) -> Computed:
-    """What the model computes of one prompt and the tokens after it, by its own attention.
+) -> CanaryOutput:
+    """Compute one prompt and the tokens after it by the model's own attention.
 
-    The mask of a plain prompt is the model's own.
+    A plain prompt gets the mask that the model makes, a packed one the reference's dense mask.
     """
     prompt, fed = case.prompt, tokens[:-1]
     places = [*prompt.positions, *range(prompt.next_position, prompt.next_position + len(fed))]
@@ -112,12 +115,12 @@ def own_output(
             use_cache=False,
         )
     states = {n: state[0, -len(tokens) :] for n, state in layers.items()}
-    return Computed(output.logits[0, -len(tokens) :], tuple(tokens), states)
+    return CanaryOutput(output.logits[0, -len(tokens) :], tuple(tokens), states)
 
 
 @contextmanager
 def _own_attention(model: PreTrainedModel, name: str) -> Iterator[None]:
-    """One of transformers' attentions in the same model, its layers as they are written."""
+    """Give the model one of transformers' attentions, and run its layers eagerly, meanwhile."""
     before = model.config._attn_implementation
     model.set_attn_implementation(name)
     try:
@@ -129,7 +132,7 @@ def _own_attention(model: PreTrainedModel, name: str) -> Iterator[None]:
 
 @contextmanager
 def _layer_outputs(model: PreTrainedModel | None) -> Iterator[dict[int, Tensor]]:
-    """By layer its last output, [1, T, width]; nothing without a model."""
+    """Record the last output of each layer, [1, T, width]; nothing if the model is None."""
     outputs: dict[int, Tensor] = {}
 
     def note(number: int, output: Any) -> None:

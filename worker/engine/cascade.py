@@ -1,8 +1,8 @@
-"""Cascade attention: keys that all queries share are read once, each query's own beside them.
+"""Cascade attention: one copy of the prefix keys for all rows, and suffix keys of each row.
 
-Scores with both are computed apart, as two plain matrix products, and meet in one softmax, so
-the result is that of attention over all keys (Hydragen, Juravsky et al. 2024). Knows tensors
-only: who sees what is said by the biases, -inf for a key that is not seen.
+Prefix and suffix scores are computed separately, as two plain matrix products, and combined in
+one softmax, so the result equals attention over all keys (Hydragen, Juravsky et al. 2024). This
+module knows tensors only: biases say who sees what, -inf for a key that is not seen.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,10 @@ from worker.engine.rotate import rotate
 
 
 class Shared(NamedTuple):
-    """Keys that all B rows of queries share, seen at V shifts each.
+    """Prefix keys: shared by all B rows of queries, read by each row at O offsets.
 
-    keys, values: [H_kv, P, D or D_v]. bias: float32 [B, V, P]. rotation: cos and sin, float32
-    [B, V, D], that move the query instead of the keys; None where V is 1 and nothing is shifted.
+    keys, values: [H_kv, P, D or D_v]. bias: float32 [B, O, P]. rotation: cos and sin, float32
+    [B, O, D], which move the query instead of the keys; None if O is 1 and the offset is 0.
     """
 
     keys: Tensor
@@ -31,7 +31,7 @@ class Shared(NamedTuple):
 
 
 class Own(NamedTuple):
-    """Keys of each row alone.
+    """Suffix keys: those of each row alone.
 
     keys, values: [B, H_kv, L, D or D_v]. bias: float32 [B, T or 1, L].
     """
@@ -44,9 +44,9 @@ class Own(NamedTuple):
 def shared_keys(
     keys: Tensor, values: Tensor, bias: Tensor, rotation: tuple[Tensor, Tensor] | None = None
 ) -> Shared:
-    """As given; fewer than two keys are filled up with keys that nobody sees.
+    """Make a Shared of at least two keys, padded with keys that nobody sees.
 
-    Softmax over none is not defined, and a size of 1 would be compiled for apart.
+    A softmax over no keys is not defined, and torch would compile a size of 1 separately.
     """
     if (missing := 2 - keys.shape[1]) > 0:
         keys, values = (pad(x, (0, 0, 0, missing)) for x in (keys, values))
@@ -54,20 +54,20 @@ def shared_keys(
     return Shared(keys, values, bias, rotation)
 
 
-Attend = Callable[[Tensor, Shared, Own], Tensor]
+AttendCascade = Callable[[Tensor, Shared, Own], Tensor]
 
 
 def cascade(query: Tensor, shared: Shared, own: Own) -> Tensor:
-    """B rows of T queries each, [B, H_kv, G, T, D], scaled already -> [B, H_kv, G, T, D_v].
+    """Attend from B rows of T scaled queries, [B, H_kv, G, T, D] -> [B, H_kv, G, T, D_v].
 
-    Softmax is in float32 and subtracts the highest score; each row must see some key.
+    Softmax is in float32 and subtracts the highest score; each row must see at least one key.
     """
     prefix_scores = _score_prefix(query, shared)
     suffix_scores = _score_suffix(query, own)
     highest = torch.maximum(
         prefix_scores.amax(dim=(-2, -1)), suffix_scores.amax(dim=-1).transpose(0, 1)
     )
-    # The views of a shared key have one value: what they weigh is added up before it is read.
+    # A shared key has one value at all offsets, so its weights are added before it is read.
     prefix_weights = (prefix_scores - highest[..., None, None]).exp().sum(dim=-2)
     suffix_weights = (suffix_scores - highest.transpose(0, 1)[..., None]).exp()
     total = prefix_weights.sum(dim=-1).transpose(0, 1) + suffix_weights.sum(dim=-1)
@@ -78,18 +78,18 @@ def cascade(query: Tensor, shared: Shared, own: Own) -> Tensor:
 
 
 def _score_prefix(query: Tensor, shared: Shared) -> Tensor:
-    """float32 [H_kv, B, G, T, V, P], by one matmul for all rows."""
-    seen = query.transpose(0, 1)[..., None, :]
+    """Prefix scores, float32 [H_kv, B, G, T, O, P], by one matmul for all rows."""
+    moved = query.transpose(0, 1)[..., None, :]
     if shared.rotation is not None:
         cos, sin = (t[:, None, None] for t in shared.rotation)
-        seen = rotate(seen, cos, sin)
-    rows = seen.reshape(seen.shape[0], -1, seen.shape[-1])
+        moved = rotate(moved, cos, sin)
+    rows = moved.reshape(moved.shape[0], -1, moved.shape[-1])
     scores = rows @ shared.keys.transpose(-1, -2)
-    return scores.view(*seen.shape[:-1], -1).float() + shared.bias[:, None, None]
+    return scores.view(*moved.shape[:-1], -1).float() + shared.bias[:, None, None]
 
 
 def _score_suffix(query: Tensor, own: Own) -> Tensor:
-    """float32 [B, H_kv, G, T, L]."""
+    """Suffix scores, float32 [B, H_kv, G, T, L]."""
     if _by_sums(query):
         scores = (query.float() * own.keys[:, :, None].float()).sum(dim=-1)[..., None, :]
     else:
@@ -99,7 +99,7 @@ def _score_suffix(query: Tensor, own: Own) -> Tensor:
 
 
 def _own_values(weights: Tensor, own: Own) -> Tensor:
-    """Weights [B, H_kv, G, T, L] -> [B, H_kv, G, T, D]."""
+    """Suffix values by weight: weights [B, H_kv, G, T, L] -> [B, H_kv, G, T, D_v]."""
     if _by_sums(weights):
         read = weights.transpose(-1, -2) * own.values[:, :, None].float()
         return read.sum(dim=-2)[..., None, :]
@@ -109,18 +109,18 @@ def _own_values(weights: Tensor, own: Own) -> Tensor:
 
 
 def _by_sums(query: Tensor) -> bool:
-    """Whether to multiply and add up: for one query a row, compiled, on a CPU.
+    """Whether to multiply and sum instead of a matmul: one query a row, compiled, on a CPU.
 
-    A batch of matrix products of three rows each took 2 to 4 times as long there; eagerly the
-    products would all be written out.
+    There a batch of matrix products of three rows each took 2 to 4 times as long. Eager code would
+    write all products to memory.
     """
     return query.shape[3] == 1 and query.device.type == "cpu" and torch.compiler.is_compiling()
 
 
 @cache
-def compiled_cascade() -> Attend:
+def compiled_cascade() -> AttendCascade:
     """`cascade` compiled for dynamic shapes, without graph breaks."""
-    compiled: Attend = torch.compile(cascade, dynamic=True, fullgraph=True)
+    compiled: AttendCascade = torch.compile(cascade, dynamic=True, fullgraph=True)
 
     def attend(query: Tensor, shared: Shared, own: Own) -> Tensor:
         with eager_if_single(min(len(query), own.keys.shape[2])):

@@ -1,7 +1,7 @@
 """The choice of an attention backend, from the settings or else from the device.
 
-Choosing never changes what is computed, only how: every attention backend gives the same
-answer, and none is swapped for another after it was chosen.
+Every attention backend gives the same answer, so the choice decides speed only. A chosen backend
+is never replaced.
 """
 
 import logging
@@ -12,10 +12,10 @@ from transformers import PreTrainedModel
 from common.errors import StopRun, first_line
 from worker.engine.attention import FLEX_MIN_TOKENS, AttentionBackend, FlexBackend, SdpaBackend
 from worker.engine.cascade_backend import CascadeBackend
-from worker.engine.kv_cache import segment_mods
+from worker.engine.geometry import geometry_of
+from worker.engine.kv_cache import segment_mask_spec
 from worker.engine.plan import Segment
 from worker.model.compile_cache import compiling
-from worker.model.geometry import geometry_of
 from worker.model.resolved_setting import ResolvedSetting
 
 logger = logging.getLogger(__name__)
@@ -26,10 +26,10 @@ _SHORT = f"packs under {FLEX_MIN_TOKENS} tokens use sdpa"
 def choose_attention(
     setting: str, model: PreTrainedModel
 ) -> tuple[AttentionBackend, ResolvedSetting]:
-    """The backend a worker takes: of its setting, or the fastest one of its device.
+    """Return the backend that the setting names, or for "auto" the fastest one of the device.
 
-    On a CPU FlexAttention evaluates the mask for every head and pair, which takes as long as
-    all matrix products of a prefill.
+    On a CPU FlexAttention evaluates the mask for every head and pair of tokens, which takes as
+    long as all matrix products of a prefill. Raises StopRun like `choose_backend`.
     """
     if setting == "auto" and model.device.type == "cpu":
         return CascadeBackend(), ResolvedSetting("cascade", f"the fastest on a CPU; {_SHORT}")
@@ -39,10 +39,11 @@ def choose_attention(
 def choose_backend(
     setting: str, model: PreTrainedModel
 ) -> tuple[AttentionBackend, ResolvedSetting]:
-    """FlexAttention where it compiles and agrees with SDPA here; raises StopRun if not so.
+    """Return the backend that the setting names; for "auto" FlexAttention, or else SDPA.
 
-    "auto" takes SDPA with the dense mask of the same mask_mod where FlexAttention cannot be
-    compiled. A backend that compiles and gives another answer is never passed over in silence.
+    FlexAttention is compiled and compared with SDPA first. If it cannot be compiled, "auto"
+    returns SDPA, with the dense mask of the same mask_mod, and "flex" raises StopRun. Raises
+    StopRun if it compiles and gives another answer.
     """
     if setting == "cascade":
         return CascadeBackend(), ResolvedSetting(
@@ -59,7 +60,7 @@ def choose_backend(
             raise StopRun(f"{reason}; set SELF_ENSEMBLE_ATTENTION=sdpa") from error
         logger.warning("%s", reason)
         return SdpaBackend(), ResolvedSetting("sdpa", reason)
-    # Written so that NaN stops the run, too.
+    # Negated, so that NaN stops the run, too.
     if not difference <= 0.05:
         raise StopRun(
             f"flex_attention differs from sdpa by {difference:.3g} on this machine; "
@@ -70,9 +71,9 @@ def choose_backend(
 
 @torch.inference_mode()
 def flex_difference(model: PreTrainedModel) -> float:
-    """Largest difference of the two backends on random input of the model's shapes.
+    """Return the largest difference of flex and SDPA on random input of the model's shapes.
 
-    Compiles what prefill will use, so the first shard does not pay for it.
+    This compiles the code that prefill uses, so the first shard need not.
     """
     sizes = geometry_of(model)
     kv_heads, dim = sizes.kv_heads, sizes.key_dim
@@ -91,12 +92,12 @@ def flex_difference(model: PreTrainedModel) -> float:
     query, key, value = (
         torch.randn(s, generator=generator, device=device, dtype=model.dtype) for s in shapes
     )
-    # As a model hands it over: strides are part of what is compiled for.
+    # Transposed, as a model passes it: torch compiles for strides.
     query = query.transpose(1, 2)
-    mods = segment_mods(slots, 301, device)
+    spec = segment_mask_spec(slots, 301, device)
     backends: tuple[AttentionBackend, ...] = (FlexBackend(), SdpaBackend())
     flex, sdpa = (
-        backend(query, key, value, backend.create_mask(mods, num_q, end, device), dim**-0.5)
+        backend(query, key, value, backend.create_mask(spec, num_q, end, device), dim**-0.5)
         for backend in backends
     )
     return float((flex - sdpa).abs().max())

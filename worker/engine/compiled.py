@@ -1,8 +1,8 @@
-"""Compilation: the layers of a model, made of fewer passes over memory by torch.compile.
+"""Compiled layers: torch.compile turns a decoder layer into fewer passes over memory.
 
-The model keeps the `forward` its authors wrote. Each decoder layer is compiled where it stands
-("regional compilation"): all layers share one compilation, for dynamic shapes, with a break at
-`attention_forward`, which is not traced.
+The model keeps the `forward` its authors wrote. Each decoder layer is compiled in place
+("regional compilation"): all layers share one compilation, for dynamic shapes, with a graph
+break at `attention_forward`, which is not traced.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -15,22 +15,22 @@ from worker.engine.layers import decoder_layers
 
 
 def compile_layers(model: PreTrainedModel) -> None:
-    """Have the decoder layers compiled at their next call."""
+    """Let torch compile the decoder layers at their next call."""
     for layer in decoder_layers(model):
         layer.compile(dynamic=True)
 
 
-def leave_layers(model: PreTrainedModel) -> None:
-    """Have the layers run as they are written again."""
+def uncompile_layers(model: PreTrainedModel) -> None:
+    """Let the decoder layers run as written again."""
     for layer in decoder_layers(model):
-        # What `Module.compile` sets; it has no counterpart that takes it back.
+        # `Module.compile` sets this attribute, and torch has no call that resets it.
         layer._compiled_call_impl = None
 
 
 def eager_if_single(rows: int) -> AbstractContextManager[Any]:
-    """Run what is compiled as it was written for a single row.
+    """Return a context in which compiled code runs eagerly if there is one row only.
 
-    A size of 1 is compiled for apart from all others, which takes longer than it can save.
+    torch compiles a size of 1 separately, which takes longer than it can save.
     """
     if rows == 1:
         eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")

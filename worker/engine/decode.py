@@ -1,6 +1,6 @@
-"""The decode loop: every sequence feeds a token, ensembles pick the next one, the done leave.
+"""The decode loop: each step feeds one token per row and picks the next one of each ensemble.
 
-Knows sequences and ensembles; which method wanted them is `engine`'s business.
+Finished rows are dropped. The loop knows sequences and ensembles, and no methods.
 """
 
 import math
@@ -12,26 +12,27 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from worker.engine.attention import AttentionContext
-from worker.engine.cascade import Attend
+from worker.engine.cascade import AttendCascade
 from worker.engine.compiled import eager_if_single
-from worker.engine.ensembles import Ensemble, EnsembleBatch, fusion_groups
-from worker.engine.fusion import FUSIONS, PickBest, gathered, pick_best
+from worker.engine.ensembles import Ensemble, EnsembleBatch, ensemble_batches
+from worker.engine.fusion import FUSIONS, PickBest, gather_logits, pick_best
 from worker.engine.kv_cache import KVCache, Placed
 from worker.engine.layer_calls import LayerCalls
 from worker.engine.plan import SequencePlan
 from worker.engine.row_group import RowGroup, similar_sequences
 from worker.engine.sampling import sample_tokens
+from worker.model.tokenizer import EOS, NEWLINE, RUNNING
 
-RUNNING, NEWLINE, EOS, LENGTH = range(4)
+LENGTH = 3
 FINISH_REASONS = {NEWLINE: "newline", EOS: "eos", LENGTH: "length"}
 
 _COMPACT_BELOW = 0.75
-"""Share of rows still running under which caches are copied to drop the finished ones."""
+"""Caches are copied without their finished rows when fewer than this share is still running."""
 
 
 @dataclass(frozen=True)
 class Generation:
-    """What an ensemble generated: ids (the stop token included) and their log-probabilities."""
+    """Output of an ensemble: token ids, the stop token included, and their log-probabilities."""
 
     tokens: tuple[int, ...]
     token_logprobs: tuple[float, ...]
@@ -39,20 +40,20 @@ class Generation:
 
     @property
     def not_a_number(self) -> int | None:
-        """The first token that was picked from logits which are not numbers; None if all were.
+        """Index of the first token that was picked from NaN logits; None if there is none.
 
-        One NaN (or infinite) logit makes all log-probabilities of its row NaN.
+        One NaN or infinite logit makes all log-probabilities of its row NaN.
         """
         return next((i for i, p in enumerate(self.token_logprobs) if math.isnan(p)), None)
 
     @property
     def logprob(self) -> float:
-        """Of the whole answer."""
+        """Log-probability of the whole answer."""
         return math.fsum(self.token_logprobs)
 
 
 class Batch:
-    """Sequences being decoded: row i of the batch feeds tokens[i] at positions[i]."""
+    """Sequences that are being decoded: row i feeds tokens[i] at positions[i]."""
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class Batch:
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
     ) -> Tensor:
-        """The batch is one row of B tokens: query [1, H, B, D] -> [1, H, B, D]."""
+        """Attend from the tokens of all rows, handed over as one row: [1, H, B, D] -> same."""
         sizes = [len(row_group) for row_group in self.row_groups]
         parts = (x[0].transpose(0, 1).split(sizes) for x in (query, key, value))
         outputs = [
@@ -83,7 +84,7 @@ class Batch:
         return torch.cat(outputs).transpose(0, 1)[None]
 
     def logits(self, model: PreTrainedModel) -> Tensor:
-        """Feed one token per row; [B, V]."""
+        """Feed one token per row; returns logits [B, V]."""
         calls = LayerCalls(self.attend)
         with eager_if_single(len(self)):
             output = model(
@@ -101,22 +102,22 @@ class Batch:
         return logits
 
     def advance(self, finished: Sequence[Tensor], tokens: Sequence[Tensor]) -> None:
-        """Go on with the ensembles that are not finished, each feeding the token it picked.
+        """Drop finished ensembles; the others feed the token they picked in the next step.
 
-        finished: bool [E] of each group. tokens: int64 [E] of each.
+        finished: bool [E] for each group. tokens: int64 [E] for each group.
         """
-        following = []
-        for group, done, picked in zip(self.groups, finished, tokens, strict=True):
-            group.keep(~done)
-            following.append(picked[~done, None].expand_as(group.rows).flatten())
+        next_tokens = []
+        for group, stopped, picked in zip(self.groups, finished, tokens, strict=True):
+            group.keep(~stopped)
+            next_tokens.append(picked[~stopped, None].expand_as(group.rows).flatten())
         self.groups = [group for group in self.groups if len(group.ids)]
         if self.groups:
             self._feed(
-                torch.cat([group.rows.flatten() for group in self.groups]), torch.cat(following)
+                torch.cat([group.rows.flatten() for group in self.groups]), torch.cat(next_tokens)
             )
 
     def _feed(self, rows: Tensor, tokens: Tensor) -> None:
-        """Row by row what comes next; a row that several tokens follow is forked.
+        """Set the next token of each row; a row with several next tokens is forked.
 
         rows 0 0 0 1 1, tokens 5 5 7 5 5 -> rows 0 1 2 that feed 5 7 5
         """
@@ -127,10 +128,10 @@ class Batch:
         if forked or len(sources) <= _COMPACT_BELOW * len(self):
             self._keep(sources)
             sources = torch.arange(len(sources), device=sources.device)
-            for group, moved in zip(
+            for group, new_rows in zip(
                 self.groups, place.split([g.rows.numel() for g in self.groups]), strict=True
             ):
-                group.rows = moved.view_as(group.rows)
+                group.rows = new_rows.view_as(group.rows)
         self.tokens[sources] = tokens
 
     def _keep(self, rows: Tensor) -> None:
@@ -147,25 +148,25 @@ def start_batch(
     model: PreTrainedModel,
     ensembles: Sequence[Ensemble],
     placed: Mapping[SequencePlan, Placed],
-    cached: KVCache,
+    prefix: KVCache,
     max_new_tokens: int,
-    attend: Attend,
+    attend: AttendCascade,
 ) -> Batch:
-    """The sequences of some ensembles, side by side; those of one shape share a row group."""
+    """Make a batch of the ensembles' sequences; sequences of similar shape share a row group."""
     sequences = list(dict.fromkeys(s for ensemble in ensembles for s in ensemble.sequences))
-    grouped = similar_sequences([placed[sequence] for sequence in sequences], cached)
+    grouped = similar_sequences([placed[sequence] for sequence in sequences], prefix)
     groups = [[sequences[i] for i in members] for members in grouped]
     row_groups = [
-        RowGroup(model, [placed[s] for s in group], cached, max_new_tokens, attend)
+        RowGroup(model, [placed[s] for s in group], prefix, max_new_tokens, attend)
         for group in groups
     ]
     rows = [sequence for group in groups for sequence in group]
     row_of = {sequence: row for row, sequence in enumerate(rows)}
-    return Batch(row_groups, rows, fusion_groups(ensembles, row_of, model.device))
+    return Batch(row_groups, rows, ensemble_batches(ensembles, row_of, model.device))
 
 
 class Results:
-    """Tokens of all ensembles of a batch, filled as they come."""
+    """Tokens of all ensembles of a batch, appended step by step."""
 
     def __init__(self, count: int, max_new_tokens: int, device: torch.device) -> None:
         self.tokens = torch.zeros(count, max_new_tokens, dtype=torch.long, device=device)
@@ -174,7 +175,7 @@ class Results:
         self.states = torch.zeros(count, dtype=torch.long, device=device)
 
     def add(self, ids: Tensor, tokens: Tensor, logprobs: Tensor, stops: Tensor) -> Tensor:
-        """Append a token to each ensemble; returns which are finished by it, bool [E]."""
+        """Append a token to each ensemble; returns which ones it finishes, bool [E]."""
         self.tokens[ids, self.lengths[ids]] = tokens
         self.logprobs[ids, self.lengths[ids]] = logprobs
         self.lengths[ids] += 1
@@ -183,7 +184,8 @@ class Results:
         self.states[ids] = torch.where((states == RUNNING) & full, LENGTH, states)
         return self.states[ids] != RUNNING
 
-    def generated(self) -> list[Generation]:
+    def generations(self) -> list[Generation]:
+        """Read the answers of all ensembles from the device, in order."""
         rows = zip(
             self.tokens.tolist(),
             self.lengths.tolist(),
@@ -224,13 +226,13 @@ def decode(
 def _next_tokens(
     group: EnsembleBatch, logits: Tensor, results: Results, pick_best: PickBest
 ) -> tuple[Tensor, Tensor]:
-    """The next token of each ensemble of a group and its log-score, [E] each."""
+    """Return the next token of each ensemble of a group and its log-score, [E] each."""
     if group.sampling is None:
-        return pick_best(gathered(logits, group.rows), group.fusion, group.weights)
-    # Draws of a prompt begin as one row, whose scores all of them read.
+        return pick_best(gather_logits(logits, group.rows), group.fusion, group.weights)
+    # All draws of a prompt begin as one row and read its scores.
     distinct, rows = group.rows.unique(dim=0, return_inverse=True)
-    scores = FUSIONS[group.fusion](gathered(logits, distinct).float(), None)
-    # A row of NaN is drawn from as if all tokens were alike; its log-probability stays NaN.
+    scores = FUSIONS[group.fusion](gather_logits(logits, distinct).float(), None)
+    # A row of NaN is sampled as if its tokens were equally likely; its log-probability stays NaN.
     numbers = scores.masked_fill(scores.isnan(), 0.0)
     tokens = sample_tokens(numbers, group.sampling, group.seeds, results.lengths[group.ids], rows)
     return tokens, scores[rows, tokens]

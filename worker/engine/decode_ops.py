@@ -1,15 +1,15 @@
-"""The two operations of a decode step that can be compiled; both forms give the same answer."""
+"""The two operations of a decode step that can be compiled; eager and compiled agree."""
 
 from typing import NamedTuple
 
-from worker.engine.cascade import Attend, cascade, compiled_cascade
+from worker.engine.cascade import AttendCascade, cascade, compiled_cascade
 from worker.engine.fusion import PickBest, compiled_pick_best, pick_best
 
 
 class DecodeOps(NamedTuple):
-    """Cascade attention, called in every layer, and the choice of the next token."""
+    """Cascade attention, called in every layer, and the choice of the best next token."""
 
-    attend: Attend
+    attend: AttendCascade
     pick_best: PickBest
 
 
@@ -17,5 +17,5 @@ EAGER = DecodeOps(cascade, pick_best)
 
 
 def compiled_ops() -> DecodeOps:
-    """Return the operations that torch compiles at their first calls."""
+    """Return both operations in their compiled form; torch compiles each at its first call."""
     return DecodeOps(compiled_cascade(), compiled_pick_best())

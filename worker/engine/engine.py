@@ -1,7 +1,7 @@
-"""The engine's front: samples and methods in, answers out.
+"""The engine: samples and methods in, answers out.
 
-One call prefills what all its methods need once, decodes all their sequences in one loop, and
-hands each method its answers.
+A call prefills each segment that its methods need once, decodes all their sequences in one loop,
+and returns the answers by method.
 """
 
 import logging
@@ -16,8 +16,9 @@ from worker.engine.attention import AttentionBackend, install_attention
 from worker.engine.decode import Batch, Generation, Results, decode, start_batch
 from worker.engine.decode_ops import EAGER, DecodeOps
 from worker.engine.ensembles import Ensemble
+from worker.engine.geometry import dtype_name, geometry_of
 from worker.engine.kv_cache import Placed, prefill
-from worker.engine.numbers import refuse_no_numbers
+from worker.engine.numbers import refuse_nan
 from worker.engine.packing import split_by_budget
 from worker.engine.plan import SequencePlan, distinct_segments
 from worker.engine.planning import plan_samples
@@ -25,21 +26,21 @@ from worker.engine.prefix_cache import PrefixCache
 from worker.engine.prefix_tree import packs_of, split_shared_prefixes
 from worker.engine.request import Counts, Request, as_sample
 from worker.engine.sample import Answers, SamplePlan, collect
-from worker.model.geometry import dtype_name, geometry_of
 from worker.model.tokenizer import PromptTokenizer
 
 logger = logging.getLogger(__name__)
 
 _LOGIT_COPIES = 6
-"""How many times the float32 logits of a step are held at once: as they are, as log-
-probabilities, and as tempered probabilities while something is drawn from them."""
+"""Copies of a step's float32 logits that are in memory at once: the logits, log-probabilities,
+and tempered probabilities while tokens are drawn."""
 
 
 class Engine:
     """A model that answers samples in several paraphrases.
 
-    backend: of prefill. pack_tokens: tokens in one prefill row. cache_bytes: keys and values
-    decoded at once. ops: what decoding spends its time in, eager or compiled.
+    backend: attention backend of prefill. pack_tokens: tokens of one prefill row. cache_bytes:
+    memory for the keys, values and logits of sequences decoded at once. ops: the compilable
+    operations of a decode step, eager or compiled.
     """
 
     def __init__(
@@ -72,16 +73,15 @@ class Engine:
         request: Request,
         counts: Counts | None = None,
     ) -> list[Answers]:
-        """For each sample its answers by method name.
+        """Return the answers of each sample, by method name.
 
-        Where a method cannot answer a sample there is a SampleError in place of its answers.
-        Raises StopRun where the logits of no sample of several are numbers.
+        A method that cannot answer a sample has a SampleError in place of its answers. Raises
+        StopRun if several samples have answers and all of their logits are NaN.
         """
         counts = counts or Counts()
-        self._prefix = self._prefix_cache.of(request, self.backend)
-        known = [as_sample(sample) for sample in samples]
+        self._prefix = self._prefix_cache.get(request, self.backend)
         plans = plan_samples(
-            known,
+            [as_sample(sample) for sample in samples],
             request,
             self.tokenizer,
             self._prefix.splitter,
@@ -90,31 +90,31 @@ class Engine:
         )
         batches = self._batches(plans, request)
         answers = [a for batch in batches for a in self._answer_batch(batch, request, counts)]
-        return refuse_no_numbers(answers, dtype_name(self.model))
+        return refuse_nan(answers, dtype_name(self.model))
 
     @property
     def movable(self) -> bool:
         """Whether keys may be rotated to another position."""
         return self._prefix_cache.none.splitter.movable
 
-    def text(self, generated: Generation) -> str:
+    def text(self, generation: Generation) -> str:
         """The decoded text of an answer."""
-        return self.tokenizer.text(generated.tokens)
+        return self.tokenizer.text(generation.tokens)
 
     def _batches(
         self, plans: Sequence[SamplePlan], request: Request
     ) -> Iterator[list[SamplePlan]]:
-        """Neighbouring samples that are decoded together."""
+        """Yield groups of neighbouring samples that are decoded together."""
         yield from split_by_budget(
             plans, lambda plan: self._decode_bytes(plan.sequences, request), self.cache_bytes
         )
 
     def _decode_bytes(self, sequences: Sequence[SequencePlan], request: Request) -> int:
-        """Memory that decoding takes: keys and values of the sequences' own, and their logits."""
-        cached = self._prefix.done
-        slot = self.geometry.slot_numbers * cached.keys.element_size()
-        views = (view for s in sequences for view in s.views if view.segment not in cached.slots)
-        own = sum(len(view.segment.tokens) for view in views)
+        """Bytes that decoding takes: the sequences' own keys and values, and their logits."""
+        prefix = self._prefix.cache
+        slot = self.geometry.slot_numbers * prefix.keys.element_size()
+        refs = (ref for s in sequences for ref in s.refs if ref.segment not in prefix.slots)
+        own = sum(len(ref.segment.tokens) for ref in refs)
         logits = _LOGIT_COPIES * 4 * self.geometry.vocabulary
         return int(slot * own + (slot * request.max_new_tokens + logits) * len(sequences))
 
@@ -123,25 +123,26 @@ class Engine:
     ) -> list[Answers]:
         placed = self._prefill(plans, counts)
         ensembles = [ensemble for plan in plans for ensemble in plan.ensembles]
-        # In parts where one sample alone is too large, as with many draws of many paraphrases.
+        # A sample alone may be too large, as with many draws of many paraphrases.
         parts = split_by_budget(
             ensembles, lambda e: self._decode_bytes(e.sequences, request), self.cache_bytes
         )
-        generated = (g for part in parts for g in self._decode(part, placed, request, counts))
-        return [collect(plan, generated) for plan in plans]
+        generations = (g for part in parts for g in self._decode(part, placed, request, counts))
+        return [collect(plan, generations) for plan in plans]
 
     def _prefill(self, plans: Sequence[SamplePlan], counts: Counts) -> dict[SequencePlan, Placed]:
-        """Prefill in packs; returns each sequence with where its keys lie."""
-        cached = self._prefix.done
+        """Prefill in packs; returns where the keys of each sequence are."""
+        prefix = self._prefix.cache
         started = time.perf_counter()
         placed: dict[SequencePlan, Placed] = {}
-        for pack in packs_of(plans, cached.slots, self.pack_tokens):
-            cut = split_shared_prefixes([s for plan in pack for s in plan.sequences], cached.slots)
-            done = prefill(self.model, self.backend, distinct_segments(list(cut.values())), cached)
-            counts.prefill_tokens += done.num_slots - cached.num_slots
-            placed |= {planned: Placed(sequence, done) for planned, sequence in cut.items()}
+        for pack in packs_of(plans, prefix.slots, self.pack_tokens):
+            split = split_shared_prefixes([s for p in pack for s in p.sequences], prefix.slots)
+            segments = distinct_segments(list(split.values()))
+            cache = prefill(self.model, self.backend, segments, prefix)
+            counts.prefill_tokens += cache.num_slots - prefix.num_slots
+            placed |= {planned: Placed(sequence, cache) for planned, sequence in split.items()}
         if self.model.device.type == "cuda":
-            # A GPU is still computing when its calls return: these seconds would be decoding's.
+            # A GPU still computes when its calls return, and decoding would be charged for it.
             torch.cuda.synchronize(self.model.device)
         counts.prefill_seconds += time.perf_counter() - started
         return placed
@@ -153,32 +154,35 @@ class Engine:
         request: Request,
         counts: Counts,
     ) -> list[Generation]:
-        """What each ensemble generates, side by side; sequences of one shape share a row group."""
+        """Decode all ensembles together; returns one Generation each, in order."""
         started = time.perf_counter()
-        cached, max_new_tokens = self._prefix.done, request.max_new_tokens
-        batch = start_batch(self.model, ensembles, placed, cached, max_new_tokens, self.ops.attend)
+        prefix, max_new_tokens = self._prefix.cache, request.max_new_tokens
+        batch = start_batch(self.model, ensembles, placed, prefix, max_new_tokens, self.ops.attend)
         results = Results(len(ensembles), max_new_tokens, self.model.device)
         counts.decode_tokens += self._run(batch, results)
         counts.decode_seconds += time.perf_counter() - started
-        return results.generated()
+        return results.generations()
 
     def _run(self, batch: Batch, results: Results) -> int:
-        """Decode a batch to its end; returns the tokens fed. A seam: its steps can be watched."""
+        """Decode a batch to its end; returns the number of tokens fed.
+
+        A method of its own, so that subclasses can watch the steps.
+        """
         return decode(self.model, batch, results, self._stops, self.ops.pick_best)
 
 
 def _eos_ids(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, vocabulary: int
 ) -> list[int]:
-    """The ids that end an answer; one outside the vocabulary is never picked and left out."""
+    """Return the ids that end an answer; logs and leaves out ids outside the vocabulary."""
     configured = model.generation_config.eos_token_id if model.generation_config else None
-    ids = configured if isinstance(configured, list) else [configured, tokenizer.eos_token_id]
-    found = sorted({int(i) for i in ids if i is not None})
-    outside = [i for i in found if not 0 <= i < vocabulary]
+    named = configured if isinstance(configured, list) else [configured, tokenizer.eos_token_id]
+    ids = sorted({int(i) for i in named if i is not None})
+    outside = [i for i in ids if not 0 <= i < vocabulary]
     if outside:
         logger.warning(
             "eos_token_id %s is outside the model's vocabulary of %d and ends no answer",
             ", ".join(map(str, outside)),
             vocabulary,
         )
-    return [i for i in found if i not in outside]
+    return [i for i in ids if i not in outside]

@@ -1,6 +1,6 @@
-"""Ensembles: sequences that pick each next token together, and the groups they are computed in.
+"""Ensembles: sequences that pick each next token together, and batches of equal kind.
 
-Knows sequences, not how they are decoded.
+This module knows sequences, and not how they are decoded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,15 +14,15 @@ from common.run import SamplingParams
 from worker.engine.plan import SequencePlan
 from worker.engine.sampling import Draw
 
-GroupKind = tuple[Fusion, int, bool, SamplingParams | None]
+EnsembleKind = tuple[Fusion, int, bool, SamplingParams | None]
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Sequences that pick each next token together; a single one always has fusion "own".
+    """Sequences that pick each next token together; a single sequence always has fusion "own".
 
-    weights: of the sequences, where the fusion reads them. draw: how tokens are drawn; None takes
-    the best.
+    weights: one for each sequence, if the fusion reads weights. draw: how tokens are drawn; None
+    for the best token.
     """
 
     sequences: tuple[SequencePlan, ...]
@@ -31,8 +31,8 @@ class Ensemble:
     draw: Draw | None = None
 
     @property
-    def kind(self) -> "GroupKind":
-        """Ensembles of one kind pick their tokens in one go."""
+    def kind(self) -> "EnsembleKind":
+        """Ensembles of equal kind pick their tokens in one operation."""
         sampling = self.draw.sampling if self.draw else None
         return self.fusion, len(self.sequences), self.weights is not None, sampling
 
@@ -41,8 +41,8 @@ class Ensemble:
 class EnsembleBatch:
     """Running ensembles of one kind.
 
-    rows: of the batch, [E, S]. ids: of the results, [E]. weights: of the sequences, [E, S].
-    seeds: of what is drawn, int64 [E].
+    rows: row of each sequence in the batch, [E, S]. ids: place of each ensemble in the results,
+    [E]. weights: of the sequences, [E, S]. seeds: of the draws, int64 [E].
     """
 
     fusion: Fusion
@@ -53,7 +53,7 @@ class EnsembleBatch:
     seeds: Tensor
 
     def keep(self, running: Tensor) -> None:
-        """Go on with these ensembles alone; running: bool [E]."""
+        """Drop all other ensembles; running: bool [E]."""
         self.rows, self.ids, self.seeds = (
             self.rows[running],
             self.ids[running],
@@ -62,11 +62,11 @@ class EnsembleBatch:
         self.weights = None if self.weights is None else self.weights[running]
 
 
-def fusion_groups(
+def ensemble_batches(
     ensembles: Sequence[Ensemble], row_of: Mapping[SequencePlan, int], device: torch.device
 ) -> list[EnsembleBatch]:
-    """Ensembles of equal kind, together; those that read one sequence share its row."""
-    kinds: dict[GroupKind, list[int]] = {}
+    """Group ensembles by kind; those that read the same sequence share its row."""
+    kinds: dict[EnsembleKind, list[int]] = {}
     for number, ensemble in enumerate(ensembles):
         kinds.setdefault(ensemble.kind, []).append(number)
     groups = []

@@ -15,7 +15,7 @@ from worker.engine.compiled import eager_if_single
 
 
 def own(logits: Tensor, weights: Tensor | None = None) -> Tensor:
-    """The one sequence's own log-probabilities; S is 1."""
+    """Log-probabilities of the only sequence; S is 1."""
     return logits[:, 0].log_softmax(dim=-1)
 
 
@@ -25,14 +25,15 @@ def mean_logits(logits: Tensor, weights: Tensor | None = None) -> Tensor:
 
 
 def max_probability(logits: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Log of the largest probability any sequence gives a token; not normalized."""
+    """Log of the largest probability that any sequence gives a token; not normalized."""
     return logits.log_softmax(dim=-1).amax(dim=1)
 
 
 def weighted_mean(logits: Tensor, weights: Tensor | None = None) -> Tensor:
     """Log-probabilities of the weighted mean of the sequences' logits.
 
-    Weights count by their share; where all of an ensemble are 0 its sequences count alike.
+    Weights are divided by their sum. If all weights of an ensemble are 0, its sequences count
+    alike. Raises ValueError without weights.
     """
     if weights is None:
         raise ValueError("weighted_mean needs the weights of the sequences")
@@ -48,17 +49,17 @@ FUSIONS: dict[Fusion, Callable[[Tensor, Tensor | None], Tensor]] = {
     "weighted_mean": weighted_mean,
     "vote": own,
 }
-"""Sequences that vote keep their own logits; their answers meet when they are complete."""
+"""Sequences that vote keep their own logits; the vote is taken on their complete answers."""
 
 
-def gathered(logits: Tensor, rows: Tensor) -> Tensor:
-    """Logits [B, V] by ensemble: rows [E, S] -> [E, S, V]."""
+def gather_logits(logits: Tensor, rows: Tensor) -> Tensor:
+    """Gather logits [B, V] by ensemble: rows [E, S] -> [E, S, V]."""
     # Not logits[rows]: that took nine times as long on a CPU.
     return logits.index_select(0, rows.flatten()).view(*rows.shape, -1)
 
 
 def pick_best(logits: Tensor, fusion: Fusion, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The best next token of each ensemble and its log-score, [E] each.
+    """Return the best next token of each ensemble and its log-score, [E] each.
 
     logits: [E, S, V], in any dtype.
     """
@@ -72,7 +73,7 @@ PickBest = Callable[[Tensor, Fusion, Tensor | None], tuple[Tensor, Tensor]]
 
 @cache
 def compiled_pick_best() -> PickBest:
-    """`pick_best` compiled for dynamic shapes: the vocabulary is passed over, not copied."""
+    """`pick_best` compiled for dynamic shapes; it reads the logits without a float32 copy."""
     compiled: PickBest = torch.compile(pick_best, dynamic=True, fullgraph=True)
 
     def pick(logits: Tensor, fusion: Fusion, weights: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,9 @@
-"""Independence: what a token's layers compute follows from the token and its position alone.
+"""Independence: outside the attention a token's result depends on token and position only.
 
-The engine puts unrelated prompts side by side in one row and computes common parts once, which
-is right only for models that mix tokens in the attention and nowhere else, and that place a
-token by its position and not by where it lies in the row. Nothing is assumed of a family: its
-rows are computed in two orders and beside a far neighbour, and compared.
+The engine puts unrelated prompts into one row and computes common parts once. That is right only
+for models that mix tokens in the attention and nowhere else, and that know a token's place by its
+position and not by its place in the row. Nothing is assumed about a family: one row is computed
+in both orders and beside a distant neighbour, and the results are compared.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,13 +16,13 @@ from transformers import DynamicCache, PreTrainedModel
 
 from common.errors import StopRun
 from worker.engine.layers import decoder_layers
-from worker.engine.probe import PROBE_TOKENS, Probed, differs, probe
+from worker.engine.probe import PROBE_TOKENS, ProbeOutput, differs, probe
 
-_NEAR = tuple(range(len(PROBE_TOKENS)))
+_FIRST_POSITIONS = tuple(range(len(PROBE_TOKENS)))
 
 
 class _Past(DynamicCache):
-    """Stands for `length` keys before the row and holds none of them."""
+    """A cache that reports `length` keys before the row and holds none."""
 
     def __init__(self, length: int) -> None:
         super().__init__()
@@ -37,76 +37,83 @@ class _Past(DynamicCache):
         return key_states, value_states
 
 
-def row_alone(model: PreTrainedModel) -> Probed:
-    """The probe's tokens and one more at the positions from 0 on; what is told of the first."""
-    return _row(model, _NEAR[-1] + 1)
+def row_alone(model: PreTrainedModel) -> ProbeOutput:
+    """Compute the probe's tokens at the first positions, one more token after them.
 
-
-def same_beside_others(model: PreTrainedModel, alone: Probed, positions: int) -> int:
-    """How far a neighbour may lie, in positions, without changing what others compute.
-
-    That is `positions` but for models whose rotary factors follow the farthest position of a
-    row. alone: `row_alone` of the model. Raises StopRun where neighbours change each other
-    otherwise.
+    Returns the output of the probe's tokens.
     """
-    if _same(model, alone, _row(model, positions - 1, turned=True)):
+    return _row(model, _FIRST_POSITIONS[-1] + 1)
+
+
+def same_beside_others(model: PreTrainedModel, alone: ProbeOutput, positions: int) -> int:
+    """Return the number of positions at which neighbours do not change each other's results.
+
+    This is `positions` unless the model's rotary factors depend on the largest position of a row.
+    alone: the result of `row_alone`. Raises StopRun if neighbours change each other's results in
+    another way.
+    """
+    if _same(model, alone, _row(model, positions - 1, reverse=True)):
         _refuse_counting_in_the_row(model, alone, positions - 1)
         return min(_declared(model, positions, ("longrope",)))
-    if not _same(model, alone, _row(model, _NEAR[-1] + 1, turned=True)):
+    if not _same(model, alone, _row(model, _FIRST_POSITIONS[-1] + 1, reverse=True)):
         raise StopRun(_mixing(model))
     return min(_farthest(model, alone, positions), *_declared(model, positions))
 
 
-def _row(model: PreTrainedModel, far: int, turned: bool = False) -> Probed:
-    """The probe's tokens and one at position `far`, in either order; what is told of the first."""
-    tokens, places = (*PROBE_TOKENS, PROBE_TOKENS[0]), (*_NEAR, far)
-    step = -1 if turned else 1
-    found = probe(model, tokens[::step], places[::step])
+def _row(model: PreTrainedModel, last: int, reverse: bool = False) -> ProbeOutput:
+    """Compute the probe's tokens and a neighbour at position `last`, in order or reversed.
+
+    Returns the output of the probe's tokens, in order.
+    """
+    tokens, positions = (*PROBE_TOKENS, PROBE_TOKENS[0]), (*_FIRST_POSITIONS, last)
+    step = -1 if reverse else 1
+    output = probe(model, tokens[::step], positions[::step])
     calls = [
         call._replace(
-            query=_ordered(call.query, turned),
-            key=_ordered(call.key, turned),
-            value=_ordered(call.value, turned),
+            query=_ordered(call.query, reverse),
+            key=_ordered(call.key, reverse),
+            value=_ordered(call.value, reverse),
         )
-        for call in found.calls
+        for call in output.calls
     ]
-    return Probed(calls, found.logits)
+    return ProbeOutput(calls, output.logits)
 
 
-def _ordered(x: Tensor, turned: bool) -> Tensor:
-    return (x.flip(1) if turned else x)[:, : len(_NEAR)]
+def _ordered(x: Tensor, reverse: bool) -> Tensor:
+    return (x.flip(1) if reverse else x)[:, : len(PROBE_TOKENS)]
 
 
-def _same(model: PreTrainedModel, a: Probed, b: Probed) -> bool:
+def _same(model: PreTrainedModel, a: ProbeOutput, b: ProbeOutput) -> bool:
     """Whether most tokens have equal queries, keys and values in every layer.
 
-    Most, because in half precision rounding may send a token to another expert; what is looked
-    for here changes all of them, or all but the first.
+    Not all tokens, because in half precision rounding may send one to another expert; the faults
+    that this looks for change all tokens, or all but the first.
     """
     return len(a.calls) == len(b.calls) and not any(
-        median_error(found, wanted) > tolerance_of(model)
+        median_error(computed, expected) > tolerance_of(model)
         for one, other in zip(a.calls, b.calls, strict=True)
-        for found, wanted in zip(other[1:], one[1:], strict=True)
+        for computed, expected in zip(other[1:], one[1:], strict=True)
     )
 
 
-def median_error(found: Tensor, wanted: Tensor) -> float:
-    """Norm of a token's difference over that of what is wanted, the median of [H, T, D]'s tokens.
+def median_error(computed: Tensor, expected: Tensor) -> float:
+    """Return the median error of the tokens of [H, T, D].
 
-    NaN equals NaN: of weights that are no numbers nothing is told here.
+    A token's error is the norm of its difference over the norm of its expected value. NaN equals
+    NaN, because other checks look for damaged weights.
     """
-    found, wanted = (x.float().nan_to_num() for x in (found, wanted))
-    size = wanted.norm(dim=(0, 2)).clamp(min=torch.finfo(torch.float32).tiny)
-    return float(((found - wanted).norm(dim=(0, 2)) / size).median())
+    computed, expected = (x.float().nan_to_num() for x in (computed, expected))
+    size = expected.norm(dim=(0, 2)).clamp(min=torch.finfo(torch.float32).tiny)
+    return float(((computed - expected).norm(dim=(0, 2)) / size).median())
 
 
 def tolerance_of(model: PreTrainedModel) -> float:
-    """How far equal computations may lie apart for being rounded in another order."""
+    """Return the largest relative difference of equal computations that round differently."""
     return 1e-4 if model.dtype == torch.float32 else 0.02
 
 
-def _farthest(model: PreTrainedModel, alone: Probed, positions: int) -> int:
-    """The largest number of positions that changes nothing, by bisection."""
+def _farthest(model: PreTrainedModel, alone: ProbeOutput, positions: int) -> int:
+    """Return the largest number of positions that changes nothing, by bisection."""
     right, wrong = len(PROBE_TOKENS) + 1, positions
     while wrong - right > 1:
         middle = (right + wrong) // 2
@@ -114,32 +121,33 @@ def _farthest(model: PreTrainedModel, alone: Probed, positions: int) -> int:
             right = middle
         else:
             wrong = middle
-    _row(model, _NEAR[-1] + 1)  # Factors that were kept of a longer row are put back.
+    _row(model, _FIRST_POSITIONS[-1] + 1)  # Resets factors that the model keeps of a longer row.
     return right
 
 
 def _declared(
     model: PreTrainedModel, positions: int, kinds: Sequence[str] | None = None
 ) -> Iterator[int]:
-    """All positions, and the lengths at which the model says that its rotary factors change.
+    """Yield `positions`, and the lengths at which the config lets rotary factors change.
 
-    A change may begin small, and that of low frequencies drowns in half precision. kinds: of
-    rotary factors that change for certain; None for any.
+    Computing them is not enough: a change may begin small, and at low frequencies half precision
+    does not show it. kinds: the rope types that count; None for all.
     """
     yield positions
-    given = getattr(model.config.get_text_config(decoder=True), "rope_parameters", None) or {}
-    for each in (given, *given.values()):
-        if not isinstance(each, dict) or not each.get("original_max_position_embeddings"):
+    config = getattr(model.config.get_text_config(decoder=True), "rope_parameters", None) or {}
+    for rope in (config, *config.values()):
+        if not isinstance(rope, dict) or not rope.get("original_max_position_embeddings"):
             continue
-        if kinds is None or each.get("rope_type") in kinds:
-            yield int(each["original_max_position_embeddings"])
+        if kinds is None or rope.get("rope_type") in kinds:
+            yield int(rope["original_max_position_embeddings"])
 
 
-def _refuse_counting_in_the_row(model: PreTrainedModel, alone: Probed, past: int) -> None:
-    """Raise StopRun if what is computed follows the number of tokens before it in the row."""
-    behind = probe(model, (*PROBE_TOKENS, PROBE_TOKENS[0]), (*_NEAR, _NEAR[-1] + 1), _Past(past))
-    calls = [c._replace(**{n: getattr(c, n)[:, :-1] for n in c._fields[1:]}) for c in behind.calls]
-    if not _same(model, alone, Probed(calls, behind.logits)):
+def _refuse_counting_in_the_row(model: PreTrainedModel, alone: ProbeOutput, past: int) -> None:
+    """Raise StopRun if results depend on the number of tokens before a token in the row."""
+    tokens, positions = (*PROBE_TOKENS, PROBE_TOKENS[0]), range(len(PROBE_TOKENS) + 1)
+    output = probe(model, tokens, positions, _Past(past))
+    calls = [c._replace(**{n: getattr(c, n)[:, :-1] for n in c._fields[1:]}) for c in output.calls]
+    if not _same(model, alone, ProbeOutput(calls, output.logits)):
         raise StopRun(
             f"{type(model).__name__} cannot be used here: it scales its queries or keys by how "
             "many tokens lie before one in the row, not by the token's position (as Llama 4's "
@@ -148,6 +156,7 @@ def _refuse_counting_in_the_row(model: PreTrainedModel, alone: Probed, past: int
 
 
 def _mixing(model: PreTrainedModel) -> str:
+    """Say which layer mixes tokens, and which part of it."""
     layers = decoder_layers(model)
     kinds = getattr(model.config.get_text_config(decoder=True), "layer_types", None) or []
     number = _first_difference(model, layers)
@@ -166,26 +175,26 @@ def _mixing(model: PreTrainedModel) -> str:
 
 
 def _first_difference(model: PreTrainedModel, modules: Sequence[nn.Module]) -> int | None:
-    """The first of some modules whose output for a token follows what lies beside it."""
-    alone, turned = (_outputs(model, modules, turned) for turned in (False, True))
-    both = [number for number in sorted(alone) if number in turned]
-    return next((n for n in both if differs(turned[n], alone[n], tolerance_of(model))), None)
+    """Return the index of the first module whose output for a token depends on its neighbours."""
+    forward, backward = (_outputs(model, modules, reverse) for reverse in (False, True))
+    both = [number for number in sorted(forward) if number in backward]
+    return next((n for n in both if differs(backward[n], forward[n], tolerance_of(model))), None)
 
 
 def _outputs(
-    model: PreTrainedModel, modules: Sequence[nn.Module], turned: bool
+    model: PreTrainedModel, modules: Sequence[nn.Module], reverse: bool
 ) -> dict[int, Tensor]:
-    """By module what it gave for the probe's tokens, [T, width]."""
-    found: dict[int, Tensor] = {}
+    """Return the output of each module for the probe's tokens, [T, width]."""
+    outputs: dict[int, Tensor] = {}
 
     def note(number: int, output: Any) -> None:
         first = output[0] if isinstance(output, tuple) else output
         if isinstance(first, Tensor) and first.shape[:2] == (1, len(PROBE_TOKENS) + 1):
-            found[number] = _ordered(first, turned)[0].nan_to_num()
+            outputs[number] = _ordered(first, reverse)[0].nan_to_num()
 
     with ExitStack() as hooks:
         for number, module in enumerate(modules):
             hook = module.register_forward_hook(lambda _, __, out, n=number: note(n, out))
             hooks.callback(hook.remove)
-        _row(model, _NEAR[-1] + 1, turned)
-    return found
+        _row(model, _FIRST_POSITIONS[-1] + 1, reverse)
+    return outputs

@@ -1,4 +1,4 @@
-"""Keys and values of prefilled segments, and the prefill that makes them."""
+"""Keys and values of prefilled segments, and the prefill that computes them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from worker.engine.attention import (
     SdpaBackend,
 )
 from worker.engine.compiled import eager_if_single
+from worker.engine.geometry import geometry_of
 from worker.engine.layer_calls import LayerCalls
 from worker.engine.masks import generate_bias_score_mod, generate_visibility_mask_mod
 from worker.engine.plan import Segment, SequencePlan
-from worker.model.geometry import geometry_of
 
 _STATIC_SLOTS = 8192
 _STATIC_GROUPS = 1024
@@ -26,11 +26,11 @@ _STATIC_GROUPS = 1024
 
 @dataclass(frozen=True)
 class KVCache:
-    """Segments that have been computed.
+    """Keys and values of segments.
 
-    keys: [layers, kv_heads, slots, key_dim], rotated to their positions. values: the same,
-    value_dim wide.
-    slots: where each segment lies. The segments of what it was built on come first.
+    keys: [layers, kv_heads, slots, key_dim], rotated to their positions. values: [layers,
+    kv_heads, slots, value_dim]. slots: slots of each segment; a cache that extends another one
+    begins with the slots of that one.
     """
 
     keys: Tensor
@@ -43,16 +43,14 @@ class KVCache:
 
     @classmethod
     def empty(cls, model: PreTrainedModel) -> "KVCache":
-        """Nothing computed yet; raises StopRun for a model that the engine cannot compute."""
-        of = geometry_of(model)
-        keys, values = (
-            torch.empty(of.layers, of.kv_heads, 0, dim, dtype=model.dtype, device=model.device)
-            for dim in (of.key_dim, of.value_dim)
-        )
+        """Return a cache without slots. Raises StopRun if the engine cannot compute the model."""
+        sizes = geometry_of(model)
+        shapes = ((sizes.layers, sizes.kv_heads, 0, d) for d in (sizes.key_dim, sizes.value_dim))
+        keys, values = (torch.empty(s, dtype=model.dtype, device=model.device) for s in shapes)
         return cls(keys, values, {})
 
     def extended(self, segments: Sequence[Segment]) -> "KVCache":
-        """Room for more segments behind the ones there are, their keys not yet computed."""
+        """Return a copy with slots for more segments at its end; their keys are not computed."""
         slots, end = dict(self.slots), self.num_slots
         for segment in segments:
             slots[segment] = range(end, end := end + len(segment.tokens))
@@ -60,17 +58,17 @@ class KVCache:
 
 
 def _grown(tensor: Tensor, slots: int) -> Tensor:
-    layers, heads, filled, dim = tensor.shape
-    grown = tensor.new_empty(layers, heads, slots, dim)
+    layers, kv_heads, filled, dim = tensor.shape
+    grown = tensor.new_empty(layers, kv_heads, slots, dim)
     grown[:, :, :filled] = tensor
     return grown
 
 
 @dataclass(frozen=True)
 class _Filling:
-    """Attends from the new slots of `room` to all of its slots, and fills the new ones."""
+    """Attends from the new slots of `cache` to all of its slots, and fills the new ones."""
 
-    room: KVCache
+    cache: KVCache
     first_new: int
     backend: AttentionBackend
     mask: object
@@ -78,7 +76,7 @@ class _Filling:
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
     ) -> Tensor:
-        keys, values = self.room.keys[layer], self.room.values[layer]
+        keys, values = self.cache.keys[layer], self.cache.values[layer]
         keys[:, self.first_new :] = key[0]
         values[:, self.first_new :] = value[0]
         return self.backend(query, keys[None], values[None], self.mask, scaling)
@@ -86,35 +84,35 @@ class _Filling:
 
 @dataclass(frozen=True)
 class Placed:
-    """A sequence whose segments have been computed, and where their keys lie."""
+    """A sequence, and the cache that holds the keys and values of its segments."""
 
     sequence: SequencePlan
-    done: KVCache
+    cache: KVCache
 
 
 def prefill(
     model: PreTrainedModel,
     backend: AttentionBackend,
     segments: Sequence[Segment],
-    cached: KVCache,
+    cache: KVCache,
     backend_from: int = FLEX_MIN_TOKENS,
 ) -> KVCache:
-    """Compute the segments that `cached` does not hold yet, in one packed row.
+    """Compute the segments that `cache` does not hold, in one packed row.
 
-    segments: each after those it sees (`plan.distinct_segments`). backend_from: tokens of a row
-    below which SDPA takes the place of `backend`. Returns cached and new.
+    segments: each after those it sees (`plan.distinct_segments`). backend_from: a row of fewer
+    tokens uses SDPA instead of `backend`. Returns `cache` extended by the new segments.
     """
-    new = [segment for segment in segments if segment not in cached.slots]
+    new = [segment for segment in segments if segment not in cache.slots]
     if not new:
-        return cached
-    room = cached.extended(new)
+        return cache
+    extended = cache.extended(new)
     tokens = [token for segment in new for token in segment.tokens]
     positions = [segment.start + i for segment in new for i in range(len(segment.tokens))]
     backend = backend if len(tokens) >= backend_from else SdpaBackend()
     device = str(model.device)
-    mods = segment_mods(room.slots, cached.num_slots, device)
-    mask = backend.create_mask(mods, len(tokens), room.num_slots, device)
-    calls = LayerCalls(_Filling(room, cached.num_slots, backend, mask).attend)
+    spec = segment_mask_spec(extended.slots, cache.num_slots, device)
+    mask = backend.create_mask(spec, len(tokens), extended.num_slots, device)
+    calls = LayerCalls(_Filling(extended, cache.num_slots, backend, mask).attend)
     with eager_if_single(len(tokens)):
         model.base_model(
             input_ids=torch.tensor([tokens], device=device),
@@ -122,16 +120,16 @@ def prefill(
             use_cache=False,
             context=AttentionContext(calls.attend, max(positions)),
         )
-    calls.check(model, len(room.keys))
-    return room
+    calls.check(model, len(extended.keys))
+    return extended
 
 
-def segment_mods(slots: Mapping[Segment, range], first_query: int, device: str) -> MaskSpec:
-    """mask_mod and score_mod over slots: queries from `first_query` on, keys from 0 on.
+def segment_mask_spec(slots: Mapping[Segment, range], first_query: int, device: str) -> MaskSpec:
+    """Return the mask of a row whose queries are the slots from `first_query` on.
 
-    There is a score_mod only where a segment biases what it sees. The tensors have fixed sizes,
-    grown in powers of two, and are marked static: as symbols, their sizes make torch 2.13 emit
-    C++ that does not compile, and every new size would be compiled anew.
+    It has a score_mod only if a segment biases what it sees. The sizes of its tensors are powers
+    of two and marked static: with symbolic sizes torch 2.13 emits C++ that does not compile, and
+    with exact sizes it compiles every new size.
     """
     num_slots = max(span.stop for span in slots.values())
     capacity = _power_of_two(num_slots, _STATIC_SLOTS)
@@ -157,7 +155,7 @@ def segment_mods(slots: Mapping[Segment, range], first_query: int, device: str) 
 
 
 def _bias(index: Mapping[Segment, int], groups: int) -> Tensor | None:
-    """What each segment adds to its scores with those it sees, [G, G]; None if nothing."""
+    """Bias [G, G] of the scores of one segment with the keys of another; None if all are 0."""
     biased = [segment for segment in index if segment.biases]
     if not biased:
         return None

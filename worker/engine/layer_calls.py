@@ -1,4 +1,4 @@
-"""How often the layers of a model attend in one step: exactly once each, or it is refused."""
+"""A check that every layer of a model attends exactly once in a step."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,14 +7,18 @@ from torch import Tensor, nn
 
 from common.errors import StopRun
 
-Attend = Callable[[int, Tensor, Tensor, Tensor, float], Tensor]
-"""Layer, query [1, H, T, D], key and value [1, H_kv, T, D or D_v], scaling -> [1, H, T, D_v]."""
+AttendLayer = Callable[[int, Tensor, Tensor, Tensor, float], Tensor]
+"""Attention of one layer.
+
+Layer, query [1, H, T, D], key [1, H_kv, T, D], value [1, H_kv, T, D_v], scaling ->
+[1, H, T, D_v].
+"""
 
 
 class LayerCalls:
-    """Passes calls of layers on to `attend`, and keeps which layers called."""
+    """Passes the calls of layers on to `attend` and records which layers called."""
 
-    def __init__(self, attend: Attend) -> None:
+    def __init__(self, attend: AttendLayer) -> None:
         self._attend = attend
         self._called: list[int] = []
 
@@ -25,7 +29,7 @@ class LayerCalls:
         return self._attend(layer, query, key, value, scaling)
 
     def check(self, model: nn.Module, layers: int) -> None:
-        """Raise StopRun unless each of `layers` layers has called exactly once, in their order."""
+        """Raise StopRun unless each of `layers` layers has called exactly once, in order."""
         if self._called == list(range(layers)):
             return
         calls = Counter(self._called)

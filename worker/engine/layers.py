@@ -1,4 +1,4 @@
-"""The decoder layers of a model, whatever its family calls them."""
+"""Finding the decoder layers of a model, under any name that its family gives them."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from transformers import PreTrainedModel
 
 
 def decoder_layers(model: PreTrainedModel) -> list[nn.Module]:
-    """The decoder layers in their order: `layers`, GPT-2's `h`, those of a nested text model.
+    """Return the decoder layers in order: `layers`, GPT-2's `h`, or a nested text model's.
 
-    [] where no list of modules in the decoder is as long as the config says.
+    [] if no list of modules in the decoder has as many entries as the config has layers.
     """
     number = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None)
     decoder: Any = model.get_decoder()

@@ -1,8 +1,8 @@
-"""The mask a model makes for itself, and up to which position it is the causal one.
+"""The mask that a model makes for itself, and the position up to which it is causal.
 
-Sliding windows, chunks and the like are causal for short prompts. Where a model's mask departs
-from that is found from the mask function that transformers builds for each of its layers, for
-every position the model has, without a row of that length being computed.
+Masks with sliding windows or chunks are causal for short prompts. The position at which a mask
+stops being causal is found by evaluating the mask function that transformers builds for each
+layer, at every position of the model; no row of that length is computed.
 """
 
 from collections.abc import Callable
@@ -24,24 +24,24 @@ from worker.engine.probe import PROBE_TOKENS, own_values
 
 _NAME = "self_ensemble_mask"
 
-_LOOKED_AT = 1 << 20
-"""Positions at which masks are evaluated. A mask that departs later than that is taken as causal:
-no prompt here comes near."""
+_MOST_POSITIONS = 1 << 20
+"""Positions at which masks are evaluated. A mask that is causal up to there counts as causal,
+because no prompt is as long."""
 
-_READ_ELSEWHERE = ("scaling", "sliding_window", "is_causal")
+_CHECKED_ELSEWHERE = ("scaling", "sliding_window", "is_causal")
 
 MaskFunction = Callable[[Any, Any, Tensor, Tensor], Tensor]
 
 
 class _Rule(NamedTuple):
-    """Who sees whom by a mask, and the size of its window or chunks, if it has any."""
+    """A mask function, and the size of its window or chunks, if it has any."""
 
     sees: MaskFunction
     local_size: int | None
 
 
-class _Masks:
-    """Notes the masks that transformers makes, and which of them reach a layer."""
+class _MaskRecorder:
+    """Records the masks that transformers makes, and the mask that reaches each layer."""
 
     def __init__(self) -> None:
         self.made: list[tuple[Tensor, _Rule]] = []
@@ -61,53 +61,53 @@ class _Masks:
         attention_mask: Any,
         **kwargs: Any,
     ) -> tuple[Tensor, None]:
-        kwargs = {k: v for k, v in kwargs.items() if k not in _READ_ELSEWHERE}
+        kwargs = {k: v for k, v in kwargs.items() if k not in _CHECKED_ELSEWHERE}
         if fault := changed_scores(kwargs):
             raise StopRun(f"{type(module).__name__} {fault}, which is not supported here")
         self.reached.append((module, attention_mask))
         return own_values(query, value).transpose(1, 2).contiguous(), None
 
     def rules(self) -> list["_Rule"]:
-        """Of the masks that reached some layer; of all, where a layer got a changed one."""
-        seen = [
+        """Rules of the masks that reached a layer; all rules if a layer got a changed mask."""
+        reached = [
             next((rule for made, rule in self.made if made is mask), None)
             for _, mask in self.reached
         ]
-        known = [rule for rule in seen if rule is not None]
-        return known if len(known) == len(seen) else [rule for _, rule in self.made]
+        known = [rule for rule in reached if rule is not None]
+        return known if len(known) == len(reached) else [rule for _, rule in self.made]
 
 
 @torch.inference_mode()
 def causal_positions(model: PreTrainedModel, positions: int) -> int:
-    """How many of the model's positions see all before them; `positions` where all do.
+    """Return the first position that does not see all earlier ones; `positions` if there is none.
 
-    Raises StopRun where the mask is another than the causal one from the start.
+    Raises StopRun if the mask is not causal even for a short prompt.
     """
-    masks = _Masks()
-    AttentionInterface.register(_NAME, masks.attend)
-    AttentionMaskInterface.register(_NAME, masks.make)
+    recorder = _MaskRecorder()
+    AttentionInterface.register(_NAME, recorder.attend)
+    AttentionMaskInterface.register(_NAME, recorder.make)
     before = model.config._attn_implementation
     model.set_attn_implementation(_NAME)
     try:
         _run(model)
     finally:
         model.set_attn_implementation(before)
-    for module, mask in masks.reached:
+    for module, mask in recorder.reached:
         if not _is_causal(mask):
             raise StopRun(
                 f"{type(model).__name__} cannot be used here: {type(module).__name__} makes a "
                 "mask of its own instead of the causal one, which is not supported"
             )
-    device, looked_at = str(model.device), min(positions, _LOOKED_AT)
-    departures = [_departure(rule, looked_at, device) for rule in masks.rules()]
-    return min([d for d in departures if d < looked_at], default=positions)
+    device, checked = str(model.device), min(positions, _MOST_POSITIONS)
+    departures = [_departure(rule, checked, device) for rule in recorder.rules()]
+    return min([d for d in departures if d < checked], default=positions)
 
 
 def cached_positions(model: PreTrainedModel, positions: int) -> int:
-    """From which position on the cache that `generate` makes for a model drops keys.
+    """Return the first position at which the cache that `generate` makes drops keys.
 
-    Most families whose cache has a window mask by it, too. Where one does not, its answers
-    depend on whether they are generated with the cache, and neither is the right one.
+    Most families whose cache has a window also mask by that window. If a family does not, its
+    answers depend on whether `generate` uses the cache, so there is no right answer to equal.
     """
     layers: list[Any] = DynamicCache(config=model.config).layers
     sliding = [each for each in layers if getattr(each, "is_sliding", False)]
@@ -121,7 +121,7 @@ def _run(model: PreTrainedModel) -> None:
 
 
 def _is_causal(mask: Any) -> bool:
-    """Whether an additive mask [1, 1, T, T] adds nothing to what is seen, and hides the rest."""
+    """Whether a mask [1, 1, T, T] hides later tokens and adds nothing to the scores of others."""
     length = len(PROBE_TOKENS)
     if not isinstance(mask, Tensor) or mask.shape != (1, 1, length, length):
         return False
@@ -133,10 +133,10 @@ def _is_causal(mask: Any) -> bool:
 
 
 def _departure(rule: _Rule, positions: int, device: str) -> int:
-    """The first position from which something before it is not seen, or something after it is.
+    """Return the first position that does not see all earlier ones, or sees the next one.
 
-    What a position does not see first is what lies farthest: the keys looked at are the first
-    one, one half as far, and its own.
+    A window or chunk hides the farthest keys first, so three keys are checked: the first one, one
+    at half the distance, and the position's own.
     """
     place = torch.arange(positions, device=device)
     right = torch.ones(positions, dtype=torch.bool, device=device)
@@ -145,7 +145,7 @@ def _departure(rule: _Rule, positions: int, device: str) -> int:
             right &= rule.sees(0, 0, place, key)
         right[:-1] &= ~rule.sees(0, 0, place[:-1], place[1:])
     except IndexError:
-        # A function that looks its tokens' kinds up, text or image, knows those of the row alone.
+        # A mask function that depends on token kinds (text, image) knows the probed row only.
         return min(positions, rule.local_size or positions)
     wrong = (~right).nonzero()
     return int(wrong[0]) if len(wrong) else positions

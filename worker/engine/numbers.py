@@ -1,8 +1,8 @@
-"""Answers picked from logits that are not numbers are errors, not answers.
+"""Answers whose logits were NaN become errors.
 
-A model in float16 may overflow for one prompt and not for the next; one whose weights are damaged
-gives NaN throughout. Nothing is read from the device for it: the log-probabilities of an answer
-tell, and they are read at its end anyway.
+A model in float16 may overflow for one prompt and not for the next; a model with damaged weights
+gives NaN for all. The check costs no extra read from the device: NaN logits make the
+log-probabilities of an answer NaN, and those are read at its end anyway.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,15 @@ from worker.engine.decode import Generation
 from worker.engine.sample import Answers
 
 
-def refuse_no_numbers(answers: Sequence[Answers], dtype: str) -> list[Answers]:
-    """The answers of each sample, with a SampleError where a method's logits were not numbers.
+def refuse_nan(answers: Sequence[Answers], dtype: str) -> list[Answers]:
+    """Return the answers of each sample, with a SampleError for a method whose logits were NaN.
 
-    Raises StopRun where that is so for everything that several samples were answered with.
+    Raises StopRun if several samples have answers and every one of these was NaN.
     """
     checked = [_checked(each, dtype) for each in answers]
-    answered = [(old, new) for old, new in zip(answers, checked, strict=True) if _some(old)]
-    if len(answered) > 1 and not any(_some(new) for _, new in answered):
+    pairs = zip(answers, checked, strict=True)
+    answered = [(old, new) for old, new in pairs if _has_answer(old)]
+    if len(answered) > 1 and not any(_has_answer(new) for _, new in answered):
         raise StopRun(
             f"the logits of the model in {dtype} are not numbers (NaN) for any of "
             f"{len(answered)} samples: its weights are damaged, or too large for this dtype; try "
@@ -29,21 +30,21 @@ def refuse_no_numbers(answers: Sequence[Answers], dtype: str) -> list[Answers]:
 
 
 def _checked(answers: Answers, dtype: str) -> Answers:
-    return {name: _fault(found, dtype) or found for name, found in answers.items()}
+    return {name: _nan_error(answer, dtype) or answer for name, answer in answers.items()}
 
 
-def _fault(found: list[Generation] | SampleError, dtype: str) -> SampleError | None:
-    if isinstance(found, SampleError):
+def _nan_error(answer: list[Generation] | SampleError, dtype: str) -> SampleError | None:
+    if isinstance(answer, SampleError):
         return None
-    bad = next((g.not_a_number for g in found if g.not_a_number is not None), None)
-    if bad is None:
+    token = next((g.not_a_number for g in answer if g.not_a_number is not None), None)
+    if token is None:
         return None
     return SampleError(
-        f"the logits of the model in {dtype} are not numbers (NaN) at token {bad} of the answer; "
-        "try another --dtype"
+        f"the logits of the model in {dtype} are not numbers (NaN) at token {token} of the "
+        "answer; try another --dtype"
     )
 
 
-def _some(answers: Mapping[str, list[Generation] | SampleError]) -> bool:
-    """Whether some method has an answer."""
-    return any(not isinstance(found, SampleError) for found in answers.values())
+def _has_answer(answers: Mapping[str, list[Generation] | SampleError]) -> bool:
+    """Whether at least one method has an answer."""
+    return any(not isinstance(answer, SampleError) for answer in answers.values())

@@ -1,4 +1,4 @@
-"""Packing: which neighbours go together, by what they need."""
+"""Packing: neighbouring items grouped under a budget."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -9,15 +9,18 @@ T = TypeVar("T")
 def split_by_budget(
     items: Sequence[T], size: Callable[[T], int], budget: int
 ) -> Iterator[list[T]]:
-    """Cut a sequence into runs whose sizes add up to at most `budget`, or single items."""
-    run: list[T] = []
+    """Yield groups of neighbouring items whose sizes add up to at most `budget`.
+
+    An item larger than the budget is a group of its own.
+    """
+    group: list[T] = []
     used = 0
     for item in items:
         needed = size(item)
-        if run and used + needed > budget:
-            yield run
-            run, used = [], 0
-        run.append(item)
+        if group and used + needed > budget:
+            yield group
+            group, used = [], 0
+        group.append(item)
         used += needed
-    if run:
-        yield run
+    if group:
+        yield group

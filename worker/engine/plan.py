@@ -1,12 +1,12 @@
 """Plans: a packed prompt -> segments to prefill and the sequence that decodes after them.
 
-A segment's keys and values depend on its tokens, on where it starts and on what it sees, and
-on nothing else. So segments are values: two prompts that need the same one share it, be it
-another paraphrase's prefix, another method's prompt, or the next copy of a repeated prompt.
+The keys and values of a segment depend on its tokens, its start and the segments it sees, and on
+nothing else. So segments are values, and prompts that need equal segments share one: the prefix
+of another paraphrase, the prompt of another method, the next copy of a repeated prompt.
 
-A segment that sees nothing can be moved: its keys are only rotated (RoPE), its values stay.
-Such a segment is computed at position 0 and *viewed* with a shift. One that sees a BOS lies at
-a distance from it, so moving would not be exact; it is computed where it stands.
+A segment that sees nothing can be moved: its keys are rotated (RoPE), its values stay. It is
+computed at position 0, and a SegmentRef reads it at an offset. A segment that sees a BOS cannot
+be moved, because its distance to the BOS would change; it is computed at its own position.
 """
 
 import math
@@ -20,10 +20,10 @@ from common.visibility import Table
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of tokens that all see the same earlier segments whole, and each other causally.
+    """A run of tokens that see the same earlier segments in full, and each other causally.
 
-    start: position of the first token. sees: the earlier segments, in their order. biases: what
-    is added to the scores with the keys of each of those; () for nothing.
+    start: position of the first token. sees: the earlier segments, in order. biases: one number
+    for each of them, added to the scores with its keys; () if all are 0.
     """
 
     tokens: TokenIds
@@ -36,15 +36,15 @@ class Segment:
         return hash((self.tokens, self.start, self.sees, self.biases))
 
     def __hash__(self) -> int:
-        # Kept, because a segment is looked up many times and holds those it sees.
+        # Computed once: a segment is looked up often, and its hash covers all that it sees.
         return self._hash
 
 
 @dataclass(frozen=True)
 class SegmentRef:
-    """A segment as a sequence sees it: computed where it is, read `offset` positions later.
+    """A segment as a sequence reads it: `offset` positions after the one it was computed at.
 
-    bias: what is added to the scores with its keys.
+    bias: added to the scores with its keys.
     """
 
     segment: Segment
@@ -54,71 +54,73 @@ class SegmentRef:
 
 @dataclass(frozen=True)
 class SequencePlan:
-    """One sequence to decode: what it sees, and its last prompt token, fed first.
+    """One sequence to decode: the segments it sees and its last prompt token.
 
-    position: of that token. Its key is the sequence's first own one.
+    Decoding feeds `token` first, at `position`.
     """
 
-    views: tuple[SegmentRef, ...]
+    refs: tuple[SegmentRef, ...]
     token: int
     position: int
 
 
 @dataclass(frozen=True)
 class PrefixSplitter:
-    """Where segments are cut so that equal ones meet.
+    """Cuts runs of tokens after known prefixes, so that equal prefixes become equal segments.
 
-    cuts: token runs that begin many prompts (BOS, instruction and few-shot examples). A run
-    of tokens that begins with one is cut after it. movable: whether this model's keys may be
-    rotated to another position.
+    cuts: token runs that many prompts begin with, in order (BOS, instruction and few-shot
+    examples). movable: whether this model's keys may be rotated to another position.
     """
 
     cuts: tuple[TokenIds, ...]
     movable: bool
 
-    def views(self, tokens: TokenIds, start: int, sees: Sequence[SegmentRef]) -> list[SegmentRef]:
-        """Views of `tokens` placed at `start` and seeing `sees`; cut at every known run."""
-        found: list[SegmentRef] = []
+    def refs(self, tokens: TokenIds, start: int, sees: Sequence[SegmentRef]) -> list[SegmentRef]:
+        """Return refs to `tokens`, placed at `start` and seeing `sees`, cut at known prefixes."""
+        refs: list[SegmentRef] = []
         for cut in self.cuts:
             if cut and len(cut) < len(tokens) and tokens[: len(cut)] == cut:
-                found.append(self._view(cut, start, [*sees, *found]))
+                refs.append(self._ref(cut, start, [*sees, *refs]))
                 tokens, start = tokens[len(cut) :], start + len(cut)
-        return [*found, self._view(tokens, start, [*sees, *found])] if tokens else found
+        return [*refs, self._ref(tokens, start, [*sees, *refs])] if tokens else refs
 
-    def _view(self, tokens: TokenIds, start: int, sees: Sequence[SegmentRef]) -> SegmentRef:
-        shifts = {view.offset for view in sees}
+    def _ref(self, tokens: TokenIds, start: int, sees: Sequence[SegmentRef]) -> SegmentRef:
+        offsets = {ref.offset for ref in sees}
         if self.movable and not sees:
             return SegmentRef(Segment(tokens, 0), start)
-        if len(shifts) == 1:
-            (shift,) = shifts
-            return SegmentRef(Segment(tokens, start - shift, *deduplicate(sees)), shift)
+        if len(offsets) == 1:
+            (offset,) = offsets
+            return SegmentRef(Segment(tokens, start - offset, *deduplicate(sees)), offset)
         return SegmentRef(
-            Segment(tokens, start, *deduplicate([at_own_position(view) for view in sees])), 0
+            Segment(tokens, start, *deduplicate([at_own_position(ref) for ref in sees])), 0
         )
 
 
-def deduplicate(views: Sequence[SegmentRef]) -> tuple[tuple[Segment, ...], tuple[float, ...]]:
-    """The segments of views and their biases; () for biases that are all 0.
+def deduplicate(refs: Sequence[SegmentRef]) -> tuple[tuple[Segment, ...], tuple[float, ...]]:
+    """Return the distinct segments of some refs and their biases, () if all biases are 0.
 
-    Equal paraphrases at equal positions are one segment. Seen n times it counts n times, which is
-    log(n) added to its scores.
+    Equal paraphrases at equal positions are one segment. A segment that is seen n times has
+    log(n) added to its scores, so it counts n times.
 
         >>> twice = SegmentRef(Segment((4, 5), 0), 0)
         >>> deduplicate([twice, twice]) == ((twice.segment,), (math.log(2),))
         True
     """
     copies: dict[Segment, float] = {}
-    for view in views:
-        copies[view.segment] = copies.get(view.segment, 0.0) + math.exp(view.bias)
+    for ref in refs:
+        copies[ref.segment] = copies.get(ref.segment, 0.0) + math.exp(ref.bias)
     biases = tuple(math.log(number) for number in copies.values())
     return tuple(copies), biases if any(biases) else ()
 
 
-def at_own_position(view: SegmentRef) -> SegmentRef:
-    """The same keys computed where they are read, for a segment that sees several shifts."""
-    sees = tuple(at_own_position(SegmentRef(s, view.offset)).segment for s in view.segment.sees)
-    moved = replace(view.segment, start=view.segment.start + view.offset, sees=sees)
-    return SegmentRef(moved, 0, view.bias)
+def at_own_position(ref: SegmentRef) -> SegmentRef:
+    """Return a ref to the same tokens computed at the position where they are read.
+
+    A segment that sees refs of several offsets needs these.
+    """
+    sees = tuple(at_own_position(SegmentRef(s, ref.offset)).segment for s in ref.segment.sees)
+    moved = replace(ref.segment, start=ref.segment.start + ref.offset, sees=sees)
+    return SegmentRef(moved, 0, ref.bias)
 
 
 def plan_sequence(
@@ -127,27 +129,28 @@ def plan_sequence(
     splitter: PrefixSplitter,
     bias: Sequence[float] | None = None,
 ) -> SequencePlan:
-    """The sequence that decodes after `prompt`, under the visibility table `visible` [G, G].
+    """Return the sequence that decodes after `prompt`.
 
-    bias: what the tail adds to its scores with the keys of each group, [G].
+    visible: the visibility table of its groups, bool [G, G]. bias: added to the scores of the
+    tail with the keys of each group, [G].
     """
-    views: list[list[SegmentRef]] = []
+    refs: list[list[SegmentRef]] = []
     *groups, tail = prompt.groups
     for g, (tokens, start) in enumerate(zip(groups, prompt.starts, strict=False)):
-        sees = [view for k in range(g) if visible[g, k] for view in views[k]]
-        views.append(splitter.views(tokens, start, sees))
+        sees = [ref for k in range(g) if visible[g, k] for ref in refs[k]]
+        refs.append(splitter.refs(tokens, start, sees))
     seen = [
-        view if bias is None else replace(view, bias=float(bias[g]))
+        ref if bias is None else replace(ref, bias=float(bias[g]))
         for g in range(len(groups))
         if visible[-1, g]
-        for view in views[g]
+        for ref in refs[g]
     ]
-    seen += splitter.views(tail[:-1], prompt.starts[-1], seen)
+    seen += splitter.refs(tail[:-1], prompt.starts[-1], seen)
     return SequencePlan(tuple(seen), tail[-1], prompt.next_position - 1)
 
 
 def distinct_segments(sequences: Sequence[SequencePlan]) -> list[Segment]:
-    """Every segment the sequences need, once, each after those it sees."""
+    """Return every segment of some sequences once, each after those it sees."""
     ordered: dict[Segment, None] = {}
 
     def visit(segment: Segment) -> None:
@@ -157,6 +160,6 @@ def distinct_segments(sequences: Sequence[SequencePlan]) -> list[Segment]:
             ordered[segment] = None
 
     for sequence in sequences:
-        for view in sequence.views:
-            visit(view.segment)
+        for ref in sequence.refs:
+            visit(ref.segment)
     return list(ordered)

@@ -1,4 +1,4 @@
-"""A request -> the plans of its samples: what each method reads, as tokens, as sequences."""
+"""Planning a request: samples -> tokens -> one SamplePlan each."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,9 +12,9 @@ from worker.engine.request import Request
 from worker.engine.sample import (
     LengthFault,
     SamplePlan,
+    drop_too_long,
     plan_sample,
     readable_methods,
-    without_too_long,
 )
 from worker.model.tokenizer import PromptTokenizer
 
@@ -27,30 +27,30 @@ def plan_samples(
     length_fault: LengthFault,
     num_ids: int,
 ) -> list[SamplePlan]:
-    """Plan each sample. All are tokenized in one call, which uses all cores.
+    """Plan each sample. All samples are tokenized in one call, which uses all cores.
 
-    length_fault: why a model cannot answer a prompt that long (`ModelGeometry.length_fault`).
-    num_ids: token ids that it takes.
+    length_fault: why the model cannot answer a prompt of some length
+    (`ModelGeometry.length_fault`). num_ids: the model takes token ids below this number.
     """
     readable = [readable_methods(sample, request) for sample in samples]
     paraphrases = [
-        _paraphrases_read(sample, able, request)
-        for sample, (able, _) in zip(samples, readable, strict=True)
+        _paraphrases_read(sample, methods, request)
+        for sample, (methods, _) in zip(samples, readable, strict=True)
     ]
-    pieces = tokenizer.pieces_of(paraphrases, request.template, request.few_shot)
+    prompts = tokenizer.pieces_of(paraphrases, request.template, request.few_shot)
     plans = []
-    for sample, (able, errors), its in zip(samples, readable, pieces, strict=True):
-        if fault := _unknown_token(its, num_ids):
-            unread = {method.name: SampleError(fault) for method in able}
+    for sample, (methods, errors), tokens in zip(samples, readable, prompts, strict=True):
+        if fault := _unknown_token(tokens, num_ids):
+            unread = {method.name: SampleError(fault) for method in methods}
             plans.append(SamplePlan({}, {**unread, **errors}))
             continue
-        plan = plan_sample(its, replace(request, methods=able), splitter, sample)
-        plans.append(without_too_long(plan, errors, request.max_new_tokens, length_fault))
+        plan = plan_sample(tokens, replace(request, methods=methods), splitter, sample)
+        plans.append(drop_too_long(plan, errors, request.max_new_tokens, length_fault))
     return plans
 
 
 def _unknown_token(pieces: PromptTokens, num_ids: int) -> str | None:
-    """Why a model cannot read the tokens of a sample; None where it can."""
+    """Return why the model cannot read a sample's tokens; None if it can."""
     runs = (pieces.bos, pieces.prefix, *pieces.segments, pieces.cue, *pieces.prompts)
     largest = max((max(run) for run in runs if run), default=0)
     if largest < num_ids:
@@ -64,6 +64,6 @@ def _unknown_token(pieces: PromptTokens, num_ids: int) -> str | None:
 def _paraphrases_read(
     sample: Sample, methods: Sequence[Method], request: Request
 ) -> tuple[str, ...]:
-    """The paraphrases that some method reads; none where no method can."""
+    """Return the paraphrases that at least one of the methods reads."""
     needed = max((m.num_read(request.num_paraphrases) for m in methods), default=0)
     return tuple(sample.paraphrases[:needed])

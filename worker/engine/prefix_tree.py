@@ -1,9 +1,10 @@
-"""The prefix tree: what segments of one pack begin with alike is computed once.
+"""The prefix tree: common beginnings of the segments of one pack are computed once.
 
 Paraphrases of a question, and questions of a data set, begin with the same few words. Segments
-that start at one position and see the same form a tree by their tokens (a radix tree, as in
-SGLang's RadixAttention, Zheng et al. 2024); cut where it branches, their common prefixes are equal
-segments. Knows plans only; that the cut plan says the same is a matter of `Segment.sees`.
+that start at one position and see the same segments form a tree by their tokens (a radix tree, as
+in SGLang's RadixAttention, Zheng et al. 2024). Cut where the tree branches, their common prefixes
+become equal segments. The cut sequences see the same tokens, because each piece of a segment sees
+the pieces before it.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -21,9 +22,10 @@ class _Node:
 
 
 class PrefixTree:
-    """The segments of some sequences by their tokens. known: segments that are computed already.
+    """Segments of some sequences, arranged by their tokens.
 
-    size: how many tokens its segments take where common prefixes are computed once.
+    known: segments that have been computed already and are left out. size: tokens to compute if
+    each common prefix is computed once.
     """
 
     def __init__(self, known: Collection[Segment]) -> None:
@@ -34,8 +36,8 @@ class PrefixTree:
 
     def add(self, sequences: Iterable[SequencePlan]) -> None:
         for sequence in sequences:
-            for view in sequence.views:
-                self._add(view.segment)
+            for ref in sequence.refs:
+                self._add(ref.segment)
 
     def _add(self, segment: Segment) -> None:
         if segment in self._known or segment in self._added:
@@ -52,9 +54,9 @@ class PrefixTree:
         node.ends = True
 
     def runs(self, segment: Segment) -> Iterator[TokenIds]:
-        """The tokens of an added segment, cut where others branch off or end.
+        """Yield the tokens of an added segment, cut where other segments branch off or end.
 
-        Of 4 5 6, 4 5 7 and 4 the first is cut into 4, 5 and 6.
+        With 4 5 6, 4 5 7 and 4 in the tree, 4 5 6 is cut into 4, 5 and 6.
         """
         node, first = self._root(segment), 0
         for i, token in enumerate(segment.tokens, start=1):
@@ -70,7 +72,7 @@ class PrefixTree:
 def split_shared_prefixes(
     sequences: Sequence[SequencePlan], known: Collection[Segment]
 ) -> dict[SequencePlan, SequencePlan]:
-    """Map each sequence to the one whose segments are cut where others begin alike."""
+    """Map each sequence to a copy whose segments are cut after their common prefixes."""
     tree = PrefixTree(known)
     tree.add(sequences)
     pieces: dict[Segment, tuple[Segment, ...]] = {segment: (segment,) for segment in known}
@@ -86,10 +88,8 @@ def split_shared_prefixes(
     return {
         sequence: replace(
             sequence,
-            views=tuple(
-                replace(view, segment=piece)
-                for view in sequence.views
-                for piece in cut(view.segment)
+            refs=tuple(
+                replace(ref, segment=piece) for ref in sequence.refs for piece in cut(ref.segment)
             ),
         )
         for sequence in sequences
@@ -97,7 +97,7 @@ def split_shared_prefixes(
 
 
 def _chain(runs: Iterable[TokenIds], start: int, sees: list[SegmentRef]) -> Iterator[Segment]:
-    """Runs of tokens one after the other, each seeing `sees` and those before it."""
+    """Yield one segment for each run of tokens; each sees `sees` and the runs before it."""
     for run in runs:
         segment = Segment(run, start, *deduplicate(sees))
         yield segment
@@ -108,7 +108,10 @@ def _chain(runs: Iterable[TokenIds], start: int, sees: list[SegmentRef]) -> Iter
 def packs_of(
     plans: Sequence[SamplePlan], known: Collection[Segment], budget: int
 ) -> Iterator[list[SamplePlan]]:
-    """Neighbouring plans that take at most `budget` new tokens together, or single ones."""
+    """Yield packs of neighbouring plans with at most `budget` new tokens in total.
+
+    A plan that takes more is a pack of its own.
+    """
     pack: list[SamplePlan] = []
     tree = PrefixTree(known)
     for plan in plans:

@@ -1,8 +1,8 @@
-"""Probes: a model computes a few tokens that each see themselves alone, and all is kept.
+"""Probes: one row of tokens that each see themselves alone; every layer's inputs are kept.
 
-A token that sees itself alone takes its own value from the attention, so what its layers hand
-over depends on the token and its position and on nothing else, unless the model mixes tokens
-elsewhere. What can be told from that is told here once, when a model is loaded.
+Attention returns a token's own value if the token sees itself alone. So queries, keys and values
+depend on the token and its position only, unless the model mixes tokens outside the attention.
+Models are probed once, when they are loaded.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,11 @@ from worker.engine.attention import AttentionContext
 PROBE_TOKENS = tuple(range(3, 10))
 
 
-class Handed(NamedTuple):
-    """What a layer hands over to the attention. query: [H, T, D]. key, value: [H_kv, T, D]."""
+class AttentionInputs(NamedTuple):
+    """Arguments of one layer's attention call.
+
+    query: [H, T, D]. key: [H_kv, T, D]. value: [H_kv, T, D_v].
+    """
 
     layer: int
     query: Tensor
@@ -26,26 +29,26 @@ class Handed(NamedTuple):
     value: Tensor
 
 
-class Probed(NamedTuple):
-    """What every call of the attention was handed, in their order, and logits [T, V]."""
+class ProbeOutput(NamedTuple):
+    """The inputs of every attention call, in order, and the logits [T, V]."""
 
-    calls: list[Handed]
+    calls: list[AttentionInputs]
     logits: Tensor
 
 
 @torch.inference_mode()
 def probe(
     model: PreTrainedModel, tokens: Sequence[int], positions: Sequence[int], past: Any = None
-) -> Probed:
+) -> ProbeOutput:
     """Compute one row of tokens that each see themselves alone.
 
-    past: what stands for the keys before the row, where the model shall believe in some. Raises
-    StopRun where the attention is wanted in a way that the engine does not compute.
+    past: a cache that pretends to hold keys before the row; None for no cache. Raises StopRun if
+    the model asks for an attention that the engine does not compute.
     """
-    calls: list[Handed] = []
+    calls: list[AttentionInputs] = []
 
     def attend(layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-        calls.append(Handed(layer, query[0], key[0], value[0]))
+        calls.append(AttentionInputs(layer, query[0], key[0], value[0]))
         return own_values(query, value)
 
     output = model(
@@ -55,15 +58,15 @@ def probe(
         context=AttentionContext(attend, 0),
         **({} if past is None else {"past_key_values": past}),
     )
-    return Probed(calls, output.logits[0])
+    return ProbeOutput(calls, output.logits[0])
 
 
 def own_values(query: Tensor, value: Tensor) -> Tensor:
-    """What a token reads that sees itself alone: its value, for each query head."""
+    """Attention output of tokens that see themselves alone: their value for each query head."""
     return value.repeat_interleave(query.shape[1] // value.shape[1], dim=1)
 
 
-def differs(found: Tensor, wanted: Tensor, tolerance: float) -> bool:
-    """Whether the norm of the difference is more than `tolerance` of what is wanted."""
-    found, wanted = found.float(), wanted.float()
-    return not bool((found - wanted).norm() <= tolerance * wanted.norm())
+def differs(computed: Tensor, expected: Tensor, tolerance: float) -> bool:
+    """Whether the norm of the difference exceeds `tolerance` times the norm of `expected`."""
+    computed, expected = computed.float(), expected.float()
+    return not bool((computed - expected).norm() <= tolerance * expected.norm())

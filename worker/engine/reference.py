@@ -2,8 +2,8 @@
 
 One sample at a time, one sequence at a time, the whole packed prompt recomputed for every token,
 the mask written out by a double loop over the definition, transformers' own eager attention.
-No cache, no packing of samples, no shared segments, no backends of ours. Every fast path is
-tested against this file in float32; where they differ, the fast path is wrong.
+No cache, no packing of samples, no shared segments, none of the engine's attention backends.
+Every fast path is tested against this file in float32; where they differ, the fast path is wrong.
 """
 
 import math
@@ -17,9 +17,10 @@ from common.methods import Method
 from common.records import Sample
 from common.run import Layout, Positions
 from common.visibility import VISIBILITIES
-from worker.engine.decode import FINISH_REASONS, LENGTH, RUNNING, Generation
+from worker.engine.decode import FINISH_REASONS, LENGTH, Generation
 from worker.engine.fusion import FUSIONS
 from worker.engine.sampling import Draw
+from worker.model.tokenizer import RUNNING
 
 PLAIN = Method("plain", "first", "own", "one prompt as a model is normally given it")
 
@@ -31,7 +32,7 @@ def reference_prompts(
     positions: Positions,
     sample: Sample | None = None,
 ) -> list[list[PackedPrompt]]:
-    """The packed prompts of each answer: one list per answer, one prompt per sequence."""
+    """Return the packed prompts of each answer: one list per answer, one prompt per sequence."""
     plain = [pack_plain(pieces, i) for i in range(len(pieces.prompts))]
     if method.sequences == "first":
         return [plain[:1]]
@@ -51,9 +52,9 @@ def reference_logits(
     method: Method = PLAIN,
     num_manual: int = 0,
 ) -> Tensor:
-    """Logits of the next token, float32 [V], after `prompt` and what was generated.
+    """Return the logits of the next token after `prompt` and the generated tokens, float32 [V].
 
-    method: decides who sees whom in a packed prompt.
+    method: decides which segments of a packed prompt see each other.
     """
     first = prompt.next_position
     positions = [*prompt.positions, *range(first, first + len(generated))]
@@ -76,7 +77,7 @@ def reference_mask(
     method: Method = PLAIN,
     num_manual: int = 0,
 ) -> Tensor:
-    """What is added to the scores of a prompt and of what was generated after it, [1, 1, T, T]."""
+    """Return the additive mask of a prompt and the generated tokens, [1, 1, T, T]."""
     tail = len(prompt.groups) - 1
     groups = [*prompt.group_ids, *[tail] * num_generated]
     visible = VISIBILITIES[method.visibility](prompt.num_segments, num_manual)
@@ -101,9 +102,9 @@ def reference_decode(
     draw: Draw | None = None,
     steps: list[Tensor] | None = None,
 ) -> Generation:
-    """Decoding of sequences that pick each token together: the best one, or a drawn one.
+    """Decode sequences that pick each token together: the best token, or a drawn one.
 
-    steps: if given, the logits [S, V] of every step are appended to it.
+    steps: a list to which the logits [S, V] of every step are appended.
     """
     sample = sample or Sample(())
     tokens: list[int] = []
@@ -127,10 +128,10 @@ def reference_decode(
 
 
 def reference_pick(scores: Tensor, draw: Draw, step: int) -> int:
-    """Draw one token: the best sum of its tempered log-score and its noise, in the nucleus.
+    """Draw one token of the nucleus: the one with the largest sum of tempered log-score and noise.
 
-    A token is in the nucleus where all that are more probable do not reach top_p together. Of
-    equal sums the first token is taken.
+    A token is in the nucleus if the probabilities of all more probable tokens add up to less than
+    top_p. Of equal sums the first token wins.
     """
     temperature, top_p = draw.sampling.temperature, draw.sampling.top_p
     probabilities = (scores.double() / temperature).softmax(dim=-1).tolist()
@@ -143,8 +144,9 @@ def reference_pick(scores: Tensor, draw: Draw, step: int) -> int:
 
 
 def reference_noise(seed: int, step: int, token: int) -> float:
-    """Standard Gumbel noise of a token, from 31 bits: of two tokens that share an output the
-    first has its lower half.
+    """Standard Gumbel noise of a token, from 31 bits.
+
+    Two tokens share one 64-bit output; the first of them has its lower half.
     """
     output = splitmix(splitmix(seed, step), token // 2)
     bits = output >> 32 * (token % 2) & 0x7FFFFFFF

@@ -1,4 +1,4 @@
-"""What is asked of the engine in one call, and what the call took."""
+"""Input of one engine call, and the counts of its work."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from common.records import Sample
 from common.run import Layout, Positions, SamplingParams
 
 
-def as_sample(given: Sample | Sequence[str]) -> Sample:
-    """Take paraphrases alone for a sample of which nothing else is known."""
-    return given if isinstance(given, Sample) else Sample(tuple(given))
+def as_sample(question: Sample | Sequence[str]) -> Sample:
+    """Return a Sample as it is, or make one of a question's paraphrases."""
+    return question if isinstance(question, Sample) else Sample(tuple(question))
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of every sample of a call.
+    """Methods and options, the same for every sample of a call.
 
-    num_paraphrases: how many are read at most. sampling: for methods that draw answers.
+    num_paraphrases: the most that are read of a sample. sampling: for methods that draw answers.
     """
 
     methods: tuple[Method, ...]
@@ -33,7 +33,7 @@ class Request:
 
 @dataclass
 class Counts:
-    """Work done by a call: tokens computed in prefill, fed in decode, and seconds of each."""
+    """Work of a call: tokens computed in prefill, tokens fed in decoding, seconds of each."""
 
     prefill_tokens: int = 0
     decode_tokens: int = 0

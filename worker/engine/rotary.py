@@ -1,8 +1,8 @@
-"""Moving keys: a key computed at one position, read at another (RoPE, Su et al. 2021).
+"""Moving keys: a key computed at one position is read at another (RoPE, Su et al. 2021).
 
-A rotary score depends on the distance of query and key alone, so a key moved by `shift` is
-the key rotated by `shift`, and equally the query rotated by `-shift`. Whether a model's keys
-are of this kind is not assumed: `can_move_keys` computes both and compares.
+A rotary score depends only on the distance of query and key. So a key moved by `offset` is the
+key rotated by `offset`, or the query rotated by `-offset`. Whether this holds for a model is not
+assumed: `can_move_keys` computes both and compares.
 """
 
 from collections.abc import Sequence
@@ -12,69 +12,69 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.engine.probe import PROBE_TOKENS, Handed, differs, probe
+from worker.engine.geometry import geometry_of
+from worker.engine.probe import PROBE_TOKENS, AttentionInputs, differs, probe
 from worker.engine.rotate import rotate
-from worker.model.geometry import geometry_of
 
-_FAR = 1 << 15
-"""Positions up to which keys are moved and compared; beyond, float32 angles get coarse."""
+_LAST_COMPARED = 1 << 15
+"""Keys are moved and compared up to this position; beyond it float32 angles get coarse."""
 
 _FIXED_FREQUENCIES = {"default", "linear", "llama3", "yarn"}
 
 
-def rotation(model: PreTrainedModel, shifts: Tensor) -> tuple[Tensor, Tensor]:
-    """cos and sin, float32 [..., head_dim], that move keys by `shifts` positions [...]."""
+def rotation(model: PreTrainedModel, offsets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return cos and sin, float32 [..., head_dim], that move keys by `offsets` positions [...]."""
     embed: Any = model.base_model.rotary_emb
-    flat = shifts.reshape(1, -1).to(model.device)
+    flat = offsets.reshape(1, -1).to(model.device)
     cos, sin = embed(torch.zeros(1, device=model.device), position_ids=flat)
     scale = float(getattr(embed, "attention_scaling", 1.0))
-    return (cos / scale).view(*shifts.shape, -1), (sin / scale).view(*shifts.shape, -1)
+    return (cos / scale).view(*offsets.shape, -1), (sin / scale).view(*offsets.shape, -1)
 
 
 def _gives_cos_and_sin(model: PreTrainedModel) -> bool:
     embed: Any = getattr(model.base_model, "rotary_emb", None)
     if embed is None:
         return False
-    place = torch.zeros(1, 1, dtype=torch.long, device=model.device)
-    given = embed(torch.zeros(1, device=model.device), position_ids=place)
-    return isinstance(given, tuple) and len(given) == 2
+    position = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+    output = embed(torch.zeros(1, device=model.device), position_ids=position)
+    return isinstance(output, tuple) and len(output) == 2
 
 
 @torch.inference_mode()
 def can_move_keys(model: PreTrainedModel) -> bool:
-    """Whether a rotated key equals the key computed elsewhere, in every layer, and a query too.
+    """Whether rotated keys and queries equal those computed at the other position, in every layer.
 
-    Tokens of the probe see themselves alone, so their hidden states are the same wherever they
-    stand and their keys differ by their rotation only, also in half precision. A query that is
-    scaled by its position is not the rotated one, and what a moved segment reads would change.
+    The probe's tokens see themselves alone, so their hidden states do not depend on the position,
+    and their keys differ by the rotation only, also in half precision. Queries are compared, too:
+    if a model scales them by position, a moved segment would read other values.
     """
     parameters = getattr(model.config, "rope_parameters", None) or {}
     if parameters.get("rope_type", "default") not in _FIXED_FREQUENCIES:
         return False
     if any(isinstance(value, dict) for value in parameters.values()):
-        return False  # one table for each kind of layer
+        return False  # The layer types have different frequencies.
     if not _gives_cos_and_sin(model):
         return False
     sizes, number = geometry_of(model), len(PROBE_TOKENS)
-    last = min(sizes.positions, _FAR) - number
-    shifts = (0, min(103, max(1, last)), max(1, last))
-    places = [shift + i for shift in shifts for i in range(number)]
-    found = probe(model, PROBE_TOKENS * len(shifts), places)
-    return all(_moved(model, call, shifts) for call in found.calls)
+    last = min(sizes.positions, _LAST_COMPARED) - number
+    offsets = (0, min(103, max(1, last)), max(1, last))
+    positions = [offset + i for offset in offsets for i in range(number)]
+    output = probe(model, PROBE_TOKENS * len(offsets), positions)
+    return all(_is_rotated(model, call, offsets) for call in output.calls)
 
 
-def _moved(model: PreTrainedModel, call: Handed, shifts: Sequence[int]) -> bool:
-    """Whether queries and keys of one layer are the first ones, rotated by each shift."""
-    number = call.key.shape[1] // len(shifts)
-    for place, shift in enumerate(shifts):
-        cos, sin = rotation(model, torch.full((number,), shift))
+def _is_rotated(model: PreTrainedModel, call: AttentionInputs, offsets: Sequence[int]) -> bool:
+    """Whether the queries and keys of a layer at each offset equal the first ones, rotated."""
+    number = call.key.shape[1] // len(offsets)
+    for place, offset in enumerate(offsets):
+        cos, sin = rotation(model, torch.full((number,), offset))
         if cos.shape[-1] != call.key.shape[-1]:
             return False
-        # float32 places an angle by its size; the first frequency turns by the shift itself.
-        tolerance = (1e-4 if model.dtype == torch.float32 else 0.01) + shift * 2**-23
-        for rows, turned in ((call.query, True), (call.key, True), (call.value, False)):
-            here, computed = rows[:, :number], rows[:, place * number :][:, :number]
-            wanted = rotate(here, cos, sin) if turned else here
-            if differs(computed, wanted, tolerance):
+        # The first frequency turns by the offset itself, whose float32 error grows with it.
+        tolerance = (1e-4 if model.dtype == torch.float32 else 0.01) + offset * 2**-23
+        for rows, rotates in ((call.query, True), (call.key, True), (call.value, False)):
+            first, computed = rows[:, :number], rows[:, place * number :][:, :number]
+            expected = rotate(first, cos, sin) if rotates else first
+            if differs(computed, expected, tolerance):
                 return False
     return True

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """x [..., head_dim] moved forward by the positions that cos and sin stand for."""
+    """Move x [..., head_dim] forward by the number of positions that cos and sin encode."""
     first, second = x.float().chunk(2, dim=-1)
-    turned = torch.cat((-second, first), dim=-1)
-    return (x.float() * cos + turned * sin).to(x.dtype)
+    swapped = torch.cat((-second, first), dim=-1)
+    return (x.float() * cos + swapped * sin).to(x.dtype)

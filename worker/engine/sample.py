@@ -1,6 +1,6 @@
-"""One sample: its pieces and the methods asked for -> the ensembles that answer it.
+"""One sample: its prompt tokens and the requested methods -> the ensembles that answer it.
 
-Methods that ask for equal ensembles share one; ensembles that need equal segments share those.
+Methods that need equal ensembles share one, and ensembles that need equal segments share them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,24 +20,24 @@ from worker.engine.request import Request
 from worker.engine.sampling import Draw, seed_of
 
 LengthFault = Callable[[int, int], str | None]
-"""The position of a prompt's last token and the most new tokens -> why that is too long."""
+"""Position of a prompt's last token, maximum of new tokens -> why that is too long, or None."""
 
 Answers = dict[str, list[Generation] | SampleError]
-"""By method name: one Generation, or one for each paraphrase, or why there is none."""
+"""By method name: one Generation, or one for each paraphrase, or the error of that method."""
 
 
 @dataclass(frozen=True)
 class SamplePlan:
-    """For each method the ensembles that answer it, in paraphrase order, or why none can."""
+    """Ensembles of each method, in paraphrase order; errors: why a method has none."""
 
     by_method: dict[str, tuple[Ensemble, ...]]
     errors: Mapping[str, SampleError] = field(default_factory=dict)
 
     @cached_property
     def ensembles(self) -> tuple[Ensemble, ...]:
-        """Each once, whichever methods want it."""
-        wanted = (e for ensembles in self.by_method.values() for e in ensembles)
-        return tuple(dict.fromkeys(wanted))
+        """The distinct ensembles of all methods, in order."""
+        ensembles = (e for ensembles in self.by_method.values() for e in ensembles)
+        return tuple(dict.fromkeys(ensembles))
 
     @property
     def sequences(self) -> list[SequencePlan]:
@@ -47,10 +47,10 @@ class SamplePlan:
 def readable_methods(
     sample: Sample, request: Request
 ) -> tuple[tuple[Method, ...], dict[str, SampleError]]:
-    """The methods that have all they read of this sample, and why the others have not.
+    """Return the methods that can read this sample, and the errors of the others.
 
-    Method by method: what one of them cannot read must not cost another its answer, or a run
-    would depend on what it was asked together with.
+    Each method is judged alone: if a fault of one cost another its answer, the result of a run
+    would depend on the methods it was requested with.
     """
     faults = {method.name: _fault(method, sample, request) for method in request.methods}
     errors = {name: SampleError(fault) for name, fault in faults.items() if fault}
@@ -71,22 +71,22 @@ def _fault(method: Method, sample: Sample, request: Request) -> str | None:
     return None
 
 
-def without_too_long(
+def drop_too_long(
     plan: SamplePlan,
     errors: Mapping[str, SampleError],
     max_new_tokens: int,
     length_fault: LengthFault,
 ) -> SamplePlan:
-    """The plan without methods whose sequences are longer than the model computes."""
-    by_method, found = {}, dict(errors)
+    """Return the plan with an error for each method whose sequences are too long for the model."""
+    by_method, all_errors = {}, dict(errors)
     for name, ensembles in plan.by_method.items():
         last = max(sequence.position for ensemble in ensembles for sequence in ensemble.sequences)
         fault = length_fault(last, max_new_tokens)
         if fault:
-            found[name] = SampleError(fault)
+            all_errors[name] = SampleError(fault)
         else:
             by_method[name] = ensembles
-    return SamplePlan(by_method, found)
+    return SamplePlan(by_method, all_errors)
 
 
 def plan_sample(
@@ -95,7 +95,7 @@ def plan_sample(
     splitter: PrefixSplitter,
     sample: Sample | None = None,
 ) -> SamplePlan:
-    """The ensembles of one sample. Methods that ask for equal ensembles share one."""
+    """Plan the ensembles of one sample. Methods that need equal ensembles share one."""
     sample = sample or Sample(())
     n = len(pieces.prompts)
     single = generate_isolated_visibility(1)
@@ -118,7 +118,10 @@ def plan_sample(
 def fused_tables(
     prompt: PackedPrompt, method: Method, sample: Sample
 ) -> tuple[Table, list[float] | None]:
-    """Which group of a packed prompt sees which, and what its tail adds to its scores."""
+    """Return the visibility table of a packed prompt, and the bias of its tail's scores by group.
+
+    The bias is None if every group counts as it is.
+    """
     visible = VISIBILITIES[method.visibility](prompt.num_segments, sample.num_manual or 0)
     if not method.length_corrected or prompt.num_segments == 1:
         return visible, None
@@ -126,9 +129,9 @@ def fused_tables(
 
 
 def read_paraphrases(method: Method, num_paraphrases: int, sample: Sample) -> list[int]:
-    """The paraphrases that a method decodes in sequences of their own.
+    """Return the indices of the paraphrases that a method decodes, one sequence for each.
 
-    Of paraphrases equally sure the first is taken.
+    Of several paraphrases with the highest confidence, `most_confident` takes the first.
     """
     if method.sequences == "first":
         return [0]
@@ -145,25 +148,28 @@ def _ensembles(
         reads = method.fusion == "weighted_mean"
         weights = (sample.confidences or ())[: len(sequences)] if reads else None
         return (Ensemble(tuple(sequences), method.fusion, weights),)
-    found: list[Ensemble] = []
+    ensembles: list[Ensemble] = []
     for i, sequence in enumerate(sequences):
         if method.draws != "only":
-            found.append(Ensemble((sequence,), "own"))
+            ensembles.append(Ensemble((sequence,), "own"))
         if method.draws != "no" and request.sampling:
-            found += _drawn(sequence, f"{sample.uuid}/{i}", request.sampling)
-    return tuple(found)
+            ensembles += _drawn(sequence, f"{sample.uuid}/{i}", request.sampling)
+    return tuple(ensembles)
 
 
 def _drawn(sequence: SequencePlan, name: str, sampling: SamplingParams) -> list[Ensemble]:
-    """One sequence, drawn from anew for each sample: all of them read one prefill."""
+    """Return one ensemble for each draw from a sequence; all of them read one prefill."""
     return [
         Ensemble((sequence,), "own", draw=Draw(sampling, seed_of(name, number)))
         for number in range(sampling.num_draws)
     ]
 
 
-def collect(plan: SamplePlan, generated: Iterator[Generation]) -> Answers:
-    """Take the plan's ensembles' results, in their order, and give each method its own."""
-    of = {ensemble: next(generated) for ensemble in plan.ensembles}
-    answers = {name: [of[e] for e in found] for name, found in plan.by_method.items()}
+def collect(plan: SamplePlan, generations: Iterator[Generation]) -> Answers:
+    """Take one generation for each ensemble of the plan, in order; return them by method."""
+    by_ensemble = {ensemble: next(generations) for ensemble in plan.ensembles}
+    answers = {
+        name: [by_ensemble[ensemble] for ensemble in ensembles]
+        for name, ensembles in plan.by_method.items()
+    }
     return {**answers, **plan.errors}

@@ -1,13 +1,13 @@
-"""Sampling: the next token as an argmax over scores and noise, the same in every batch.
+"""Sampling: the next token is an argmax over scores plus noise, and equal in every batch.
 
 The Gumbel-max trick (Gumbel 1954; Maddison et al. 2014): add independent Gumbel noise to the
-log-probability of every token and take the largest sum; the token is then distributed as the
-softmax says. The noise is a hash of the draw's seed, the step and the token id (SplitMix64, Steele
-et al. 2014). No generator is shared, so neither the batch nor the worker changes a draw.
+log-probability of every token and take the largest sum; the token is then distributed like the
+softmax. The noise is a hash of the draw's seed, the step and the token id (SplitMix64, Steele et
+al. 2014). No generator is shared, so neither the batch nor the worker changes a draw.
 
-Two distributions that share their noise give different tokens with a probability of 2d / (1 + d)
-at most, where d is their total variation distance. A walk through the cumulative sum, the usual
-way, has no such bound: the least change of one logit moves every boundary behind it.
+Two distributions that share their noise give different tokens with a probability of at most
+2d / (1 + d), where d is their total variation distance. The usual walk through the cumulative sum
+has no such bound: the smallest change of one logit moves every boundary behind it.
 """
 
 import hashlib
@@ -22,19 +22,19 @@ _GAMMA = 0x9E3779B97F4A7C15
 _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 
 _BLOCK = 1 << 21
-"""Numbers of noise made at once: what bounds their memory."""
+"""Noise values computed at once; bounds their memory."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """How one answer is drawn; seed: of its noise, a signed 64-bit integer."""
+    """How one answer is drawn. seed: seed of its noise, a signed 64-bit integer."""
 
     sampling: SamplingParams
     seed: int
 
 
 def seed_of(name: str, number: int) -> int:
-    """The seed of the `number`-th draw for what `name` names; signed 64 bits."""
+    """Return the seed of draw `number` of the sequence called `name`; signed 64 bits."""
     digest = hashlib.sha256(f"{name}/{number}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
@@ -48,8 +48,9 @@ def sample_tokens(
 ) -> Tensor:
     """Draw token ids, int64 [E].
 
-    scores: log-scores, float32 [R, V]. seeds, steps: int64 [E], the draw and the place of its
-    token in the answer. rows: int64 [E], of the scores that each draws from; None for one each.
+    scores: log-scores, float32 [R, V]. seeds: int64 [E], one for each draw. steps: int64 [E],
+    index of the token in the answer. rows: int64 [E], the row of scores that each draw reads; None
+    if draw i reads row i.
     """
     rows = torch.arange(len(scores), device=scores.device) if rows is None else rows
     below = scores - scores.amax(dim=-1, keepdim=True)  # Else a small temperature overflows.
@@ -58,41 +59,41 @@ def sample_tokens(
     blocks = zip(rows.split(size), seeds.split(size), steps.split(size), strict=True)
     return torch.cat(
         [
-            _draw(probabilities.index_select(0, block), noise_of, at, sampling.top_p)
-            for block, noise_of, at in blocks
+            _draw(probabilities.index_select(0, row), seed, step, sampling.top_p)
+            for row, seed, step in blocks
         ]
     )
 
 
 def _draw(probabilities: Tensor, seeds: Tensor, steps: Tensor, top_p: float) -> Tensor:
-    # The argmax of p / E is that of log p + Gumbel noise, which is -log E: a logarithm less.
+    # Gumbel noise is -log E, so p / E and log p + noise have one argmax; p / E saves a logarithm.
     noisy = probabilities / exponential(seeds, steps, probabilities.shape[-1])
     return noisy.argmax(dim=-1) if top_p == 1 else best_of_nucleus(noisy, probabilities, top_p)
 
 
 def best_of_nucleus(noisy: Tensor, probabilities: Tensor, top_p: float) -> Tensor:
-    """The argmax of `noisy` over the tokens of the nucleus, int64 [E]; arguments: [E, V].
+    """Return the argmax of `noisy` over the tokens of the nucleus, int64 [E]; arguments: [E, V].
 
-    Found without sorting the vocabulary: a best token outside the nucleus is left out, with all
-    that are no more probable, and the next best is looked at.
+    The vocabulary is not sorted: if the best token is outside the nucleus, it is left out together
+    with all tokens that are no more probable, and the next best is tried.
     """
     tokens = noisy.argmax(dim=-1)
     rows = torch.arange(len(tokens), device=tokens.device)
-    found = tokens.clone()
+    best = tokens.clone()
     while len(rows := rows[outside := mass_above(probabilities, tokens) >= top_p]):
         noisy, probabilities, tokens = noisy[outside], probabilities[outside], tokens[outside]
         no_more = probabilities <= probabilities.gather(-1, tokens[:, None])
         tokens = noisy.masked_fill_(no_more, -torch.inf).argmax(dim=-1)
-        found[rows] = tokens
-    return found
+        best[rows] = tokens
+    return best
 
 
 def mass_above(probabilities: Tensor, tokens: Tensor) -> Tensor:
-    """The sum of the probabilities greater than that of `tokens` [E], in each row of [E, V].
+    """Sum the probabilities [E, V] that are greater than that of `tokens` [E], by row.
 
-    A token belongs to the nucleus of top_p (Holtzman et al. 2020) where this is less than top_p:
-    the most probable tokens until their sum reaches top_p, and all that equal the last of them.
-    Order in the vocabulary decides nothing.
+    A token belongs to the nucleus of top_p (Holtzman et al. 2020) if this sum is less than top_p.
+    So the nucleus holds the most probable tokens until their sum reaches top_p, and all tokens as
+    probable as the last of them; their order in the vocabulary plays no role.
 
     >>> mass_above(torch.tensor([[0.125, 0.5, 0.25, 0.125]]), torch.tensor([3]))
     tensor([0.7500])
@@ -102,28 +103,29 @@ def mass_above(probabilities: Tensor, tokens: Tensor) -> Tensor:
 
 
 def exponential(seeds: Tensor, steps: Tensor, size: int) -> Tensor:
-    """Standard exponential noise E of `size` tokens, float32 [E, size]; seeds, steps: int64 [E].
+    """Return standard exponential noise of `size` tokens, float32 [E, size].
 
-    A step has a sequence of its own, whose number n holds the noise of the tokens 2n and 2n + 1.
+    seeds, steps: int64 [E]. Each step has a SplitMix64 sequence of its own; output n holds the
+    noise of tokens 2n and 2n + 1.
     """
     pairs = torch.arange((size + 1) // 2, device=seeds.device)
     words = splitmix(splitmix(seeds, steps)[:, None], pairs).view(torch.int32)[:, :size]
-    # -log(1 - u): what makes an improbable token win is a u near 0, where floats are dense.
+    # -log(1 - u), not -log(u): an improbable token wins by a u near 0, where floats are dense.
     return uniform(words).neg_().log1p_().neg_()
 
 
 def uniform(words: Tensor) -> Tensor:
-    """31 bits of int32 as a float32 inside (0, 1): at either end the noise would be infinite.
+    """Map 31 bits of int32 to a float32 inside (0, 1); at either end noise would be infinite.
 
     >>> uniform(torch.tensor([0, 1 << 30, -1], dtype=torch.int32)).tolist()
     [2.3283062977608182e-10, 0.4999999701976776, 0.9999999403953552]
     """
-    # The factor, a little below 2**-31, because the largest bits are rounded up to 2**31.
+    # The factor is a little below 2**-31, because the largest integers round up to 2**31.
     return words.bitwise_and(0x7FFFFFFF).float().add_(0.5).mul_(2.0**-31 * (1 - 2.0**-24))
 
 
 def splitmix(seeds: Tensor, numbers: Tensor) -> Tensor:
-    """Output `numbers` of the SplitMix64 sequences of `seeds`; int64, broadcast."""
+    """Return output `numbers` of the SplitMix64 sequences of `seeds`; int64, broadcast."""
     z = seeds + (numbers + 1) * _signed(_GAMMA)
     for shift, factor in _MIX:
         z.bitwise_xor_(_shifted(z, shift)).mul_(_signed(factor))
@@ -131,10 +133,10 @@ def splitmix(seeds: Tensor, numbers: Tensor) -> Tensor:
 
 
 def _signed(value: int) -> int:
-    """A number of 64 bits as the signed integer that torch knows."""
+    """Return the signed integer with the same 64 bits, because torch has signed ones only."""
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
 def _shifted(z: Tensor, bits: int) -> Tensor:
-    """Logical shift to the right; torch's own copies the sign."""
+    """Shift to the right logically; torch's `>>` copies the sign."""
     return (z >> bits).bitwise_and_((1 << (64 - bits)) - 1)

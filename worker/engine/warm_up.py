@@ -1,6 +1,6 @@
-"""Warm-up: a loaded engine answers invented questions, so that nothing is left to compile.
+"""Warm-up: a loaded engine answers invented questions, so that the first shard compiles nothing.
 
-Prefill compiles for long rows only, so the questions together are long enough for that.
+Prefill compiles for long rows only, so the questions together make a long row.
 """
 
 from common.methods import get_method
@@ -15,7 +15,7 @@ _WORDS = "which of the many things that are asked of it does a model answer well
 
 
 def warm_up(engine: Engine) -> None:
-    """Prefill a long row and decode two tokens, by methods with one and with many sequences."""
+    """Prefill a long row and decode two tokens, by methods of one and of several sequences."""
     request = Request(
         methods=(get_method("avg"), get_method("flex_attention")),
         num_paraphrases=3,

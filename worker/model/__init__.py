@@ -1,4 +1,4 @@
-"""A model as it is on disk and in memory: weights, tokenizer, geometry, device, free memory.
+"""A model on disk and in memory: weights, tokenizer, device, free memory.
 
-The floor below the engine. It imports nothing of the engine and knows nothing of runs.
+The floor below the engine: imports nothing of it, and knows nothing of runs.
 """

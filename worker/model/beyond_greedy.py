@@ -1,7 +1,7 @@
-"""Beyond greedy: what a checkpoint's generation configuration asks for and decoding leaves out.
+"""Beyond greedy: settings of a checkpoint's generation configuration that are not applied.
 
-Answers are greedy, or drawn as the run says, so `do_sample`, `temperature`, `top_p` and the like
-are passed over without a word. What is named here changes a greedy answer in `generate`.
+Answers are greedy, or drawn as the run's spec says, so `do_sample`, `temperature`, `top_p` and
+the like are ignored silently. The settings named here would change a greedy answer in `generate`.
 """
 
 from typing import Any
@@ -34,27 +34,24 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "watermarking_config": (),
     "token_healing": (False,),
 }
-"""Settings of `GenerationConfig` that change a greedy answer, with the values that do not.
+"""Settings of `GenerationConfig` that change a greedy answer -> the values that do not.
 
 None is neutral for all."""
 
 
-def asked_beyond_greedy(model: PreTrainedModel) -> dict[str, ResolvedSetting]:
-    """A note of the settings that are not applied; empty for a plain checkpoint."""
+def unapplied_settings(model: PreTrainedModel) -> dict[str, ResolvedSetting]:
+    """A note `generation` that lists the unapplied settings; empty if there are none."""
     config = model.generation_config
     settings = {name: getattr(config, name, None) for name in NEUTRAL}
-    asked = [
+    unapplied = [
         f"{name}={_short(value)}"
         for name, value in settings.items()
         if value is not None and value not in NEUTRAL[name]
     ]
-    if not asked:
+    if not unapplied:
         return {}
-    return {
-        "generation": ResolvedSetting(
-            "greedy", f"not applied of the checkpoint: {', '.join(asked)}"
-        )
-    }
+    reason = f"not applied of the checkpoint: {', '.join(unapplied)}"
+    return {"generation": ResolvedSetting("greedy", reason)}
 
 
 def _short(value: Any) -> str:

@@ -1,6 +1,6 @@
-"""Checkpoints: whether the files of a model are whole, and its tensors all there.
+"""Checkpoints: checks that a model's files are whole and that no tensor is missing.
 
-transformers initialises at random what a checkpoint lacks, and says so in its log alone.
+transformers initialises missing tensors at random, and only logs it.
 """
 
 import json
@@ -16,20 +16,20 @@ from common.model_files import model_files
 from worker.model.resolved_setting import ResolvedSetting
 
 LoadingInfo = dict[str, Any]
-"""What `from_pretrained(..., output_loading_info=True)` returns beside the model."""
+"""The second value of `from_pretrained(..., output_loading_info=True)`: keys that did not fit."""
 
 _POINTER = b"version https://git-lfs"
-_NAMED = 4
+_MOST_NAMES = 4
 
 _SCALE = re.compile(r"\.(weight_\w*scale\w*|scales|qzeros|SCB|(weight\.)?absmax)$")
-"""Names of tensors by which quantised weights are multiplied or moved."""
+"""Matches names of tensors by which quantised weights are scaled or shifted."""
 
 
-def refuse_passed_over(folder: Path, model: str) -> None:
-    """Raise StopRun for damage that transformers passes over in silence.
+def refuse_silent_damage(folder: Path, model: str) -> None:
+    """Raise StopRun for damage that transformers ignores silently.
 
-    A clone without git-lfs leaves text pointers, which make a vocabulary of three words, and
-    without a whole generation configuration a model has other stop tokens.
+    A clone without git-lfs leaves text pointers in place of files: a vocabulary of three words.
+    With a damaged generation configuration a model has other stop tokens.
     """
     for path in model_files(folder):
         reason = _pointer(path)
@@ -40,9 +40,9 @@ def refuse_passed_over(folder: Path, model: str) -> None:
 
 
 def find_damage(folder: Path) -> str | None:
-    """Which file of a folder cannot be read, and why; None where every one can."""
-    found = (_pointer(path) or _damaged(path) for path in model_files(folder))
-    return next((reason for reason in found if reason), None)
+    """Name and fault of the first damaged file in a folder; None if every file can be read."""
+    reasons = (_pointer(path) or _damaged(path) for path in model_files(folder))
+    return next((reason for reason in reasons if reason), None)
 
 
 def _pointer(path: Path) -> str | None:
@@ -69,9 +69,9 @@ def _damaged(path: Path) -> str | None:
 
 
 def refuse_incomplete(info: LoadingInfo, model: str) -> None:
-    """Raise StopRun where tensors are missing, of another shape, or read without their scales.
+    """Raise StopRun if tensors are missing, have another shape, or lost their scales.
 
-    Tied tensors that transformers found elsewhere are not among the missing ones.
+    Tied tensors that transformers found elsewhere do not count as missing.
     """
     unexpected = sorted(info["unexpected_keys"])
     if missing := sorted(info["missing_keys"]):
@@ -97,7 +97,7 @@ def refuse_incomplete(info: LoadingInfo, model: str) -> None:
 
 
 def unread_tensors(info: LoadingInfo) -> dict[str, ResolvedSetting]:
-    """A note of tensors that the architecture has no place for; empty where there are none."""
+    """A note `tensors` of tensors that the architecture does not use; empty if there are none."""
     unexpected = sorted(info["unexpected_keys"])
     if not unexpected:
         return {}
@@ -111,5 +111,5 @@ def _tensors(names: list[Any]) -> str:
 
 def _first(names: Iterable[str]) -> str:
     listed = list(names)
-    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
-    return ", ".join(listed[:_NAMED]) + more
+    more = f" and {len(listed) - _MOST_NAMES} more" if len(listed) > _MOST_NAMES else ""
+    return ", ".join(listed[:_MOST_NAMES]) + more

@@ -1,8 +1,8 @@
 """The compile cache: a folder of its own for each process, kept across restarts.
 
-Processes that share torch's own cache read what another is still writing (pytorch pull request
-172144), and a library that a kill cut off is taken for whole ever after: torch compiles only
-what is not there.
+Processes that share torch's own cache read files that another is still writing (pytorch pull
+request 172144), and torch takes a library that a kill cut off for whole ever after: it compiles
+only what is missing.
 """
 
 import logging
@@ -26,44 +26,50 @@ HEADERS = "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS"
 _own: OwnFolder | None = None
 
 
-def use_own_cache(slot: int) -> None:
-    """Have torch compile into a folder of this process's own, unless the environment names one.
+def claim_cache(slot: int) -> dict[str, str]:
+    """Claim a folder for this process's compiled code; returns the environment variables to set.
 
-    Comes before `torch._dynamo` is imported, which reads the variables and sets the first.
-    slot: number of this process on its host; the next free one is taken where another program
-    holds it.
+    They must be set before `torch._dynamo` is imported, which reads them and sets the first.
+    Variables that the environment holds already are left out; where it names torch's folder,
+    none is claimed.
+
+    slot: number of this process on its host. Takes the next free folder where another program
+    holds that one.
     """
     global _own
-    if set_outside := os.environ.get(INDUCTOR):
-        logger.info("compiled code is kept in %s, as %s says", set_outside, INDUCTOR)
-        return
+    if folder := os.environ.get(INDUCTOR):
+        logger.info("compiled code is kept in %s, as %s says", folder, INDUCTOR)
+        return {}
     try:
         _own = own_folder(user_cache_path("self-ensemble") / "compiled" / machine_key(), slot)
         path = _own.path
     except OSError as error:
         path = Path(tempfile.mkdtemp(prefix="self-ensemble-compiled-"))
         logger.warning("compiled code is not kept for the next start: %s", error)
-    os.environ[INDUCTOR] = str(path)
-    os.environ.setdefault(TRITON, str(path / "triton"))
-    # These would lie in one folder for all processes of a user, whatever the cache.
-    os.environ.setdefault(HEADERS, "0")
     logger.info("compiled code is kept in %s", path)
+    # Headers would lie in one folder for all processes of a user, whatever the cache.
+    defaults = {TRITON: str(path / "triton"), HEADERS: "0"}
+    unset = {name: value for name, value in defaults.items() if name not in os.environ}
+    return {INDUCTOR: str(path)} | unset
+
+
+def precompiles_headers() -> bool:
+    """Whether torch may precompile C++ headers, as the environment says."""
+    return os.environ.get(HEADERS, "1") == "1"
 
 
 def compiling() -> AbstractContextManager[None]:
-    """Around what compiles: if it fails or the process ends in it, the next start begins anew."""
-    from torch._inductor import config
-
-    # torch 2.11 does not read the variable.
-    config.cpp_cache_precompile_headers = os.environ.get(HEADERS, "1") == "1"
+    """Wrap compilation in this. If it fails or the process dies, the next start empties the
+    folder.
+    """
     return _own.writing() if _own else nullcontext()
 
 
 def machine_key() -> str:
-    """What compiled code depends on, as the name of a folder: versions, processors, threads.
+    """Name of a folder for what compiled code depends on: versions, processors, threads.
 
-    Code for a CPU holds the number of threads that it was compiled for: code of two threads took
-    20 ms a call in a process with one, where its own takes 0.13 ms.
+    Code for a CPU is compiled for a number of threads: code for two threads took 20 ms a call in
+    a process with one thread, and code for one thread 0.13 ms.
     """
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no-gpu"
     processor = torch.backends.cpu.get_cpu_capability()

@@ -1,4 +1,4 @@
-"""Device and dtype of a model, chosen from the settings or else from what the host has."""
+"""Device and dtype of a model: from the settings, or else from the host's hardware."""
 
 import torch
 
@@ -6,7 +6,10 @@ from worker.model.resolved_setting import ResolvedSetting
 
 
 def choose_device(setting: str, slot: int) -> ResolvedSetting:
-    """slot: number of this process among its host's, so that each takes a GPU of its own."""
+    """The device of the setting; for "auto" a GPU, or the CPU on a host without one.
+
+    slot: number of this process on its host, so that each process takes a GPU of its own.
+    """
     if setting != "auto":
         return ResolvedSetting(setting, "SELF_ENSEMBLE_DEVICE asks for it")
     if torch.cuda.is_available():
@@ -16,14 +19,16 @@ def choose_device(setting: str, slot: int) -> ResolvedSetting:
 
 
 def device_name(device: str) -> str:
-    """What the device is, whatever its number: `cpu`, or the GPU's product name."""
+    """The kind of a device, without its number: `cpu`, or the GPU's product name."""
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
-def choose_dtype(asked: str, device: str) -> ResolvedSetting:
-    """bfloat16 where the processor computes it natively, else float32."""
-    if asked != "auto":
-        return ResolvedSetting(asked, "--dtype asks for it")
+def choose_dtype(setting: str, device: str) -> ResolvedSetting:
+    """The dtype of the setting; for "auto" bfloat16 if the device computes it natively, else
+    float32.
+    """
+    if setting != "auto":
+        return ResolvedSetting(setting, "--dtype asks for it")
     if device.startswith("cuda"):
         native, where = torch.cuda.is_bf16_supported(including_emulation=False), "this GPU"
     else:
@@ -34,5 +39,5 @@ def choose_dtype(asked: str, device: str) -> ResolvedSetting:
 
 
 def _cpu_computes_bfloat16() -> bool:
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

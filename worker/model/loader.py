@@ -1,7 +1,7 @@
-"""Weights: a model source -> model and tokenizer on a device, and the identity of both.
+"""Loader: a model source -> model and tokenizer on a device, and the identity of both.
 
-safetensors only, never code from a repository. Every way a model may be missing or damaged ends
-in a StopRun that names the file where one is known, the reason, and what to do.
+Reads safetensors only and never runs code from a repository. A missing or damaged model raises
+StopRun with the file if it is known, the reason, and what to do.
 """
 
 import json
@@ -24,12 +24,12 @@ from transformers.utils.hub import cached_file, extract_commit_hash
 from common.errors import StopRun
 from common.model_files import Stamp, differing, folder_identity, stamp_of
 from common.models import ModelSource
-from worker.model.beyond_greedy import asked_beyond_greedy
+from worker.model.beyond_greedy import unapplied_settings
 from worker.model.checkpoint import (
     LoadingInfo,
     find_damage,
     refuse_incomplete,
-    refuse_passed_over,
+    refuse_silent_damage,
     unread_tensors,
 )
 from worker.model.gguf import unpacked_gguf
@@ -41,13 +41,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Files:
-    """The folder that a model was read from, and its files then. folder: None for a hub commit."""
+    """The files that a model was read from. folder: None for a hub commit. stamp: their sizes
+    and times at that moment.
+    """
 
     folder: Path | None = None
     stamp: Stamp = field(default_factory=dict)
 
     def changed(self) -> bool:
-        """Whether files lie there now that are not those; a folder that is gone has not."""
+        """Whether the folder holds other files now. A folder that is gone counts as unchanged."""
         try:
             now = stamp_of(self.folder) if self.folder else {}
         except OSError:
@@ -62,8 +64,8 @@ NO_FOLDER = Files()
 class LoadedModel:
     """A model ready to compute.
 
-    identity: the hub id and commit, or a hash over the files. notes: what of the checkpoint is
-    not used, by what it is.
+    identity: the hub id and commit, or a hash over the files. notes: parts of the checkpoint
+    that are not used, by their kind: `tensors`, `generation`.
     """
 
     model: PreTrainedModel
@@ -75,17 +77,17 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where `from_pretrained` finds a model: a folder here, or a hub id and its commit."""
+    """The place from which `from_pretrained` reads a model: a folder, or a hub id and commit."""
 
     source: ModelSource
     folder: Path
     commit: str | None
 
     def read(self, loads: Callable[..., T], **options: Any) -> T:
-        """Call `from_pretrained`; raises StopRun for whatever it raises but lack of memory."""
+        """Call `from_pretrained`. Raises StopRun for its errors, except running out of memory."""
         name = self.source.location if self.commit else str(self.folder)
         try:
-            # Not None, which has transformers ask the terminal whether to run a model's code.
+            # trust_remote_code=None would have transformers ask the terminal.
             options |= {"revision": self.commit or "main", "trust_remote_code": False}
             return loads(name, **options)
         except Exception as error:
@@ -95,16 +97,18 @@ class _Place:
 
     @property
     def files(self) -> Files:
+        """The files as they are now."""
         return NO_FOLDER if self.commit else Files(self.folder, stamp_of(self.folder))
 
     def identity(self) -> str:
+        """Hub id and commit, or a hash over the files."""
         if self.commit:
             return f"{self.source.location}@{self.commit}"
         return folder_identity(self.folder)
 
 
 def load_model(source: ModelSource, dtype: str, device: str) -> LoadedModel:
-    """Load a model; raises StopRun where it cannot be had whole."""
+    """Load a model. Raises StopRun if it cannot be loaded whole."""
     place = _find(source)
     files = place.files
     tokenizer = place.read(AutoTokenizer.from_pretrained)
@@ -113,7 +117,7 @@ def load_model(source: ModelSource, dtype: str, device: str) -> LoadedModel:
     identity = place.identity()
     if names := differing(files.stamp, place.files.stamp):
         raise StopRun(f"model {source.slug}: {names[0]} of {place.folder} changed while loading")
-    notes = unread_tensors(info) | asked_beyond_greedy(model)
+    notes = unread_tensors(info) | unapplied_settings(model)
     return LoadedModel(model.to(device), tokenizer, identity, files, notes)
 
 
@@ -123,14 +127,14 @@ def _read_model(place: _Place, dtype: str) -> tuple[Any, LoadingInfo]:
         dtype=getattr(torch, dtype),
         use_safetensors=True,
         output_loading_info=True,
-        ignore_mismatched_sizes=True,  # So that the info names them; they are refused.
+        ignore_mismatched_sizes=True,  # So that the info names them: refuse_incomplete does.
     )
     model, info = both
     return model, info
 
 
 def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
-    """Load a model's tokenizer alone; raises StopRun where it cannot be had."""
+    """Load a model's tokenizer alone. Raises StopRun if it cannot be loaded."""
     tokenizer: PreTrainedTokenizerBase = _find(source).read(AutoTokenizer.from_pretrained)
     return tokenizer
 
@@ -144,25 +148,25 @@ def _find(source: ModelSource) -> _Place:
             f"model directory {folder} on this worker holds no config.json; give "
             "the folder that save_pretrained wrote, under a path that every worker sees"
         )
-    refuse_passed_over(folder, f"model {source.slug}")
+    refuse_silent_damage(folder, f"model {source.slug}")
     return _Place(source, folder, None)
 
 
 def _on_the_hub(source: ModelSource) -> _Place:
-    """The commit that the hub, or this host's cache of it, names at present.
+    """A hub model at the commit that the hub, or this host's cache of it, names at present.
 
-    Found once, so that tokenizer and weights are of the same one. Without a commit, as where a
-    folder of that name lies in the working directory, the files themselves are the identity.
+    The commit is looked up once, so that tokenizer and weights have the same one. There is none
+    if a folder in the working directory has the model's name; then the files are the identity.
     """
     try:
         config = cached_file(source.location, "config.json")
     except (OSError, ValueError) as error:
-        raise StopRun(_cannot_be_had(source, error)) from error
+        raise StopRun(_not_on_the_hub(source, error)) from error
     commit = None if Path(source.location).is_dir() else extract_commit_hash(config, None)
     return _Place(source, Path(str(config)).parent, commit)
 
 
-def _cannot_be_had(source: ModelSource, error: Exception) -> str:
+def _not_on_the_hub(source: ModelSource, error: Exception) -> str:
     offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
     return (
         f"model {source.slug}: tried the hub id {source.location}{offline} and this host's hub "
@@ -176,7 +180,7 @@ def _cannot_be_loaded(place: _Place, error: Exception) -> str:
     if damage := find_damage(place.folder):
         return f"{model}: {damage}"
     if place.commit and isinstance(error, OSError):
-        return _cannot_be_had(place.source, error)
+        return _not_on_the_hub(place.source, error)
     if "trust_remote_code" in str(error):
         return f"{model}: {place.folder} needs code of its own repository, which is never run here"
     method = _quantization(place.folder)
@@ -188,9 +192,9 @@ def _cannot_be_loaded(place: _Place, error: Exception) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The text of an error in one line, with its type where that is no common one.
+    """The text of an error in one line, with its type unless that is a common one.
 
-    Not its first line alone: those of validators end with a colon.
+    Not its first line only: errors of validators have a first line that ends with a colon.
     """
     named = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
     return shorten(f"{named}{' '.join(str(error).split())}", 400).rstrip(".")

@@ -1,6 +1,6 @@
-"""Free memory, and what it means to run out of it. Knows no budget.
+"""Free memory of a device, and the errors that say it ran out. Knows no budget.
 
-The host's free memory is what a container or a batch system grants, where that is less.
+A container or a batch system may grant less than the host has free; then that counts.
 """
 
 import gc
@@ -12,7 +12,7 @@ import torch
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 
-_SAYS_OUT_OF_MEMORY = (
+_OUT_OF_MEMORY = (
     "can't allocate memory",
     "not enough memory",
     "out of memory",
@@ -32,20 +32,20 @@ def free_memory(device: str) -> int:
 def granted_by_cgroups(root: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> list[int]:
     """Bytes left under the limit of each control group that this process is in.
 
-    Of version 2, and of version 1 under root/memory. Page cache that the backend gives up
-    counts as left. A group without a limit is not in the list.
+    Reads groups of version 2, and of version 1 under root/memory. Page cache that the operating
+    system can reclaim counts as left. A group without a limit is not in the list.
     """
-    found = []
+    granted = []
     for folder in _own_folders(root, own):
         limit = _number(folder / "memory.max", folder / "memory.limit_in_bytes")
         used = _number(folder / "memory.current", folder / "memory.usage_in_bytes")
         if limit is not None and used is not None:
-            found.append(max(0, limit - used + _reclaimable(folder / "memory.stat")))
-    return found
+            granted.append(max(0, limit - used + _reclaimable(folder / "memory.stat")))
+    return granted
 
 
 def _own_folders(root: Path, own: Path) -> list[Path]:
-    """The process's groups and those above them; inside a container the root is its own."""
+    """Folders of this process's groups and their parents. In a container the root is its own."""
     folders = {root: None, root / "memory": None}
     for line in _text(own).splitlines():
         _, controllers, path = line.split(":", 2)
@@ -57,7 +57,7 @@ def _own_folders(root: Path, own: Path) -> list[Path]:
 
 
 def _number(*paths: Path) -> int | None:
-    """What the first of the files that is there says; None for none or "max"."""
+    """The number in the first file that exists; None if none exists or it says "max"."""
     text = next((text for text in map(_text, paths) if text), "").strip()
     return int(text) if text.isdigit() else None
 
@@ -75,22 +75,22 @@ def _text(path: Path) -> str:
 
 
 def is_out_of_memory(error: object) -> bool:
-    """Whether an exception says that memory ran out, on a GPU or on the host.
+    """Whether an exception means that memory ran out, on a GPU or on the host.
 
-    torch has a class for it on CUDA alone; its CPU allocator and cuBLAS raise RuntimeError.
+    torch has a class for it on CUDA only; its CPU allocator and cuBLAS raise RuntimeError.
     """
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    said = str(error)
-    return isinstance(error, RuntimeError) and any(text in said for text in _SAYS_OUT_OF_MEMORY)
+    message = str(error)
+    return isinstance(error, RuntimeError) and any(text in message for text in _OUT_OF_MEMORY)
 
 
 def release(error: BaseException) -> None:
-    """Give back what a failed computation still holds: its frames, and cached CUDA blocks."""
-    seen: BaseException | None = error
-    while seen is not None:
-        seen.__traceback__ = None
-        seen = seen.__cause__ or seen.__context__
+    """Free the memory that a failed computation still holds: its frames, cached CUDA blocks."""
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,7 +1,7 @@
-"""Own folders: what a process keeps across restarts and shares with no other while it lives.
+"""Own folders: a folder that a process keeps across restarts and shares with no other process.
 
-The backend frees a lock however its process ends, and what was being written when it ended is
-thrown away. Knows nothing of what is kept.
+The operating system frees the lock however the process ends. A folder that was being written
+then is emptied at the next start. Knows nothing of the folder's content.
 """
 
 import fcntl
@@ -19,29 +19,34 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class OwnFolder:
-    """A folder that no other process writes to while this object lives."""
+    """A folder that no other process claims while this object holds its lock."""
 
     path: Path
     lock: IO[str]
 
     @property
     def unfinished(self) -> Path:
-        """A file that is there while something is written.
+        """A file that exists while the folder is being written.
 
-        Beside the folder, as its lock is: emptying the folder must free neither.
+        It lies beside the folder, as the lock does: emptying the folder must remove neither.
         """
         return self.path.with_suffix(".unfinished")
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """If what is in it fails, or the process ends there, the next one begins anew."""
+        """Wrap writing in this. If it fails or the process dies, the next start empties the
+        folder.
+        """
         self.unfinished.touch()
         yield
         self.unfinished.unlink(missing_ok=True)
 
 
 def own_folder(root: Path, slot: int) -> OwnFolder:
-    """The first folder `slot-N` under root, from N = slot on, whose lock is free."""
+    """Claim the first folder `slot-N` under root, from N = slot on, whose lock is free.
+
+    Raises OSError if it cannot be made.
+    """
     root.mkdir(parents=True, exist_ok=True)
     own = next(own for n in itertools.count(slot) if (own := _locked(root / f"slot-{n}")))
     if own.unfinished.exists():

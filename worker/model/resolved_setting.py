@@ -1,11 +1,11 @@
-"""A resolved setting: what a worker chose for itself, and why; each is logged and recorded."""
+"""Resolved settings: choices that a worker makes for itself. They are logged and recorded."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ResolvedSetting:
-    """A value, and the reason it was chosen for."""
+    """A value, and the reason for it."""
 
     value: str
     reason: str

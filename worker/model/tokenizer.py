@@ -1,4 +1,4 @@
-"""Text -> the token pieces of a sample, and tokens -> text."""
+"""Prompt pieces -> tokens, and tokens -> text."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -11,20 +11,22 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from common.errors import StopRun
 from common.layout import PromptTokens, TokenIds
 from common.prompts import Example, Template
-from worker.engine.decode import EOS, NEWLINE
+
+RUNNING, NEWLINE, EOS = range(3)
+"""What a token does to the answer it is in: the answer goes on, or ends for one of two reasons."""
 
 _PROBE = "What is 7?"
-"""A text to ask a tokenizer about: it holds words, a digit and a mark."""
+"""A text to examine a tokenizer with: it holds words, a digit and a punctuation mark."""
 
 
 class PromptTokenizer:
-    """Tokenizes prompt pieces apart.
+    """Tokenizes the pieces of prompts separately.
 
-    bos: the tokens that the tokenizer puts before a text by itself, in their order: none, a BOS,
-    or several, such as `[gMASK]<sop>`. They stand once, at the start of a prompt. Tokens that it
-    puts behind a text (an EOS, a separator) are left out: a prompt is continued.
+    bos: the tokens that the tokenizer itself puts before a text, in their order: none, a BOS, or
+    several, such as `[gMASK]<sop>`. They stand once, at the start of a prompt. Tokens that it
+    puts behind a text (an EOS, a separator) are left out, because a prompt is continued.
 
-    Raises StopRun where the tokens of a text are others once special tokens are added.
+    Raises StopRun if the tokenizer gives a text other tokens once it adds special tokens.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -53,15 +55,15 @@ class PromptTokenizer:
     def _inside(self, texts: Sequence[str]) -> list[TokenIds]:
         """The tokens of texts that follow a newline.
 
-        A SentencePiece tokenizer puts a space before whatever it is given, which does not stand
-        inside a prompt. So each text is given behind a newline, whose tokens are taken off again;
-        where they cannot be told from the text's, it is tokenized alone.
+        A SentencePiece tokenizer puts a space before every text, but no space stands there
+        inside a prompt. So each text is tokenized behind a newline, whose tokens are then
+        removed. A text whose first token swallows the newline is tokenized alone.
         """
-        before = self._newline
+        newline = self._newline
         encoded = dict(zip(texts, self._ids([f"\n{text}" for text in texts]), strict=True))
-        melted = [text for text, ids in encoded.items() if not _begins(ids, before)]
-        inside = {text: ids[len(before) :] for text, ids in encoded.items()}
-        inside |= dict(zip(melted, self._ids(melted), strict=True))
+        merged = [text for text, ids in encoded.items() if not _begins(ids, newline)]
+        inside = {text: ids[len(newline) :] for text, ids in encoded.items()}
+        inside |= dict(zip(merged, self._ids(merged), strict=True))
         return [inside[text] for text in texts]
 
     def pieces(
@@ -76,15 +78,16 @@ class PromptTokenizer:
         template: Template,
         few_shot: Sequence[Example],
     ) -> list[PromptTokens]:
-        """The pieces of samples, each given as its paraphrases, all tokenized together."""
+        """The pieces of many samples, each given as its paraphrases, tokenized in one call."""
         paraphrases = [paraphrase for sample in samples for paraphrase in sample]
-        before = template.prefix(few_shot)
+        prefix_text = template.prefix(few_shot)
         prefix, *prompts = self._ids(
-            [before, *(template.prompt(w, few_shot) for w in paraphrases)]
+            [prefix_text, *(template.prompt(p, few_shot) for p in paraphrases)]
         )
         inside = self._inside if self._puts_space_first else self._ids
         (cue,) = inside([template.cue])
-        segments = (inside if before else self._ids)([template.segment(w) for w in paraphrases])
+        tokenize = inside if prefix_text else self._ids
+        segments = tokenize([template.segment(p) for p in paraphrases])
         each_prompt, each_segment = iter(prompts), iter(segments)
         return [
             PromptTokens(
@@ -98,14 +101,14 @@ class PromptTokenizer:
         ]
 
     def text(self, tokens: Sequence[int]) -> str:
-        """The decoded text, special tokens left out."""
+        """The decoded text, without special tokens."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     def literal(self, token: int) -> str:
-        """One token as text that hides nothing, for people: `<|im_start|>`, ` who`, `\\xe6`.
+        """One token as readable text that hides nothing: `<|im_start|>`, ` who`, `\\xe6`.
 
-        Special tokens by name, the leading space always, bytes that are no whole character as
-        escapes.
+        Special tokens appear by name, leading spaces are kept, and bytes that are no whole
+        character are escaped.
         """
         entry = str(self._tokenizer.convert_ids_to_tokens(token))
         if token in self._tokenizer.added_tokens_decoder:
@@ -116,7 +119,10 @@ class PromptTokenizer:
         return f" {text}" if entry.startswith("▁") and text[:1] != " " else text
 
     def stops(self, vocabulary: int, eos_ids: Sequence[int]) -> Tensor:
-        """For each id whether it ends an answer: it holds a newline, or is an EOS; int [V]."""
+        """For each token id, EOS or NEWLINE if it ends an answer, else RUNNING; int64 [V].
+
+        A token ends an answer if it is an EOS or its text holds a newline.
+        """
         stops = torch.zeros(vocabulary, dtype=torch.long)
         texts = self._tokenizer.batch_decode([[i] for i in range(len(self._tokenizer))])
         for i, text in enumerate(texts):
@@ -131,17 +137,19 @@ def _begins(tokens: TokenIds, start: TokenIds) -> bool:
 
 
 def _bytes_of(entry: str) -> bytes:
-    """The bytes of an entry of a byte-level vocabulary; of any other, its own.
+    """The bytes that a vocabulary entry stands for; the entry's own if it is not byte-level.
 
     >>> _bytes_of("Ġæ"), _bytes_of("<0xE6>")
     (b' \\xe6', b'<0xE6>')
     """
-    of = {sign: byte for byte, sign in bytes_to_unicode().items()}
-    return bytes(of[sign] for sign in entry) if of.keys() >= set(entry) else entry.encode()
+    bytes_of = {sign: byte for byte, sign in bytes_to_unicode().items()}
+    if bytes_of.keys() >= set(entry):
+        return bytes(bytes_of[sign] for sign in entry)
+    return entry.encode()
 
 
 def common_prefix(a: TokenIds, b: TokenIds) -> TokenIds:
-    """The tokens two sequences begin with.
+    """The tokens with which both sequences begin.
 
     >>> common_prefix((1, 2, 3), (1, 2, 9, 3))
     (1, 2)

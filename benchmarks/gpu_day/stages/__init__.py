@@ -1,4 +1,5 @@
 """The stages of a GPU day. Each is a process: `python -m benchmarks.gpu_day.stages NAME PIPE`.
 
-A module for each kind of stage; `rows` measures a row, `bench` holds what the stages share.
+Each kind of stage has a module. `rows` measures a row; `bench` has the device, model and questions
+that stages share.
 """

@@ -1,4 +1,4 @@
-"""Entry of a stage's process, which the supervisor starts."""
+"""The program that the supervisor starts for each stage."""
 
 import json
 import os
@@ -16,8 +16,8 @@ from benchmarks.gpu_day.lines import Line
 @click.option("--tiny", is_flag=True)
 @click.option("--scratch", type=click.Path(path_type=Path), required=True)
 def main(name: str, pipe: int, device: str, tiny: bool, scratch: Path) -> None:
-    """Run a stage; its lines go into the pipe."""
-    # Compilers' processes must not hold the pipe open when this one is gone.
+    """Run a stage and write its lines to the pipe."""
+    # Compilers' processes must not keep the pipe open after this process ends.
     os.set_inheritable(pipe, False)
     with os.fdopen(pipe, "w") as file:
 
@@ -25,13 +25,13 @@ def main(name: str, pipe: int, device: str, tiny: bool, scratch: Path) -> None:
             file.write(json.dumps(line, default=str) + "\n")
             file.flush()
 
-        # Not above: the modules load torch, and what fails there is this stage's own failure.
+        # Imported here: these modules load torch, and a failure must be this stage's own.
         from benchmarks.gpu_day.stages.bench import Bench, NoSuchDevice
         from benchmarks.gpu_day.stages.registry import STAGES
         from benchmarks.gpu_day.stages.rows import Rows
 
         try:
-            bench = Bench(device, tiny, scratch)
+            bench = Bench.make(device, tiny, scratch)
         except NoSuchDevice as error:
             write({"no_device": str(error)})
         else:

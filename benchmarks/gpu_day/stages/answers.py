@@ -1,20 +1,18 @@
-"""Rows of the engine's: questions per second, and where the seconds went."""
+"""Rows of the engine: questions per second, and where the seconds went."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmarks.answering import answered
-from benchmarks.floors import Machine, StepWork
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.rows import Figures
-from benchmarks.rates import LinearShapes
+from benchmarks.measure import RepeatLimit, time_answers
+from benchmarks.roofline import LinearShapes, Machine, StepWork
 from benchmarks.timed_engine import TimedEngine
-from benchmarks.timing import Patience
 from benchmarks.workload import early_stop
 from common.records import Sample
 from common.run import Layout
 
-_PATIENCE = Patience(repeats=3, seconds=30.0)
+_LIMIT = RepeatLimit(repeats=3, seconds=30.0)
 
 
 def answer_row(
@@ -26,10 +24,10 @@ def answer_row(
     warm_up: int,
     layout: Layout = "concat",
 ) -> Figures:
-    """Answer questions: questions per second, seconds of the device, seconds of the host.
+    """Answer questions; return questions per second and the seconds of device and host.
 
-    host launching: inside the model's calls, most of it hidden where the device is behind. host
-    between: planning, packing, sampling, and waiting. prefill of machine, decode of floor: shares
+    host launching: inside the model's calls, mostly hidden while the device is behind. host
+    between: planning, packing, sampling and waiting. prefill of machine, decode of floor: shares
     of the measured rates, by the device's seconds alone.
     """
     bench.begin_peak()
@@ -37,19 +35,21 @@ def answer_row(
     with early_stop(engine, on=False):
         engine.answer(questions[:warm_up], request)
         engine.clock.take()
-        done = answered(engine, questions, request, _PATIENCE, warm_up=0)
-    model, counts = engine.clock.take(), done.counts
-    prefill, decode = (calls.device / done.time.repeats for calls in (model.prefill, model.decode))
-    launching = (model.prefill.host + model.decode.host) / done.time.repeats
+        measured = time_answers(engine, questions, request, _LIMIT, warm_up=0)
+    model, counts = engine.clock.take(), measured.counts
+    prefill, decode = (
+        calls.device / measured.time.repeats for calls in (model.prefill, model.decode)
+    )
+    launching = (model.prefill.host + model.decode.host) / measured.time.repeats
     flops = counts.prefill_tokens * LinearShapes.of(bench.config).prefill_flops
     work = StepWork.of(bench.config, engine.model.dtype)
     return {
-        "questions/s": len(questions) / done.seconds,
-        "s": done.seconds,
+        "questions/s": len(questions) / measured.seconds,
+        "s": measured.seconds,
         "prefill device s": prefill,
         "decode device s": decode,
         "host launching s": launching,
-        "host between s": done.seconds - launching,
+        "host between s": measured.seconds - launching,
         "prefill of machine": flops / prefill / machine.multiplied,
         "decode of floor": machine.floor_seconds(work, engine.decodings(counts)) / decode,
         "peak GiB": bench.peak_gib(),
@@ -57,7 +57,7 @@ def answer_row(
             "prefill tokens": counts.prefill_tokens,
             "decode tokens": counts.decode_tokens,
             "model calls": [model.prefill.calls, model.decode.calls],
-            "repeats": done.time.repeats,
+            "repeats": measured.time.repeats,
             "pack tokens": engine.pack_tokens,
             "cache bytes": engine.cache_bytes,
         },

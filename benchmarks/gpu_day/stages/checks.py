@@ -1,6 +1,6 @@
-"""Checks: a tiny model on the device, in float32, beside the reference on the CPU.
+"""Checks: compare a tiny model on the device, in float32, with the reference on the CPU.
 
-An answer that differs is a figure and not the end: on the first day it is what is looked for.
+An answer that differs is a figure, not an error: finding one is why a GPU day checks at all.
 """
 
 import copy
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from benchmarks.baselines.published import ATTENTIONS, published_decode
 from benchmarks.engine import METHODS
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.compare import CheckedAnswer, CheckedAnswers, compare
@@ -24,8 +25,6 @@ from benchmarks.gpu_day.stages.reference_answers import (
     request_in,
 )
 from benchmarks.gpu_day.stages.rows import Figures, Rows
-from benchmarks.prompts import pieces_of
-from benchmarks.published import ATTENTIONS, published_decode
 from benchmarks.random_llama import llama_config, random_model
 from benchmarks.workload import early_stop
 from common.errors import SampleError
@@ -40,17 +39,17 @@ _PUBLISHED_QUESTIONS = 2
 
 
 def check_eager(bench: Bench, rows: Rows) -> None:
-    """The backends that need no compiler, and the published algorithm."""
+    """Check the backends that need no compiler, and the published algorithm."""
     _check(bench, rows, ("cascade", "sdpa"), tuple(ATTENTIONS), compiled=False)
 
 
 def check_flex(bench: Bench, rows: Rows) -> None:
-    """FlexAttention compiled and all else as written, so that a fault has one cause."""
+    """Check FlexAttention compiled and the rest eager, so that a fault has one cause."""
     _check(bench, rows, ("flex",), (), compiled=False)
 
 
 def check_compiled(bench: Bench, rows: Rows) -> None:
-    """Layers, the operations of decoding and cascade attention compiled."""
+    """Check with compiled layers, decode operations and cascade attention."""
     _check(bench, rows, ("cascade", "sdpa"), (), compiled=True)
 
 
@@ -84,31 +83,32 @@ def _copy(model: Any, device: torch.device) -> PreTrainedModel:
 def _engine(engine: RecordingEngine, layout: Layout, wanted: CheckedAnswers) -> Figures:
     counts = Counts()
     with early_stop(engine, on=False):
-        given = engine.answer(checked_questions(), request_in(layout), counts)
+        answers = engine.answer(checked_questions(), request_in(layout), counts)
     if counts.prefill_tokens < FLEX_MIN_TOKENS:
         raise ValueError("the questions are too few: a short pack takes another backend")
-    return compare(_checked(engine, given), wanted)
+    return compare(_checked(engine, answers), wanted)
 
 
-def _checked(engine: RecordingEngine, given: Sequence[Answers]) -> CheckedAnswers:
-    """Every answer with its logits. Raises SampleError where one is not there."""
+def _checked(engine: RecordingEngine, answers: Sequence[Answers]) -> CheckedAnswers:
+    """Every answer with its logits. Raises SampleError if a sample has none."""
     checked = {}
-    for number, answers in enumerate(given):
+    for number, answers_of_one in enumerate(answers):
         for method in METHODS:
-            found = answers[method]
-            if isinstance(found, SampleError):
-                raise found
-            for index, each in enumerate(found):
+            generations = answers_of_one[method]
+            if isinstance(generations, SampleError):
+                raise generations
+            for index, each in enumerate(generations):
                 answer = CheckedAnswer(each.tokens, engine.logits_of(each))
                 checked[method, number, index] = answer
     return checked
 
 
 def _published(bench: Bench, model: PreTrainedModel, kind: str, wanted: CheckedAnswers) -> Figures:
-    some = checked_questions()[:_PUBLISHED_QUESTIONS]
+    questions = checked_questions()[:_PUBLISHED_QUESTIONS]
     checked = {}
-    for number, pieces in enumerate(pieces_of(PromptTokenizer(bench.tokenizer), some, WORKLOAD)):
-        prompt = pack_fused(pieces, "concat", "sequential")
+    prompt_tokens = WORKLOAD.prompt_tokens(PromptTokenizer(bench.tokenizer), questions)
+    for number, tokens_of_one in enumerate(prompt_tokens):
+        prompt = pack_fused(tokens_of_one, "concat", "sequential")
         with last_logits(model) as steps:
             tokens = published_decode(model, prompt, WORKLOAD.max_new_tokens, kind)
         checked["flex_attention", number, 0] = CheckedAnswer(tokens, torch.stack(steps))
@@ -117,7 +117,7 @@ def _published(bench: Bench, model: PreTrainedModel, kind: str, wanted: CheckedA
 
 @contextmanager
 def last_logits(model: PreTrainedModel) -> Iterator[list[Tensor]]:
-    """A list that grows by the logits [1, V] of the last token of every call in the block."""
+    """Yield a list to which every call in the block adds the logits [1, V] of its last token."""
     steps: list[Tensor] = []
 
     def keep(module: nn.Module, arguments: Any, output: Any) -> None:

@@ -1,4 +1,4 @@
-"""Comparison of answers with the reference's: tokens, and the logits that they were picked by."""
+"""Comparison of answers with the reference: tokens, and the logits that picked them."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,25 +7,25 @@ from torch import Tensor
 
 from benchmarks.gpu_day.stages.rows import Figures
 
-Place = tuple[str, int, int]
-"""Method, number of the question, number of the answer to it."""
+AnswerPlace = tuple[str, int, int]
+"""Method, number of the question, number of its answer."""
 
 
 class CheckedAnswer(NamedTuple):
-    """tokens: of the answer. logits: [steps, S, V] float32, of each step's S sequences."""
+    """An answer and its logits, [steps, S, V] float32 for the S sequences of each step."""
 
     tokens: tuple[int, ...]
     logits: Tensor
 
 
-CheckedAnswers = Mapping[Place, CheckedAnswer]
+CheckedAnswers = Mapping[AnswerPlace, CheckedAnswer]
 
 
 def compare(got: CheckedAnswers, wanted: CheckedAnswers) -> Figures:
-    """Whether all tokens are equal, the first that is not, and the largest logit difference.
+    """Return whether all tokens are equal, the first difference, and the largest in logits.
 
-    Logits are compared up to the first token that differs: what follows has another past. The
-    answers that are wanted may be more than those that were given.
+    Compares logits up to the first token that differs, because later ones have another past.
+    `wanted` may have more answers than `got`.
     """
     unequal = [place for place in got if got[place].tokens != wanted[place].tokens]
     differences = [_largest_difference(got[place], wanted[place]) for place in got]
@@ -40,8 +40,8 @@ def compare(got: CheckedAnswers, wanted: CheckedAnswers) -> Figures:
     return figures
 
 
-def _first(place: Place, got: CheckedAnswer, wanted: CheckedAnswer) -> str:
-    """Where the first difference is.
+def _first(place: AnswerPlace, got: CheckedAnswer, wanted: CheckedAnswer) -> str:
+    """Describe the first difference.
 
     >>> none = Tensor()
     >>> _first(("avg", 4, 0), CheckedAnswer((5, 6, 7), none), CheckedAnswer((5, 8, 7), none))
@@ -56,7 +56,7 @@ def _first(place: Place, got: CheckedAnswer, wanted: CheckedAnswer) -> str:
 
 
 def equal_tokens(tokens: tuple[int, ...], others: tuple[int, ...]) -> int:
-    """How many tokens from the first on are equal.
+    """Number of equal tokens before the first difference.
 
     >>> equal_tokens((5, 6, 7), (5, 6, 8, 9))
     2
@@ -67,7 +67,7 @@ def equal_tokens(tokens: tuple[int, ...], others: tuple[int, ...]) -> int:
 
 
 def _largest_difference(got: CheckedAnswer, wanted: CheckedAnswer) -> float:
-    # The logits that the first other token was picked by have the same past.
+    # The logits of the first different token still have the same past.
     steps = equal_tokens(got.tokens, wanted.tokens) + 1
     difference = got.logits[:steps].cpu().float() - wanted.logits[: len(got.logits[:steps])]
     return float(difference.abs().max())

@@ -1,7 +1,7 @@
-"""Deadlines: work that takes too long is broken off, whatever it is doing.
+"""Deadlines: interrupt work that takes too long, whatever it is doing.
 
-By a signal, so in the main thread of a Unix process alone. A call into a library is broken off
-when it returns; one that never does is the supervisor's to kill.
+They use a signal, so they work only in the main thread of a Unix process. A call into a library is
+interrupted when it returns; if it never does, the supervisor kills the process.
 """
 
 import signal
@@ -11,12 +11,12 @@ from types import FrameType
 
 
 class OutOfTime(BaseException):
-    """A deadline has passed. No Exception: nobody on the way may take it for an error."""
+    """A deadline has passed. Not an Exception, so that no handler on the way catches it."""
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Raise OutOfTime inside the block when it has run this long."""
+    """Raise OutOfTime inside the block after `seconds`."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise OutOfTime

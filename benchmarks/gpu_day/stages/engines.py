@@ -1,7 +1,7 @@
-"""The engines that are compared: one model, with one attention backend or another in prefill.
+"""The engines to compare: one model, with a named attention backend in prefill.
 
-Budget and compilation are those of a worker; the backend is named instead of chosen, since it is
-what is compared.
+Budget and compilation are a worker's. The backend is named instead of chosen, because the stages
+compare backends.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,10 +32,10 @@ def build_engine(
     backend: str,
     compiled: bool,
 ) -> AnyEngine:
-    """A new engine around a model.
+    """Build a new engine around a model.
 
-    compiled: layers and the operations of decoding; FlexAttention's backend always compiles
-    itself. Raises StopRun where compiling fails, or compiled code gives another answer.
+    compiled: compile layers and decode operations; FlexAttention's backend always compiles
+    itself. Raises StopRun if compiling fails, or if compiled code gives another answer.
     """
     budget, _ = choose_budget(Settings.from_environment(), model, backend)
     engine = kind(model, tokenizer, BACKENDS[backend](), budget.pack_tokens, budget.cache_bytes)

@@ -1,4 +1,4 @@
-"""The tests that need a GPU, run by pytest where it is installed."""
+"""The tests that need a GPU, run by pytest."""
 
 import os
 import re
@@ -14,20 +14,22 @@ _COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?)")
 
 
 def gpu_tests(bench: Bench, rows: Rows) -> None:
-    """Run tests/gpu; a test that fails makes the row's `equal` false."""
+    """Run tests/gpu; a failing test makes the row's `equal` false."""
     rows.measure("pytest", 85, _run, bench.device.type)
 
 
 def _run(device: str) -> Figures:
-    # Without the fixtures of `tests`: those need a broker, which a lent machine has not.
+    # Without the fixtures of `tests`, which need a broker that a lent machine lacks.
     command = [
         sys.executable, "-m", "pytest", str(_TESTS), "--confcutdir", str(_TESTS),
         "-q", "-p", "no:cacheprovider",
     ]  # fmt: skip
     environment = {**os.environ, "GPU_TESTS_DEVICE": device}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    counts = {kind: int(number) for number, kind in _COUNT.findall(done.stdout)}
-    failures = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    counts = {kind: int(number) for number, kind in _COUNT.findall(result.stdout)}
+    failures = [
+        line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))
+    ]
     if not counts:
-        raise RuntimeError((done.stdout + done.stderr)[-400:])
-    return {"equal": done.returncode == 0, **counts, "failures": failures}
+        raise RuntimeError((result.stdout + result.stderr)[-400:])
+    return {"equal": result.returncode == 0, **counts, "failures": failures}

@@ -1,4 +1,4 @@
-"""A decode step launched kernel by kernel, and replayed as a CUDA graph."""
+"""A decode step, launched kernel by kernel and replayed as a CUDA graph."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ _STEPS, _REPLAYS = 10, 20
 
 
 def graphs(bench: Bench, rows: Rows) -> None:
-    """As written first: compiled code is one thing more that a capture may fail on."""
+    """Measure eager code first: compiled code is one more reason for a capture to fail."""
     model = rows.build("model", 30, bench.make_model)
     if model is None:
         return
@@ -45,7 +45,7 @@ def _step(bench: Bench, engine: SteppingEngine, method: str, count: int) -> Figu
         figures.update(rows=len(batch), **_times(bench, repeatable_step(engine.model, batch)))
 
     engine.on_batch = measure
-    # Two tokens: what follows the step that is timed is not of interest.
+    # Two tokens: the steps after the timed one do not matter.
     request = replace(bench.workload, max_new_tokens=2).request(method)
     engine.answer(bench.questions[:count], request)
     return figures

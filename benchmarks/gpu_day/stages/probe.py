@@ -1,4 +1,4 @@
-"""The probe: what the machine is, and the rates that other stages are held against."""
+"""The probe: the machine, and the rates that other stages are compared with."""
 
 import os
 import shutil
@@ -7,11 +7,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from benchmarks.floors import copy_rate
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.rows import Figures, Rows
-from benchmarks.machine import describe_torch
-from benchmarks.rates import LinearShapes, decode_seconds, prefill_rate
+from benchmarks.report import describe_torch
+from benchmarks.roofline import LinearShapes, copy_rate, decode_seconds, prefill_rate
 
 _PACKAGES = ("triton", "tokenizers", "numpy", "pydantic", "platformdirs", "accelerate")
 _LAUNCHES = 2000
@@ -19,7 +18,7 @@ _SMI = "driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.draw,power.limit
 
 
 def probe(bench: Bench, rows: Rows) -> None:
-    """Versions, then rates, then the cost of a launch."""
+    """Measure versions, then rates, then the cost of a launch."""
     device = bench.device
     rows.measure("machine", 20, _machine, bench)
     rows.measure("copy", 20, lambda: {"GB/s": copy_rate(device) / 1e9})

@@ -13,11 +13,11 @@ from worker.engine.request import Counts
 
 _MOST = 25
 _WAITS = ("Synchronize", "cudaMemcpy", "aten::item", "aten::nonzero")
-"""In the names of operations for which the host waits, or may have to."""
+"""Parts of the names of operations for which the host waits, or may wait."""
 
 
 def profile_row(bench: Bench, engine: TimedEngine, questions: Sequence[Sample]) -> Figures:
-    """Profile `flex_attention` on some questions, which were answered once before."""
+    """Profile `flex_attention` on some questions, after answering them once."""
     kinds = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if bench.on_gpu else [])
     request, counts = bench.workload.request("flex_attention"), Counts()
     with early_stop(engine, on=False):
@@ -44,6 +44,6 @@ def profile_row(bench: Bench, engine: TimedEngine, questions: Sequence[Sample]) 
 
 
 def _longest(rows: Sequence[tuple[str, int, float]]) -> list[tuple[str, int, float]]:
-    """Name, calls, milliseconds of those that took longest."""
+    """Name, calls and milliseconds of the longest operations."""
     ordered = sorted(rows, key=lambda row: -row[2])[:_MOST]
     return [(name, count, round(ms, 3)) for name, count, ms in ordered if ms]

@@ -1,4 +1,4 @@
-"""An engine that keeps the logits of every step, so that they can be compared."""
+"""An engine that records the logits of every step for a comparison."""
 
 from collections import defaultdict
 from typing import Any
@@ -12,7 +12,7 @@ from worker.engine.engine import Engine
 
 
 class RecordingEngine(Engine):
-    """The engine, and the logits that its answers were picked by."""
+    """The engine, and the logits from which it picked its tokens."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -20,7 +20,7 @@ class RecordingEngine(Engine):
         self._kept: list[tuple[Generation, Tensor]] = []
 
     def logits_of(self, generated: Generation) -> Tensor:
-        """Logits [steps, S, V] of an answer of this engine, by identity."""
+        """Logits [steps, S, V] of a generation, which this engine finds by identity."""
         return next(logits for known, logits in self._kept if known is generated)
 
     def _decode(self, *args: Any, **kwargs: Any) -> list[Generation]:

@@ -1,4 +1,4 @@
-"""The reference's answers on the CPU, in float32: computed by the first check, kept for others."""
+"""The reference's answers on the CPU, in float32; the first check saves them for the others."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from benchmarks.engine import METHODS
 from benchmarks.gpu_day.stages.compare import CheckedAnswer, CheckedAnswers
-from benchmarks.many_questions import many_questions
+from benchmarks.questions import many_questions
 from benchmarks.workload import Workload
 from common.layout import PackedPrompt
 from common.methods import Method
@@ -22,12 +22,12 @@ from worker.engine.request import Request
 from worker.model.tokenizer import PromptTokenizer
 
 QUESTIONS = 12
-"""Enough for a pack that is not too short for FlexAttention."""
+"""Questions: enough for a pack that FlexAttention does not leave to SDPA."""
 
 _PARAPHRASES, _EXAMPLES, _TOKENS = 3, 1, 4
 
 WORKLOAD = Workload(paraphrases=_PARAPHRASES, examples=_EXAMPLES, max_new_tokens=_TOKENS)
-"""Small: the reference takes its time."""
+"""Small, because the reference is slow."""
 
 
 def checked_questions() -> list[Sample]:
@@ -35,7 +35,7 @@ def checked_questions() -> list[Sample]:
 
 
 class ReferenceAnswers:
-    """Answers by layout. What two methods or layouts ask alike is computed once."""
+    """Answers of the reference. Equal prompts of two methods or layouts are computed once."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         self._model = model
@@ -44,7 +44,7 @@ class ReferenceAnswers:
         self._known: dict[object, CheckedAnswer] = {}
 
     def answers(self, request: Request) -> CheckedAnswers:
-        """For every method, question and answer; nothing ends an answer early."""
+        """Answer all questions by every method; nothing ends an answer early."""
         return {
             (method.name, number, answer): self._decoded(prompts, method)
             for method in request.methods
@@ -73,7 +73,7 @@ class ReferenceAnswers:
 def kept_answers(
     scratch: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> dict[Layout, CheckedAnswers]:
-    """The reference's answers in every layout, from the folder where they are already there."""
+    """Read the reference's answers in every layout from the folder; compute them if missing."""
     file = scratch / "reference.safetensors"
     if not file.exists():
         reference = ReferenceAnswers(model, tokenizer)
@@ -90,18 +90,18 @@ def kept_answers(
 
 
 def request_in(layout: Layout) -> Request:
-    """All that is checked, in one layout."""
+    """Request of all checked methods, in one layout."""
     return replace(WORKLOAD, layout=layout).request(*METHODS)
 
 
 def _tensors(answer: CheckedAnswer) -> dict[str, Tensor]:
-    # safetensors refuses tensors that share memory, as those of equal answers do.
+    # Clone: equal answers share memory, which safetensors refuses.
     return {"tokens": torch.tensor(answer.tokens), "logits": answer.logits.clone()}
 
 
 def _read(file: Path) -> dict[Layout, CheckedAnswers]:
     tensors = load_file(file)
-    found: dict[Layout, dict[tuple[str, int, int], CheckedAnswer]] = {
+    answers: dict[Layout, dict[tuple[str, int, int], CheckedAnswer]] = {
         layout: {} for layout in get_args(Layout)
     }
     for name in tensors:
@@ -109,5 +109,5 @@ def _read(file: Path) -> dict[Layout, CheckedAnswers]:
         if part == "logits":
             tokens = tensors[name.removesuffix("logits") + "tokens"]
             checked = CheckedAnswer(tuple(tokens.tolist()), tensors[name])
-            found[layout][method, int(question), int(answer)] = checked  # type: ignore[index]
-    return dict(found)
+            answers[layout][method, int(question), int(answer)] = checked  # type: ignore[index]
+    return dict(answers)

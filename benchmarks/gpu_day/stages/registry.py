@@ -1,12 +1,12 @@
-"""Which function is which stage."""
+"""The stages by name."""
 
 from collections.abc import Callable, Mapping
 
+from benchmarks.gpu_day.stages.attention import attention
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.checks import check_compiled, check_eager, check_flex
 from benchmarks.gpu_day.stages.gpu_tests import gpu_tests
 from benchmarks.gpu_day.stages.graphs import graphs
-from benchmarks.gpu_day.stages.kernels import kernels
 from benchmarks.gpu_day.stages.probe import probe
 from benchmarks.gpu_day.stages.rows import Rows
 from benchmarks.gpu_day.stages.shards import shards
@@ -19,7 +19,7 @@ STAGES: Mapping[str, Callable[[Bench, Rows], None]] = {
     "check_flex": check_flex,
     "flex": flex,
     "graphs": graphs,
-    "kernels": kernels,
+    "attention": attention,
     "check_compiled": check_compiled,
     "shards": shards,
     "rest": rest,

@@ -1,4 +1,4 @@
-"""Rows: each is measured under a soft limit and becomes a line, failed or not."""
+"""Rows: each is measured under a soft limit and becomes a line, even if it fails."""
 
 import time
 import traceback
@@ -11,7 +11,7 @@ from benchmarks.gpu_day.stages.deadline import OutOfTime, deadline
 from worker.sick_device import is_sick_device
 
 Figures = dict[str, Any]
-"""Of a row, by name; units are in the names."""
+"""Name -> figure of a row; units are in the names."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,7 +21,7 @@ _MESSAGE = 400
 
 
 class Rows:
-    """Measures rows one after the other. write: takes their lines."""
+    """Measures rows one after the other. write: called with each line."""
 
     def __init__(self, write: Callable[[Line], None]) -> None:
         self._write = write
@@ -34,9 +34,9 @@ class Rows:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        """One row. limit: seconds; work that takes longer, or fails, is a line with the reason.
+        """Measure a row. limit: seconds; work that takes longer or fails leaves the reason.
 
-        Raises SystemExit where the device takes no more work: later rows would fail alike.
+        Raises SystemExit if the device takes no more work, because later rows would fail, too.
         """
         self._attempt(name, limit, lambda: (None, work(*args, **kwargs)))
 
@@ -48,11 +48,11 @@ class Rows:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T | None:
-        """A row that makes what later rows need; None where it fails."""
+        """Make something that later rows need, as a row of its own; return None if it fails."""
         return self._attempt(name, limit, lambda: (work(*args, **kwargs), {}))
 
     def skip(self, name: str, reason: str) -> None:
-        """A row that is left out, and why."""
+        """Write that a row is left out, and why."""
         self._write({"row": name, "skipped": reason})
 
     def _attempt(self, name: str, limit: float, work: Callable[[], tuple[T, Figures]]) -> T | None:
@@ -67,7 +67,7 @@ class Rows:
             line = {"figures": {key: _rounded(value) for key, value in figures.items()}}
         except OutOfTime:
             line = {"failed": f"not done after {limit:g} s"}
-        except Exception as error:  # of a compiler or a driver, which may fail in any way
+        except Exception as error:  # a compiler or driver, which may fail in any way
             line, sick = _described(error), is_sick_device(error)
         self._write({"row": name, "took": round(time.perf_counter() - began, 2), **line})
         if sick:
@@ -84,5 +84,5 @@ def _described(error: Exception) -> Line:
 
 
 def _rounded(value: Any) -> Any:
-    """Floats with four digits that count."""
+    """Round floats to four significant digits."""
     return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""Shard sizes: questions per second of each, and the share of answers that are equal."""
+"""Shard sizes: questions per second of each size, and the share of equal answers."""
 
 import time
 
@@ -12,20 +12,20 @@ from worker.engine.sample import Answers
 _SIZES = (64, 256, 1024)
 _TINY_SIZES = (6, 24)
 
-Tokens = list[tuple[int, ...]]
+AnswerTokens = list[tuple[int, ...]]
 
 
 def shards(bench: Bench, rows: Rows) -> None:
-    """The engine as written: compiled for other shapes it would answer otherwise, too."""
+    """Measure the eager engine: one compiled for other shapes could answer differently."""
     sizes = _TINY_SIZES if bench.tiny else _SIZES
     engine = rows.build("engine", 60, _engine, bench)
     if engine is None:
         return
-    given: dict[int, Tokens] = {}
+    by_size: dict[int, AnswerTokens] = {}
     for size in sizes:
-        rows.measure(f"calls of {size}", 40, _calls, bench, engine, size, sizes[-1], given)
-    if {sizes[0], sizes[-1]} <= given.keys():
-        rows.measure("answers equal", 5, _agreement, given[sizes[0]], given[sizes[-1]])
+        rows.measure(f"calls of {size}", 40, _calls, bench, engine, size, sizes[-1], by_size)
+    if {sizes[0], sizes[-1]} <= by_size.keys():
+        rows.measure("answers equal", 5, _agreement, by_size[sizes[0]], by_size[sizes[-1]])
 
 
 def _engine(bench: Bench) -> Engine:
@@ -33,7 +33,7 @@ def _engine(bench: Bench) -> Engine:
 
 
 def _calls(
-    bench: Bench, engine: Engine, size: int, total: int, given: dict[int, Tokens]
+    bench: Bench, engine: Engine, size: int, total: int, by_size: dict[int, AnswerTokens]
 ) -> Figures:
     questions, request = bench.questions[:total], bench.workload.request("flex_attention")
     answers: list[Answers] = []
@@ -44,18 +44,18 @@ def _calls(
         for first in range(0, total, size):
             answers += engine.answer(questions[first : first + size], request)
         seconds = time.perf_counter() - began
-    given[size] = [_tokens(answer) for answer in answers]
+    by_size[size] = [_tokens(answer) for answer in answers]
     return {"questions/s": len(questions) / seconds}
 
 
 def _tokens(answer: Answers) -> tuple[int, ...]:
-    found = answer["flex_attention"]
-    if isinstance(found, Exception):
-        raise found
-    return found[0].tokens
+    generations = answer["flex_attention"]
+    if isinstance(generations, Exception):
+        raise generations
+    return generations[0].tokens
 
 
-def _agreement(small: Tokens, large: Tokens) -> Figures:
-    """Share of answers that are the same in calls of the least and of the largest size."""
+def _agreement(small: AnswerTokens, large: AnswerTokens) -> Figures:
+    """Share of answers that are equal in calls of the smallest and of the largest size."""
     same = sum(one == other for one, other in zip(small, large, strict=True))
     return {"share": same / len(small), "answers": len(small)}

@@ -1,19 +1,18 @@
-"""Speed of the engine and of the published algorithm on a model of full size."""
+"""Speed of the engine and of the published algorithm on a full-size model."""
 
 from collections.abc import Sequence
 from time import perf_counter
 
 from transformers import PreTrainedModel
 
+from benchmarks.baselines.published import ATTENTIONS, published_decode
 from benchmarks.engine import METHODS
-from benchmarks.floors import Machine
 from benchmarks.gpu_day.stages.answers import answer_row
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.engines import build_engine
 from benchmarks.gpu_day.stages.profile import profile_row
 from benchmarks.gpu_day.stages.rows import Figures, Rows
-from benchmarks.prompts import pieces_of
-from benchmarks.published import ATTENTIONS, published_decode
+from benchmarks.roofline import Machine
 from benchmarks.timed_engine import TimedEngine
 from common.layout import pack_fused
 from common.run import Layout
@@ -25,11 +24,11 @@ _FUSED = ("flex_attention",)
 
 
 def eager(bench: Bench, rows: Rows) -> None:
-    """Nothing is compiled: what is left where a compiler fails."""
+    """Measure without compilation: these figures remain if a compiler fails."""
     model = rows.build("model", 30, bench.make_model)
     if model is None:
         return
-    # First, as long as the model's attention is nobody's yet.
+    # First, before an engine replaces the model's attention.
     for kind in ATTENTIONS:
         rows.measure(f"published {kind}", 25, _published, bench, model, kind)
     table = Speeds.build(bench, rows, model, "cascade", compiled=False)
@@ -40,7 +39,7 @@ def eager(bench: Bench, rows: Rows) -> None:
 
 
 def flex(bench: Bench, rows: Rows) -> None:
-    """A worker's choice on a GPU: FlexAttention, layers and cascade attention compiled."""
+    """Measure a worker's choice on a GPU: FlexAttention, compiled layers and cascade attention."""
     model = rows.build("model", 30, bench.make_model)
     table = model and Speeds.build(bench, rows, model, "flex", compiled=True)
     if table:
@@ -51,7 +50,7 @@ def flex(bench: Bench, rows: Rows) -> None:
 
 
 def rest(bench: Bench, rows: Rows) -> None:
-    """Five methods in one pass, the other layout, dense attention."""
+    """Measure five methods in one pass, the other layout, and dense attention."""
     model = rows.build("model", 30, bench.make_model)
     table = model and Speeds.build(bench, rows, model, "flex", compiled=True)
     if table:
@@ -63,7 +62,7 @@ def rest(bench: Bench, rows: Rows) -> None:
 
 
 class Speeds:
-    """Rows of one engine, held against the rates of its machine."""
+    """Rows of one engine, compared with the rates of its machine."""
 
     def __init__(self, bench: Bench, rows: Rows, engine: TimedEngine, machine: Machine) -> None:
         self._bench, self._rows = bench, rows
@@ -73,7 +72,7 @@ class Speeds:
     def build(
         cls, bench: Bench, rows: Rows, model: PreTrainedModel, backend: str, compiled: bool
     ) -> "Speeds | None":
-        """None where the engine cannot be built, which is a line then."""
+        """Build the engine, as a row; return None if that fails."""
 
         def build() -> Speeds:
             machine = Machine.measure(model)
@@ -91,7 +90,7 @@ class Speeds:
         warm_up: int = SOME,
         layout: Layout = "concat",
     ) -> None:
-        """A row of answers to the first `count` questions; all for None."""
+        """Measure the first `count` questions, or all questions for None."""
         questions = self._bench.questions[:count]
         self._rows.measure(
             name, limit, answer_row, self._bench, self._engine, self._machine,
@@ -104,10 +103,11 @@ class Speeds:
 
 
 def _published(bench: Bench, model: PreTrainedModel, kind: str) -> Figures:
-    """The published algorithm: one question at a time, no cache."""
+    """Measure the published algorithm: one question at a time, no cache."""
     tokenizer = PromptTokenizer(bench.tokenizer)
-    pieces = pieces_of(tokenizer, bench.questions[:_PUBLISHED_QUESTIONS], bench.workload)
-    packed = [pack_fused(each, "concat", "sequential") for each in pieces]
+    questions = bench.questions[:_PUBLISHED_QUESTIONS]
+    prompt_tokens = bench.workload.prompt_tokens(tokenizer, questions)
+    packed = [pack_fused(each, "concat", "sequential") for each in prompt_tokens]
     published_decode(model, packed[0], 1, kind)
     bench.synchronize()
     began = perf_counter()

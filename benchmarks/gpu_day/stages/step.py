@@ -1,4 +1,4 @@
-"""A decode step that can be done again and again: to be timed, and to be captured as a graph."""
+"""A decode step that can be repeated, to time it and to capture it as a graph."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +11,11 @@ from worker.engine.decode import Batch, Results
 from worker.engine.engine import Engine
 
 _BEFORE_CAPTURE = 3
-"""Calls on a side stream, which torch asks for before a capture."""
+"""Calls on a side stream before a capture, which torch requires."""
 
 
 class SteppingEngine(Engine):
-    """The engine; the first batch that it decodes is handed to `on_batch` before it is decoded."""
+    """The engine; it calls `on_batch` with its next batch before it decodes that batch."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -29,9 +29,9 @@ class SteppingEngine(Engine):
 
 
 def repeatable_step(model: PreTrainedModel, batch: Batch) -> Callable[[], Tensor]:
-    """The forward of a step, which leaves the batch as it was.
+    """Return the forward pass of a step as a function that leaves the batch unchanged.
 
-    It writes keys and values of the newest token into the same slots each time.
+    Each call writes the keys and values of the newest token to the same slots.
     """
 
     def step() -> Tensor:
@@ -46,7 +46,7 @@ def repeatable_step(model: PreTrainedModel, batch: Batch) -> Callable[[], Tensor
 
 
 def captured(step: Callable[[], Tensor]) -> tuple["torch.cuda.CUDAGraph", Tensor]:
-    """The step as a CUDA graph, and the tensor that every replay writes its logits to."""
+    """Capture the step; return its CUDA graph and the tensor of its logits."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):

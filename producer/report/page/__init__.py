@@ -1,7 +1,7 @@
-"""The page: a document as one HTML file that needs nothing else, not even a network.
+"""The page: a document as one HTML file that works without a network.
 
-Knows documents, not runs or stores. Style, script and plots lie inside the file; its content
-security policy forbids everything that does not.
+Takes documents, not runs or stores. Style, script and plots are inside the file; its content
+security policy forbids everything else.
 """
 
 from producer.report.page.render import render_page

@@ -1,7 +1,7 @@
 """The plots of a page: accuracy, accuracy against the number of paraphrases, rates.
 
-Figures are made as objects, never through pyplot. Blue and orange are told apart by colour-blind
-readers (after Okabe and Ito 2008), in tones that stand out on light and on dark ground.
+Figures are made as objects, never through pyplot. Colour-blind readers can tell this blue from
+this orange (after Okabe and Ito 2008), and both stand out on a light and on a dark background.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from producer.report.document import Document, Interval, ParaphraseReport, RunReport
-from producer.report.page.plain_words import ends, percent, rate_figure
+from producer.report.formatting import RunNames, interval_ends, rate, unbroken_percent
 from producer.report.page.svg import INK, inline_svg
 
 BLUE, ORANGE = "#2f86c5", "#d55e00"
@@ -24,14 +24,14 @@ LONGEST_NAME = 46
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot that is ready to be put into a page: its caption and its SVG."""
+    """A plot for the page: its caption and its SVG element."""
 
     caption: str
     svg: str
 
 
-def all_plots(document: Document, names: dict[str, str]) -> dict[str, list[Plot]]:
-    """Plots by the section of the page they stand in: "runs" and "paraphrases"."""
+def all_plots(document: Document, names: RunNames) -> dict[str, list[Plot]]:
+    """The plots of each section of the page: "runs" and "paraphrases"."""
     with _style():
         runs = [_accuracy_plot(document.runs, names)]
         if any(run.questions_per_second is not None for run in document.runs):
@@ -46,7 +46,7 @@ def all_plots(document: Document, names: dict[str, str]) -> dict[str, list[Plot]
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """The page's style for a while; what a person's own matplotlibrc says does not count."""
+    """Use the page's style inside the context, whatever the user's matplotlibrc says."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rc("font", size=11)
@@ -59,13 +59,13 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _accuracy_plot(runs: Sequence[RunReport], names: dict[str, str]) -> Plot:
+def _accuracy_plot(runs: Sequence[RunReport], names: RunNames) -> Plot:
     figure, axes = _rows_figure([names[run.run] for run in runs])
     for row, run in enumerate(runs):
         shown = run.accuracy
         axes.plot([shown.low, shown.high], [row, row], color=BLUE, linewidth=2)
         axes.plot([shown.value], [row], "o", color=BLUE, markersize=7)
-        _value_label(axes, row, percent(shown.value))
+        _value_label(axes, row, unbroken_percent(shown.value))
     axes.margins(x=0.08)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     words = "; ".join(f"{names[run.run]} {_in_words(run.accuracy)}" for run in runs)
@@ -73,14 +73,14 @@ def _accuracy_plot(runs: Sequence[RunReport], names: dict[str, str]) -> Plot:
     return Plot(caption, inline_svg(figure, "accuracy", f"{caption}: {words}"))
 
 
-def _rates_plot(runs: Sequence[RunReport], names: dict[str, str]) -> Plot:
+def _rates_plot(runs: Sequence[RunReport], names: RunNames) -> Plot:
     figure, axes = _rows_figure([names[run.run] for run in runs])
-    said = {run.run: _rate_in_words(run.questions_per_second) for run in runs}
+    rates = {run.run: _rate_in_words(run.questions_per_second) for run in runs}
     for row, run in enumerate(runs):
         axes.barh(row, run.questions_per_second or 0, height=0.24, color=BLUE)
-        _value_label(axes, row, said[run.run])
+        _value_label(axes, row, rates[run.run])
     axes.set_xlim(left=0)
-    words = "; ".join(f"{names[run.run]} {said[run.run]}" for run in runs)
+    words = "; ".join(f"{names[run.run]} {rates[run.run]}" for run in runs)
     caption = "Questions answered per second"
     return Plot(caption, inline_svg(figure, "rates", f"{caption}: {words}"))
 
@@ -99,7 +99,7 @@ def _count_plot(report: ParaphraseReport, plot_name: str, run_name: str) -> Plot
     axes.yaxis.grid(True, color=INK, alpha=0.12, linewidth=0.6)
     figure.legend(loc="outside upper left", ncols=3, handlelength=1.6, columnspacing=1.2)
     words = "; ".join(
-        f"{point.paraphrases}: mean single {percent(point.mean_single)}, "
+        f"{point.paraphrases}: mean single {unbroken_percent(point.mean_single)}, "
         f"majority {_in_words(point.majority)}, oracle {_in_words(point.oracle)}"
         for point in report.by_count
     )
@@ -119,7 +119,7 @@ def _band(
 
 
 def _rows_figure(names: Sequence[str]) -> tuple[Figure, Axes]:
-    """One row for each run, its name above its mark: so names cost no width on a phone."""
+    """A figure with one row per run, the name above the mark, to save width on a phone."""
     figure = Figure(figsize=(WIDTH_INCHES, 0.45 + 0.5 * len(names)), layout="constrained")
     axes = figure.add_subplot()
     axes.set_ylim(len(names) - 0.6, -0.75)
@@ -143,7 +143,7 @@ def _label(axes: Axes, x: float, row: int, text: str, side: str) -> None:
 
 
 def _shortened(name: str) -> str:
-    """Names that would leave the plot, with their middle left out.
+    """The name, without its middle if it is longer than the plot is wide.
 
     >>> _shortened("flex_attention-5")
     'flex_attention-5'
@@ -157,12 +157,12 @@ def _shortened(name: str) -> str:
 
 
 def _in_words(interval: Interval) -> str:
-    return f"{percent(interval.value)} ({ends(interval)})"
+    return f"{unbroken_percent(interval.value)} ({interval_ends(interval)})"
 
 
-def _rate_in_words(rate: float | None) -> str:
+def _rate_in_words(per_second: float | None) -> str:
     """
     >>> _rate_in_words(1234.5), _rate_in_words(0.251), _rate_in_words(None)
     ('1,234.5/s', '0.25/s', 'not measured')
     """
-    return "not measured" if rate is None else f"{rate_figure(rate)}/s"
+    return "not measured" if per_second is None else f"{rate(per_second)}/s"

@@ -1,17 +1,16 @@
-"""Putting the page together: templates, style, script and data into one text."""
+"""Render the page: templates, style, script and data in one text."""
 
 import base64
 import hashlib
+import json
 import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UsageError
-from producer.report import figures
-from producer.report.document import ALPHA, Document
-from producer.report.page import plain_words
-from producer.report.page.mask_picture import mask_pictures
-from producer.report.page.sample_data import sample_data
+from producer.report import formatting, sentences
+from producer.report.document import ALPHA, Document, SampleRow
+from producer.report.page.masks import mask_pictures
 
 if TYPE_CHECKING:
     import jinja2
@@ -21,9 +20,9 @@ _AFTER_SEPARATOR = re.compile(r"(?<=[-_/])(?=\w)")
 
 
 def render_page(document: Document) -> str:
-    """The whole page as HTML; the same document gives the same text.
+    """The whole page as HTML. Equal documents give equal pages, byte for byte.
 
-    Raises UsageError where jinja2 or matplotlib is not installed.
+    Raises UsageError if jinja2 or matplotlib is not installed.
     """
     try:
         from producer.report.page.plots import all_plots
@@ -33,13 +32,13 @@ def render_page(document: Document) -> str:
         raise UsageError(
             f"--html needs {error.name}; install it with: pip install 'self-ensemble[report]'"
         ) from error
-    names = figures.short_names([run.run for run in document.runs])
+    names = formatting.short_names([run.run for run in document.runs])
     return environment.get_template("page.html").render(
         _inlined("style.css", "table.js"),
         document=document,
         names=names,
-        words=plain_words,
-        figures=figures,
+        sentences=sentences,
+        numbers=formatting,
         alpha=ALPHA,
         plots=all_plots(document, names),
         masks=mask_pictures(document.runs),
@@ -62,7 +61,7 @@ def _environment() -> "jinja2.Environment":
 
 
 def _breakable(text: str) -> "markupsafe.Markup":
-    """Text whose names stay on one line where they fit, and else break after a separator."""
+    """Text in which a long name breaks only after `-`, `_` or `/`, and only if it does not fit."""
     from markupsafe import Markup, escape
 
     name = Markup('<span class="name">{}</span>')
@@ -72,7 +71,7 @@ def _breakable(text: str) -> "markupsafe.Markup":
 
 
 def _inlined(style_name: str, script_name: str) -> dict[str, Any]:
-    """The texts of style and script, and the policy that allows these two and no other."""
+    """The texts of style and script, and the content security policy that allows only these."""
     folder = resources.files("producer.report.page")
     style, script = (folder.joinpath(n).read_text("utf-8") for n in (style_name, script_name))
     policy = (
@@ -83,5 +82,34 @@ def _inlined(style_name: str, script_name: str) -> dict[str, Any]:
 
 
 def _source(text: str) -> str:
-    """How a content security policy names an inline text: the hash of it (CSP level 2)."""
+    """The name of an inline text in a content security policy: its hash (CSP level 2)."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def sample_data(document: Document) -> str:
+    """The samples as JSON for the page's script.
+
+    `{"runs": [key, ...], "pairs": [[row, ...], ...], "rows": [...]}`. In a row, `predictions`,
+    `correct` and `errors` are lists in the order of `runs`, with null for none: repeated keys of
+    runs would be most of the page. `pairs`: for each comparison the numbers of the rows that
+    flip. `<` is written \\u003c, so that no text can end the HTML element around the data.
+    """
+    runs = [run.run for run in document.runs]
+    numbers = {sample.uuid: number for number, sample in enumerate(document.samples)}
+    data = {
+        "runs": runs,
+        "pairs": [
+            [numbers[uuid] for uuid in comparison.flips if uuid in numbers]
+            for comparison in document.comparisons
+        ],
+        "rows": [_row(sample, runs) for sample in document.samples],
+    }
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+def _row(sample: SampleRow, runs: list[str]) -> dict[str, Any]:
+    row = sample.model_dump(mode="json")
+    for field in ("predictions", "correct", "errors"):
+        row[field] = [row[field].get(run) for run in runs]
+    return row

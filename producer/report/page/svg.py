@@ -1,8 +1,8 @@
-"""A matplotlib figure as SVG to be put into a page: small, the same every time, themed.
+"""A matplotlib figure as an SVG element for the page: small, reproducible, themed.
 
-Text stays text in the page's own font; what is drawn in INK takes the colour of the page's
-text, so it follows dark mode. Styles become attributes, which a strict content security
-policy allows; ids that nothing refers to go, the others are made the figure's own.
+Text stays text, in the page's own font. Everything drawn in INK takes the colour of the page's
+text, in light and in dark mode. Styles become attributes, which a strict content security policy
+allows. Ids without a reference are dropped; the others get the figure's name.
 """
 
 import io
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK = "#010203"
-"""Stands for the colour of the page's text; near black, so a figure is right outside it too."""
+"""Placeholder for the colour of the page's text. Near black, so a figure looks right elsewhere."""
 
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _DROPPED_PROPERTIES = {"font-family"}
@@ -25,9 +25,9 @@ _REFERENCE = re.compile(r"#([\w.-]+)")
 
 
 def inline_svg(figure: "Figure", name: str, words: str) -> str:
-    """The figure as one `<svg>` element; `words` tell it to those who do not see it.
+    """The figure as one `<svg>` element.
 
-    name: of the figure, different for each on a page.
+    name: unique on the page. words: the figure in words, for screen readers.
     """
     root = ElementTree.fromstring(_draw(figure))
     for parent in list(root.iter()):
@@ -58,7 +58,7 @@ def _local(name: str) -> str:
 
 
 def _make_plain(element: ElementTree.Element) -> None:
-    """Names without their space, which HTML knows by itself; style and ink as attributes."""
+    """Drop XML namespaces, which HTML implies; turn style into attributes and ink into colour."""
     element.tag = _local(element.tag)
     plain = {_local(key): " ".join(value.split()) for key, value in element.attrib.items()}
     plain |= _properties(plain.pop("style", ""))
@@ -76,12 +76,12 @@ def _properties(style: str) -> dict[str, str]:
     {'fill': 'none', 'stroke': '#0072b2'}
     """
     pairs = [part.split(":", 1) for part in style.split(";") if ":" in part]
-    found = {key.strip(): value.strip() for key, value in pairs}
-    return {key: value for key, value in found.items() if key not in _DROPPED_PROPERTIES}
+    stripped = ((key.strip(), value.strip()) for key, value in pairs)
+    return {key: value for key, value in stripped if key not in _DROPPED_PROPERTIES}
 
 
 def _own_ids(root: ElementTree.Element, name: str) -> None:
-    """Give what is referred to the ids `name-0`, `name-1`, ...; drop all other ids."""
+    """Rename ids with a reference to `name-0`, `name-1`, ...; drop all other ids."""
     values = [v for e in root.iter() for k, v in e.attrib.items() if k in ("href", "clip-path")]
     used = dict.fromkeys(match for value in values for match in _REFERENCE.findall(value))
     new = {old: f"{name}-{number}" for number, old in enumerate(used)}

@@ -10,13 +10,13 @@ from tests.common.storekit import make_run, put_part
 RUN = "quiz/owner--model/origin"
 
 
-def assert_denied(done, folder):
-    assert done.status == 2
-    assert done.out == ""
-    assert done.err.startswith("error: ")
-    assert done.err.count("\n") == 1
-    assert str(folder) in done.err
-    assert "ermission denied" in done.err
+def assert_denied(result, folder):
+    assert result.status == 2
+    assert result.out == ""
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
+    assert str(folder) in result.err
+    assert "ermission denied" in result.err
 
 
 @pytest.fixture
@@ -30,16 +30,16 @@ def folder(tmp_path):
 def test_enqueue_is_refused_before_anything_is_sent(command, folder, broker_url):
     arguments = ["enqueue", "--dataset", "webqa_mini", "--broker", broker_url, "--store", folder]
     with allowing(folder, 0o555):
-        done = command(*arguments)
-    assert_denied(done, folder)
+        result = command(*arguments)
+    assert_denied(result, folder)
 
 
 @pytest.mark.parametrize("arguments", [["runs"], ["status", RUN]], ids=" ".join)
 def test_a_store_that_may_be_read_is_shown(command, folder, arguments):
     with allowing(folder, 0o555):
-        done = command(*arguments, "--json", "--store", folder)
-    assert (done.status, done.err) == (0, "")
-    assert '"state": "complete"' in done.out
+        result = command(*arguments, "--json", "--store", folder)
+    assert (result.status, result.err) == (0, "")
+    assert '"state": "complete"' in result.out
 
 
 def test_a_merged_run_that_may_be_read_is_verified(command, folder):
@@ -50,8 +50,8 @@ def test_a_merged_run_that_may_be_read_is_verified(command, folder):
 
 def test_merging_into_a_store_that_may_only_be_read_is_refused(command, folder):
     with allowing(folder, 0o555):
-        done = command("merge", RUN, "--store", folder)
-    assert_denied(done, folder)
+        result = command("merge", RUN, "--store", folder)
+    assert_denied(result, folder)
 
 
 @pytest.mark.parametrize(
@@ -59,5 +59,5 @@ def test_merging_into_a_store_that_may_only_be_read_is_refused(command, folder):
 )
 def test_a_store_that_may_not_be_read_is_refused(command, folder, arguments):
     with allowing(folder, 0o000):
-        done = command(*arguments, "--store", folder)
-    assert_denied(done, folder)
+        result = command(*arguments, "--store", folder)
+    assert_denied(result, folder)

@@ -27,10 +27,10 @@ def folder(tmp_path, monkeypatch):
     return StoreFilesystem.open(str(tmp_path / "runs"))
 
 
-def printed(done):
+def printed(result):
     """The one JSON document of a command that went well."""
-    assert (done.status, done.err, done.out.count("\n")) == (0, "", 1)
-    return json.loads(done.out)
+    assert (result.status, result.err, result.out.count("\n")) == (0, "", 1)
+    return json.loads(result.out)
 
 
 def test_an_empty_store_has_no_runs(command, folder):
@@ -78,9 +78,9 @@ def test_the_store_option_goes_before_the_setting(command, folder, tmp_path):
 def test_runs_lists_every_run_on_a_line_of_its_own(command, folder):
     put_part(make_run(folder, 7), range(3), failed=[2])
     make_run(folder, 5, name="other")
-    done = command("runs")
-    assert done.status == 0
-    lines = [line for line in done.out.splitlines() if "quiz/owner--model/" in line]
+    result = command("runs")
+    assert result.status == 0
+    lines = [line for line in result.out.splitlines() if "quiz/owner--model/" in line]
     cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
     assert cells == [
         [RUN, "running", "7", "2", "1", "4", "1.5/s", "3 s"],
@@ -97,9 +97,9 @@ def test_watching_a_merged_run_ends_at_once(command, folder):
     run = make_run(folder, 7)
     put_part(run, range(7))
     merge_run(run)
-    done = command("status", RUN, "--watch")
-    assert done.status == 0
-    assert "merged" in done.out
+    result = command("status", RUN, "--watch")
+    assert result.status == 0
+    assert "merged" in result.out
 
 
 def test_a_table_that_goes_into_a_file_is_plain_text(command, folder):

@@ -29,11 +29,11 @@ def folder(tmp_path):
 
 
 def test_a_fresh_interpreter_enqueues_without_torch(server):
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", SCRIPT, *SMALL], capture_output=True, text=True, timeout=60
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == "heavy: []"
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[-1] == "heavy: []"
     assert server.llen(QUEUE) == 1
 
 
@@ -57,9 +57,9 @@ def test_a_complete_run_is_merged_and_nothing_is_sent(command, server, folder):
     server.delete(QUEUE)
     run = open_run(folder, RunKey.parse("webqa_mini/smollm2_135m_it/origin"))
     put_part(run, range(9))
-    done = command(*arguments)
-    assert done.status == 0
-    assert "0 rows enqueued, 9 done before" in done.out
+    result = command(*arguments)
+    assert result.status == 0
+    assert "0 rows enqueued, 9 done before" in result.out
     assert server.llen(QUEUE) == 0
     assert folder.exists(run.feather)
 
@@ -71,9 +71,9 @@ def test_more_failed_rows_than_allowed_end_with_1(command, server, folder, limit
     command(*SMALL, "--method", "origin")
     run = open_run(folder, RunKey.parse("webqa_mini/smollm2_135m_it/origin"))
     put_part(run, range(9), failed=[1, 4, 7])
-    done = command(*arguments)
-    assert done.status == status
-    assert ("3 of 9 rows failed" in done.err) == bool(status)
+    result = command(*arguments)
+    assert result.status == status
+    assert ("3 of 9 rows failed" in result.err) == bool(status)
     assert folder.exists(run.feather)
 
 
@@ -84,7 +84,7 @@ def test_a_note_tells_that_the_examples_are_not_the_expected_ones(
         raise HubError("the hub is away")
 
     monkeypatch.setattr("producer.datasets.hub.load_split", fail)
-    done = command("enqueue", "--dataset", "webqa", "--data", quiz, "--method", "origin")
-    assert "5 bundled ones instead of" in done.out
-    assert "the hub is away" in done.out
-    assert "webqa/llama3.2_3b_it/origin: 11 rows enqueued" in done.out
+    result = command("enqueue", "--dataset", "webqa", "--data", quiz, "--method", "origin")
+    assert "5 bundled ones instead of" in result.out
+    assert "the hub is away" in result.out
+    assert "webqa/llama3.2_3b_it/origin: 11 rows enqueued" in result.out

@@ -17,14 +17,14 @@ def here(tmp_path, monkeypatch, broker_url):
     return StoreFilesystem.open("./datasets")
 
 
-def assert_one_sentence(done, *words):
-    assert done.out == ""
-    assert done.err.startswith("error: ")
-    assert done.err.count("\n") == 1
-    assert "Traceback" not in done.err
+def assert_one_sentence(result, *words):
+    assert result.out == ""
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
+    assert "Traceback" not in result.err
     for word in words:
-        assert word in done.err
-    assert done.status == 2
+        assert word in result.err
+    assert result.status == 2
 
 
 @pytest.mark.parametrize("name", ["status", "merge", "verify"])
@@ -63,9 +63,9 @@ def test_a_bad_setting_is_named(command, here, monkeypatch, arguments):
 def test_what_cannot_be_enqueued_is_refused_and_nothing_is_written(
     command, here, arguments, words
 ):
-    done = command("enqueue", "--dataset", "webqa_mini", *arguments)
-    assert_one_sentence(done, *words)
-    assert "s3cret" not in done.err
+    result = command("enqueue", "--dataset", "webqa_mini", *arguments)
+    assert_one_sentence(result, *words)
+    assert "s3cret" not in result.err
     assert all_files(here) == []
 
 
@@ -83,10 +83,10 @@ def test_what_cannot_be_enqueued_is_refused_and_nothing_is_written(
 )
 @pytest.mark.parametrize("name", ["enqueue", "run"])
 def test_options_that_click_refuses_end_with_status_2_as_well(command, here, name, arguments):
-    done = command(name, *arguments)
-    assert done.status == 2
-    assert f"producer {name} --help" in done.err
-    assert "Error: " in done.err
+    result = command(name, *arguments)
+    assert result.status == 2
+    assert f"producer {name} --help" in result.err
+    assert "Error: " in result.err
     assert all_files(here) == []
 
 
@@ -128,7 +128,7 @@ def test_an_interrupt_says_that_nothing_is_lost(command, here, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("producer.commands.keeping.settings_of", interrupt)
-    done = command("runs")
-    assert (done.status, done.out) == (130, "")
-    assert "goes on from there" in done.err
+    monkeypatch.setattr("producer.commands.manage.settings_from", interrupt)
+    result = command("runs")
+    assert (result.status, result.out) == (130, "")
+    assert "goes on from there" in result.err

@@ -57,10 +57,10 @@ def test_run_takes_what_enqueue_takes_but_where_to_send_it():
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_every_command_has_a_worked_example(command, name, flag):
-    done = command(name, flag)
-    assert (done.status, done.err) == (0, "")
-    assert "Example" in done.out
-    assert f"producer {name} " in done.out
+    result = command(name, flag)
+    assert (result.status, result.err) == (0, "")
+    assert "Example" in result.out
+    assert f"producer {name} " in result.out
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -78,10 +78,10 @@ def test_an_example_is_accepted_as_it_stands(name, tmp_path, monkeypatch):
 
 
 def test_the_help_of_the_command_itself_shows_the_smallest_real_run(command):
-    done = command("--help")
-    assert done.status == 0
-    assert "producer run --dataset webqa_mini --model smollm2_135m_it" in done.out
-    assert all(re.search(rf"^  {name} ", done.out, re.MULTILINE) for name in COMMANDS)
+    result = command("--help")
+    assert result.status == 0
+    assert "producer run --dataset webqa_mini --model smollm2_135m_it" in result.out
+    assert all(re.search(rf"^  {name} ", result.out, re.MULTILINE) for name in COMMANDS)
 
 
 def test_every_option_of_every_command_says_what_it_does():

@@ -17,18 +17,18 @@ def folder(tmp_path, monkeypatch):
 def test_merge_says_where_the_file_is_and_what_is_in_it(command, folder):
     run = make_run(folder, 7)
     put_part(run, range(7), failed=[3])
-    done = command("merge", RUN)
-    assert (done.status, done.err) == (0, "")
-    assert done.out == f"{run.feather_path}: 7 samples, 1 failed\n"
+    result = command("merge", RUN)
+    assert (result.status, result.err) == (0, "")
+    assert result.out == f"{run.feather_path}: 7 samples, 1 failed\n"
     assert folder.exists(run.feather)
 
 
 def test_merge_partial_says_that_it_is_partial(command, folder):
     run = make_run(folder, 7)
     put_part(run, [0, 5])
-    done = command("merge", RUN, "--partial")
-    assert done.status == 0
-    assert done.out == f"{run.feather_path}: 2 samples, 0 failed, PARTIAL: 7 expected\n"
+    result = command("merge", RUN, "--partial")
+    assert result.status == 0
+    assert result.out == f"{run.feather_path}: 2 samples, 0 failed, PARTIAL: 7 expected\n"
 
 
 def test_merge_says_when_choices_were_mixed(command, folder):
@@ -44,8 +44,8 @@ def test_verify_ends_with_0_when_the_manifest_holds(command, folder):
     run = make_run(folder, 7)
     put_part(run, range(7))
     merge_run(run)
-    done = command("verify", RUN)
-    assert done == (0, f"{RUN}: the manifest holds\n", "")
+    result = command("verify", RUN)
+    assert result == (0, f"{RUN}: the manifest holds\n", "")
 
 
 def test_verify_ends_with_1_and_names_what_does_not_hold(command, folder):
@@ -54,7 +54,7 @@ def test_verify_ends_with_1_and_names_what_does_not_hold(command, folder):
     put_part(run, range(4, 7))
     merge_run(run)
     folder.delete(list_parts(run)[1])
-    done = command("verify", RUN)
-    assert done.status == 1
-    assert "found: the file claims 7, the parts give 4\n" in done.out
-    assert "holds\n" not in done.out
+    result = command("verify", RUN)
+    assert result.status == 1
+    assert "found: the file claims 7, the parts give 4\n" in result.out
+    assert "holds\n" not in result.out

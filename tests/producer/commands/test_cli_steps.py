@@ -1,4 +1,4 @@
-"""Steps as they are typed: options, what follows by itself, what is sent and when."""
+"""Steps on the command line: their options, the runs that wait for them, messages and when."""
 
 import json
 
@@ -41,18 +41,18 @@ def run_of(tmp_path):
 
 def sent(server):
     """The runs that messages on the queue name."""
-    found = set()
+    names = set()
     for message in server.lrange(QUEUE, 0, -1):
         headers = json.loads(message)["headers"]
-        found.add(headers["kwargsrepr"].partition(" rows")[0].replace(f"{MODEL}/", ""))
-    return found
+        names.add(headers["kwargsrepr"].partition(" rows")[0].replace(f"{MODEL}/", ""))
+    return names
 
 
 def options(name):
     return {o for p in cli.commands[name].params for o in p.opts if o.startswith("--")}
 
 
-def test_how_paraphrases_are_drawn_is_said_to_the_step_that_draws_them():
+def test_sampling_options_belong_to_the_step_that_draws():
     drawing = {"--temperature", "--top-p"}
     assert drawing <= options("paraphrase")
     assert drawing <= options("confidence")
@@ -72,12 +72,12 @@ def test_steps_are_waited_for_sent_and_done_here_as_enqueue_is(name):
     ("name", "drawn"), [("paraphrase", ("1.5", "0.9")), ("confidence", ("1", "1"))]
 )
 def test_help_tells_how_a_step_draws_and_how_it_is_typed(command, name, drawn):
-    done = command(name, "--help")
+    result = command(name, "--help")
     temperature, top_p = drawn
-    assert (done.status, done.err) == (0, "")
-    assert f"Of the draws.  [default: {temperature}]" in done.out
-    assert f"is drawn from.  [default: {top_p}]" in done.out
-    assert f"producer {name} --dataset" in done.out
+    assert (result.status, result.err) == (0, "")
+    assert f"Of the draws.  [default: {temperature}]" in result.out
+    assert f"is drawn from.  [default: {top_p}]" in result.out
+    assert f"producer {name} --dataset" in result.out
 
 
 @pytest.mark.parametrize(
@@ -85,16 +85,18 @@ def test_help_tells_how_a_step_draws_and_how_it_is_typed(command, name, drawn):
     [("--temperature", "0"), ("--temperature", "11"), ("--top-p", "0"), ("--top-p", "1.5")],
 )
 def test_draws_out_of_range_are_refused(typed, server, option, value):
-    done = typed("paraphrase", option, value)
-    assert done.status == 2
-    assert option in done.err
+    result = typed("paraphrase", option, value)
+    assert result.status == 2
+    assert option in result.err
     assert server.llen(QUEUE) == 0
 
 
-def test_questions_without_paraphrases_print_what_follows_and_send_what_can_begin(typed, server):
-    done = typed("enqueue", "--method", "origin", "--method", "avg", "--method", "weighted_avg")
-    assert (done.status, done.err) == (0, "")
-    assert done.out.splitlines() == [
+def test_questions_without_paraphrases_print_runs_that_wait_and_send_those_that_can_start(
+    typed, server
+):
+    result = typed("enqueue", "--method", "origin", "--method", "avg", "--method", "weighted_avg")
+    assert (result.status, result.err) == (0, "")
+    assert result.out.splitlines() == [
         f"{MODEL}/origin: 11 rows enqueued, 0 done before",
         f"{MODEL}/paraphrases-3: 11 rows enqueued, 0 done before",
         f"{MODEL}/avg-3: waits for another run",
@@ -133,12 +135,12 @@ def test_paraphrase_and_confidence_send_their_own_step(typed, server):
 def test_another_models_paraphrases_are_named_on_the_command_line(command, typed, server, run_of):
     typed("paraphrase")
     finish_paraphrases(run_of("paraphrases-3"))
-    done = command(
+    result = command(
         "enqueue", "--dataset", "quiz", "--paraphrases", f"{MODEL}/paraphrases-3", "--model",
         "qwen3_4b", "--method", "avg", "--num-paraphrases", "3",
     )  # fmt: skip
     key = "quiz/qwen3_4b/avg-3-by-smollm2_135m_it"
-    assert (done.err, done.out) == ("", f"{key}: 11 rows enqueued, 0 done before\n")
+    assert (result.err, result.out) == ("", f"{key}: 11 rows enqueued, 0 done before\n")
     assert server.llen("se:model.qwen3_4b") == 1
 
 
@@ -162,27 +164,29 @@ def test_waiting_for_a_step_and_its_dependents_that_are_done_ends_at_once(typed,
     avg = run_of("avg-3")
     put_part(avg, range(11))
     merge_run(avg)
-    done = typed("enqueue", "--method", "avg", "--wait", "--failure-limit", "0.1")
-    assert (done.status, done.err) == (0, "")
+    result = typed("enqueue", "--method", "avg", "--wait", "--failure-limit", "0.1")
+    assert (result.status, result.err) == (0, "")
     strict = typed("enqueue", "--method", "avg", "--wait", "--failure-limit", "0.05")
     assert strict.status == 1
     assert f"{MODEL}/paraphrases-3: 1 of 11 rows failed" in strict.err
 
 
-def test_paraphrases_of_questions_that_have_some_are_written_and_said(command, server, jsonl):
+def test_paraphrases_of_questions_that_have_some_are_written_with_a_note(command, server, jsonl):
     rows = [
         {"question": f"what is {i}?", "answers": ["x"], "paraphrases": ["tell me it"] * (i % 2)}
         for i in range(5)
     ]
     data = jsonl(rows, "own.jsonl")
-    done = command("paraphrase", "--dataset", "quiz", "--data", data, "--model", "smollm2_135m_it")
-    assert done.status == 0
-    assert "2 of 5 questions have paraphrases of their own, which are left out" in done.out
+    result = command(
+        "paraphrase", "--dataset", "quiz", "--data", data, "--model", "smollm2_135m_it"
+    )
+    assert result.status == 0
+    assert "2 of 5 questions have paraphrases of their own, which are left out" in result.out
     assert sent(server) == {"paraphrases-5"}
 
 
 def test_sentences_with_a_mask_are_not_paraphrased(command, server, tmp_path):
-    done = command("paraphrase", "--dataset", "myriadlama", "--model", "smollm2_135m_it")
-    assert (done.status, done.out) == (2, "")
-    assert "has manual and automatic paraphrases of its own" in done.err
+    result = command("paraphrase", "--dataset", "myriadlama", "--model", "smollm2_135m_it")
+    assert (result.status, result.out) == (2, "")
+    assert "has manual and automatic paraphrases of its own" in result.err
     assert not (tmp_path / "runs").exists()

@@ -12,7 +12,7 @@ import producer.datasets.builtin
 from common.errors import UsageError
 from producer.datasets import known_datasets, open_dataset
 from producer.datasets.dataset import few_shot_from
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.storekit import all_files
 
 ROOT = Path(__file__).parents[3]

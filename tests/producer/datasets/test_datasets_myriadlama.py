@@ -7,7 +7,7 @@ import pytest
 
 from common.errors import UsageError
 from producer.datasets import Selection, open_dataset
-from producer.enqueue import prepare
+from producer.prepare import prepare
 from tests.common.storekit import all_files
 
 DATA = Path(__file__).parents[4] / "shared" / "data"

@@ -7,7 +7,7 @@ import pytest
 
 from common.errors import UsageError
 from producer.datasets import open_dataset
-from producer.enqueue import prepare
+from producer.prepare import prepare
 
 FACTS = [f"fact-{i:02d}" for i in range(23)]
 

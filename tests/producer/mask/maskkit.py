@@ -1,11 +1,10 @@
-"""Pictures to test with: random pieces of odd lengths, packed by any method."""
+"""Pictures for tests: random tokens of odd lengths, packed by any method."""
 
 import random
 
 from common.layout import PromptTokens
 from common.methods import METHODS
-from producer.mask.packing import Packed, pack
-from producer.mask.picture import Caption, MaskPicture
+from producer.mask.picture import Caption, MaskedPrompt, MaskPicture, pack
 
 BOS = 1
 
@@ -23,7 +22,9 @@ def make_pieces(lengths: tuple[int, ...], bos: bool = False, prefix: int = 7) ->
     return PromptTokens((BOS,) if bos else (), head, segments, cue, prompts)
 
 
-def make_picture(packed: Packed, labels: tuple[str, ...] = (), method: str = "m") -> MaskPicture:
+def make_picture(
+    packed: MaskedPrompt, labels: tuple[str, ...] = (), method: str = "m"
+) -> MaskPicture:
     labels = labels or tuple(f"t{token}" for token in packed.prompt.tokens)
     return MaskPicture(Caption("quiz", "u-1", "tiny", method), packed, labels, ("a note",))
 

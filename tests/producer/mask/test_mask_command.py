@@ -1,4 +1,4 @@
-"""`producer mask` at the terminal: what is drawn, what is said, what is refused."""
+"""`producer mask` at the terminal: pictures, notes and refusals."""
 
 import io
 import json
@@ -23,8 +23,8 @@ def mask(command, tiny_model, quiz):
     """The command over the quiz, with the tiny model's tokenizer."""
 
     def run(*arguments):
-        given = ("--dataset", "quiz", "--data", quiz, "--model", tiny_model)
-        return command("mask", *given, "--num-paraphrases", 3, *arguments)
+        options = ("--dataset", "quiz", "--data", quiz, "--model", tiny_model)
+        return command("mask", *options, "--num-paraphrases", 3, *arguments)
 
     return run
 
@@ -36,26 +36,24 @@ def document(outcome):
 
 @pytest.mark.parametrize("layout", ["concat", "shared"])
 def test_the_document_holds_the_mask_of_the_prompt(mask, layout, tiny_model, quiz):
-    found = document(mask("--json", "--layout", layout))
+    data = document(mask("--json", "--layout", layout))
     source = open_dataset("quiz", quiz)
     sample = next(source.samples())
-    assert (found["dataset"], found["uuid"], found["model"]) == ("quiz", sample.uuid, "tiny-llama")
-    assert found["positions_mode"] == {"concat": "sequential", "shared": "aligned"}[layout]
-    text = "".join(found["tokens"]).replace("·", " ").replace("⏎", "\n")
+    assert (data["dataset"], data["uuid"], data["model"]) == ("quiz", sample.uuid, "tiny-llama")
+    assert data["positions_mode"] == {"concat": "sequential", "shared": "aligned"}[layout]
+    text = "".join(data["tokens"]).replace("·", " ").replace("⏎", "\n")
     shots, template = bundled_few_shot(1), source.template
     if layout == "concat":
         assert text == "".join(template.prompt(w, shots) for w in sample.paraphrases)
     else:
         segments = "".join(map(template.segment, sample.paraphrases))
         assert text == template.prefix(shots) + segments + template.cue
-    groups = np.array(found["group_ids"])
-    assert (
-        len(groups) == len(found["tokens"]) == len(found["positions"]) == len(found["token_ids"])
-    )
+    groups = np.array(data["group_ids"])
+    assert len(groups) == len(data["tokens"]) == len(data["positions"]) == len(data["token_ids"])
     assert np.array_equal(np.unique(groups), np.arange(layout == "concat", 5))
-    assert np.array(found["table"]).shape == (5, 5) == (len(found["groups"]),) * 2
-    assert found["block_size"] == 128
-    assert found["bias"] is None
+    assert np.array(data["table"]).shape == (5, 5) == (len(data["groups"]),) * 2
+    assert data["block_size"] == 128
+    assert data["bias"] is None
 
 
 def test_the_first_sample_and_one_example_are_taken_and_said(mask):
@@ -67,16 +65,16 @@ def test_the_first_sample_and_one_example_are_taken_and_said(mask):
 
 def test_what_is_asked_for_needs_no_note(mask, quiz):
     third = list(open_dataset("quiz", quiz).samples())[2]
-    found = document(mask("--json", "--uuid", third.uuid, "--num-few-shot", 2))
-    assert found["uuid"] == third.uuid
-    assert "".join(found["tokens"]).count("A:") == 3 * 3
-    assert not [note for note in found["notes"] if "uuid" in note or "few-shot" in note]
+    data = document(mask("--json", "--uuid", third.uuid, "--num-few-shot", 2))
+    assert data["uuid"] == third.uuid
+    assert "".join(data["tokens"]).count("A:") == 3 * 3
+    assert not [note for note in data["notes"] if "uuid" in note or "few-shot" in note]
 
 
 def test_examples_come_from_the_file_given(mask, jsonl):
     shots = jsonl([{"question": "from a file?", "answers": ["yes"]}], "shots.jsonl")
-    found = document(mask("--json", "--few-shot", shots, "--layout", "shared"))
-    assert "Q:·from·a·file?⏎A:·yes⏎⏎" in "".join(found["tokens"])
+    data = document(mask("--json", "--few-shot", shots, "--layout", "shared"))
+    assert "Q:·from·a·file?⏎A:·yes⏎⏎" in "".join(data["tokens"])
 
 
 def test_examples_taken_in_place_of_the_hubs_are_said(command, tiny_model, quiz, monkeypatch):
@@ -84,17 +82,17 @@ def test_examples_taken_in_place_of_the_hubs_are_said(command, tiny_model, quiz,
         raise OSError("no network")
 
     monkeypatch.setattr("producer.datasets.hub.load_split", unreachable)
-    given = ("--data", quiz, "--num-paraphrases", 2, "--model", tiny_model, "--json")
-    found = document(command("mask", "--dataset", "webqa", *given))
-    assert "capital·of·italy" in "".join(found["tokens"])
-    assert [n for n in found["notes"] if "5 bundled ones instead of the train split" in n]
-    refused = command("mask", "--dataset", "webqa", *given, "--num-few-shot", 1)
+    options = ("--data", quiz, "--num-paraphrases", 2, "--model", tiny_model, "--json")
+    data = document(command("mask", "--dataset", "webqa", *options))
+    assert "capital·of·italy" in "".join(data["tokens"])
+    assert [n for n in data["notes"] if "5 bundled ones instead of the train split" in n]
+    refused = command("mask", "--dataset", "webqa", *options, "--num-few-shot", 1)
     assert refused.status == 2
     assert "give a file with --data, and few-shot examples with --few-shot" in refused.err
 
 
 @pytest.mark.parametrize(
-    ("method", "said"),
+    ("method", "message"),
     [
         ("origin", "origin reads the question alone, in a plain prompt"),
         ("avg", "avg gives every paraphrase a plain prompt of its own; this is the first of 3"),
@@ -104,9 +102,9 @@ def test_examples_taken_in_place_of_the_hubs_are_said(command, tiny_model, quiz,
         ),
     ],
 )
-def test_methods_without_a_packed_prompt_say_so(mask, method, said):
+def test_methods_without_a_packed_prompt_say_so(mask, method, message):
     out = mask("--method", method, "--layout", "shared").out
-    assert said in out
+    assert message in out
     assert f"{method}, plain prompt, tiny-llama" in out
     assert "--layout and --positions change nothing in a plain prompt" in out
 
@@ -119,13 +117,13 @@ def test_one_paraphrase_is_said_to_be_plain(mask):
 
 def test_the_bias_of_the_length_corrected_method_is_said_for_each_paraphrase(mask):
     outcome = mask("--method", "flex_attention_length_corrected", "--json", "--layout", "shared")
-    found = document(outcome)
-    lengths = [found["group_ids"].count(g) for g in range(5)]
+    data = document(outcome)
+    lengths = [data["group_ids"].count(g) for g in range(5)]
     logs = np.log(lengths[1:4])
     biases = logs.mean() - logs
     assert len(set(lengths[1:4])) > 1
-    assert found["bias"] == pytest.approx([0, *biases, 0])
-    (note,) = [note for note in found["notes"] if "adds to its scores" in note]
+    assert data["bias"] == pytest.approx([0, *biases, 0])
+    (note,) = [note for note in data["notes"] if "adds to its scores" in note]
     assert re.findall(r"paraphrase (\d) ([+-][\d.]+) \((\d+) tokens\)", note) == [
         (str(i), f"{biases[i]:+.2f}", str(lengths[i + 1])) for i in range(3)
     ]
@@ -146,18 +144,18 @@ def facts(command, tiny_model, jsonl):
         "auto_paraphrases": ["[MASK] has it.", "It is in [MASK]."],
     }
     path = jsonl([{"uuid": "f-1", "answers": ["Norway"], **paraphrases}], "facts.jsonl")
-    given = ("--dataset", "myriadlama", "--data", path, "--model", tiny_model, "--json")
+    options = ("--dataset", "myriadlama", "--data", path, "--model", tiny_model, "--json")
 
     def run(*arguments):
-        return document(command("mask", *given, "--num-few-shot", 0, *arguments))
+        return document(command("mask", *options, "--num-few-shot", 0, *arguments))
 
     return run
 
 
 def test_cross_manual_lets_the_manual_paraphrases_of_the_selection_see_each_other(facts):
-    found = facts("--method", "flex_attention_cross_manual", "--num-manual", 2, "--num-auto", 1)
-    assert (found["layout"], found["positions_mode"]) == ("shared", "aligned")
-    assert np.array(found["table"]).astype(int).tolist() == [
+    data = facts("--method", "flex_attention_cross_manual", "--num-manual", 2, "--num-auto", 1)
+    assert (data["layout"], data["positions_mode"]) == ("shared", "aligned")
+    assert np.array(data["table"]).astype(int).tolist() == [
         [1, 0, 0, 0, 0],
         [1, 1, 1, 0, 0],
         [1, 1, 1, 0, 0],
@@ -167,13 +165,13 @@ def test_cross_manual_lets_the_manual_paraphrases_of_the_selection_see_each_othe
 
 
 def test_a_selection_that_finds_fewer_paraphrases_says_so(facts):
-    found = facts("--num-manual", 2, "--num-auto", 3)
-    assert "5 paraphrases are asked for, the sample has 4" in found["notes"]
-    assert found["groups"] == ["prefix", *(f"paraphrase {n}" for n in range(4)), "answer cue"]
+    data = facts("--num-manual", 2, "--num-auto", 3)
+    assert "5 paraphrases are asked for, the sample has 4" in data["notes"]
+    assert data["groups"] == ["prefix", *(f"paraphrase {n}" for n in range(4)), "answer cue"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--uuid", "no-such"], "error: --uuid 'no-such' is no sample of data set 'quiz'"),
         (
@@ -184,10 +182,10 @@ def test_a_selection_that_finds_fewer_paraphrases_says_so(facts):
         (["--png", "picture.gif"], "error: --png picture.gif: the name must end in .png"),
     ],
 )
-def test_what_cannot_be_drawn_is_one_sentence(mask, arguments, said):
+def test_what_cannot_be_drawn_is_one_sentence(mask, arguments, message):
     outcome = mask(*arguments)
     assert (outcome.status, outcome.out) == (2, "")
-    assert said in outcome.err
+    assert message in outcome.err
     assert outcome.err.count("\n") == 1
 
 

@@ -7,7 +7,7 @@ import torch
 from common.layout import pack_fused, pack_plain
 from common.methods import METHODS
 from common.visibility import VISIBILITIES
-from producer.mask.packing import pack
+from producer.mask.picture import pack
 from tests.producer.mask.maskkit import make_picture, make_pieces, shared_picture
 from worker.engine.masks import create_visibility_dense_mask, generate_visibility_mask_mod
 

@@ -1,11 +1,11 @@
-"""producer.mask.sparsity: the blocks left out are those FlexAttention leaves out."""
+"""producer.mask.picture: the blocks left out are those FlexAttention leaves out."""
 
 import numpy as np
 import pytest
 import torch
 from torch.nn.attention.flex_attention import create_block_mask
 
-from producer.mask.sparsity import block_sparsity, causal, empty_blocks
+from producer.mask.picture import block_sparsity, causal, empty_blocks
 
 
 def random_mask(num_tokens):

@@ -1,4 +1,4 @@
-"""Readable tokens: nothing a tokenizer gives is invisible, and nothing is made up."""
+"""Readable tokens: no character of a token is invisible, and none is invented."""
 
 import sys
 
@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from common.errors import StopRun, UsageError
 from common.models import find_model
 from common.prompts import Template
-from producer.mask.labels import label
+from producer.mask.compose import label
 from producer.mask.tokens import tokenize
 from worker.model.loader import load_model, load_tokenizer
 from worker.model.tokenizer import PromptTokenizer

@@ -1,4 +1,4 @@
-"""Chromium of this machine, for tests that look at a page as a reader would."""
+"""The Chromium of this machine, for tests that use a page as a reader would."""
 
 import os
 import shutil
@@ -17,10 +17,10 @@ WHY = (
 
 
 def require_chromium() -> str:
-    """Its path. Without it the test is skipped, and under CI=true fails, with the reason."""
+    """Return the path of Chromium. Without it, skip the test, or fail it if CI=true."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
-    found = {"chromium": path, "playwright": find_spec("playwright")}
-    missing = [name for name, place in found.items() if place is None]
+    places = {"chromium": path, "playwright": find_spec("playwright")}
+    missing = [name for name, place in places.items() if place is None]
     if path is not None and not missing:
         return path
     reason = WHY.format(" and ".join(missing))

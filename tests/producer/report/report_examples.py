@@ -1,4 +1,4 @@
-"""Documents for tests of what shows a report. Figures look real; only their sums are right."""
+"""Documents for tests of terminal and page. The numbers look real; only their sums are right."""
 
 import random
 from collections.abc import Sequence
@@ -65,14 +65,14 @@ def make_sample(number: int, draw: random.Random, **changes: Any) -> SampleRow:
     gold = CITIES[number % len(CITIES)]
     skills = {FOLDER + name: row[4] for name, row in SKILLS.items()}
     hard = draw.uniform(-0.3, 0.3)
-    said = {run: _answer(gold, draw.random() < s + hard, draw) for run, s in skills.items()}
+    predictions = {run: _answer(gold, draw.random() < s + hard, draw) for run, s in skills.items()}
     singles = tuple(_answer(gold, draw.random() < 0.28 + hard, draw) for _ in PARAPHRASES)
-    correct = {run: answer == gold for run, answer in said.items()}
+    correct = {run: answer == gold for run, answer in predictions.items()}
     fields = {
         "uuid": f"{number:04d}c0ffee{number:06d}",
         "paraphrases": tuple(text.format(n=number) for text in PARAPHRASES),
         "answers": (gold, f"{gold} City"),
-        "predictions": said,
+        "predictions": predictions,
         "correct": correct,
         "errors": {},
         "singles": singles,
@@ -122,11 +122,11 @@ def _comparison(run: str, other: str, samples: Sequence[SampleRow]) -> Compariso
     wins = [s.uuid for s in samples if s.correct[run] and not s.correct[other]]
     losses = [s.uuid for s in samples if s.correct[other] and not s.correct[run]]
     difference = (len(wins) - len(losses)) / len(samples)
-    told = abs(difference) > 0.14
+    differs = abs(difference) > 0.14
     return Comparison(
         run=run, other=other,
         difference=Interval(value=difference, low=difference - 0.13, high=difference + 0.13),
-        p_value=0.0004 if told else 0.21, p_adjusted=0.004 if told else 1.0,
+        p_value=0.0004 if differs else 0.21, p_adjusted=0.004 if differs else 1.0,
         minimum_detectable=0.185, wins=len(wins), losses=len(losses),
         ties=len(samples) - len(wins) - len(losses),
         flips=tuple(s.uuid for s in samples if s.uuid in {*wins, *losses}),

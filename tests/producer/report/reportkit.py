@@ -1,4 +1,4 @@
-"""Merged runs of which a test knows every answer."""
+"""Merged runs whose every answer is known to the test."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from common.store.parts import write_part
 from common.store.snapshot import SnapshotWriter
 from tests.common.storekit import WEIGHTS, make_answer, make_info, make_run, make_spec
 
-Said = tuple[str, float]
+TextAndLogprob = tuple[str, float]
 """An answer and its log-probability per token."""
 
 METHODS = {"origin": 1, "avg-3": 3, "max-3": 3, "flex_attention-3": 3, "per_prompt-3": 3}
@@ -59,9 +59,11 @@ def an_answer(
     return replace(make_answer(run, row), prediction=text)
 
 
-def per_paraphrase(store: StoreFilesystem, said: Sequence[Sequence[Said | None]]) -> RunFolder:
+def per_paraphrase(
+    store: StoreFilesystem, answers: Sequence[Sequence[TextAndLogprob | None]]
+) -> RunFolder:
     """A run with a row for each paraphrase; None is a paraphrase that failed."""
-    run = begin(store, "per_prompt-3", len(said))
+    run = begin(store, "per_prompt-3", len(answers))
     return finish(
         run,
         (
@@ -71,24 +73,24 @@ def per_paraphrase(store: StoreFilesystem, said: Sequence[Sequence[Said | None]]
                 make_answer(run, row, paraphrase),
                 prediction=one[0], tokens=[7, 8], logprob=2 * one[1],
             )
-            for row, paraphrases in enumerate(said)
+            for row, paraphrases in enumerate(answers)
             for paraphrase, one in enumerate(paraphrases)
         ),
     )  # fmt: skip
 
 
 def with_singles(
-    store: StoreFilesystem, name: str, said: Sequence[Sequence[Said] | str | None]
+    store: StoreFilesystem, name: str, answers: Sequence[Sequence[TextAndLogprob] | str | None]
 ) -> RunFolder:
     """A run that keeps single answers: None where it has none, a text where the row failed."""
-    run = begin(store, name, len(said))
+    run = begin(store, name, len(answers))
     return finish(
         run,
         (
             make_answer(run, row, error=one)
             if isinstance(one, str)
             else replace(make_answer(run, row), singles=one and [a_single(*s) for s in one])
-            for row, one in enumerate(said)
+            for row, one in enumerate(answers)
         ),
     )
 

@@ -35,19 +35,19 @@ def page(monkeypatch):
 
 
 def line(text, start):
-    (found,) = [row for row in text.splitlines() if row.strip().startswith(start)]
-    return " ".join(found.split())
+    (match,) = [row for row in text.splitlines() if row.strip().startswith(start)]
+    return " ".join(match.split())
 
 
 def test_the_terminal_shows_runs_comparisons_and_paraphrases(command, runs):
-    done = command("report", *runs)
-    assert (done.status, done.err) == (0, "")
-    assert done.out.startswith("quiz, owner--model: 3 runs on 9 questions\n")
-    assert line(done.out, "origin  ").startswith("origin 9 0 33.3 % [12.1,64.6] 33.3 % 18 - -")
-    assert line(done.out, "avg-3  ").startswith("avg-3 9 1 55.6 % [26.7,81.1] 55.6 % 16 - -")
-    assert "-22.2 [-55.6,+0.0] 0/2/7 0.500 0.500" in line(done.out, "origin - avg-3")
-    assert line(done.out, "oracle").startswith("oracle: some paraphrase is right 11.1 %")
-    assert line(done.out, "3  ").startswith("3 3.7 % 11.1 %")
+    result = command("report", *runs)
+    assert (result.status, result.err) == (0, "")
+    assert result.out.startswith("quiz, owner--model: 3 runs on 9 questions\n")
+    assert line(result.out, "origin  ").startswith("origin 9 0 33.3 % [12.1,64.6] 33.3 % 18 - -")
+    assert line(result.out, "avg-3  ").startswith("avg-3 9 1 55.6 % [26.7,81.1] 55.6 % 16 - -")
+    assert "-22.2 [-55.6,+0.0] 0/2/7 0.500 0.500" in line(result.out, "origin - avg-3")
+    assert line(result.out, "oracle").startswith("oracle: some paraphrase is right 11.1 %")
+    assert line(result.out, "3  ").startswith("3 3.7 % 11.1 %")
 
 
 def test_the_terminal_says_what_is_not_significant_and_what_failed(command, runs):
@@ -73,12 +73,12 @@ def test_figures_are_never_cut_off_in_a_narrow_terminal(command, runs, monkeypat
 
 
 def test_the_document_is_all_that_is_printed_and_can_be_read_back(command, runs):
-    done = command("report", *runs, "--json")
-    assert (done.status, done.err, done.out.count("\n")) == (0, "", 1)
-    document = Document.model_validate_json(done.out)
-    assert json.loads(document.model_dump_json()) == json.loads(done.out)
-    assert done.out.isascii()
-    assert json.loads(done.out)["runs"][0]["run"] == runs[0]
+    result = command("report", *runs, "--json")
+    assert (result.status, result.err, result.out.count("\n")) == (0, "", 1)
+    document = Document.model_validate_json(result.out)
+    assert json.loads(document.model_dump_json()) == json.loads(result.out)
+    assert result.out.isascii()
+    assert json.loads(result.out)["runs"][0]["run"] == runs[0]
 
 
 def test_the_document_holds_every_question(command, runs):
@@ -104,36 +104,36 @@ def test_the_same_seed_gives_the_same_document_and_another_seed_another(command,
 def test_the_page_is_written_beside_the_tables(command, runs, page, tmp_path):
     file = tmp_path / "report.html"
     file.write_text("what was there before, and longer than what comes")
-    done = command("report", *runs, "--html", file)
-    assert (done.status, file.read_text(encoding="utf-8")) == (0, "<title>9 é</title>")
-    assert done.out.endswith(f"page: {file}\n")
+    result = command("report", *runs, "--html", file)
+    assert (result.status, file.read_text(encoding="utf-8")) == (0, "<title>9 é</title>")
+    assert result.out.endswith(f"page: {file}\n")
     assert [p.name for p in tmp_path.iterdir() if p.suffix != ""] == ["report.html"]
 
 
 def test_with_json_the_page_is_written_and_not_spoken_of(command, runs, page, tmp_path):
-    done = command("report", *runs, "--json", "--html", tmp_path / "report.html")
-    Document.model_validate_json(done.out)
+    result = command("report", *runs, "--json", "--html", tmp_path / "report.html")
+    Document.model_validate_json(result.out)
     assert (tmp_path / "report.html").exists()
 
 
 def test_a_page_in_a_folder_that_is_not_there_is_refused(command, runs, page, tmp_path):
-    done = command("report", *runs, "--html", tmp_path / "no" / "report.html")
-    assert (done.status, done.out) == (2, "")
-    assert "there is no folder" in done.err
+    result = command("report", *runs, "--html", tmp_path / "no" / "report.html")
+    assert (result.status, result.out) == (2, "")
+    assert "there is no folder" in result.err
 
 
 def test_a_run_that_cannot_be_compared_leaves_no_page(command, runs, page, tmp_path):
-    done = command("report", *runs, runs[0], "--html", tmp_path / "report.html")
-    assert (done.status, done.out) == (2, "")
-    assert done.err == f"error: run {runs[0]} is given twice; name each run once\n"
+    result = command("report", *runs, runs[0], "--html", tmp_path / "report.html")
+    assert (result.status, result.out) == (2, "")
+    assert result.err == f"error: run {runs[0]} is given twice; name each run once\n"
     assert not (tmp_path / "report.html").exists()
 
 
 def test_without_its_libraries_the_command_says_what_to_install(command, runs, monkeypatch):
     monkeypatch.setitem(sys.modules, "statsmodels", None)
-    done = command("report", *runs)
-    assert (done.status, done.out) == (2, "")
-    assert done.err == (
+    result = command("report", *runs)
+    assert (result.status, result.out) == (2, "")
+    assert result.err == (
         "error: reports need statsmodels, which is not installed; "
         "pip install 'self-ensemble[report]'\n"
     )

@@ -1,10 +1,10 @@
-"""Comparisons of a report: who wins which question, the family of tests, the verdicts."""
+"""Comparisons of a report: wins and losses, the family of tests, the verdicts."""
 
 import pytest
 from scipy import stats
 
 from producer.report.build import build_document
-from producer.report.words import verdicts
+from producer.report.sentences import verdicts
 from tests.producer.report.reportkit import answered, per_paraphrase
 
 RIGHT = {
@@ -82,8 +82,8 @@ def test_a_run_alone_is_compared_with_nothing(three):
 
 
 def test_a_run_with_a_row_for_each_paraphrase_is_no_party_and_the_report_says_so(store, three):
-    said = [[("x", -1.0)] * 3] * 13
-    document = build_document([*three, per_paraphrase(store, said)])
+    answers = [[("x", -1.0)] * 3] * 13
+    document = build_document([*three, per_paraphrase(store, answers)])
     assert len(document.comparisons) == 3
     assert any(note.startswith("per_prompt-3 has an answer for each") for note in document.notes)
 
@@ -124,7 +124,7 @@ def test_what_is_significant_alone_may_not_be_so_in_a_family(three):
     alone, family = build_document(three[:2]), build_document(three)
     names = {run.run: run.run.rpartition("/")[2] for run in family.runs}
     assert next(verdicts(alone.comparisons, names)).startswith("Significant: avg-3 is better")
-    (said,) = verdicts(family.comparisons, names)
-    assert said.startswith(
+    (sentence,) = verdicts(family.comparisons, names)
+    assert sentence.startswith(
         "Not significant at 5 % after Holm over 3 comparisons: origin and avg-3"
     )

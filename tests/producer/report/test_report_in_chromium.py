@@ -34,24 +34,26 @@ def browser():
 
 @pytest.fixture
 def open_page(browser, path):
-    """Open the page; what it says and asks for is collected, and must be nothing."""
-    contexts, said, asked = [], [], []
+    """Open the page. Afterwards check that it logged nothing and requested only itself."""
+    contexts, messages, requests = [], [], []
 
     def open_(**options):
         context = browser.new_context(offline=True, **options)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: said.append(f"error: {error}"))
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: messages.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: messages.append(f"error: {error}"))
+        page.on("request", lambda request: requests.append(request.url))
         page.goto(path.as_uri())
         return page
 
     yield open_
     for context in contexts:
         context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()] * len(contexts)
+    assert messages == []
+    assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()] * len(
+        contexts
+    )
 
 
 def shown(page):

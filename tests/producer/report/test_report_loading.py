@@ -1,4 +1,4 @@
-"""Which runs a report takes, which it refuses, and what it says about those it took."""
+"""The runs that a report accepts, the runs that it refuses, and its notes on them."""
 
 import pytest
 
@@ -28,25 +28,25 @@ def a_sample(uuid, *answers):
 def test_the_figures_of_a_run_by_hand(store):
     run = begin(store, "flex_attention-3", 11)
     answers = [an_answer(run, row, {0, 4, 7}, failed={2}) for row in range(11)]
-    (found,) = build_document([finish(run, answers, counts=COUNTS)]).runs
-    assert (found.run, found.method) == ("quiz/owner--model/flex_attention-3", "flex_attention")
-    assert (found.num_paraphrases, found.layout, found.positions) == (3, "concat", "sequential")
-    assert (found.questions, found.failed, found.tokens) == (11, 1, 20)
-    assert found.accuracy.value == pytest.approx(3 / 11)
-    assert found.f1.value == pytest.approx(3 / 11)
-    assert (found.seconds, found.questions_per_second) == pytest.approx((4.0, 11 / 4))
+    (report,) = build_document([finish(run, answers, counts=COUNTS)]).runs
+    assert (report.run, report.method) == ("quiz/owner--model/flex_attention-3", "flex_attention")
+    assert (report.num_paraphrases, report.layout, report.positions) == (3, "concat", "sequential")
+    assert (report.questions, report.failed, report.tokens) == (11, 1, 20)
+    assert report.accuracy.value == pytest.approx(3 / 11)
+    assert report.f1.value == pytest.approx(3 / 11)
+    assert (report.seconds, report.questions_per_second) == pytest.approx((4.0, 11 / 4))
 
 
 def test_a_run_with_a_row_for_each_paraphrase_has_the_mean_over_its_paraphrases(store):
-    said = [
+    answers = [
         [("gold 0", -1.0), ("x", -1.0), None],
         [("no", -1.0), ("gold or 1", -1.0), ("gold 1", -1.0)],
     ]
-    (found,) = build_document([per_paraphrase(store, said)]).runs
-    assert (found.questions, found.failed, found.tokens) == (2, 1, 10)
+    (report,) = build_document([per_paraphrase(store, answers)]).runs
+    assert (report.questions, report.failed, report.tokens) == (2, 1, 10)
     # "x" is an alias of every question; "gold or 1" has F1 0.8 against "gold 1".
-    assert found.accuracy.value == pytest.approx((2 / 3 + 1 / 3) / 2)
-    assert found.f1.value == pytest.approx((2 / 3 + 1.8 / 3) / 2)
+    assert report.accuracy.value == pytest.approx((2 / 3 + 1 / 3) / 2)
+    assert report.f1.value == pytest.approx((2 / 3 + 1.8 / 3) / 2)
 
 
 def test_seconds_are_unknown_where_parts_are_gone_or_counted_none(store):
@@ -85,11 +85,11 @@ def test_scores_of_other_versions_are_not_believed_and_a_note_says_so(store, mon
             earlier.setattr(f"producer.scoring.score.{name}", lambda *_: True)
         earlier.setattr("producer.scoring.score.token_f1", lambda *_: 1.0)
         score_run(run)
-    found = build_document([run], metric)
-    (note,) = set(found.notes) - set(fresh.notes)
+    document = build_document([run], metric)
+    (note,) = set(document.notes) - set(fresh.notes)
     assert note.startswith("avg-3 was scored by other versions")
     assert f"`producer score {run.key}`" in note
-    assert found.runs == fresh.runs
+    assert document.runs == fresh.runs
     score_run(run)
     assert build_document([run], metric) == fresh
 

@@ -1,4 +1,4 @@
-"""What single answers tell: worked by hand, by brute force, and against the vote in common."""
+"""Statistics of single answers: by hand, by brute force, and against the vote in common."""
 
 from itertools import combinations
 from statistics import fmean
@@ -26,25 +26,25 @@ def value(interval):
 
 
 def test_three_questions_in_three_paraphrases_by_hand(store):
-    (found,) = build_document([per_paraphrase(store, BY_HAND)]).paraphrases
-    assert list(map(value, found.by_paraphrase)) == pytest.approx([1 / 3, 2 / 3, 1 / 3])
-    assert (found.best, found.mean, found.worst) == pytest.approx((2 / 3, 4 / 9, 1 / 3))
-    assert value(found.majority) == pytest.approx(2 / 3)
-    assert value(found.oracle) == 1.0
+    (report,) = build_document([per_paraphrase(store, BY_HAND)]).paraphrases
+    assert list(map(value, report.by_paraphrase)) == pytest.approx([1 / 3, 2 / 3, 1 / 3])
+    assert (report.best, report.mean, report.worst) == pytest.approx((2 / 3, 4 / 9, 1 / 3))
+    assert value(report.majority) == pytest.approx(2 / 3)
+    assert value(report.oracle) == 1.0
     # Pairs that agree: one of three, none, one of three.
-    assert value(found.consistency) == pytest.approx(2 / 9)
+    assert value(report.consistency) == pytest.approx(2 / 9)
 
 
 def test_accuracy_against_the_number_of_paraphrases_by_hand(store):
     """Of two paraphrases the votes of 0 and 1 are right once (gold 0), of 0 and 2 once (gold 2),
     of 1 and 2 twice (gold 1, gold 2): 4 of 9. Something right is in 2, 2 and 3 of 3.
     """
-    (found,) = build_document([per_paraphrase(store, BY_HAND)]).paraphrases
-    assert [point.paraphrases for point in found.by_count] == [1, 2, 3]
-    assert [point.mean_single for point in found.by_count] == pytest.approx([4 / 9] * 3)
-    majorities = [value(point.majority) for point in found.by_count]
+    (report,) = build_document([per_paraphrase(store, BY_HAND)]).paraphrases
+    assert [point.paraphrases for point in report.by_count] == [1, 2, 3]
+    assert [point.mean_single for point in report.by_count] == pytest.approx([4 / 9] * 3)
+    majorities = [value(point.majority) for point in report.by_count]
     assert majorities == pytest.approx([4 / 9, 4 / 9, 2 / 3])
-    assert [value(p.oracle) for p in found.by_count] == pytest.approx([4 / 9, 7 / 9, 1])
+    assert [value(p.oracle) for p in report.by_count] == pytest.approx([4 / 9, 7 / 9, 1])
 
 
 def test_a_run_that_keeps_single_answers_tells_the_same_as_one_row_for_each(store):
@@ -57,8 +57,8 @@ def test_the_same_single_answers_in_several_runs_are_analysed_once(store):
     runs = [with_singles(store, name, BY_HAND) for name in ("avg-3", "max-3")]
     document = build_document([*runs, per_paraphrase(store, BY_HAND)])
     assert [report.run for report in document.paraphrases] == ["quiz/owner--model/per_prompt-3"]
-    said = [note for note in document.notes if "the single answers of" in note]
-    assert [note.partition(" keep ")[0] for note in said] == ["avg-3, max-3"]
+    notes = [note for note in document.notes if "the single answers of" in note]
+    assert [note.partition(" keep ")[0] for note in notes] == ["avg-3, max-3"]
 
 
 def test_other_single_answers_are_analysed_apart(store):
@@ -73,19 +73,19 @@ def test_single_answers_of_some_questions_only_are_not_analysed_and_that_is_said
 
 
 def test_a_question_that_failed_is_wrong_in_every_paraphrase(store):
-    (found,) = build_document(
+    (report,) = build_document(
         [with_singles(store, "avg-3", [BY_HAND[0], "it broke", BY_HAND[2]])]
     ).paraphrases
-    assert list(map(value, found.by_paraphrase)) == pytest.approx([1 / 3, 1 / 3, 1 / 3])
-    assert (value(found.majority), value(found.oracle)) == pytest.approx((2 / 3, 2 / 3))
-    assert value(found.consistency) == pytest.approx((1 / 3 + 0 + 1 / 3) / 3)
+    assert list(map(value, report.by_paraphrase)) == pytest.approx([1 / 3, 1 / 3, 1 / 3])
+    assert (value(report.majority), value(report.oracle)) == pytest.approx((2 / 3, 2 / 3))
+    assert value(report.consistency) == pytest.approx((1 / 3 + 0 + 1 / 3) / 3)
 
 
 def test_a_paraphrase_that_failed_says_nothing_and_agrees_with_none(store):
-    said = [[None, None, ("gold 0", -9.0)], [None, None, None]]
-    (found,) = build_document([per_paraphrase(store, said)]).paraphrases
-    assert (value(found.majority), value(found.oracle)) == (0.5, 0.5)
-    assert value(found.consistency) == 0.0
+    answers = [[None, None, ("gold 0", -9.0)], [None, None, None]]
+    (report,) = build_document([per_paraphrase(store, answers)]).paraphrases
+    assert (value(report.majority), value(report.oracle)) == (0.5, 0.5)
+    assert value(report.consistency) == 0.0
 
 
 def test_runs_without_single_answers_have_nothing_to_tell(store):

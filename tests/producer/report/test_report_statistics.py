@@ -1,4 +1,4 @@
-"""producer.report.statistics, each figure against one that is found in another way."""
+"""producer.report.statistics: each statistic against a second way to compute it."""
 
 from functools import cache
 from itertools import pairwise
@@ -31,18 +31,20 @@ def test_the_interval_of_an_accuracy_holds_the_shares_that_a_score_test_does_not
     """Wilson 1927: the p with (right / n - p)**2 <= z**2 p (1 - p) / n, a quadratic in p."""
     z, share = stats.norm.ppf(0.975), right / count
     low, high = np.sort(np.roots([1 + z**2 / count, -2 * share - z**2 / count, share**2]))
-    found = share_interval(shares(right, count), seed=3)
-    assert found.value == pytest.approx(share)
-    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-12)
-    assert 0 <= found.low <= found.value <= found.high <= 1
+    interval = share_interval(shares(right, count), seed=3)
+    assert interval.value == pytest.approx(share)
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-12)
+    assert 0 <= interval.low <= interval.value <= interval.high <= 1
 
 
 def test_one_right_answer_more_moves_both_ends_up():
-    found = [share_interval(shares(right, 60), seed=3) for right in range(61)]
-    for fewer, more in pairwise(found):
+    intervals = [share_interval(shares(right, 60), seed=3) for right in range(61)]
+    for fewer, more in pairwise(intervals):
         assert fewer.low < more.low
         assert fewer.high < more.high
-    assert (found[0].high, found[1].high) == pytest.approx((0.0601719, 0.0885513), abs=1e-7)
+    assert (intervals[0].high, intervals[1].high) == pytest.approx(
+        (0.0601719, 0.0885513), abs=1e-7
+    )
 
 
 def test_flags_have_the_interval_of_zeros_and_ones():
@@ -58,17 +60,19 @@ def test_shares_of_a_question_have_the_interval_of_a_mean():
 def test_the_interval_of_a_mean_is_that_of_the_binomial_it_resamples(right, count):
     """The sum of resampled zeros and ones is binomial: its percentiles need no resampling."""
     low, high = stats.binom.ppf([0.025, 0.975], count, right / count) / count
-    found = mean_interval(shares(right, count), seed=3)
-    assert found.value == pytest.approx(right / count)
-    assert (found.low, found.high) == pytest.approx((low, high), abs=1.01 / count)
+    interval = mean_interval(shares(right, count), seed=3)
+    assert interval.value == pytest.approx(right / count)
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=1.01 / count)
 
 
 def test_the_interval_of_other_shares_is_that_of_a_plain_loop():
     values = np.random.default_rng(5).beta(0.4, 0.7, size=83)
     draw = np.random.default_rng(6)
     means = [values[draw.integers(0, 83, 83)].mean() for _ in range(8000)]
-    found = mean_interval(values, seed=3)
-    assert (found.low, found.high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.006)
+    interval = mean_interval(values, seed=3)
+    assert (interval.low, interval.high) == pytest.approx(
+        np.quantile(means, [0.025, 0.975]), abs=0.006
+    )
 
 
 def test_the_interval_of_a_difference_is_that_of_a_plain_loop_over_pairs():
@@ -78,9 +82,11 @@ def test_the_interval_of_a_difference_is_that_of_a_plain_loop_over_pairs():
     draw = np.random.default_rng(8)
     picks = [draw.integers(0, 151, 151) for _ in range(8000)]
     means = [run[pick].mean() - other[pick].mean() for pick in picks]
-    found = difference_interval(run, other, seed=3)
-    assert found.value == pytest.approx(run.mean() - other.mean())
-    assert (found.low, found.high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.008)
+    interval = difference_interval(run, other, seed=3)
+    assert interval.value == pytest.approx(run.mean() - other.mean())
+    assert (interval.low, interval.high) == pytest.approx(
+        np.quantile(means, [0.025, 0.975]), abs=0.008
+    )
 
 
 def test_a_paired_interval_is_as_wide_as_the_standard_error_of_the_differences():
@@ -88,8 +94,8 @@ def test_a_paired_interval_is_as_wide_as_the_standard_error_of_the_differences()
     run = rng.integers(0, 2, 901).astype(float)
     other = np.where(rng.random(901) < 0.1, 1 - run, run)
     error = (run - other).std() / np.sqrt(901)
-    found = difference_interval(run, other, seed=3)
-    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.05)
+    interval = difference_interval(run, other, seed=3)
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * error, rel=0.05)
 
 
 def test_swapping_the_runs_mirrors_the_difference():
@@ -113,17 +119,19 @@ def test_a_mean_of_zeros_alone_does_not_mean_zero_for_sure():
 
 
 def test_runs_that_never_disagree_differ_by_nothing_give_or_take_what_is_not_seen():
-    found = difference_interval(shares(9, 20), shares(9, 20), 0)
-    assert (found.value, found.low, found.high) == pytest.approx(
+    interval = difference_interval(shares(9, 20), shares(9, 20), 0)
+    assert (interval.value, interval.low, interval.high) == pytest.approx(
         (0, -0.168433, 0.168433), abs=1e-6
     )
 
 
 def test_a_single_question_leaves_nearly_everything_open():
-    found = mean_interval(shares(1, 1), 0)
-    assert (found.value, found.low, found.high) == pytest.approx((1, 0.025, 1))
-    found = share_interval(shares(1, 1), 0)
-    assert (found.value, found.low, found.high) == pytest.approx((1, 0.206549, 1), abs=1e-6)
+    interval = mean_interval(shares(1, 1), 0)
+    assert (interval.value, interval.low, interval.high) == pytest.approx((1, 0.025, 1))
+    interval = share_interval(shares(1, 1), 0)
+    assert (interval.value, interval.low, interval.high) == pytest.approx(
+        (1, 0.206549, 1), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("wins", [0, 1, 5, 12, 40])
@@ -161,8 +169,8 @@ def test_the_detectable_difference_is_found_four_times_in_five(questions, disagr
     truth = minimum_detectable(questions, disagreeing)
     won, lost = (disagreeing + truth) / 2, (disagreeing - truth) / 2
     draws = np.random.default_rng(2).multinomial(questions, [won, lost, 1 - won - lost], 12_000)
-    found = sum(significant(int(wins), int(losses)) for wins, losses, _ in draws)
-    assert found / 12_000 == pytest.approx(0.8, abs=0.012)
+    num_significant = sum(significant(int(wins), int(losses)) for wins, losses, _ in draws)
+    assert num_significant / 12_000 == pytest.approx(0.8, abs=0.012)
 
 
 @pytest.mark.parametrize("disagreeing", [0.02, 0.1, 0.4])

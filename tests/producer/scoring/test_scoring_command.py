@@ -30,34 +30,34 @@ def run(folder):
     """Seven questions: 2 right, 5 with one of its two words right, 6 in another form, 3 failed."""
     run = make_run(folder, 7)
     answers = [make_answer(run, row, error="it broke" if row == 3 else None) for row in range(7)]
-    for row, said in ((2, "Gold 2."), (5, "gold"), (6, "golds 6")):
-        answers[row] = type(answers[row])(**vars(answers[row]) | {"prediction": said})
+    for row, prediction in ((2, "Gold 2."), (5, "gold"), (6, "golds 6")):
+        answers[row] = type(answers[row])(**vars(answers[row]) | {"prediction": prediction})
     write_part(run, make_info(run, range(7), failed=(3,)), answers)
     merge_run(run)
     return run
 
 
 def cells(text, key):
-    (found,) = [line for line in text.splitlines() if line.startswith(f"│ {key}")]
-    return [cell.strip() for cell in found.strip("│").split("│")]
+    (row,) = [line for line in text.splitlines() if line.startswith(f"│ {key}")]
+    return [cell.strip() for cell in row.strip("│").split("│")]
 
 
 def test_it_shows_a_line_for_each_run_and_where_the_files_are(command, folder, run):
     other = make_run(folder, 5, name="per_prompt-3", method="per_prompt", num_paraphrases=3)
     put_part(other, range(5), failed=[4])
     merge_run(other)
-    done = command("score", RUN, OTHER)
-    assert (done.status, done.err) == (0, "")
+    result = command("score", RUN, OTHER)
+    assert (result.status, result.err) == (0, "")
     # F1 of `gold` and `gold 5` is 2/3, of `golds 6` and `gold 6` 1/2; lemmas of the latter match.
-    assert cells(done.out, RUN) == [RUN, "7", "1", "14.3 %", "31.0 %", "28.6 %"]
-    assert cells(done.out, OTHER) == [OTHER, "15", "3", "0.0 %", "0.0 %", "0.0 %"]
-    assert done.out.splitlines()[-2:] == [run.feather_path, other.feather_path]
+    assert cells(result.out, RUN) == [RUN, "7", "1", "14.3 %", "31.0 %", "28.6 %"]
+    assert cells(result.out, OTHER) == [OTHER, "15", "3", "0.0 %", "0.0 %", "0.0 %"]
+    assert result.out.splitlines()[-2:] == [run.feather_path, other.feather_path]
     assert read_feather(run)["correct_exact"].to_pylist() == [i == 2 for i in range(7)]
 
 
 def test_json_is_one_list_with_the_same_figures_as_shares(command, run):
-    done = command("score", RUN, "--json")
-    (figures,) = json.loads(done.out)
+    result = command("score", RUN, "--json")
+    (figures,) = json.loads(result.out)
     assert figures.pop("f1") == pytest.approx((1 + 2 / 3 + 1 / 2) / 7)
     assert figures == {
         "run": RUN, "rows": 7, "failed": 1, "exact": 1 / 7, "lemma": 2 / 7, "partial": False,
@@ -96,15 +96,15 @@ def test_a_bad_run_is_one_sentence_and_the_good_one_is_left_alone(
 ):
     make_run(folder, 5, name="per_prompt-3", method="per_prompt", num_paraphrases=3)
     before = folder.read_bytes(run.feather), all_files(folder)
-    done = command("score", RUN, name)
-    assert (done.status, done.out) == (2, "")
-    assert done.err.startswith("error: ")
-    assert done.err.count("\n") == 1
-    assert all(word in done.err for word in words)
+    result = command("score", RUN, name)
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
+    assert all(word in result.err for word in words)
     assert (folder.read_bytes(run.feather), all_files(folder)) == before
 
 
 def test_no_run_at_all_is_refused(command):
-    done = command("score")
-    assert done.status == 2
-    assert "RUN" in done.err
+    result = command("score")
+    assert result.status == 2
+    assert "RUN" in result.err

@@ -15,9 +15,9 @@ from producer.scoring.f1 import token_f1
         ("Paris", ["Paris"], 1),
         ("the PARIS!", ["a paris"], 1),
         ("Paris", ["London"], 0),
-        # 1 shared of 2 said and 1 gold: P 1/2, R 1.
+        # 1 shared of 2 predicted and 1 gold: P 1/2, R 1.
         ("Nile River", ["Nile"], Fraction(2, 3)),
-        # 2 shared of 3 said and 4 gold.
+        # 2 shared of 3 predicted and 4 gold.
         ("bank of england", ["central bank of scotland"], Fraction(4, 7)),
         # Order does not count.
         ("river nile", ["nile river"], 1),
@@ -46,15 +46,15 @@ def test_f1_is_that_of_the_worked_example(prediction, answers, expected):
 
 def counted(prediction, answer):
     """Precision and recall as fractions, crossing out shared words one by one."""
-    said, gold = normalize(prediction).split(), normalize(answer).split()
+    predicted, gold = normalize(prediction).split(), normalize(answer).split()
     left, shared = list(gold), 0
-    for word in said:
+    for word in predicted:
         if word in left:
             left.remove(word)
             shared += 1
     if not shared:
         return Fraction(0)
-    precision, recall = Fraction(shared, len(said)), Fraction(shared, len(gold))
+    precision, recall = Fraction(shared, len(predicted)), Fraction(shared, len(gold))
     return 2 * precision * recall / (precision + recall)
 
 
@@ -63,16 +63,16 @@ def test_f1_is_the_best_of_precision_and_recall_counted_another_way():
     words = ["the", "Nile", "nile,", "River", "of", "7", "é", "--"]
     seen = set()
     for _ in range(307):
-        said, *answers = (
+        predicted, *answers = (
             " ".join(draw.choices(words, k=draw.randrange(7))) for _ in range(draw.randrange(2, 5))
         )
-        expected = max(counted(said, answer) for answer in answers)
-        assert token_f1(said, answers) == pytest.approx(float(expected), rel=1e-15)
+        expected = max(counted(predicted, answer) for answer in answers)
+        assert token_f1(predicted, answers) == pytest.approx(float(expected), rel=1e-15)
         seen.add(expected)
     assert len(seen) > 15
 
 
 def test_an_exact_match_of_at_least_one_word_has_an_f1_of_one():
-    for said, answer in [("The Nile", "nile"), ("U.S.", "us"), ("a  b", "B!")]:
-        assert exact_match(said, [answer])
-        assert token_f1(said, [answer]) == 1
+    for predicted, answer in [("The Nile", "nile"), ("U.S.", "us"), ("a  b", "B!")]:
+        assert exact_match(predicted, [answer])
+        assert token_f1(predicted, [answer]) == 1

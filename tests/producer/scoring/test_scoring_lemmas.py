@@ -100,13 +100,15 @@ def test_a_text_without_a_word_matches_nothing(pair):
 def test_a_match_is_that_of_texts_with_a_border_around_every_lemma():
     draw = random.Random(11)
     words = ["cat", "nile", "new", "york", "x"]
-    found = set()
+    seen = set()
     for _ in range(600):
-        said, gold = (draw.choices(words, k=draw.randrange(5)) for _ in range(2))
-        inside = bool(gold) and f" {' '.join(gold)} " in f" {' '.join(said)} "
-        assert lemma_match(said, [gold]) is lemma_match(said, [["other"], gold]) is inside
-        found.add((inside, len(gold)))
-    assert {(True, 1), (True, 2), (False, 2), (False, 0)} <= found
+        predicted, gold = (draw.choices(words, k=draw.randrange(5)) for _ in range(2))
+        inside = bool(gold) and f" {' '.join(gold)} " in f" {' '.join(predicted)} "
+        assert (
+            lemma_match(predicted, [gold]) is lemma_match(predicted, [["other"], gold]) is inside
+        )
+        seen.add((inside, len(gold)))
+    assert {(True, 1), (True, 2), (False, 2), (False, 0)} <= seen
 
 
 def test_no_answer_is_matched_by_nothing():
@@ -136,5 +138,5 @@ def test_every_gold_answer_of_a_real_data_set_is_right_by_every_score():
         assert normalize(answer)
         assert token_f1(answer, ["other", answer]) == 1
         assert matches(answer, "other", answer)
-        for said in ("", "the", "..."):
-            assert not exact_match(said, [answer])
+        for predicted in ("", "the", "..."):
+            assert not exact_match(predicted, [answer])

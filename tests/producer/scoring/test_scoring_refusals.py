@@ -47,7 +47,7 @@ def step(store, method):
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda s: make_run(s, 3, name="new"), r"new is not merged.*producer merge quiz/\S+/new"),
         (lambda s: step(s, "paraphrases"), r"paraphrases-5 is a step \(paraphrases\)"),
@@ -57,10 +57,10 @@ def step(store, method):
     ],
     ids=["not merged", "paraphrases", "confidence", "damaged", "empty"],
 )
-def test_a_bad_run_is_refused_before_the_run_before_it_is_touched(store, run, make, said):
+def test_a_bad_run_is_refused_before_the_run_before_it_is_touched(store, run, make, message):
     bad = make(store)
     before = content(run), all_files(store)
-    with pytest.raises(UsageError, match=said) as refused:
+    with pytest.raises(UsageError, match=message) as refused:
         score_runs([run, bad])
     assert "\n" not in str(refused.value)
     assert (content(run), all_files(store)) == before
@@ -118,7 +118,7 @@ def test_an_interrupt_in_the_middle_leaves_the_old_file_and_no_other(run, monkey
     assert (content(run), all_files(run.store)) == before
 
 
-def test_a_column_that_cannot_be_read_is_told_with_the_file_and_what_to_do(run):
+def test_a_column_that_cannot_be_read_is_reported_with_the_file_and_what_to_do(run):
     """Each buffer is a zstd frame; without its first bytes no frame can be read."""
     bad = content(run).replace(b"\x28\xb5\x2f\xfd", b"\0\0\0\0")
     run.store.write_bytes(run.feather, bad)
@@ -128,19 +128,19 @@ def test_a_column_that_cannot_be_read_is_told_with_the_file_and_what_to_do(run):
 
 
 def test_a_file_merged_while_it_is_scored_is_kept(store, monkeypatch):
-    """A partial file is scored while the last worker lands its part and merges the run."""
+    """A partial file is scored while the last worker commits its part and merges the run."""
     run = make_run(store, 7)
     put_part(run, range(4))
     merge_run(run, partial=True)
     exact_match = score.exact_match
 
-    def land(prediction, answers):
+    def commit_and_match(prediction, answers):
         if read_feather(run).num_rows == 4:
             put_part(run, range(4, 7))
             merge_run(run)
         return exact_match(prediction, answers)
 
-    monkeypatch.setattr(score, "exact_match", land)
+    monkeypatch.setattr(score, "exact_match", commit_and_match)
     with pytest.raises(UsageError, match="merged again while it was scored"):
         score_run(run)
     assert read_feather(run).num_rows == 7

@@ -12,7 +12,7 @@ from common.store import merge, merge_run, read_progress, snapshot, verify_run
 from common.store.parts import write_part
 from producer.scoring import score
 from producer.scoring.score import score_run
-from producer.waiting import finish
+from producer.waiting import merge_unless_merged
 from tests.common.storekit import (
     all_files,
     make_answer,
@@ -28,7 +28,7 @@ SCORES = {
     "predict_lemma": pa.list_(pa.string()), "answer_lemmas": pa.list_(pa.list_(pa.string())),
     "correct_exact": pa.bool_(), "correct_f1": pa.float64(), "correct_lemma": pa.bool_(),
 }  # fmt: skip
-SAID = {0: "The Gold 0!", 2: "golds 2", 3: "x y z", 5: "", 6: "2 golds"}
+PREDICTIONS = {0: "The Gold 0!", 2: "golds 2", 3: "x y z", 5: "", 6: "2 golds"}
 
 
 @pytest.fixture
@@ -40,23 +40,23 @@ def small_batches(monkeypatch):
     monkeypatch.setattr(score, "SLICE_ROWS", 3)
 
 
-def answered(store, count=7, failed=(1,), said=SAID, **changes):
-    """A merged run whose answer to question i is said[i], where there is one."""
+def answered(store, count=7, failed=(1,), predictions=PREDICTIONS, **changes):
+    """A merged run; predictions[i], where there is one, is its answer to question i."""
     run = make_run(store, count, **changes)
     paraphrases = range(run.spec.num_paraphrases if run.method.row_per_paraphrase else 1)
     for rows in shards(range(count), 5):
-        put_answers(run, rows, paraphrases, failed, said)
+        put_answers(run, rows, paraphrases, failed, predictions)
     merge_run(run)
     return run
 
 
-def put_answers(run, rows, paraphrases, failed, said):
+def put_answers(run, rows, paraphrases, failed, predictions):
     answers = [
         make_answer(run, row, w, "it broke" if row in failed else None)
         for row in rows
         for w in paraphrases
     ]
-    texts = [said.get(a.row, a.prediction) if a.error is None else None for a in answers]
+    texts = [predictions.get(a.row, a.prediction) if a.error is None else None for a in answers]
     answers = [replace(a, prediction=text) for a, text in zip(answers, texts, strict=True)]
     failures = tuple(set(rows) & set(failed))
     write_part(run, make_info(run, rows, failed=failures), answers)
@@ -130,7 +130,7 @@ def test_a_row_per_paraphrase_is_scored_by_itself(store):
     assert verify_run(run) == []
 
 
-def test_a_partial_run_is_scored_and_said_to_be_partial(store):
+def test_a_partial_run_is_scored_and_marked_as_partial(store):
     run = make_run(store, 7)
     put_part(run, [0, 5])
     merge_run(run, partial=True)
@@ -187,7 +187,7 @@ def test_a_scored_file_still_holds_and_is_not_merged_again_at_the_end_of_a_sessi
     before = content(run)
     assert verify_run(run) == []
     assert read_progress(run).state == "merged"
-    finish(run)
+    merge_unless_merged(run)
     assert content(run) == before
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of the engine's tests: tiny engines, and recorders of what real code computes."""
+"""Fixtures of the engine's tests: tiny engines, and recorders of what the code computes."""
 
 import copy
 from collections import defaultdict
@@ -60,7 +60,7 @@ def make_engine(tokenizers: dict[bool, PreTrainedTokenizerFast]) -> Callable[...
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[Tensor]]:
-    """What `Batch.logits` gave: for each ensemble, in order, logits [S, V] of every step."""
+    """Results of `Batch.logits`: for each ensemble, in order, logits [S, V] of every step."""
     steps: dict[int, list[Tensor]] = defaultdict(list)
     original = Batch.logits
 
@@ -77,16 +77,16 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[Tensor]]:
 
 @pytest.fixture
 def reference_logits(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    """What `reference.reference_logits` gave: logits [V], call by call."""
-    given: list[Tensor] = []
+    """Results of `reference.reference_logits`: logits [V], call by call."""
+    results: list[Tensor] = []
     original = reference.reference_logits
 
     def logits(*arguments: Any) -> Tensor:
-        given.append(original(*arguments))
-        return given[-1]
+        results.append(original(*arguments))
+        return results[-1]
 
     monkeypatch.setattr(reference, "reference_logits", logits)
-    return given
+    return results
 
 
 @pytest.fixture

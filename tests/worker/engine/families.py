@@ -1,4 +1,4 @@
-"""Tiny random models of four families, two tiny tokenizers, and the requests put to them.
+"""Tiny random models of four families, two tiny tokenizers, and requests.
 
 Sizes are odd on purpose, weights are large enough that attention decides the next token, and
 a seed makes every model the same in every test.
@@ -80,7 +80,7 @@ def make_model(config: Any, seed: int = 7) -> PreTrainedModel:
 
 
 def make_tokenizer(bos: bool) -> PreTrainedTokenizerFast:
-    """Byte-level BPE; with `bos` it puts a BOS before every text by itself."""
+    """Byte-level BPE; with `bos` it puts a BOS before every text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -102,7 +102,7 @@ def make_tokenizer(bos: bool) -> PreTrainedTokenizerFast:
 
 
 def make_request(*methods: str, **changes: Any) -> Request:
-    """A request for some methods, all that read nothing but paraphrases if none is named."""
+    """A request for some methods; without names for all that read nothing but paraphrases."""
     options: dict[str, Any] = {
         "methods": tuple(METHODS[name] for name in methods or PLAIN_METHODS),
         "num_paraphrases": 3,
@@ -127,21 +127,19 @@ def watch_fed_tokens(model: PreTrainedModel) -> list[int]:
 
 
 def known(sample: Any) -> Sample:
-    """A question of which everything is known: two manual paraphrases, the second more
-    confident.
+    """A Sample with every field set: two manual paraphrases, the second with more confidence.
 
-    A Sample is taken as it is.
+    A Sample is returned unchanged.
     """
     if isinstance(sample, Sample):
         return sample
     paraphrases = as_sample(sample).paraphrases
-    return Sample(
-        paraphrases, 2, tuple(0.25 + 0.5 * (i == 1) for i in range(len(paraphrases))), "id"
-    )
+    confidences = tuple(0.25 + 0.5 * (i == 1) for i in range(len(paraphrases)))
+    return Sample(paraphrases, uuid="id", num_manual=2, confidences=confidences)
 
 
 def packed_prompts(tokenizer: Any, question: Sample, request: Request) -> list[list[PackedPrompt]]:
-    """By the reference: the sequences' prompts of every answer of a one-method request."""
+    """Prompts by the reference: for each answer of a one-method request one per sequence."""
     pieces = PromptTokenizer(tokenizer).pieces(
         question.paraphrases, request.template, request.few_shot
     )
@@ -152,13 +150,13 @@ def packed_prompts(tokenizer: Any, question: Sample, request: Request) -> list[l
 def make_pieces(
     lengths: tuple[int, ...], bos: bool, prefix: int = 7, seed: int = 0
 ) -> PromptTokens:
-    """Random pieces: a paraphrase's segment for each length, prompts = prefix + segment + cue."""
+    """Random prompt tokens: one segment per length, prompts = prefix + segment + cue."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(length: int) -> tuple[int, ...]:
         return tuple(torch.randint(3, VOCABULARY, (length,), generator=generator).tolist())
 
-    head, cue = draw(prefix), draw(2)
+    beginning, cue = draw(prefix), draw(2)
     segments = tuple(draw(length) for length in lengths)
-    prompts = tuple(head + segment + cue for segment in segments)
-    return PromptTokens((BOS,) if bos else (), head, segments, cue, prompts)
+    prompts = tuple(beginning + segment + cue for segment in segments)
+    return PromptTokens((BOS,) if bos else (), beginning, segments, cue, prompts)

@@ -15,7 +15,7 @@ _SIZES = {
     "tie_word_embeddings": False,
 }
 ABSENT = "absent"
-"""In place of a value: the option is not given."""
+"""As a value: the option is left out."""
 
 
 def build(family: str, **changes: Any) -> PreTrainedModel:
@@ -24,7 +24,7 @@ def build(family: str, **changes: Any) -> PreTrainedModel:
 
 
 def build_nested(family: str, **changes: Any) -> PreTrainedModel:
-    """A model whose text model is one of several, with a vision model of a single layer."""
+    """A model that nests its text model beside a vision model of a single layer."""
     vision = {
         "hidden_size": 16,
         "intermediate_size": 16,

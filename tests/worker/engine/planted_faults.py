@@ -1,4 +1,4 @@
-"""Faults planted into the engine, each by patching one function of it, for tests of the canary."""
+"""Faults for tests of the canary, each planted by patching one function of the engine."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,30 +25,30 @@ def key_head_repeated_wrongly(patch: Patch) -> None:
 
 def mask_off_by_one(patch: Patch) -> None:
     """In prefill a token sees the one after it."""
-    original = cascade_backend.piece_rows
+    original = cascade_backend.stack_blocks
 
-    def piece_rows(pieces: Any, first_query: int, num_new: int) -> Any:
-        rows = original(pieces, first_query, num_new)
-        for row, piece in enumerate(pieces):
-            count, seen = len(piece.slots), len(piece.own)
+    def stack_blocks(blocks: Any, first_query: int, num_new: int) -> Any:
+        rows = original(blocks, first_query, num_new)
+        for row, block in enumerate(blocks):
+            count, seen = len(block.slots), len(block.own)
             for i in range(count - 1):
                 rows.own_bias[row, i, seen - count + i + 1] = 0.0
         return rows
 
-    patch(cascade_backend, "piece_rows", piece_rows)
+    patch(cascade_backend, "stack_blocks", stack_blocks)
 
 
 def another_rope_base(patch: Patch) -> None:
     """Keys are moved by angles of another base: half the base of the usual 10,000."""
     original = row_group.rotation
 
-    def rotation(model: Any, shifts: Any) -> Any:
+    def rotation(model: Any, offsets: Any) -> Any:
         rope = model.base_model.rotary_emb
         kept = rope.inv_freq
         width = torch.arange(len(kept), device=kept.device) / len(kept)
         rope.inv_freq = kept * 2**width
         try:
-            return original(model, shifts)
+            return original(model, offsets)
         finally:
             rope.inv_freq = kept
 
@@ -56,20 +56,20 @@ def another_rope_base(patch: Patch) -> None:
 
 
 def a_neighbour_that_leaks(patch: Patch) -> None:
-    """Every segment sees the token that lies before its own in the row."""
-    original = cascade_backend.pieces_of
+    """Every segment sees the token before it in the row."""
+    original = cascade_backend.query_blocks
 
-    def pieces_of(mods: Any) -> Any:
-        for piece in original(mods):
-            before = piece.slots.start - 1
-            leaks = before >= mods.first_query
+    def query_blocks(spec: Any) -> Any:
+        for block in original(spec):
+            before = block.slots.start - 1
+            leaks = before >= spec.first_query
             yield replace(
-                piece,
-                own=(before, *piece.own) if leaks else piece.own,
-                own_bias=(0.0, *piece.own_bias) if leaks else piece.own_bias,
+                block,
+                own=(before, *block.own) if leaks else block.own,
+                own_bias=(0.0, *block.own_bias) if leaks else block.own_bias,
             )
 
-    patch(cascade_backend, "pieces_of", pieces_of)
+    patch(cascade_backend, "query_blocks", query_blocks)
 
 
 FAULTS = (
@@ -82,11 +82,11 @@ FAULTS = (
 
 
 def _change_calls(patch: Patch, change: Callable[..., Any]) -> None:
-    """Change what prefill and decoding are handed: query, key, value and scaling."""
+    """Change the arguments of attention in prefill and decoding: query, key, value, scaling."""
     for owner in (kv_cache._Filling, RowGroup):
         original = owner.attend
 
-        def attend(self: Any, layer: int, *handed: Any, _original: Any = original) -> Any:
-            return _original(self, layer, *change(*handed))
+        def attend(self: Any, layer: int, *inputs: Any, _original: Any = original) -> Any:
+            return _original(self, layer, *change(*inputs))
 
         patch(owner, "attend", attend)

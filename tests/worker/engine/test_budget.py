@@ -17,7 +17,7 @@ from worker.engine.budget import (
     pack_bytes_per_token,
     pack_tokens_within,
 )
-from worker.model.geometry import ModelGeometry
+from worker.engine.geometry import ModelGeometry
 
 SIZES = ModelGeometry(
     layers=3, heads=6, kv_heads=2, key_dim=7, value_dim=7, hidden_size=36, inner_size=53,
@@ -36,7 +36,7 @@ def _known_sizes(monkeypatch):
 
 @pytest.fixture
 def free(monkeypatch):
-    """Sets what is free, by device; the host would run one process."""
+    """Sets the free memory by device; the host would run one process."""
     monkeypatch.setattr(budget, "default_processes", lambda: 1)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
 

@@ -1,4 +1,4 @@
-"""Compiling a model's layers: when, what comes of it, and that it never changes an answer."""
+"""Compiling a model's layers: when it is done, what it reports, and that no answer changes."""
 
 import logging
 import math
@@ -45,8 +45,8 @@ def test_large_runs_are_compiled_for_unless_a_setting_says_otherwise(setting, sa
 
 
 def test_a_small_run_is_answered_as_written_and_says_why(executor, make_runs):
-    held = executor.manager.engine_for(make_runs().runs[0].spec)
-    assert (held.choices["layers"], held.reasons["layers"]) == ("eager", TOO_FEW)
+    loaded = executor.manager.engine_for(make_runs().runs[0].spec)
+    assert (loaded.choices["layers"], loaded.reasons["layers"]) == ("eager", TOO_FEW)
 
 
 def test_a_larger_run_of_the_held_model_is_compiled_for(executor, make_runs, monkeypatch):
@@ -98,8 +98,8 @@ def test_compiled_code_that_gives_another_answer_stops_the_run(
     engine, monkeypatch, check, difference
 ):
     for name in ("cascade_difference", "layer_difference"):
-        found = difference if name == check else 0.0
-        monkeypatch.setattr(compilation, name, lambda *_, found=found: found)
+        result = difference if name == check else 0.0
+        monkeypatch.setattr(compilation, name, lambda *_, result=result: result)
     with pytest.raises(StopRun, match="differs from the code as written"):
         compile_engine(WANTED, engine)
 
@@ -107,13 +107,13 @@ def test_compiled_code_that_gives_another_answer_stops_the_run(
 def test_a_compiled_engine_answers_a_shard_as_the_code_as_written(executor, make_runs):
     runs = make_runs().runs
     executor.execute(shard_of(runs, [0, 1, 2]))
-    held = executor.manager.engine_for(runs[0].spec)
+    engine = executor.manager.engine_for(runs[0].spec).engine
     samples = [("who is it?", "it is whom?"), ("where is it?", "it is where?")]
     request = make_request([run.spec for run in runs])
-    before = held.engine.answer(samples, request)
-    assert compile_engine(WANTED, held.engine).value == "compiled"
-    check_engine(held.engine)
-    after = held.engine.answer(samples, request)
+    before = engine.answer(samples, request)
+    assert compile_engine(WANTED, engine).value == "compiled"
+    check_engine(engine)
+    after = engine.answer(samples, request)
     for old, new in zip(before, after, strict=True):
         for name, answers in old.items():
             assert [a.tokens for a in answers] == [b.tokens for b in new[name]]

@@ -28,12 +28,12 @@ SIZES = {
 
 
 class Context:
-    """Gives the values back; notes the layer and the scaling it was asked for."""
+    """Returns the values; records the layer and the scaling of the call."""
 
     max_position = 18
 
     def attend(self, layer, query, key, value, scaling):
-        self.asked = layer, scaling
+        self.call = layer, scaling
         return value.repeat_interleave(3, dim=1)
 
 
@@ -54,7 +54,7 @@ def call(context, **options):
 def test_the_context_attends_and_heads_come_last_but_one():
     context = Context()
     value, (output, weights) = call(context)
-    assert context.asked == (3, 0.7)
+    assert context.call == (3, 0.7)
     assert output.equal(value.repeat_interleave(3, dim=1).transpose(1, 2))
     assert output.is_contiguous()
     assert weights is None
@@ -201,7 +201,7 @@ def request_for_one(max_new_tokens):
 
 
 def long_prompt(tokenizers):
-    """How many tokens the prompt of LONG has."""
+    """Number of tokens of the prompt of LONG."""
     ((prompt,),) = packed_prompts(tokenizers[False], known(LONG), request_for_one(1))
     return prompt.next_position
 
@@ -223,8 +223,10 @@ def test_a_prompt_longer_than_the_window_is_an_error_of_its_sample_alone(make_en
 
 
 def test_a_prompt_past_the_window_changes_nothing_for_its_neighbours(make_engine, tokenizers):
-    """Told from prompt and answer together, before anything is computed: the last token picked is
-    never fed, so both may take one position more than the window has.
+    """Prompt and answer are measured before anything is computed.
+
+    The last token of an answer is never fed, so both may take one position more than the window
+    has.
     """
     window = long_prompt(tokenizers) + 2
     engine = make_engine("mistral", sliding_window=window)

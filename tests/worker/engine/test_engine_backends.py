@@ -16,7 +16,7 @@ from worker.engine.attention import (
     install_attention,
 )
 from worker.engine.choose_attention import flex_difference
-from worker.engine.kv_cache import KVCache, prefill, segment_mods
+from worker.engine.kv_cache import KVCache, prefill, segment_mask_spec
 from worker.engine.masks import create_visibility_dense_mask
 from worker.engine.plan import Segment
 
@@ -25,11 +25,11 @@ BACKENDS = {"flex": FlexBackend(), "sdpa": SdpaBackend()}
 
 
 def pack(lengths, prefix):
-    """Slots of a prefix and segments that see it, every second one also the one before."""
-    head = Segment((3,) * prefix, 0)
-    segments = [head]
+    """Slots of a prefix and of segments that see it; every second one sees the one before, too."""
+    first = Segment((3,) * prefix, 0)
+    segments = [first]
     for i, length in enumerate(lengths):
-        sees = (head, segments[-1]) if i % 2 else (head,)
+        sees = (first, segments[-1]) if i % 2 else (first,)
         segments.append(Segment((i + 4,) * length, prefix, sees))
     slots, end = {}, 0
     for segment in segments:
@@ -38,7 +38,7 @@ def pack(lengths, prefix):
 
 
 def inputs(num_q, num_kv, heads=HEADS, kv_heads=KV_HEADS, dim=DIM):
-    """Random queries, keys and values, in memory as a model hands them over."""
+    """Random queries, keys and values, with the strides that a model passes."""
     generator = torch.Generator().manual_seed(num_kv)
     query = torch.randn((1, num_q, heads, dim), generator=generator).transpose(1, 2)
     shape = (1, kv_heads, num_kv, dim)
@@ -46,7 +46,7 @@ def inputs(num_q, num_kv, heads=HEADS, kv_heads=KV_HEADS, dim=DIM):
 
 
 def naive(query, key, value, mask, scaling):
-    """Explicit softmax in float64, every key repeated for the queries that share it."""
+    """Explicit softmax in float64, with every key repeated for the queries that share it."""
     repeats = query.shape[1] // key.shape[1]
     key, value = (x.double().repeat_interleave(repeats, dim=1) for x in (key, value))
     scores = torch.einsum("bhqd,bhkd->bhqk", query.double(), key) * scaling
@@ -56,8 +56,8 @@ def naive(query, key, value, mask, scaling):
 
 @torch.inference_mode()
 def run(backend, slots, end, first_query, q, k, v, scaling=0.3):
-    mods = segment_mods(slots, first_query, "cpu")
-    return backend(q, k, v, backend.create_mask(mods, end - first_query, end, "cpu"), scaling)
+    spec = segment_mask_spec(slots, first_query, "cpu")
+    return backend(q, k, v, backend.create_mask(spec, end - first_query, end, "cpu"), scaling)
 
 
 PACKS = {
@@ -85,7 +85,7 @@ def assert_naive(backend, lengths, prefix, cached):
     slots, end = pack(lengths, prefix)
     first_query = prefix if cached else 0
     q, k, v = inputs(end - first_query, end)
-    mask_mod = segment_mods(slots, first_query, "cpu").mask
+    mask_mod = segment_mask_spec(slots, first_query, "cpu").mask_mod
     mask = create_visibility_dense_mask(mask_mod, end - first_query, end, "cpu")
     output = run(backend, slots, end, first_query, q, k, v)
     torch.testing.assert_close(output, naive(q, k, v, mask, 0.3), atol=2e-6, rtol=1e-5)
@@ -108,7 +108,7 @@ def test_prefill_gives_the_same_keys_and_values_with_both_backends(lengths):
 
 def test_flex_attention_has_no_graph_breaks():
     slots, end = pack((101, 87, 133), 29)
-    mask = FlexBackend().create_mask(segment_mods(slots, 29, "cpu"), end - 29, end, "cpu")
+    mask = FlexBackend().create_mask(segment_mask_spec(slots, 29, "cpu"), end - 29, end, "cpu")
     attend = compiled_flex_attention()._torchdynamo_orig_callable
     explained = torch._dynamo.explain(attend)(*inputs(end - 29, end), *mask, 0.3)
     assert explained.graph_count == 1
@@ -132,14 +132,14 @@ def test_one_compilation_serves_all_lengths():
 
 
 def test_choosing_a_backend_compiles_all_that_prefill_uses():
-    """As `flex_difference` promises; for a head layout that no other test compiles."""
+    """`flex_difference` compiles it; the head layout is one that no other test compiles."""
     model = make_model(make_config("mistral", head_dim=22))
     flex_difference(model)
     compiled = compiled_graphs()
     install_attention(model)
     with torch.inference_mode():
         for lengths, prefix in LENGTHS:
-            head, *segments = pack(lengths, prefix)[0]
-            cached = prefill(model, SdpaBackend(), [head], KVCache.empty(model))
-            prefill(model, BACKENDS["flex"], segments, cached)
+            first, *segments = pack(lengths, prefix)[0]
+            cache = prefill(model, SdpaBackend(), [first], KVCache.empty(model))
+            prefill(model, BACKENDS["flex"], segments, cache)
     assert compiled_graphs() == compiled

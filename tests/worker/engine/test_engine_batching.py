@@ -20,14 +20,17 @@ LAYOUTS = [("concat", "sequential"), ("concat", "aligned"), ("shared", "aligned"
 def plain(answers):
     """Tokens and finish reasons, which must be equal, without the log-probabilities."""
     return [
-        {name: [(g.tokens, g.finish_reason) for g in given] for name, given in answer.items()}
+        {
+            name: [(g.tokens, g.finish_reason) for g in generations]
+            for name, generations in answer.items()
+        }
         for answer in answers
     ]
 
 
 def logprobs(answers):
-    generated = [g for answer in answers for given in answer.values() for g in given]
-    return [logprob for g in generated for logprob in g.token_logprobs]
+    per_method = [generations for answer in answers for generations in answer.values()]
+    return [p for generations in per_method for g in generations for p in g.token_logprobs]
 
 
 def assert_alike(answers, others):
@@ -70,10 +73,10 @@ def test_little_memory_gives_the_same_tokens_as_much(make_engine, family, bos, l
 
 
 def test_little_memory_really_cuts_the_batch(make_engine):
-    """A call per pack and per decoding step: more of both when there is less room.
+    """The model is called once per pack and once per decoding step: more often with less memory.
 
     Without room for one sample its ensembles are decoded one by one, after one prefill: three
-    paraphrases, `avg`, `max`, and three ways to fuse.
+    paraphrases, `avg`, `max`, and three fused sequences.
     """
     calls = []
     for limits in ({}, {"pack_tokens": 1}, {"cache_bytes": 1}):
@@ -137,7 +140,7 @@ def test_sequences_of_several_packs_share_their_row_groups(make_engine, monkeypa
 
     class Noted(RowGroup):
         def __init__(self, model, placed, *others):
-            made.append((len(placed), len({id(each.done) for each in placed})))
+            made.append((len(placed), len({id(each.cache) for each in placed})))
             super().__init__(model, placed, *others)
 
     monkeypatch.setattr("worker.engine.decode.RowGroup", Noted)

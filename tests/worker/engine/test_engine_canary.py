@@ -26,10 +26,10 @@ def engine_of(model, backend=None):
 @torch.inference_mode()
 def errors_of(engine):
     cases = canary._cases(engine)
-    found = engine_outputs(engine, cases)
+    outputs = engine_outputs(engine, cases)
     return [
         case_error(one.logits, own_output(engine.model, case, one.tokens).logits)
-        for case, one in zip(cases, found, strict=True)
+        for case, one in zip(cases, outputs, strict=True)
     ]
 
 
@@ -152,8 +152,8 @@ def test_prompts_that_the_model_has_no_positions_for_are_left_out(positions):
 
 def test_errors_are_relative_to_the_spread_and_blind_to_what_all_share():
     wanted = torch.tensor([[0.0, 1.0, 2.0], [0.0, 10.0, 20.0]])
-    found = torch.tensor([[1.0, 2.0, 4.0], [0.0, 10.0, 21.0]])
-    errors = row_errors(found, wanted)
+    computed = torch.tensor([[1.0, 2.0, 4.0], [0.0, 10.0, 21.0]])
+    errors = row_errors(computed, wanted)
     torch.testing.assert_close(errors, torch.tensor([3**-0.5, 3**-0.5 / 10]))
     assert row_errors(wanted + 5, wanted).max() < 1e-6
 
@@ -169,7 +169,7 @@ def test_entries_that_a_model_excludes_must_be_the_same():
 def test_the_bound_in_half_precision_follows_the_model_s_own_rounding(monkeypatch, own, bound):
     engine = engine_of(make_model(make_config("llama")).to(torch.bfloat16))
     monkeypatch.setattr(canary, "own_output", lambda *_, **__: engine_outputs(engine, cases)[0])
-    monkeypatch.setattr(canary, "case_error", lambda found, wanted: own)
+    monkeypatch.setattr(canary, "case_error", lambda computed, expected: own)
     cases = canary._cases(engine)[:1]
     with torch.inference_mode():
         eager = engine_outputs(engine, cases)

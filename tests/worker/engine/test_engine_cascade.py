@@ -21,7 +21,7 @@ ATTEND = {"eager": cascade, "compiled": compiled_cascade()}
 
 
 @pytest.mark.parametrize("cached", [False, True], ids=["fresh", "cached"])
-@pytest.mark.parametrize("name", [*PACKS, "longer_than_a_piece"])
+@pytest.mark.parametrize("name", [*PACKS, "longer_than_a_block"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_prefill_by_cascade_equals_naive_attention(backend, name, cached):
     lengths, prefix = PACKS.get(name, ((613, 5, 257), 31))
@@ -54,30 +54,30 @@ def test_logits_and_tokens_of_a_compiled_engine_equal_the_reference(
 
 
 def written_out(query, shared, own):
-    """The same in float64, every row apart, all keys side by side and moved to where they lie."""
+    """Cascade in float64, row by row: moved copies of shared keys, own keys, one softmax."""
     rows = []
     for row in range(len(query)):
         keys, values, bias = [own.keys[row]], [own.values[row]], [own.bias[row, 0]]
-        for view in range(shared.bias.shape[1]):
-            cos, sin = (t[row, view] for t in shared.rotation)
+        for offset in range(shared.bias.shape[1]):
+            cos, sin = (t[row, offset] for t in shared.rotation)
             keys.append(rotate(shared.keys, cos, -sin))
             values.append(shared.values)
-            bias.append(shared.bias[row, view])
+            bias.append(shared.bias[row, offset])
         key, value, added = torch.cat(keys, 1), torch.cat(values, 1), torch.cat(bias)
         scores = torch.einsum("hgqd,hkd->hgqk", query[row].double(), key.double()) + added
         rows.append(torch.einsum("hgqk,hkd->hgqd", scores.softmax(dim=-1), value.double()))
     return torch.stack(rows).float()
 
 
-def decoding(rows=7, kv_heads=3, group=3, dim=14, views=2, num_shared=11, num_own=5):
-    """Random rows that each see the shared keys at two distances, some of them not at all."""
+def decoding(rows=7, kv_heads=3, group=3, dim=14, num_offsets=2, num_shared=11, num_own=5):
+    """Random rows that read the shared keys at two offsets, some keys at one of them only."""
     generator = torch.Generator().manual_seed(rows)
 
     def random(*shape):
         return torch.randn(shape, generator=generator)
 
-    angle = random(rows, views, dim // 2).repeat(1, 1, 2)
-    bias = random(rows, views, num_shared)
+    angle = random(rows, num_offsets, dim // 2).repeat(1, 1, 2)
+    bias = random(rows, num_offsets, num_shared)
     bias[:, 0, ::3] = -torch.inf
     rotation = angle.cos(), angle.sin()
     keys, values = random(2, kv_heads, num_shared, dim)
@@ -88,7 +88,7 @@ def decoding(rows=7, kv_heads=3, group=3, dim=14, views=2, num_shared=11, num_ow
 
 
 @pytest.mark.parametrize("attend", ATTEND)
-def test_a_shared_key_seen_at_two_distances_counts_as_two_keys(attend):
+def test_a_shared_key_seen_at_two_offsets_counts_as_two_keys(attend):
     query, shared, own = decoding()
     output = ATTEND[attend](query, shared, own)
     torch.testing.assert_close(output, written_out(query, shared, own), atol=1e-5, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""The decode loop: when an answer stops, and that the finished are no longer fed."""
+"""The decode loop: when an answer stops, and that finished rows are no longer fed."""
 
 import pytest
 import torch
@@ -6,7 +6,8 @@ import torch
 from tests.worker.engine.families import EOS, FAMILIES, MANY, make_request
 from worker.engine import decode
 from worker.engine.request import Counts
-from worker.model.tokenizer import PromptTokenizer
+from worker.model.tokenizer import EOS as EOS_STATE
+from worker.model.tokenizer import NEWLINE, RUNNING, PromptTokenizer
 
 STEPS = 13
 
@@ -26,7 +27,7 @@ def talkative(make_engine, tokenizers):
 
 
 def generated(answers):
-    return [g for answer in answers for given in answer.values() for g in given]
+    return [g for answer in answers for generations in answer.values() for g in generations]
 
 
 def test_an_answer_stops_at_newline_eos_or_length_and_says_which(
@@ -34,9 +35,9 @@ def test_an_answer_stops_at_newline_eos_or_length_and_says_which(
 ):
     engine = talkative(family, bos)
     stops = PromptTokenizer(tokenizers[bos]).stops(engine.model.config.vocab_size, [EOS])
-    reasons = {decode.NEWLINE: "newline", decode.EOS: "eos", decode.RUNNING: "length"}
-    found = generated(engine.answer(MANY, make_request(max_new_tokens=STEPS)))
-    for one in found:
+    reasons = {NEWLINE: "newline", EOS_STATE: "eos", RUNNING: "length"}
+    generations = generated(engine.answer(MANY, make_request(max_new_tokens=STEPS)))
+    for one in generations:
         *before, last = stops[list(one.tokens)].tolist()
         assert set(before) <= {decode.RUNNING}
         assert one.finish_reason == reasons[last]
@@ -44,10 +45,10 @@ def test_an_answer_stops_at_newline_eos_or_length_and_says_which(
 
 
 def test_the_tiny_models_answers_end_in_all_three_ways(talkative):
-    """So that the other tests of this file meet each of them."""
+    """The other tests of this file rely on this."""
     request = make_request(max_new_tokens=STEPS)
-    found = [g for family in FAMILIES for g in generated(talkative(family).answer(MANY, request))]
-    assert {one.finish_reason for one in found} == {"newline", "eos", "length"}
+    answers = [answer for family in FAMILIES for answer in talkative(family).answer(MANY, request)]
+    assert {one.finish_reason for one in generated(answers)} == {"newline", "eos", "length"}
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7])
@@ -73,7 +74,7 @@ def test_every_eos_of_the_generation_config_ends_an_answer(make_engine, tokenize
 
 @pytest.fixture
 def count_fed(talkative, monkeypatch):
-    """Answers and decoded tokens, at a share of running rows below which rows are dropped."""
+    """Answers and number of decoded tokens; `share`: rows are dropped if fewer are running."""
 
     def run(share, *methods, bos=False, family_of_group="llama", positions="sequential"):
         monkeypatch.setattr(decode, "_COMPACT_BELOW", share)
@@ -121,8 +122,8 @@ def test_when_rows_are_dropped_does_not_change_answers(count_fed, family, bos, s
 @pytest.mark.parametrize("method", ["per_prompt", "avg"])
 def test_logprob_is_the_sum_over_the_tokens_given(make_engine, recorded, method):
     request = make_request(method, max_new_tokens=STEPS)
-    found = generated(make_engine().answer(MANY, request))
-    for number, one in enumerate(found):
+    generations = generated(make_engine().answer(MANY, request))
+    for number, one in enumerate(generations):
         scores = torch.stack(recorded[number]).mean(dim=1).log_softmax(dim=-1)
         picked = scores[range(len(one.tokens)), list(one.tokens)]
         assert one.logprob == pytest.approx(float(picked.sum()), abs=1e-5)

@@ -4,8 +4,8 @@ import doctest
 
 import pytest
 
-from worker.engine import canary, plan, sampling
-from worker.model import geometry, tokenizer
+from worker.engine import canary, geometry, plan, sampling
+from worker.model import tokenizer
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Answers that are drawn: the same whatever the batch, and one prefill for all of a prompt."""
+"""Drawn answers: they do not depend on the batch, and all draws of a prompt share one prefill."""
 
 import copy
 from dataclasses import replace
@@ -22,7 +22,7 @@ def ask(method=CONFIDENCE, sampling=WARM, **changes):
 
 
 def tokens(answers, method=CONFIDENCE):
-    """By sample: the tokens and finish reasons of its answers."""
+    """Tokens and finish reasons of the answers, by sample."""
     return [[(g.tokens, g.finish_reason) for g in answer[method.name]] for answer in answers]
 
 
@@ -35,7 +35,7 @@ def test_drawn_answers_equal_the_reference(make_engine, tokenizers, family, bos)
         narrow = replace(question, paraphrases=question.paraphrases[:2])
         wanted = []
         for i, packed in enumerate(packed_prompts(tokenizers[bos], narrow, request)):
-            name = f"{question.seed}/{i}"
+            name = f"{question.uuid}/{i}"
             draws = [None, *(Draw(WARM, seed_of(name, number)) for number in range(3))]
             wanted += [reference_decode(model, packed, PLAIN, stops, 5, draw=d) for d in draws]
         got = answer[CONFIDENCE.name]
@@ -45,7 +45,7 @@ def test_drawn_answers_equal_the_reference(make_engine, tokenizers, family, bos)
 
 
 def test_draws_differ_from_each_other_and_from_the_best_answer(make_engine):
-    """So that the tests of this file compare something."""
+    """If draws were equal, the other tests of this file would compare nothing."""
     for answer in tokens(make_engine().answer(QUESTIONS, ask())):
         assert len(set(answer)) > 6
 

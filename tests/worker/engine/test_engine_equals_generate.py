@@ -1,4 +1,4 @@
-"""With one paraphrase the engine gives what transformers' own greedy `generate` gives."""
+"""With one paraphrase the engine gives the tokens of transformers' greedy `generate`."""
 
 from dataclasses import replace
 from itertools import product
@@ -15,7 +15,7 @@ NEW_TOKENS = 11
 
 
 def generate(model, tokenizer, paraphrase, request):
-    """What `generate` adds to the plain prompt."""
+    """The tokens that `generate` adds to the plain prompt."""
     pieces = PromptTokenizer(tokenizer).pieces([paraphrase], request.template, request.few_shot)
     ids = torch.tensor([pack_plain(pieces, 0).tokens])
     with torch.inference_mode():
@@ -56,7 +56,7 @@ def test_each_sequence_of_per_prompt_equals_generate(make_engine, tokenizers, pl
 
 
 def test_greedy_answers_of_the_tiny_models_vary(make_engine, family):
-    """So that the comparisons above compare something."""
+    """If answers were equal, the tests above would compare nothing."""
     request = make_request("origin", max_new_tokens=NEW_TOKENS)
     answers = make_engine(family).answer(MANY, request)
     tokens = {answer["origin"][0].tokens for answer in answers}

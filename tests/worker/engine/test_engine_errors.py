@@ -1,4 +1,4 @@
-"""What cannot be answered gets a SampleError in its place; its neighbours are answered."""
+"""A sample that cannot be answered gets a SampleError; its neighbours are answered."""
 
 import re
 from dataclasses import replace
@@ -44,15 +44,15 @@ def test_an_empty_paraphrase_is_an_error_that_names_it(make_engine, paraphrases)
     assert_error(outcome, "paraphrase 1 is empty")
 
 
-@pytest.mark.parametrize("given", [1, 2])
+@pytest.mark.parametrize("count", [1, 2])
 def test_fewer_paraphrases_than_asked_for_are_answered_as_if_no_more_were_asked_for(
-    make_engine, given
+    make_engine, count
 ):
-    paraphrases, engine = SAMPLES[0][:given], make_engine()
+    paraphrases, engine = SAMPLES[0][:count], make_engine()
     (outcome,) = engine.answer([paraphrases], several())
     assert not any(isinstance(answers, SampleError) for answers in outcome.values())
-    assert [outcome] == engine.answer([paraphrases], several(num_paraphrases=given))
-    assert len(outcome["per_prompt"]) == given
+    assert [outcome] == engine.answer([paraphrases], several(num_paraphrases=count))
+    assert len(outcome["per_prompt"]) == count
 
 
 def test_no_paraphrase_at_all_is_an_error(make_engine):
@@ -132,7 +132,7 @@ def test_an_engine_answers_on_after_bad_samples(make_engine):
 def test_tokens_that_the_model_does_not_have_are_an_error_of_their_sample(
     make_engine, tokenizers, layout, few_shot
 ):
-    """As with a tokenizer that was given tokens and a model that was not."""
+    """This happens if tokens were added to a tokenizer and not to its model."""
     request = several(few_shot=few_shot, layout=layout)
     read = avg(request)
     prompts = [p for s in SAMPLES for p in packed_prompts(tokenizers[False], known(s), read)]

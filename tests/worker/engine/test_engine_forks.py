@@ -1,4 +1,4 @@
-"""Sequences that have fed the same tokens are one row, and part when they no longer do."""
+"""Sequences that have fed the same tokens share a row, which is forked when tokens differ."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ ALL = ("origin", "per_prompt", "avg", "max", "flex_attention")
 
 @pytest.fixture
 def fed_rows(monkeypatch):
-    """Rows that each step fed."""
+    """Number of rows that each step feeds."""
     rows = []
     original = Batch.logits
 

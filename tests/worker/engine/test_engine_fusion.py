@@ -1,4 +1,4 @@
-"""Fusion against probabilities worked out by hand."""
+"""Fusion functions compared with probabilities worked out by hand."""
 
 import math
 
@@ -64,8 +64,8 @@ def test_equal_sequences_fuse_to_their_own_distribution(name):
 def test_the_order_of_sequences_does_not_matter(name):
     logits = torch.randn(3, 5, 17, generator=torch.Generator().manual_seed(3))
     weights = weights_of(logits)
-    turned = FUSIONS[name](logits.flip(1), weights.flip(1))
-    torch.testing.assert_close(turned, FUSIONS[name](logits, weights))
+    reverse = FUSIONS[name](logits.flip(1), weights.flip(1))
+    torch.testing.assert_close(reverse, FUSIONS[name](logits, weights))
 
 
 @pytest.mark.parametrize("name", TOGETHER)
@@ -73,7 +73,7 @@ def test_ensembles_of_a_batch_do_not_mix(name):
     logits = torch.randn(3, 5, 17, generator=torch.Generator().manual_seed(3))
     weights = weights_of(logits)
     pairs = zip(logits, weights, strict=True)
-    alone = torch.cat([FUSIONS[name](one[None], its[None]) for one, its in pairs])
+    alone = torch.cat([FUSIONS[name](one[None], weight[None]) for one, weight in pairs])
     torch.testing.assert_close(FUSIONS[name](logits, weights), alone)
 
 

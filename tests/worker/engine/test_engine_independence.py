@@ -1,4 +1,4 @@
-"""An answer does not change with what lies beside its prompt, or the model is refused by name."""
+"""An answer does not depend on the prompts beside it, or the model is refused by name."""
 
 import pytest
 import torch
@@ -21,9 +21,9 @@ from tests.worker.engine.other_families import (
 )
 from worker.engine.attention import SdpaBackend, install_attention
 from worker.engine.engine import Engine
+from worker.engine.geometry import geometry_of
 from worker.engine.independence import median_error
 from worker.engine.rotary import can_move_keys
-from worker.model.geometry import geometry_of
 
 CONVOLUTIONS = {"layer_types": ["full_attention", "conv", "full_attention"]}
 REFUSED = {
@@ -95,7 +95,7 @@ def longrope(**changes):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("last", [6.0, 64.0])
 def test_where_rotary_factors_change_for_a_whole_row_is_found(dtype, last):
-    """Also where nothing changes but the lowest frequency, which half precision cannot tell."""
+    """Also if only the lowest frequency changes, which half precision does not show."""
     factors = [1.0] * 7 if last == 64 else LONGROPE["long_factor"][:7]
     sizes = geometry_of(longrope(long_factor=[*factors, last]).to(dtype))
     assert (sizes.steady_positions, sizes.positions) == (64, 64)

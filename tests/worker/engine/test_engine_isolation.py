@@ -26,7 +26,7 @@ POSITIONS = ["sequential", "aligned"]
 
 
 def edit(pieces, paraphrase):
-    """The same pieces, the tokens of one paraphrase changed, as many as before."""
+    """A copy whose paraphrase has other tokens, as many as before."""
     segment = tuple((token + 1) % VOCABULARY for token in pieces.segments[paraphrase])
     segments, prompts = list(pieces.segments), list(pieces.prompts)
     segments[paraphrase], prompts[paraphrase] = segment, pieces.prefix + segment + pieces.cue
@@ -40,9 +40,9 @@ def compute(model, backend, pieces, request):
     return prefill(model, backend, segments, KVCache.empty(model))
 
 
-def keys_and_values(done, segment):
-    span = done.slots[segment]
-    return torch.stack([x[:, :, span.start : span.stop] for x in (done.keys, done.values)])
+def keys_and_values(cache, segment):
+    span = cache.slots[segment]
+    return torch.stack([x[:, :, span.start : span.stop] for x in (cache.keys, cache.values)])
 
 
 @pytest.mark.parametrize("backend", [SdpaBackend(), FlexBackend()], ids=["sdpa", "flex"])
@@ -64,7 +64,7 @@ def test_editing_one_paraphrase_leaves_the_others_keys_unchanged(bos, layout, po
 
 
 def edited(before, after):
-    """The segments of the edited paraphrase: others than before, with other keys."""
+    """Whether the edited paraphrase has other segments, with other keys and values."""
     pairs = zip(before.slots, after.slots, strict=True)
     changed = [(a, b) for a, b in pairs if a != b]
     return bool(changed) and not any(
@@ -73,19 +73,19 @@ def edited(before, after):
 
 
 def test_a_paraphrase_that_may_see_another_has_other_keys(bos):
-    """The control of the test above: it is the table that keeps paraphrases apart."""
+    """The control of the test above: the table keeps paraphrases apart."""
     model = make_model(make_config("mistral"))
     install_attention(model)
     pieces = make_pieces(LENGTHS, bos)
     prompt = pack_fused(pieces, "shared", "aligned")
     open_table = generate_isolated_visibility(3)
     open_table[2, 1] = True
-    found = []
+    computed = []
     for visible in (generate_isolated_visibility(3), open_table):
         sequence = plan_sequence(prompt, visible, PrefixSplitter((), True))
-        done = prefill_all(model, sequence)
-        found.append(keys_and_values(done, sequence.views[2].segment))
-    isolated, seeing = found
+        cache = prefill_all(model, sequence)
+        computed.append(keys_and_values(cache, sequence.refs[2].segment))
+    isolated, seeing = computed
     assert isolated.shape == seeing.shape
     torch.testing.assert_close(isolated[:, 0], seeing[:, 0])
     assert (isolated[:, 1:] - seeing[:, 1:]).abs().max() > 0.01
@@ -102,12 +102,12 @@ def fused(make_engine, recorded):
 
     def run(orders, family, bos, **options):
         request = make_request("flex_attention", **options)
-        engine, found = make_engine(family, bos), []
+        engine, results = make_engine(family, bos), []
         for order in orders:
             recorded.clear()
             ((answer,),) = (a.values() for a in engine.answer([order], request))
-            found.append((answer[0].tokens, torch.stack(recorded[0])))
-        return found
+            results.append((answer[0].tokens, torch.stack(recorded[0])))
+        return results
 
     return run
 
@@ -121,9 +121,11 @@ def test_with_shared_layout_and_aligned_positions_every_order_answers_alike(fuse
 
 
 def test_with_concat_layout_the_order_of_all_but_the_last_does_not_matter(fused, family, bos):
-    """The last prompt's last token is the fusing query: it holds what its own prompt says, so
-    another last prompt asks another question. The others are keys and values only, and with
-    aligned positions keys and values carry no order."""
+    """The fusing query is the last token of the last prompt, whose content it holds.
+
+    The other prompts are read as keys and values only, which carry no order if positions are
+    aligned.
+    """
     a, b, c = SAMPLES[0]
     orders = [(a, b, c), (b, a, c), (c, b, a)]
     first, moved, other = fused(orders, family, bos, layout="concat", positions="aligned")
@@ -134,7 +136,7 @@ def test_with_concat_layout_the_order_of_all_but_the_last_does_not_matter(fused,
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_with_sequential_positions_the_order_does_matter(fused, family, bos, layout):
-    """The control: positions tell paraphrases apart."""
+    """The control: with sequential positions the keys of paraphrases carry their order."""
     a, b, c = SAMPLES[0]
     first, moved = fused(
         [(a, b, c), (b, a, c)], family, bos, layout=layout, positions="sequential"

@@ -1,4 +1,4 @@
-"""Layouts by numbers: which tokens stand where, in which group."""
+"""Layouts worked out by hand: the tokens, positions and groups of packed prompts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Length correction: every paraphrase weighs alike, as much as one of their mean log-length."""
+"""Length correction: each paraphrase weighs as much as one of their geometric mean length."""
 
 import math
 
@@ -27,7 +27,7 @@ def sequence_of(pieces, layout, positions, name=CORRECTED.name):
 
 
 def lengths_of(pieces, layout):
-    """Tokens that the tail reads of each paraphrase: a prompt's last token is the tail itself."""
+    """Tokens of each paraphrase that the tail reads; the last token of a prompt is the tail."""
     if layout == "shared":
         return [len(segment) for segment in pieces.segments]
     *before, last = pieces.prompts
@@ -36,20 +36,20 @@ def lengths_of(pieces, layout):
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
 def test_every_paraphrase_weighs_the_geometric_mean_of_their_lengths(bos, layout, positions):
-    """And every other key one: paraphrases of 4, 11 and 1 tokens weigh 44^(1/3) each."""
+    """Paraphrases of 4, 11 and 1 tokens weigh 44^(1/3) each, every other key 1."""
     pieces = make_pieces((4, 11, 1), bos)
     lengths = lengths_of(pieces, layout)
-    views = sequence_of(pieces, layout, positions).views
-    weight = sum(len(view.segment.tokens) * math.exp(view.bias) for view in views)
+    refs = sequence_of(pieces, layout, positions).refs
+    weight = sum(len(ref.segment.tokens) * math.exp(ref.bias) for ref in refs)
     others = {"concat": bos, "shared": bos + len(pieces.prefix) + len(pieces.cue) - 1}[layout]
     assert weight == pytest.approx(3 * math.prod(lengths) ** (1 / 3) + others, abs=1e-4)
-    assert len({round(view.bias, 5) for view in views}) >= 3
+    assert len({round(ref.bias, 5) for ref in refs}) >= 3
 
 
 def test_without_correction_every_key_weighs_one():
     pieces = make_pieces((4, 11, 1), bos=True)
-    views = sequence_of(pieces, "shared", "aligned", "flex_attention").views
-    assert {view.bias for view in views} == {0.0}
+    refs = sequence_of(pieces, "shared", "aligned", "flex_attention").refs
+    assert {ref.bias for ref in refs} == {0.0}
 
 
 @pytest.mark.parametrize("positions", ["sequential", "aligned"])
@@ -57,12 +57,12 @@ def test_without_correction_every_key_weighs_one():
 def test_paraphrases_of_equal_length_are_corrected_by_nothing(bos, positions, length):
     """In the shared layout; a concatenated prompt's last paraphrase is one token shorter."""
     pieces = make_pieces((length,) * 3, bos)
-    views = sequence_of(pieces, "shared", positions).views
-    assert [view.bias for view in views] == pytest.approx([0.0] * len(views), abs=1e-6)
+    refs = sequence_of(pieces, "shared", positions).refs
+    assert [ref.bias for ref in refs] == pytest.approx([0.0] * len(refs), abs=1e-6)
 
 
 def test_one_paraphrase_is_not_corrected(bos):
-    """Against itself alone it has no weight to lose: the prompt stays the plain one."""
+    """There is no other paraphrase to balance it with: the prompt stays the plain one."""
     pieces = make_pieces((9,), bos)
     for layout, positions in LAYOUTS:
         plain = sequence_of(pieces, layout, positions, "flex_attention")
@@ -70,7 +70,7 @@ def test_one_paraphrase_is_not_corrected(bos):
 
 
 def biased_logits(model, prompt, bias_of):
-    """By transformers' eager attention, with `bias_of(group)` added to the tail's scores."""
+    """Logits by transformers' eager attention, `bias_of(group)` added to the tail's scores."""
     groups = prompt.group_ids
     tail = len(prompt.groups) - 1
     mask = torch.full((1, 1, len(groups), len(groups)), -1e30)
@@ -92,7 +92,7 @@ def biased_logits(model, prompt, bias_of):
 def test_a_paraphrase_is_corrected_by_minus_the_log_of_its_length_before_all_others(
     bos, positions
 ):
-    """A softmax knows differences only: paraphrases by -log(length), others by the mean of it."""
+    """A softmax depends on differences only: -log(length) for paraphrases, else the mean of it."""
     model = make_model(make_config("llama"))
     lengths = (5, 17, 2)
     prompt = pack_fused(make_pieces(lengths, bos), "shared", positions)
@@ -112,7 +112,7 @@ PARAPHRASES = ("who wrote it?", "it", "tell me who the one is who wrote it, or w
 
 @pytest.fixture
 def attended(make_engine):
-    """What a one-layer model that attends to every key alike read, at the first decoded token."""
+    """Attention output at the first decoded token of a one-layer model with equal scores."""
 
     def run(bos, layout, positions):
         engine = make_engine("llama", bos, num_hidden_layers=1)
@@ -132,7 +132,7 @@ def attended(make_engine):
 
 @torch.inference_mode()
 def values(model, tokens):
-    """Of tokens in the first layer, where they depend on nothing but the token: [T, H * D]."""
+    """Values of tokens in the first layer, where they depend on the token only: [T, H * D]."""
     layer = model.base_model.layers[0]
     hidden = layer.input_layernorm(model.base_model.embed_tokens(torch.tensor(tokens)))
     flat = layer.self_attn.v_proj(hidden)
@@ -145,7 +145,7 @@ def values(model, tokens):
 def test_where_all_scores_are_equal_each_paraphrase_is_read_as_its_mean(
     attended, tokenizers, bos, layout, positions
 ):
-    """By hand: a paraphrase's mean weighs the geometric mean of the lengths, other tokens one."""
+    """By hand: the mean of a paraphrase weighs the geometric mean length, other tokens 1."""
     model, read, request = attended(bos, layout, positions)
     pieces = PromptTokenizer(tokenizers[bos]).pieces(
         PARAPHRASES, request.template, request.few_shot

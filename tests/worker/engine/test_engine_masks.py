@@ -1,4 +1,4 @@
-"""Masks: the table is the mask, for mask_mods, block masks, dense masks and the reference."""
+"""mask_mods, block masks, dense masks and the reference's mask all equal the table."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from common.layout import pack_fused
 from common.methods import METHODS
 from common.visibility import VISIBILITIES, generate_isolated_visibility
 from tests.worker.engine.families import make_config, make_model, make_pieces, make_request
-from worker.engine.kv_cache import segment_mods
+from worker.engine.kv_cache import segment_mask_spec
 from worker.engine.masks import (
     create_visibility_block_mask,
     create_visibility_dense_mask,
@@ -25,7 +25,7 @@ GROUPS = (0, 0, 0, 1, 1, 2, 2, 2, 3)
 
 
 def table_mask(groups, visible):
-    """The definition, pair by pair: bool [T, T]."""
+    """The mask by its definition, pair by pair: bool [T, T]."""
     mask = torch.zeros(len(groups), len(groups), dtype=torch.bool)
     for q, group in enumerate(groups):
         for k in range(q + 1):
@@ -65,7 +65,7 @@ def test_dense_mask_is_the_table(length):
 
 @pytest.mark.parametrize("length", [1, 37, 131, 259])
 def test_mask_mod_is_vmap_clean(length):
-    """create_block_mask and create_mask vmap the mask_mod over every query and key."""
+    """create_block_mask and create_mask vmap a mask_mod over every query and key."""
     groups, visible = random_groups(length, 7), random_table(7)
     mask_mod = mask_mod_of(groups, visible)
     written_out = create_mask(mask_mod, None, None, length, length, device="cpu")
@@ -109,7 +109,7 @@ def test_slots_see_their_segment_causally_and_what_it_sees_whole(
             wanted[q, span.start : q + 1] = True
             for seen in segment.sees:
                 wanted[q, slots[seen].start : slots[seen].stop] = True
-    mask_mod = segment_mods(slots, first_query, "cpu").mask
+    mask_mod = segment_mask_spec(slots, first_query, "cpu").mask_mod
     mask = create_visibility_dense_mask(mask_mod, end - first_query, end, "cpu")[0, 0]
     assert mask.equal(wanted[first_query:])
 
@@ -118,7 +118,9 @@ def test_slots_see_their_segment_causally_and_what_it_sees_whole(
 @pytest.mark.parametrize("positions", ["sequential", "aligned"])
 def test_no_row_of_a_mask_is_empty(bos, layout, positions):
     slots, end = plan_slots(bos, layout, positions)
-    mask = create_visibility_dense_mask(segment_mods(slots, 0, "cpu").mask, end, end, "cpu")
+    mask = create_visibility_dense_mask(
+        segment_mask_spec(slots, 0, "cpu").mask_mod, end, end, "cpu"
+    )
     assert mask[0, 0].diagonal().all()
 
 
@@ -131,7 +133,7 @@ def test_segment_masks_grow_past_their_fixed_sizes():
         slots[segment] = range(end, end := end + len(segment.tokens))
     assert end > 8192
     keys, last = torch.arange(end), torch.tensor(end - 1)
-    row = segment_mods(slots, 0, "cpu").mask(last, last, last, keys)
+    row = segment_mask_spec(slots, 0, "cpu").mask_mod(last, last, last, keys)
     assert row.nonzero()[:, 0].tolist() == [*range(5), *range(end - 7, end)]
 
 

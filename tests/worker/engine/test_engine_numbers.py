@@ -1,4 +1,4 @@
-"""Logits that are not numbers are an error of their sample, never token 0."""
+"""NaN logits are an error of their sample, never token 0."""
 
 import math
 import re
@@ -12,8 +12,8 @@ from common.methods import CONFIDENCE
 from common.run import SamplingParams
 from tests.worker.engine.families import MANY, SAMPLES, make_request
 from worker.engine.decode import Batch, Generation
-from worker.engine.numbers import refuse_no_numbers
-from worker.model.geometry import _read
+from worker.engine.geometry import _read
+from worker.engine.numbers import refuse_nan
 
 METHODS = ("origin", "per_prompt", "avg", "max", "majority", "flex_attention")
 
@@ -89,7 +89,7 @@ def test_a_drawn_answer_is_checked_too(make_engine, spoil):
 def test_tokens_that_a_model_excludes_are_no_error(make_engine, spoil, entries):
     spoil(-math.inf, entries)
     answers = make_engine().answer(SAMPLES, make_request(*METHODS))
-    assert not any(isinstance(found, SampleError) for a in answers for found in a.values())
+    assert not any(isinstance(outcome, SampleError) for a in answers for outcome in a.values())
 
 
 def test_weights_that_are_no_numbers_stop_the_run_when_the_engine_is_built(make_engine):
@@ -105,8 +105,8 @@ def test_errors_that_were_there_before_are_kept_and_counted_for_nothing():
     bad = Generation((0,), (math.nan,), "length")
     early = SampleError("it has no paraphrase")
     answers = [{"origin": [good]}, {"origin": early}, {"origin": [good, bad]}]
-    first, second, third = refuse_no_numbers(answers, "float16")
+    first, second, third = refuse_nan(answers, "float16")
     assert (first, second) == (answers[0], answers[1])
     assert "in float16" in str(third["origin"])
     with pytest.raises(StopRun, match="any of 2 samples"):
-        refuse_no_numbers([{"origin": early}, {"avg": [bad]}, {"avg": [bad]}], "float16")
+        refuse_nan([{"origin": early}, {"avg": [bad]}, {"avg": [bad]}], "float16")

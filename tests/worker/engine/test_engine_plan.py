@@ -23,7 +23,7 @@ LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
 
 
 def defined(prompt, visible):
-    """Each token the tail sees, with all it sees: (token, position) pairs, by the definition."""
+    """Each token that the tail sees, with all tokens it sees itself, by the definition."""
     tokens, groups = list(zip(prompt.tokens, prompt.positions, strict=True)), prompt.group_ids
     seen = Counter()
     for q, token in enumerate(tokens[:-1]):
@@ -34,18 +34,18 @@ def defined(prompt, visible):
 
 
 def planned(sequence):
-    """The same of a planned sequence."""
+    """Each token that a planned sequence sees, with all tokens it sees itself."""
     seen = Counter()
-    for view in sequence.views:
-        before = [t for s in view.segment.sees for t in tokens_of(s, view.offset)]
-        own = tokens_of(view.segment, view.offset)
+    for ref in sequence.refs:
+        before = [t for s in ref.segment.sees for t in tokens_of(s, ref.offset)]
+        own = tokens_of(ref.segment, ref.offset)
         for i, token in enumerate(own):
             seen[token, tuple(sorted(before + own[: i + 1]))] += 1
     return seen
 
 
-def tokens_of(segment, shift):
-    return [(token, segment.start + shift + i) for i, token in enumerate(segment.tokens)]
+def tokens_of(segment, offset):
+    return [(token, segment.start + offset + i) for i, token in enumerate(segment.tokens)]
 
 
 def make_table(name, num_segments):
@@ -81,7 +81,7 @@ def test_segments_come_after_those_they_see_and_only_once(bos):
         assert set(segment.sees) <= set(segments[:number])
 
 
-def test_unshifting_moves_a_segment_with_all_it_sees():
+def test_a_ref_at_its_own_position_moves_all_that_it_sees():
     first = Segment((1, 2), 0)
     second = Segment((3,), 2, (first,))
     moved = Segment((1, 2), 5)

@@ -1,4 +1,4 @@
-"""What segments begin with alike is computed once, and sequences still see what they should."""
+"""Common beginnings of segments are computed once, and sequences see the same tokens."""
 
 from collections import Counter
 from itertools import product
@@ -28,11 +28,11 @@ ALIKE = (
     ("who wrote the one", "who wrote the one by it?", "who is it?", "who wrote"),
     ("who wrote the two?", "the one who wrote it", "the one", "the one who wrote it"),
 )
-"""Paraphrases that begin alike, one that another begins with, and one that comes twice."""
+"""Paraphrases that begin alike, one that is the beginning of another, and one that repeats."""
 
 
 def sequence_of(*runs, start=0, sees=()):
-    """A sequence that sees runs of tokens, each of which starts at `start`."""
+    """A sequence that sees runs of tokens, all starting at `start`."""
     return SequencePlan(tuple(SegmentRef(Segment(run, start, sees), 0) for run in runs), 9, 99)
 
 
@@ -49,30 +49,30 @@ def plans_of(tokenizers, bos, samples, request, movable=True):
 
 
 def weights(sequence):
-    """How much each token weighs with all it sees: {(token, position, what it sees): weight}."""
-    found = Counter()
-    for view in sequence.views:
-        for place, before in seen(view.segment, view.offset).items():
-            found[place, before] += exp(view.bias)
-    return found
+    """Weight of each token with all tokens it sees: {((token, position), seen): weight}."""
+    total = Counter()
+    for ref in sequence.refs:
+        for place, before in seen(ref.segment, ref.offset).items():
+            total[place, before] += exp(ref.bias)
+    return total
 
 
-def seen(segment, shift):
-    """Each token of a segment, with the weights of the tokens that it sees."""
+def seen(segment, offset):
+    """Each token of a segment with the weights of the tokens that it sees."""
     before = Counter()
     biases = segment.biases or (0.0,) * len(segment.sees)
     for other, bias in zip(segment.sees, biases, strict=True):
-        for place in places(other, shift):
+        for place in places(other, offset):
             before[place] += exp(bias)
-    found = {}
-    for place in places(segment, shift):
+    by_token = {}
+    for place in places(segment, offset):
         before[place] += 1.0
-        found[place] = tuple(sorted((p, round(w, 9)) for p, w in before.items()))
-    return found
+        by_token[place] = tuple(sorted((p, round(w, 9)) for p, w in before.items()))
+    return by_token
 
 
-def places(segment, shift):
-    return [(token, segment.start + shift + i) for i, token in enumerate(segment.tokens)]
+def places(segment, offset):
+    return [(token, segment.start + offset + i) for i, token in enumerate(segment.tokens)]
 
 
 @pytest.mark.parametrize("movable", [False, True], ids=["fixed", "movable"])
@@ -85,7 +85,7 @@ def test_a_cut_sequence_sees_what_the_planned_one_sees(
     request = make_request(method, **options)
     plans = plans_of(tokenizers, bos, [*ALIKE, *SAMPLES], request, movable)
     cut = split_shared_prefixes([sequence for plan in plans for sequence in plan.sequences], ())
-    assert any(len(new.views) > len(old.views) for old, new in cut.items())
+    assert any(len(new.refs) > len(old.refs) for old, new in cut.items())
     for old, new in cut.items():
         assert (new.token, new.position) == (old.token, old.position)
         before, after = weights(old), weights(new)
@@ -110,7 +110,7 @@ def test_segments_are_cut_where_others_branch_off_or_end():
     sequences = [sequence_of((4, 5, 6), (4, 5, 7), (4,), (8, 5, 6))]
     tree = PrefixTree(())
     tree.add(sequences)
-    runs = [list(tree.runs(view.segment)) for view in sequences[0].views]
+    runs = [list(tree.runs(ref.segment)) for ref in sequences[0].refs]
     assert runs == [[(4,), (5,), (6,)], [(4,), (5,), (7,)], [(4,)], [(8, 5, 6)]]
     assert tree.size == 7
 
@@ -129,20 +129,20 @@ def test_what_is_computed_already_is_not_cut():
     known = Segment((1, 2, 3), 0)
     sequences = [sequence_of((1, 2, 3), (1, 2, 4))]
     cut = split_shared_prefixes(sequences, (known,))
-    assert cut[sequences[0]].views[0].segment is known
+    assert cut[sequences[0]].refs[0].segment is known
     assert cut == {sequences[0]: sequences[0]}
 
 
-def test_a_head_seen_through_two_paraphrases_counts_twice():
+def test_a_common_prefix_seen_through_two_paraphrases_counts_twice():
     one, two = Segment((4, 5), 0), Segment((4, 6), 0)
     sequence = SequencePlan((SegmentRef(Segment((7,), 2, (one, two)), 0),), 9, 99)
-    (view,) = split_shared_prefixes([sequence], ())[sequence].views
-    assert [s.tokens for s in view.segment.sees] == [(4,), (5,), (6,)]
-    assert [exp(bias) for bias in view.segment.biases] == pytest.approx([2.0, 1.0, 1.0])
+    (ref,) = split_shared_prefixes([sequence], ())[sequence].refs
+    assert [s.tokens for s in ref.segment.sees] == [(4,), (5,), (6,)]
+    assert [exp(bias) for bias in ref.segment.biases] == pytest.approx([2.0, 1.0, 1.0])
 
 
 @pytest.mark.parametrize("budget", [1, 40, 77, 10_000])
-def test_a_pack_is_full_when_its_tokens_are_with_common_heads_counted_once(
+def test_a_pack_is_full_when_its_tokens_are_with_common_prefixes_counted_once(
     tokenizers, bos, budget
 ):
     plans = plans_of(tokenizers, bos, [*ALIKE, *SAMPLES] * 2, make_request("avg"))
@@ -167,7 +167,7 @@ def test_paraphrases_that_begin_alike_equal_the_reference(
     compare(make_engine("qwen3", bos), tokenizers[bos], ALIKE, request)
 
 
-def test_the_engine_prefills_common_heads_once(make_engine):
+def test_the_engine_prefills_common_prefixes_once(make_engine):
     engine, request = make_engine(), make_request("per_prompt", max_new_tokens=1)
     alone, together = Counts(), Counts()
     for sample in ALIKE:
@@ -177,7 +177,7 @@ def test_the_engine_prefills_common_heads_once(make_engine):
     assert sum(fed[:-1]) == together.prefill_tokens < alone.prefill_tokens
 
 
-def test_what_leads_in_a_question_is_cached(tokenizers, bos):
+def test_the_words_before_a_question_are_cached(tokenizers, bos):
     """Prompts of other questions begin with the cuts, and with nothing more."""
     tokenizer, request = PromptTokenizer(tokenizers[bos]), make_request()
     bos_cut, common, lead_in, rest = prefix_splitter(tokenizer, request, True).cuts

@@ -1,4 +1,4 @@
-"""A paraphrase that comes twice counts twice: bad paraphrases are kept, so there are such."""
+"""A paraphrase that comes twice counts twice; repeats exist, because bad paraphrases are kept."""
 
 from itertools import product
 
@@ -43,7 +43,7 @@ def test_a_repeated_paraphrase_weighs_more_than_one_that_is_there_once(make_engi
 
 
 def test_equal_paraphrases_answer_alike_with_both_backends(make_engine, recorded):
-    """Seen twice is a bias in prefill, which FlexAttention takes as its score_mod."""
+    """A segment seen twice has a bias in prefill, which FlexAttention gets as a score_mod."""
     long = tuple(f"{'who wrote it and ' * 9}{i}?" for i in (1, 2, 2, 3))
     request = make_request(
         "flex_attention", layout="shared", positions="aligned", num_paraphrases=4, max_new_tokens=3

@@ -1,4 +1,4 @@
-"""Moving keys: a rotated key is the key computed elsewhere, for models where that is so."""
+"""Moving keys: a rotated key equals the key computed there, for models that allow it."""
 
 import pytest
 import torch
@@ -65,25 +65,25 @@ def test_keys_of_other_kinds_cannot_be_moved(name):
     assert can_move_keys(model) is False
 
 
-@pytest.mark.parametrize("shift", [1, 13, 257])
+@pytest.mark.parametrize("offset", [1, 13, 257])
 @torch.inference_mode()
-def test_a_moved_segment_equals_the_one_computed_there(family, shift):
+def test_a_moved_segment_equals_the_one_computed_there(family, offset):
     model = installed(make_config(family))
     tokens = tuple(range(5, 24))
-    here, there = Segment(tokens, 0), Segment(tokens, shift)
-    done = prefill(model, SdpaBackend(), [here, there], KVCache.empty(model))
-    a, b = (slice(done.slots[s].start, done.slots[s].stop) for s in (here, there))
-    moved = rotate(done.keys[:, :, a], *rotation(model, torch.full((len(tokens),), shift)))
-    torch.testing.assert_close(moved, done.keys[:, :, b], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(done.values[:, :, a], done.values[:, :, b], atol=1e-4, rtol=1e-4)
+    here, there = Segment(tokens, 0), Segment(tokens, offset)
+    cache = prefill(model, SdpaBackend(), [here, there], KVCache.empty(model))
+    a, b = (slice(cache.slots[s].start, cache.slots[s].stop) for s in (here, there))
+    moved = rotate(cache.keys[:, :, a], *rotation(model, torch.full((len(tokens),), offset)))
+    torch.testing.assert_close(moved, cache.keys[:, :, b], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(cache.values[:, :, a], cache.values[:, :, b], atol=1e-4, rtol=1e-4)
 
 
 def test_rotating_back_and_forth_changes_nothing(family):
     model = installed(make_config(family))
-    shifts = torch.tensor([3, 0, -41, 17])
-    cos, sin = rotation(model, shifts)
+    offsets = torch.tensor([3, 0, -41, 17])
+    cos, sin = rotation(model, offsets)
     x = torch.randn(5, 4, cos.shape[-1], generator=torch.Generator().manual_seed(1))
-    back = rotate(rotate(x, cos, sin), *rotation(model, -shifts))
+    back = rotate(rotate(x, cos, sin), *rotation(model, -offsets))
     torch.testing.assert_close(back, x, atol=1e-5, rtol=1e-5)
 
 

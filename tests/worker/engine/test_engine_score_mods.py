@@ -1,4 +1,4 @@
-"""A bias on the scores: both backends give what naive attention gives, in one compiled graph."""
+"""Biased scores: both backends equal naive attention, in one compiled graph."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from worker.engine.attention import (
     compiled_flex_attention,
     install_attention,
 )
-from worker.engine.kv_cache import KVCache, prefill, segment_mods
+from worker.engine.kv_cache import KVCache, prefill, segment_mask_spec
 from worker.engine.masks import create_visibility_dense_mask
 from worker.engine.plan import Segment
 
@@ -20,9 +20,9 @@ BACKENDS = {"flex": FlexBackend(), "sdpa": SdpaBackend()}
 
 
 def biased_pack(lengths):
-    """A prefix, segments that see it, and a tail that sees all, each with a bias of its own."""
-    head = Segment((3,) * PREFIX, 0)
-    segments = [head, *(Segment((i + 4,) * n, PREFIX, (head,)) for i, n in enumerate(lengths))]
+    """A prefix, segments that see it, and a tail that sees all, with a different bias each."""
+    first = Segment((3,) * PREFIX, 0)
+    segments = [first, *(Segment((i + 4,) * n, PREFIX, (first,)) for i, n in enumerate(lengths))]
     biases = (0.0, *(-0.7 * i - 0.3 for i in range(len(lengths))))
     segments.append(Segment((99,) * 61, PREFIX + max(lengths), tuple(segments), biases))
     return segments
@@ -36,7 +36,7 @@ def slots_of(segments):
 
 
 def naive_bias(segments):
-    """What is added to each score, -inf for unseen, pair by pair: float64 [T, T]."""
+    """Number added to each score, -inf for an unseen key, pair by pair: float64 [T, T]."""
     slots, end = slots_of(segments)
     added = torch.full((end, end), -torch.inf, dtype=torch.float64)
     for segment, span in slots.items():
@@ -68,10 +68,10 @@ def naive(query, key, value, added, scaling):
 def test_a_biased_mask_equals_naive_attention(name, lengths, first_query):
     segments = biased_pack(lengths)
     slots, end = slots_of(segments)
-    mods = segment_mods(slots, first_query, "cpu")
+    spec = segment_mask_spec(slots, first_query, "cpu")
     backend, q_k_v = BACKENDS[name], inputs(end - first_query, end)
     with torch.inference_mode():
-        mask = backend.create_mask(mods, end - first_query, end, "cpu")
+        mask = backend.create_mask(spec, end - first_query, end, "cpu")
         output = backend(*q_k_v, mask, 0.3)
     added = naive_bias(segments)[first_query:]
     torch.testing.assert_close(output, naive(*q_k_v, added, 0.3), atol=2e-6, rtol=1e-5)
@@ -82,21 +82,21 @@ def test_a_biased_mask_equals_naive_attention(name, lengths, first_query):
 def test_the_dense_mask_holds_the_bias_and_nothing_else():
     segments = biased_pack((5, 3))
     slots, end = slots_of(segments)
-    mods = segment_mods(slots, 0, "cpu")
-    dense = create_visibility_dense_mask(mods.mask, end, end, "cpu", mods.score)
+    spec = segment_mask_spec(slots, 0, "cpu")
+    dense = create_visibility_dense_mask(spec.mask_mod, end, end, "cpu", spec.score_mod)
     assert dense.dtype == torch.float32
     torch.testing.assert_close(dense[0, 0].double(), naive_bias(segments), atol=1e-6, rtol=0)
 
 
 def test_segments_that_bias_nothing_have_no_score_mod():
     segments = biased_pack((5, 3))[:-1]
-    assert segment_mods(slots_of(segments)[0], 0, "cpu").score is None
+    assert segment_mask_spec(slots_of(segments)[0], 0, "cpu").score_mod is None
 
 
 def test_flex_attention_with_a_score_mod_has_no_graph_breaks():
     slots, end = slots_of(biased_pack((101, 87, 133)))
-    mods = segment_mods(slots, PREFIX, "cpu")
-    mask = FlexBackend().create_mask(mods, end - PREFIX, end, "cpu")
+    spec = segment_mask_spec(slots, PREFIX, "cpu")
+    mask = FlexBackend().create_mask(spec, end - PREFIX, end, "cpu")
     attend = compiled_flex_attention()._torchdynamo_orig_callable
     explained = torch._dynamo.explain(attend)(*inputs(end - PREFIX, end), *mask, 0.3)
     assert explained.graph_count == 1

@@ -16,7 +16,7 @@ PREFIX, CUE = 7, 2
 
 
 def new_tokens(bos, request, *samples, movable=True):
-    """How many tokens samples (their pieces) take beyond BOS and prefix."""
+    """Number of tokens that samples add to BOS and prefix."""
     cuts = (samples[0].bos, samples[0].prefix)
     plans = [plan_sample(pieces, request, PrefixSplitter(cuts, movable)) for pieces in samples]
     sequences = split_shared_prefixes([s for plan in plans for s in plan.sequences], ())
@@ -24,7 +24,7 @@ def new_tokens(bos, request, *samples, movable=True):
     return sum(len(s.tokens) for s in segments) - len(cuts[0]) - PREFIX
 
 
-def test_plain_prompts_prefill_what_follows_the_prefix(bos):
+def test_plain_prompts_prefill_the_tokens_after_the_prefix(bos):
     pieces = make_pieces((4, 9, 3), bos)
     wanted = (4 + 9 + 3) + 3 * (CUE - 1)
     assert new_tokens(bos, make_request("per_prompt"), pieces) == wanted

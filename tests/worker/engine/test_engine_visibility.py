@@ -1,4 +1,4 @@
-"""Who sees whom, beyond isolation: plain text for `causal`, manual ones for `cross_manual`."""
+"""Visibilities besides isolation: `causal` is plain text, `cross_manual` joins manual ones."""
 
 from itertools import product
 
@@ -28,7 +28,7 @@ NEW_TOKENS = 9
 
 
 def generate(model, ids, max_new_tokens):
-    """What transformers' own greedy `generate` adds to a prompt."""
+    """The tokens that transformers' greedy `generate` adds to a prompt."""
     prompt = torch.tensor([ids])
     with torch.inference_mode():
         output = model.generate(
@@ -82,7 +82,7 @@ def test_with_less_than_two_manual_paraphrases_they_are_all_isolated(
 def test_manual_paraphrases_that_see_each_other_answer_otherwise(
     make_engine, recorded, bos, layout, positions, number
 ):
-    """The control; that they answer as defined is held against the reference."""
+    """The control; other tests compare their answers with the reference."""
     request = make_request("flex_attention", CROSS, layout=layout, positions=positions)
     make_engine("llama", bos).answer(manual(number), request)
     isolated, crossed = recorded[0][0], recorded[1][0]
@@ -93,7 +93,7 @@ def test_manual_paraphrases_that_see_each_other_answer_otherwise(
 def test_with_all_manual_paraphrases_the_last_one_answers_as_causal_text(
     make_engine, bos, layout, positions
 ):
-    """Earlier tokens alone are seen, so paraphrases that may all see each other are plain text."""
+    """Only earlier tokens are seen, so paraphrases that all see each other are plain text."""
     names = ("flex_attention_causal", CROSS)
     request = make_request(*names, layout=layout, positions=positions)
     for answer in make_engine("qwen3", bos).answer(manual(3), request):
@@ -112,7 +112,7 @@ def test_any_number_of_manual_paraphrases_equals_the_reference(
 
 
 def edited(pieces, paraphrase):
-    """The same pieces, one paraphrase's tokens changed, as many as before."""
+    """A copy with other tokens, as many as before, in one paraphrase."""
     segment = tuple(3 + (token + 1) % 300 for token in pieces.segments[paraphrase])
     segments, prompts = list(pieces.segments), list(pieces.prompts)
     segments[paraphrase], prompts[paraphrase] = segment, pieces.prefix + segment + pieces.cue
@@ -121,19 +121,19 @@ def edited(pieces, paraphrase):
 
 @torch.inference_mode()
 def prefilled(pieces, layout, backend, visibility_of=CROSS):
-    """All that a fused sequence with two manual paraphrases of four needs, computed."""
+    """The cache of a fused sequence whose first two of four paraphrases are manual."""
     model = make_model(make_config("mistral"))
     install_attention(model)
     request = make_request(visibility_of, layout=layout, num_paraphrases=4)
     splitter = PrefixSplitter((pieces.bos, pieces.prefix), True)
     plan = plan_sample(pieces, request, splitter, Sample((), num_manual=2))
-    done = prefill(model, backend, distinct_segments(plan.sequences), KVCache.empty(model))
-    assert done.num_slots >= FLEX_MIN_TOKENS
-    return done
+    cache = prefill(model, backend, distinct_segments(plan.sequences), KVCache.empty(model))
+    assert cache.num_slots >= FLEX_MIN_TOKENS
+    return cache
 
 
 def changed_tokens(before, after):
-    """How many slots hold other keys or values than before."""
+    """Number of slots whose keys or values differ."""
     assert before.num_slots == after.num_slots
     pairs = zip((before.keys, before.values), (after.keys, after.values), strict=True)
     differ = sum((a != b).any(dim=-1).any(dim=0).any(dim=0).int() for a, b in pairs)
@@ -143,7 +143,7 @@ def changed_tokens(before, after):
 @pytest.mark.parametrize("backend", [SdpaBackend(), FlexBackend()], ids=["sdpa", "flex"])
 @pytest.mark.parametrize("layout", ["concat", "shared"])
 def test_editing_an_automatic_paraphrase_changes_its_own_keys_alone(bos, layout, backend):
-    """Beyond them only what reads it: in the shared layout the cue's first token."""
+    """Only the tail reads it: in the shared layout the cue's first token changes, too."""
     lengths = (83, 71, 90, 67)
     pieces = make_pieces(lengths, bos)
     before = prefilled(pieces, layout, backend)
@@ -162,7 +162,7 @@ def test_editing_a_manual_paraphrase_changes_the_next_manual_ones_keys(bos, layo
 
 @pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.sequences == "fused"])
 def test_no_method_changes_what_another_one_computes(make_engine, bos, name):
-    """Tables share segments where they may, and only there."""
+    """Methods share segments only if their tables agree."""
     fused = [n for n, m in METHODS.items() if m.sequences == "fused"]
     engine = make_engine("llama", bos)
     (alone,) = engine.answer(manual(2)[:1], make_request(name))
@@ -171,7 +171,7 @@ def test_no_method_changes_what_another_one_computes(make_engine, bos, name):
 
 
 def test_a_packed_prompt_is_the_literal_one(bos):
-    """What `generate` is given above, by the definition of the layout."""
+    """The prompt of `generate` in the tests above follows from the layout's definition."""
     pieces = make_pieces((4, 9, 3), bos)
     assert list(pack_fused(pieces, "concat", "sequential").tokens) == [
         *pieces.bos,

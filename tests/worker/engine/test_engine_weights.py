@@ -1,4 +1,4 @@
-"""Weighted ensembles: the mean by hand, its limits, the paraphrase of the highest confidence."""
+"""Weighted ensembles: the mean by hand, its limits, and the most confident paraphrase."""
 
 import math
 from dataclasses import replace
@@ -81,7 +81,7 @@ def test_one_confident_paraphrase_among_doubtful_ones_is_that_paraphrase_alone(
     confidences = [0.75 * (i == most_confident) for i in range(3)]
     request = make_request("weighted_avg", "weighted_max", "per_prompt")
     answers = make_engine("qwen3", bos).answer(weighed(*confidences), request)
-    wanted = [[given[most_confident]] for given in tokens(answers, "per_prompt")]
+    wanted = [[single[most_confident]] for single in tokens(answers, "per_prompt")]
     assert tokens(answers, "weighted_avg") == wanted
     assert tokens(answers, "weighted_max") == wanted
 
@@ -90,11 +90,11 @@ def test_confidences_decide_what_the_weighted_mean_answers(make_engine):
     """The control: the same paraphrases, other confidences, other answers."""
     request = make_request("weighted_avg")
     engine = make_engine()
-    found = [
+    answers = [
         str(tokens(engine.answer(weighed(*confidences), request), "weighted_avg"))
         for confidences in ((0.9, 0.1, 0.0), (0.1, 0.9, 0.0), (0.1, 0.2, 0.9))
     ]
-    assert len(set(found)) == 3
+    assert len(set(answers)) == 3
 
 
 @pytest.mark.parametrize(

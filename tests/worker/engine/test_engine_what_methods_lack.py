@@ -1,4 +1,4 @@
-"""What a method lacks costs that method its answer, and no other method or sample theirs."""
+"""A method that lacks data has an error; other methods and samples are answered."""
 
 import pytest
 
@@ -13,7 +13,7 @@ EVERYTHING = Sample(SAMPLES[0], num_manual=2, confidences=(0.3, 0.9, 0.1), uuid=
 
 
 def answered(outcome):
-    return {name for name, found in outcome.items() if not isinstance(found, SampleError)}
+    return {name for name, answer in outcome.items() if not isinstance(answer, SampleError)}
 
 
 def test_a_question_of_which_all_is_known_is_answered_by_every_method(make_engine):
@@ -51,7 +51,7 @@ def test_confidences_of_the_paraphrases_that_are_read_are_enough(make_engine):
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_fewer_paraphrases_than_asked_for_are_answered(make_engine, number):
-    """A selection takes what is there; every method answers as if that were asked for."""
+    """Methods answer as if the number of paraphrases that are there had been requested."""
     engine = make_engine()
     few = Sample(SAMPLES[0][:number], num_manual=1, confidences=(0.5,) * number)
     (outcome,) = engine.answer([few], make_request(*METHODS))
@@ -76,8 +76,8 @@ def test_what_one_sample_lacks_its_neighbours_do_not(make_engine):
         {"origin"},
     ]
     alone = engine.answer([EVERYTHING], request)[0]
-    assert {name: found[0].tokens for name, found in outcomes[1].items()} == {
-        name: found[0].tokens for name, found in alone.items()
+    assert {name: answer[0].tokens for name, answer in outcomes[1].items()} == {
+        name: answer[0].tokens for name, answer in alone.items()
     }
 
 

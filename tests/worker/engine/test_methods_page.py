@@ -17,7 +17,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 @pytest.fixture
 def added(monkeypatch):
-    """The page's code, run; gone afterwards."""
+    """Runs the code of the page, and removes its methods afterwards."""
     for table in (METHODS, FUSIONS):
         for name in table:
             monkeypatch.setitem(table, name, table[name])

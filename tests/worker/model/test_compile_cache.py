@@ -4,49 +4,18 @@ import logging
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 from torch._inductor.runtime.cache_dir_utils import cache_dir, triton_cache_dir
 
+from worker.host import set_variables
 from worker.model import compile_cache
 from worker.model.compile_cache import HEADERS, INDUCTOR, TRITON, compiling, machine_key
 from worker.model.own_folder import own_folder
 
 ROOT = Path(__file__).parents[3]
-
-HOLD = """
-import sys
-from pathlib import Path
-from worker.model.own_folder import own_folder
-own = own_folder(Path(sys.argv[1]), int(sys.argv[2]))
-print(own.path.name, flush=True)
-sys.stdin.read()
-"""
-
-DIE_COMPILING = """
-import os, sys
-from pathlib import Path
-from worker.model.own_folder import own_folder
-own = own_folder(Path(sys.argv[1]), 0)
-(own.path / "whole.so").write_text("a library")
-with own.writing():
-    (own.path / "half.so").write_text("half a libr")
-    if sys.argv[2] == "dies":
-        os._exit(9)
-"""
-
-
-@contextmanager
-def holder(root, slot):
-    """Another process that holds a folder; gives the process and the folder's name."""
-    command = [sys.executable, "-c", HOLD, str(root), str(slot)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
-        yield process, process.stdout.readline().strip()
-        process.kill()
 
 
 @pytest.fixture
@@ -60,31 +29,9 @@ def no_cache_yet(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_processes_of_one_host_never_share_a_folder(tmp_path):
-    three_others = holder(tmp_path, 0), holder(tmp_path, 0), holder(tmp_path, 1)
-    with three_others[0] as (_, one), three_others[1] as (_, two), three_others[2] as (_, three):
-        mine = own_folder(tmp_path, 0).path.name
-    assert [one, two, three, mine] == ["slot-0", "slot-1", "slot-2", "slot-3"]
-
-
-def test_a_killed_process_leaves_its_folder_to_the_next(tmp_path):
-    with holder(tmp_path, 0) as (process, first):
-        process.kill()
-        process.wait()
-        with holder(tmp_path, 0) as (_, second):
-            assert first == second == "slot-0"
-
-
-@pytest.mark.parametrize(("how", "kept"), [("dies", set()), ("goes on", {"whole.so", "half.so"})])
-def test_what_a_process_died_compiling_is_thrown_away(tmp_path, how, kept, caplog):
-    """A compiler that is killed leaves half a library, which torch would load ever after."""
-    command = [sys.executable, "-c", DIE_COMPILING, str(tmp_path), how]
-    subprocess.run(command, cwd=ROOT, check=False)
-    with caplog.at_level(logging.WARNING):
-        own = own_folder(tmp_path, 0)
-    assert {path.name for path in own.path.iterdir()} == kept
-    assert ("was left half written" in caplog.text) == (not kept)
-    assert not own.unfinished.exists()
+def use_own_cache(slot):
+    """As `worker.tasks` does before it imports the executor."""
+    set_variables(compile_cache.claim_cache(slot))
 
 
 def test_what_fails_to_compile_is_compiled_anew_at_the_next_start(tmp_path, monkeypatch):
@@ -97,7 +44,7 @@ def test_what_fails_to_compile_is_compiled_anew_at_the_next_start(tmp_path, monk
 
 def test_torch_and_triton_compile_into_the_folder(no_cache_yet, caplog):
     with caplog.at_level(logging.INFO):
-        compile_cache.use_own_cache(2)
+        use_own_cache(2)
     folder = no_cache_yet / "self-ensemble" / "compiled" / machine_key() / "slot-2"
     assert cache_dir() == str(folder)
     assert triton_cache_dir(0) == str(folder / "triton")
@@ -107,36 +54,38 @@ def test_torch_and_triton_compile_into_the_folder(no_cache_yet, caplog):
 def test_the_main_process_which_children_have_their_environment_from_has_no_torch():
     """Importing it sets the variable that says where compiled code is kept, for all of them."""
     code = "import sys, os, worker.app, worker.tasks; print('torch' in sys.modules)"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "False\n"
+    assert process.stdout == "False\n"
 
 
 def test_torch_does_what_the_variables_say_when_it_comes_after_them(no_cache_yet):
     code = (
-        "from worker.model.compile_cache import compiling, use_own_cache; use_own_cache(1);"
+        "from worker.host import set_variables;"
+        "from worker.model.compile_cache import claim_cache; set_variables(claim_cache(1));"
         "import torch._dynamo, torch._inductor.config as config;"
-        "from torch._inductor.runtime.cache_dir_utils import cache_dir;\n"
-        "with compiling(): print(cache_dir(), config.cpp_cache_precompile_headers)"
+        "from torch._inductor.runtime.cache_dir_utils import cache_dir;"
+        "from worker.manager import _precompile_headers_if_allowed as apply; apply();"
+        "print(cache_dir(), config.cpp_cache_precompile_headers)"
     )
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     environment = {**os.environ, **threads, "XDG_CACHE_HOME": str(no_cache_yet)}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     root = no_cache_yet / "self-ensemble" / "compiled"
-    assert done.stdout == f"{root / machine_key() / 'slot-1'} False\n", done.stderr
+    assert process.stdout == f"{root / machine_key() / 'slot-1'} False\n", process.stderr
 
 
 def test_headers_that_all_processes_would_share_are_not_precompiled(no_cache_yet):
-    compile_cache.use_own_cache(0)
+    use_own_cache(0)
     assert os.environ[HEADERS] == "0"
 
 
 def test_a_folder_that_the_environment_names_is_left_alone(no_cache_yet, monkeypatch):
     monkeypatch.setenv(INDUCTOR, "/somewhere/else")
-    compile_cache.use_own_cache(0)
+    use_own_cache(0)
     assert os.environ[INDUCTOR] == "/somewhere/else"
     assert TRITON not in os.environ
     assert HEADERS not in os.environ
@@ -145,13 +94,13 @@ def test_a_folder_that_the_environment_names_is_left_alone(no_cache_yet, monkeyp
 
 def test_a_triton_folder_that_the_environment_names_stays(no_cache_yet, monkeypatch):
     monkeypatch.setenv(TRITON, "/somewhere/else")
-    compile_cache.use_own_cache(0)
+    use_own_cache(0)
     assert os.environ[TRITON] == "/somewhere/else"
 
 
 def test_where_no_folder_can_be_made_the_work_goes_on_and_it_is_said(no_cache_yet, caplog):
     (no_cache_yet / "self-ensemble").write_text("in the way")
-    compile_cache.use_own_cache(0)
+    use_own_cache(0)
     assert Path(os.environ[INDUCTOR]).is_dir()
     assert "compiled code is not kept for the next start" in caplog.text
     with compiling():

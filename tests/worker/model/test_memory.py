@@ -31,7 +31,7 @@ def test_a_container_is_granted_its_limit_less_what_it_uses(cgroups):
     assert granted_by_cgroups(*cgroups("0::/\n", {"": files})) == [3999]
 
 
-def test_page_cache_that_the_kernel_gives_up_counts_as_left(cgroups):
+def test_page_cache_that_the_system_can_reclaim_counts_as_left(cgroups):
     stat = "anon 2500\ninactive_file 502\nactive_file 7\n"
     files = {"memory.max": "7001", "memory.current": "3002", "memory.stat": stat}
     assert granted_by_cgroups(*cgroups("0::/\n", {"": files})) == [3999 + 502]
@@ -109,11 +109,11 @@ def test_anything_else_is_not(error):
 
 
 def test_a_released_error_holds_no_tensor_of_the_frames_it_came_through():
-    held = []
+    tensors = []
 
     def fails():
         tensor = torch.zeros(3)
-        held.append(weakref.ref(tensor))
+        tensors.append(weakref.ref(tensor))
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     def wraps():
@@ -126,7 +126,7 @@ def test_a_released_error_holds_no_tensor_of_the_frames_it_came_through():
         wraps()
     error = raised.value
     del raised
-    assert held[0]() is not None
+    assert tensors[0]() is not None
     release(error)
     gc.collect()
-    assert held[0]() is None
+    assert tensors[0]() is None

@@ -24,10 +24,9 @@ from tests.worker.engine.families import (
     make_tokenizer,
 )
 from worker.engine.attention import SdpaBackend
-from worker.engine.decode import EOS as EOS_STATE
-from worker.engine.decode import NEWLINE, RUNNING
 from worker.engine.engine import Engine
-from worker.model.tokenizer import PromptTokenizer, common_prefix
+from worker.model.tokenizer import EOS as EOS_STATE
+from worker.model.tokenizer import NEWLINE, RUNNING, PromptTokenizer, common_prefix
 
 
 def make_tokenizer_that_adds(single):

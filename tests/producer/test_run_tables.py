@@ -1,0 +1,144 @@
+"""producer.run_tables: tables of runs with failed rows, odd texts and shared seconds."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from common.store import merge_run, read_progress
+from common.store.parts import write_part
+from producer.run_tables import (
+    answers_table,
+    choices_lines,
+    progress_document,
+    progress_table,
+    results_table,
+)
+from tests.common.storekit import make_answer, make_info, make_run, put_part, shards
+
+COUNTS = {
+    "prefill_tokens": 3000.0, "prefill_seconds": 2.0, "decode_tokens": 80.0, "decode_seconds": 3.0
+}  # fmt: skip
+
+
+def shown(table):
+    console = Console(file=StringIO(), width=240)
+    console.print(table)
+    return console.file.getvalue()
+
+
+def line(text, start):
+    (row,) = [row for row in text.splitlines() if start in row]
+    return [cell.strip() for cell in row.strip("│").split("│")]
+
+
+@pytest.fixture
+def merged(store):
+    """Eleven rows: 0 and 5 right, 3 failed, the others wrong."""
+    run = make_run(store, 11)
+    for rows in shards(range(11), 6):
+        answers = [make_answer(run, row, error="it broke" if row == 3 else None) for row in rows]
+        for i, row in enumerate(rows):
+            if row in (0, 5):
+                answers[i] = make_predicted(run, row, f"the Gold {row}!")
+        failed = tuple(set(rows) & {3})
+        write_part(run, make_info(run, rows, failed=failed, counts=COUNTS), answers)
+    merge_run(run)
+    return run
+
+
+def make_predicted(run, row, text):
+    values = vars(make_answer(run, row)) | {"prediction": text}
+    return type(make_answer(run, row))(**values)
+
+
+def test_accuracy_and_speed_count_failed_rows_as_wrong(merged):
+    text = shown(results_table([merged]))
+    # 11 questions in 2 parts of 5 seconds; 2 x 3000 tokens in 4 s, 2 x 80 in 6 s.
+    assert line(text, "origin") == ["origin", "11", "1", "18.2 %", "1.1", "1500", "27"]
+
+
+def test_a_part_that_counted_nothing_gives_no_speed(store):
+    run = make_run(store, 3)
+    put_part(run, range(3), failed=range(3))
+    merge_run(run)
+    assert line(shown(results_table([run])), "origin") == ["origin", "3", "3", "0.0 %"] + 3 * ["-"]
+
+
+def test_a_partial_run_without_rows_can_be_shown(store):
+    run = make_run(store, 3)
+    merge_run(run, partial=True)
+    assert line(shown(results_table([run])), "origin")[1:4] == ["0", "0", "-"]
+    assert "question" in shown(answers_table([run]))
+
+
+def test_a_row_per_paraphrase_is_scored_by_itself(store):
+    run = make_run(store, 5, name="per_prompt-3", method="per_prompt", num_paraphrases=3)
+    put_part(run, range(5), failed=[4])
+    merge_run(run)
+    assert line(shown(results_table([run])), "per_prompt-3")[1:4] == ["15", "3", "0.0 %"]
+
+
+def test_the_first_questions_are_shown_with_the_prediction_of_each_method(merged):
+    text = shown(answers_table([merged], count=3))
+    assert line(text, "question 0.0?") == ["question 0.0?", "gold 0 | x", "the Gold 0!"]
+    assert "question 3.0?" not in text
+
+
+def test_a_failed_row_is_shown_with_its_reason(merged):
+    assert "it broke" in line(shown(answers_table([merged])), "question 3.0?")[2]
+
+
+def test_an_answer_without_a_word_is_told_from_a_missing_one(store):
+    run = make_run(store, 1)
+    write_part(run, make_info(run, [0]), [make_predicted(run, 0, "")])
+    merge_run(run)
+    assert "empty" in line(shown(answers_table([run])), "question 0.0?")[2]
+
+
+@pytest.mark.parametrize(
+    "prediction", ["[/INST] Paris", "[bold]Paris", "[Paris]", "\\[x]", ":smile:"]
+)
+def test_what_a_model_says_is_shown_as_it_is(store, prediction):
+    """Square brackets are markup to the library that prints, and plain text to us."""
+    run = make_run(store, 1)
+    write_part(run, make_info(run, [0]), [make_predicted(run, 0, prediction)])
+    merge_run(run)
+    assert line(shown(answers_table([run])), "question 0.0?")[2] == prediction
+
+
+def test_runs_of_one_paraphrase_go_before_those_with_a_row_for_each(merged, store):
+    other = make_run(store, 5, name="per_prompt-3", method="per_prompt", num_paraphrases=3)
+    put_part(other, range(5))
+    merge_run(other)
+    assert "per_prompt" not in shown(answers_table([merged, other]))
+    assert "per_prompt" in shown(answers_table([other]))
+
+
+def test_progress_is_shown_and_written_alike(store):
+    run = make_run(store, 7)
+    put_part(run, range(3), failed=[2], started=0.0, finished=1.5)
+    progress = read_progress(run)
+    document = progress_document(run, progress)
+    cells = line(shown(progress_table([(run, progress)])), str(run.key))
+    assert cells == [str(run.key), "running", "7", "2", "1", "4", "2.0/s", "2 s"]
+    names = ("expected", "ok", "failed", "missing")
+    assert [str(document[name]) for name in names] == cells[2:6]
+
+
+def test_every_choice_of_the_workers_is_shown_once_with_its_reason(store):
+    run = make_run(store, 6)
+    one = {"device": "cpu", "dtype": "float32"}, {"device": "no GPU", "dtype": "asked"}
+    other = {"device": "cuda:0", "dtype": "float32"}, {"device": "one GPU", "dtype": "asked"}
+    for rows, (choices, reasons) in (([0, 1], one), ([2], one), ([3, 4], other)):
+        put_part(run, rows, choices=choices, reasons=reasons)
+    assert choices_lines([run, run]) == [
+        "device: cpu (no GPU)", "dtype: float32 (asked)", "device: cuda:0 (one GPU)"
+    ]  # fmt: skip
+
+
+def test_a_choice_without_a_reason_is_shown_too(store):
+    run = make_run(store, 1)
+    put_part(run, [0], choices={"device": "cpu"}, reasons={})
+    (text,) = choices_lines([run])
+    assert text.startswith("device: cpu")

@@ -1,0 +1,27 @@
+"""Loads changed copies of the tiny model, and shares fixtures of the engine's tests."""
+
+import pytest
+
+from common.models import find_model
+from tests.worker.checkpoints import copied
+from tests.worker.engine.conftest import (  # noqa: F401
+    bos,
+    compare,
+    plain_copy,
+    recorded,
+    reference_logits,
+    tokenizers,
+)
+from worker.model.loader import load_model
+
+
+@pytest.fixture
+def load(tiny_model, tmp_path):
+    """Load a changed copy of the tiny model."""
+
+    def load(change):
+        return load_model(
+            find_model(str(copied(tiny_model, tmp_path / "m", change))), "float32", "cpu"
+        )
+
+    return load
