@@ -11,6 +11,8 @@ from common.settings import Settings
 
 ANSWER_SHARD = "self_ensemble.answer_shard"
 OTHER_QUEUE = "model.other"
+DEAD_LETTERS = "dead"
+"""The list, after the key prefix, of the messages that no worker can use, as they came."""
 
 
 def key_prefix(namespace: str) -> str:

@@ -2,6 +2,7 @@
 
 import sys
 
+import click
 from celery import Celery
 from kombu.entity import Queue
 
@@ -9,6 +10,8 @@ from common.broker import all_queues, celery_settings
 from common.errors import UsageError
 from common.models import find_model
 from common.settings import Settings
+from worker.dead_letters import put_bad_messages_aside
+from worker.flower_address import keep_flower_private
 from worker.host import default_processes, let_threads_wait
 from worker.lease import Lease
 from worker.readiness import Readiness
@@ -23,6 +26,8 @@ def create_app(settings: Settings) -> Celery:
     let_threads_wait(processes)
     if settings.warm_model:
         find_model(settings.warm_model)
+    put_bad_messages_aside()
+    keep_flower_private()
     app = Celery("self_ensemble", include=["worker.tasks"])
     app.conf.update(celery_settings(settings))
     app.conf.broker_transport_options["queue_order_strategy"] = "worker.affinity:StickyCycle"
@@ -36,4 +41,7 @@ def create_app(settings: Settings) -> Celery:
 try:
     app = create_app(Settings.from_environment())
 except UsageError as error:
+    if click.get_current_context(silent=True) is None:
+        raise  # for the program that imports this module to catch
+    # Inside a command, `celery -A worker ...`, which would show a traceback.
     sys.exit(f"error: {error}")

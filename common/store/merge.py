@@ -24,7 +24,7 @@ from common.schema import META_MANIFEST, META_RUN, META_SCORES, SCORE_FIELDS, re
 from common.store.manifest import Manifest, build_manifest
 from common.store.parts import RowNumbers, list_parts, map_parts, part_range, read_part
 from common.store.runs import RunFolder
-from common.store.scores import KeptScores, open_scores, rescue_scores, scores_stamp, with_scores
+from common.store.scores import KeptScores, open_scores, scores_stamp, with_scores
 from common.store.snapshot import SNAPSHOT_BATCH_ROWS, damaged_snapshot, read_batch
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def merge_run(run: RunFolder, partial: bool = False, anew: bool = False) -> Mani
     stamp = scores_stamp(run)
     scores = open_scores(run)
     if anew or not _is_current(run, _metadata(run, manifest, scores)):
-        _write(run, manifest, scores or rescue_scores(run))
+        _write(run, manifest, scores)
         if scores_stamp(run) != stamp:  # It was scored meanwhile, and that file was replaced.
             return merge_run(run, partial, anew=True)
     return manifest

@@ -6,8 +6,7 @@ answers. Its metadata tells the versions that scored (META_SCORES) and the run (
 
 What holds:
 
-- Scoring writes the file, whole or not at all; merging only reads it. A merged file that was
-  scored before there was such a file has its scores written to one before it is replaced.
+- Scoring writes the file, whole or not at all; merging only reads it.
 - Merging, like scoring, writes the score columns into the merged file. A row gets the scores that
   were given to the same prediction of the same sample, or null in every one of them: a row that
   was answered otherwise, or first answered, since then. `unscored_rows` counts these, merging
@@ -99,26 +98,6 @@ def open_scores(run: RunFolder) -> KeptScores | None:
     ours = metadata.get(META_RUN) == _record(run) and META_SCORES in metadata
     known = ours and reader.schema.equals(SCORES_SCHEMA)
     return KeptScores(reader, run.store.path(path)) if known else None
-
-
-def rescue_scores(run: RunFolder) -> KeptScores | None:
-    """Write the scores of a merged file into a file of their own; None if it has none.
-
-    For a merged file that was scored before scores had a file.
-    """
-    metadata = _metadata(run)
-    if META_SCORES not in metadata or metadata.get(META_RUN) != _record(run):
-        return None
-    try:
-        with write_scores(run, metadata[META_SCORES]) as writer:
-            for batch in run.batches():
-                writer.write_batch(kept_rows(batch))
-    except (pa.ArrowException, OSError, KeyError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        logger.warning("%s: its scores are lost: %s", run.feather_path, first_line(error))
-        return None
-    return open_scores(run)
 
 
 def scores_stamp(run: RunFolder) -> tuple[int | None, int | None]:

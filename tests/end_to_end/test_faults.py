@@ -102,14 +102,11 @@ def test_bad_messages_are_dropped_and_the_worker_lives_on(settings, options, tmp
         until(lambda: merged(settings), "the merge", worker.log)
         output = worker.log.read_text()
     assert "message refused" in output
-    assert "Refusing to deserialize" in output
-    assert RunCounters.connect(settings.broker, settings.namespace).stop_reason(
-        "numbers/tiny-llama/nothing-3"
-    )
-    assert (
-        RunCounters.connect(settings.broker, settings.namespace).stop_reason("../../etc/passwd")
-        is None
-    )
+    assert "content-type" in output
+    assert "Traceback" not in output
+    counters = RunCounters.connect(settings.broker, settings.namespace)
+    assert counters.stop_reason("numbers/tiny-llama/nothing-3")
+    assert counters.stop_reason("../../etc/passwd") is None
 
 
 def test_a_run_that_cannot_go_on_says_why_and_exits_non_zero(settings, options, tmp_path):
@@ -162,7 +159,7 @@ def test_flower_shows_the_worker_and_its_tasks(settings, options, tmp_path):
     environment = {
         **os.environ, **settings.to_environment(), "FLOWER_UNAUTHENTICATED_API": "true",
     }  # fmt: skip
-    command = [sys.executable, "-m", "celery", "-A", "worker", "flower", "--address=127.0.0.1"]
+    command = [sys.executable, "-m", "celery", "-A", "worker", "flower"]
 
     def tasks() -> dict[str, object]:
         try:

@@ -119,9 +119,10 @@ def test_a_broker_that_is_none_is_refused_before_anything_is_written(
     assert all_files(StoreFilesystem.open(str(store))) == []
 
 
-def test_a_worker_with_a_broker_that_is_none_ends_with_one_sentence():
+@pytest.mark.parametrize("command", [["worker"], ["flower"], ["inspect", "ping"]])
+def test_a_worker_with_a_broker_that_is_none_ends_with_one_sentence(command):
     result = subprocess.run(
-        [sys.executable, "-c", "import worker.app"],
+        [sys.executable, "-m", "celery", "-A", "worker", *command],
         env={**os.environ, "SELF_ENSEMBLE_BROKER": "redis://:s3cret@h/foo"},
         capture_output=True,
         text=True,
@@ -129,6 +130,28 @@ def test_a_worker_with_a_broker_that_is_none_ends_with_one_sentence():
     assert result.returncode == 1
     assert result.stderr.startswith("error: --broker (or SELF_ENSEMBLE_BROKER) must name its")
     assert result.stderr.count("\n") == 1
+
+
+def test_a_program_that_imports_the_application_gets_an_error_that_it_can_catch():
+    code = """
+from common.errors import UsageError
+try:
+    import worker.app
+except UsageError as error:
+    print("caught", error)
+try:
+    from worker import app
+except UsageError as error:
+    print("caught", error)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "SELF_ENSEMBLE_BROKER": "redis://:s3cret@h/foo"},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.count("caught --broker (or SELF_ENSEMBLE_BROKER) must name its") == 2
 
 
 @pytest.fixture(scope="module")

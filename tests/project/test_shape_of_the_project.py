@@ -60,7 +60,9 @@ FLOORS = {
 }
 """Package -> its floors, top first: a module imports nothing of a floor above its own."""
 
-KNOW_CELERY = {f"worker.{name}" for name in ("app", "tasks", "lease", "readiness", "affinity")}
+KNOW_CELERY = {
+    f"worker.{name}" for name in ("app", "tasks", "lease", "readiness", "affinity", "dead_letters")
+}
 
 
 def floor_of(name: str, floors: list[list[str]]) -> int | None:

@@ -120,19 +120,6 @@ def test_each_paraphrase_has_its_own_scores(store):
     assert unscored_rows(run) == 0
 
 
-def test_a_file_that_was_scored_before_scores_had_a_file_keeps_them(any_store):
-    run = scored(any_store, range(5))
-    before = scores_of(run)
-    any_store.delete(scores_path(run))
-    unchanged = content(run)
-    merge_run(run, partial=True)
-    assert content(run) == unchanged
-    put_part(run, range(5, 7))
-    merge_run(run)
-    assert scores_of(run) == before | {"id5": NOTHING, "id6": NOTHING}
-    assert verify_run(run) == []
-
-
 def damage(run, how):
     path = scores_path(run)
     whole = run.store.read_bytes(path)
