@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
-from common.broker import ANSWER_SHARD, KEY_PREFIX, OTHER_QUEUE
+from common.broker import ANSWER_SHARD, OTHER_QUEUE, key_prefix
 from common.errors import RejectShard
 from common.messages import ShardMessage
 from common.settings import Settings
@@ -28,7 +28,7 @@ def test_what_celery_sends_comes_through_with_its_arguments(broker_url):
     app = create_app(Settings(broker=broker_url))
     sent = app.send_task(ANSWER_SHARD, kwargs=shard.model_dump(), queue=queue, countdown=5)
     with redis.Redis.from_url(broker_url) as client:
-        raw = client.rpop(f"{KEY_PREFIX}{queue}")
+        raw = client.rpop(f"{key_prefix('se')}{queue}")
     message = json.loads(read_envelope(raw, queue))
     body = json.loads(base64.b64decode(message["body"]))
     assert ShardMessage.model_validate_json(json.dumps(body[1])) == shard
