@@ -2,6 +2,7 @@
 
     SelfEnsembleError
       UsageError      an argument, file or setting is invalid             -> exit 2
+        OverwrittenRun  another run has taken this one's place; drop what was computed for it
       RetryShard      nothing is wrong with the shard; try it again later
       RejectShard     this message can never succeed; drop it, keep the run
       StopRun         no shard of this run can succeed until a person acts
@@ -17,6 +18,10 @@ class SelfEnsembleError(Exception):
 
 class UsageError(SelfEnsembleError):
     """An argument, file or setting is invalid; the message says which and how to fix it."""
+
+
+class OverwrittenRun(UsageError):
+    """Another run took the place of the one that this process works on: no fault of either."""
 
 
 class RetryShard(SelfEnsembleError):

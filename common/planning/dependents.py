@@ -99,7 +99,7 @@ def merge_if_complete(run: RunFolder) -> bool:
 
     A partial file does not count: dependents would have other samples than those of the whole.
     """
-    if run.store.exists(run.feather) and not read_manifest(run).partial:
+    if run.is_merged() and not read_manifest(run).partial:
         return True
     if len(missing_rows(run)):
         return False

@@ -74,8 +74,9 @@ def create_runs(
         for plan, run, spec, writer in zip(plans, runs, specs, writers, strict=True):
             # Check again: another worker that merged the same run may have created it by now.
             if plan.key in overwrite or not run.exists():
-                run.delete()
+                run.set_aside()
                 run.create(spec, writer.path, provenance)
+                run.sweep()
     return [RunFolder(store, run.key) for run in runs]
 
 

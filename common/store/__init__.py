@@ -2,11 +2,12 @@
 
     <store>/<dataset>/<model>/<name>/run.json      spec, fingerprint, provenance
                                     /input.arrow   the snapshot of its samples
-                                    /model.json    identity of the weights, pinned by a worker
+                                    /model-*.json  identity of the weights, pinned by a worker
                                     /parts/*.arrow results of shards, committed whole or not at all
                                     /scores.arrow  what `producer score` made of its answers
     <store>/<dataset>/<model>/<name>.feather       the merged result
 
+Parts, pin and merged file carry the generation of their run (common.store.run_record).
 Queues and counters may be lost; what is left to do is always input rows - rows in parts.
 """
 
@@ -14,7 +15,8 @@ from common.store.filesystem import StoreFilesystem
 from common.store.merge import merge_run
 from common.store.parts import PartInfo, list_parts
 from common.store.progress import Progress, missing_rows, read_progress
-from common.store.runs import RunFolder, RunRecord, list_runs, open_run
+from common.store.run_record import RunRecord
+from common.store.runs import RunFolder, list_runs, open_run
 from common.store.verify import verify_run
 
 __all__ = [

@@ -175,6 +175,10 @@ class StoreFilesystem:
         elif info.type == fs.FileType.File:
             self.filesystem.delete_file(self.path(relative))
 
+    def empty(self, relative: str) -> None:
+        """Delete the content of a folder. A missing folder is no error."""
+        self.filesystem.delete_dir_contents(self.path(relative), missing_dir_ok=True)
+
     def _discard(self, path: str) -> None:
         if self.filesystem.get_file_info(path).type == fs.FileType.File:
             self.filesystem.delete_file(path)

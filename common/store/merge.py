@@ -37,8 +37,10 @@ def merge_run(run: RunFolder, partial: bool = False, anew: bool = False) -> Mani
 
     A file that was merged from these very parts, and has their scores, is left as it is.
     anew: write it even then, as its rows were found to be others.
-    Raises UsageError if rows are missing, unless `partial` is set.
+    Raises UsageError if rows are missing, unless `partial` is set, and OverwrittenRun if the run
+    was overwritten since it was opened.
     """
+    run.check_stands()
     manifest = build_manifest(run)
     if manifest.partial and not partial:
         raise UsageError(
@@ -100,7 +102,7 @@ def _write(run: RunFolder, manifest: Manifest, scores: KeptScores | None) -> Non
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     unscored = 0
     with (
-        run.store.write(run.feather) as sink,
+        run.write_result() as sink,
         pa.ipc.new_file(sink, schema, options=options) as writer,
     ):
         for table in merged_windows(run, scores):

@@ -1,8 +1,8 @@
 """Parts: the results of a shard in one Arrow file; their names, their metadata, writing, reading.
 
-The name `000000000-000000063-1f2e3d4c-9a8b7c6d.arrow` holds the first row, the last row, a digest
-of the exact rows, and the start of the run's fingerprint. Executing a shard twice writes the same
-file; a worker that was still busy when its run was overwritten writes a file that nobody reads.
+The name `000000000-000000063-1f2e3d4c-9a8b7c6d5e4f.arrow` holds the first row, the last row, a
+digest of the exact rows, and the run's generation. Executing a shard twice writes the same file.
+A worker that is still busy when its run is overwritten is refused, or writes what nobody reads.
 PartInfo is in the schema metadata, so progress is listed without reading a column.
 
 Several parts are read at a time: a distant store answers slowly, and decompression releases
@@ -67,19 +67,19 @@ class PartContent:
     content: bytes
 
 
-def part_name(rows: Sequence[int], fingerprint: str) -> str:
+def part_name(rows: Sequence[int], generation: str) -> str:
     """Return the file name of a part that holds exactly `rows` (sorted) of a run.
 
     >>> part_name([0, 1, 5], "9a8b7c6d5e4f")
-    '000000000-000000005-49f87b8b-9a8b7c6d.arrow'
+    '000000000-000000005-49f87b8b-9a8b7c6d5e4f.arrow'
     """
     digest = hashlib.sha256(",".join(map(str, rows)).encode()).hexdigest()[:8]
-    return f"{rows[0]:09d}-{rows[-1]:09d}-{digest}-{fingerprint[:8]}.arrow"
+    return f"{rows[0]:09d}-{rows[-1]:09d}-{digest}-{generation}.arrow"
 
 
 def part_path(run: RunFolder, rows: Sequence[int]) -> str:
     """Return the path, inside the store, of the part that holds these rows."""
-    return run.file(f"parts/{part_name(rows, run.record.fingerprint)}")
+    return run.file(f"parts/{part_name(rows, run.record.generation)}")
 
 
 def part_range(path: str) -> tuple[int, int]:
@@ -90,19 +90,23 @@ def part_range(path: str) -> tuple[int, int]:
 
 def list_parts(run: RunFolder) -> list[str]:
     """Paths of the run's parts, ordered by their first row."""
-    ending = f"-{run.record.fingerprint[:8]}.arrow"
+    ending = f"-{run.record.generation}.arrow"
     return [path for path in run.store.list(run.file("parts")) if path.endswith(ending)]
 
 
 def write_part(run: RunFolder, info: PartInfo, answers: Iterable[ResultRow]) -> str:
-    """Commit a part, whole or not at all, and return its path inside the store."""
+    """Commit a part, whole or not at all, and return its path inside the store.
+
+    Raises OverwrittenRun, and commits nothing, if the run was overwritten since it was opened, and
+    FileNotFoundError if there is no run.
+    """
     path = part_path(run, info.rows)
     schema = PART_SCHEMA.with_metadata({META_PART: info.model_dump_json().encode()})
     ordered = sorted(answers, key=lambda answer: (answer.row, answer.paraphrase_index))
     batch = pa.RecordBatch.from_pylist([asdict(a) for a in ordered], schema=schema)
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with (
-        run.store.write(path) as sink,
+        run.write(path) as sink,
         pa.ipc.new_file(sink, schema, options=options) as writer,
     ):
         writer.write_batch(batch)

@@ -84,7 +84,7 @@ def read_progress(run: RunFolder, known: dict[str, PartInfo] | None = None) -> P
         expected=run.spec.num_samples,
         ok=answered - failures,
         failed=failures,
-        merged=run.store.exists(run.feather),
+        merged=run.is_merged(),
         rate=_rate(answered, known.values()),
     )
 

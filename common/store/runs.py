@@ -1,36 +1,27 @@
 """Run folders: the record of a run, its merged file, and the weights that it is pinned to."""
 
+import errno
 import json
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from common.errors import RejectShard, StopRun, UsageError, first_line
+from common.errors import OverwrittenRun, RejectShard, StopRun, UsageError, first_line
 from common.methods import Method, get_method
 from common.model_files import Stamp
 from common.records import Sample
 from common.run import RunKey, RunSpec
+from common.store.deletion import set_aside, sweep
 from common.store.filesystem import StoreFilesystem
 from common.store.first_writer import votes_folder, write_first
+from common.store.run_record import RunRecord
 from common.store.snapshot import read_snapshot
-
-
-class RunRecord(BaseModel):
-    """The content of run.json.
-
-    provenance: who made the run, when and how; not part of the fingerprint.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    key: str
-    fingerprint: str
-    spec: RunSpec
-    provenance: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -66,6 +57,36 @@ class RunFolder:
                 f"version: {error.errors()[0]['msg']}; enqueue with --overwrite to start anew"
             ) from None
 
+    def is_overwritten(self) -> bool:
+        """Whether another run has taken this one's place since its record was read.
+
+        Raises UsageError if that one's record is damaged.
+        """
+        now = self._generation_now()
+        return now is not None and now != self.record.generation
+
+    def check_stands(self) -> None:
+        """Raise OverwrittenRun if another run has taken this one's place.
+
+        Raises FileNotFoundError if none is there: it was deleted, is being overwritten right now,
+        or the store is away.
+        """
+        now = self._generation_now()
+        if now is None:
+            path = self.store.path(self.file("run.json"))
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        if now != self.record.generation:
+            raise OverwrittenRun(
+                f"run {self.key} was overwritten while this process worked on it, so what was "
+                "made of the old one is dropped; `producer runs` lists what is there now"
+            )
+
+    def _generation_now(self) -> str | None:
+        try:
+            return RunFolder(self.store, self.key).record.generation
+        except FileNotFoundError:
+            return None
+
     @property
     def spec(self) -> RunSpec:
         return self.record.spec
@@ -79,18 +100,64 @@ class RunFolder:
 
         snapshot: path of the file inside the store.
         """
-        record = RunRecord(
-            key=str(self.key), fingerprint=spec.fingerprint, spec=spec, provenance=provenance
-        )
+        record = RunRecord.begin(self.key, spec, provenance)
         self.store.move(snapshot, self.file("input.arrow"))
         text = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False)
         self.store.write_bytes(self.file("run.json"), text.encode())
 
     def delete(self) -> None:
-        """Delete the run and its merged file, the record first: without it no run exists."""
-        self.store.delete(self.file("run.json"))
+        """Delete the run and its merged file, even while workers write parts of it."""
+        self.set_aside()
+        self.sweep()
+
+    def set_aside(self) -> None:
+        """Make the run and its merged file vanish, at once if renaming is; `sweep` must follow."""
+        set_aside(self.store, str(self.key))
         self.store.delete(self.feather)
-        self.store.delete(str(self.key))
+
+    def sweep(self) -> None:
+        """Delete what was set aside, of this run and of earlier ones."""
+        sweep(self.store, str(self.key))
+
+    @contextmanager
+    def write(self, path: str) -> Iterator[Any]:
+        """Yield a sink, as the store's `write` does, for a file that was made of this run.
+
+        Raises as `check_stands` does, and writes nothing, if the run does not stand when the block
+        begins or ends. A run may yet be overwritten between that last look and the rename, so the
+        file has to carry the generation.
+        """
+        self.check_stands()
+        try:
+            with self.store.write(path) as sink:
+                yield sink
+                self.check_stands()
+        except OSError:
+            self.check_stands()  # The folder may have been set aside below the file.
+            raise
+
+    @contextmanager
+    def write_result(self) -> Iterator[Any]:
+        """Yield a sink for the merged file, which names the run's record in its metadata.
+
+        Raises as `write` does. A window of one rename stays: if the run is overwritten, answered
+        and merged between the last look at its record and the rename, the new file is replaced.
+        The look after the rename finds this and deletes the old file, and until then its
+        generation tells readers that it is none of theirs. So the new run may have to be merged
+        again; it never has rows of the old one.
+        """
+        with self.write(self.feather) as sink:
+            yield sink
+        if self._generation_now() != self.record.generation:
+            self._take_back()
+            self.check_stands()
+
+    def _take_back(self) -> None:
+        try:
+            if not self.record.is_not_of(self.store.open_arrow(self.feather).schema.metadata):
+                self.store.delete(self.feather)
+        except (UsageError, FileNotFoundError):
+            return  # The overwriting producer has deleted it, or another file took its place.
 
     def read_samples(self, rows: Sequence[int]) -> list[Sample]:
         """Read samples by row number. Raises RejectShard for a row that does not exist."""
@@ -99,11 +166,30 @@ class RunFolder:
             raise RejectShard(f"run {self.key} has {self.spec.num_samples} rows, not row {bad[0]}")
         return read_snapshot(self.store, self.file("input.arrow"), rows)
 
+    def is_merged(self) -> bool:
+        """Whether there is a merged file of this very run; one that is damaged counts."""
+        if not self.store.exists(self.feather):
+            return False
+        try:
+            metadata = self.store.open_arrow(self.feather).schema.metadata
+            return not self.record.is_not_of(metadata)
+        except UsageError:
+            return True
+
     def open_result(self) -> pa.ipc.RecordBatchFileReader:
-        """Open the merged file. Raises UsageError if it does not exist or is damaged."""
+        """Open the merged file.
+
+        Raises UsageError if it does not exist, is damaged, or was made of an overwritten run.
+        """
         if not self.store.exists(self.feather):
             raise UsageError(f"run {self.key} has no merged file yet; `producer merge {self.key}`")
-        return self.store.open_arrow(self.feather)
+        reader = self.store.open_arrow(self.feather)
+        if self.record.is_not_of(reader.schema.metadata):
+            raise UsageError(
+                f"{self.feather_path} was made of a run of this name that was overwritten since; "
+                f"`producer merge {self.key}` makes it anew"
+            )
+        return reader
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the record batches of the merged file, so that memory does not grow with the run.
@@ -126,9 +212,12 @@ class RunFolder:
 
         files: the files of a local model, which a producer compares without hashing them.
         Of workers that begin at once one pins the run; the others are told before they compute.
+        Raises as `check_stands` does. The file's name carries the generation: a pin that comes
+        late is not the new run's.
         """
+        self.check_stands()
         content = _pin(identity, files or {})
-        pinned = self._pin_of(write_first(self.store, self.file("model.json"), content))
+        pinned = self._pin_of(write_first(self.store, self.pin_path, content))
         if pinned["identity"] != identity:
             raise StopRun(
                 f"run {self.key} was begun with the weights {pinned['identity']}, this worker "
@@ -137,12 +226,12 @@ class RunFolder:
 
     def note_model(self, identity: str, files: Stamp) -> None:
         """Note again the files that the weights of a pinned run are read from."""
-        self.store.write_bytes(self.file("model.json"), _pin(identity, files))
+        self.store.write_bytes(self.pin_path, _pin(identity, files))
 
     def forget_model(self) -> None:
         """Unpin a run that has no answers yet: the next worker pins it again."""
-        self.store.delete(votes_folder(self.file("model.json")))
-        self.store.delete(self.file("model.json"))
+        self.store.delete(votes_folder(self.pin_path))
+        self.store.delete(self.pin_path)
 
     def pinned_model(self) -> str | None:
         """Identity of the weights that the run is pinned to, or None before the first shard."""
@@ -154,10 +243,15 @@ class RunFolder:
         files = (self._pinned() or {}).get("files", {})
         return {name: (size, changed) for name, (size, changed) in files.items()}
 
+    @property
+    def pin_path(self) -> str:
+        """Path, inside the store, of the file that tells the weights."""
+        return self.file(f"model-{self.record.generation}.json")
+
     def _pinned(self) -> dict[str, Any] | None:
-        if not self.store.exists(self.file("model.json")):
+        if not self.store.exists(self.pin_path):
             return None
-        return self._pin_of(self.store.read_bytes(self.file("model.json")))
+        return self._pin_of(self.store.read_bytes(self.pin_path))
 
     def _pin_of(self, content: bytes) -> dict[str, Any]:
         try:
@@ -165,9 +259,9 @@ class RunFolder:
             return {"identity": str(pinned["identity"]), "files": dict(pinned.get("files", {}))}
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UsageError(
-                f"{self.store.path(self.file('model.json'))} does not tell the weights that the "
-                f"run was begun with ({first_line(error)}); delete it if all workers have the "
-                "same weights, else enqueue with --overwrite"
+                f"{self.store.path(self.pin_path)} does not tell the weights that the run was "
+                f"begun with ({first_line(error)}); delete it if all workers have the same "
+                "weights, else enqueue with --overwrite"
             ) from None
 
 

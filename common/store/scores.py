@@ -112,7 +112,7 @@ def write_scores(run: RunFolder, versions: bytes) -> Iterator[pa.ipc.RecordBatch
     schema = SCORES_SCHEMA.with_metadata({META_RUN: _record(run), META_SCORES: versions})
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with (
-        run.store.write(scores_path(run)) as sink,
+        run.write(scores_path(run)) as sink,
         pa.ipc.new_file(sink, schema, options=options) as writer,
     ):
         yield writer

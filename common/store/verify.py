@@ -39,7 +39,7 @@ def verify_run(run: RunFolder) -> list[str]:
 def holds(run: RunFolder) -> bool:
     """Whether there is a merged file that is what its parts give."""
     try:
-        return run.store.exists(run.feather) and not verify_run(run)
+        return run.is_merged() and not verify_run(run)
     except UsageError:
         return False
 

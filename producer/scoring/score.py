@@ -105,7 +105,7 @@ def _versions() -> bytes:
 def _write_scores(run: RunFolder, reader: pa.ipc.RecordBatchFileReader) -> None:
     schema = _scored_schema(reader.schema)
     options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with run.store.write(run.feather) as sink:
+    with run.write_result() as sink:
         with (
             write_scores(run, _versions()) as kept,
             pa.ipc.new_file(sink, schema, options=options) as writer,

@@ -104,7 +104,7 @@ def test_a_run_without_answers_loses_its_pin_to_old_weights(ask, store, model):
 
 def test_a_run_of_an_earlier_version_which_noted_no_files_is_left_alone(ask, store, model):
     (run,) = answered(ask, store, model)
-    store.write_bytes(run.file("model.json"), json.dumps({"identity": "sha256:ab"}).encode())
+    store.write_bytes(run.pin_path, json.dumps({"identity": "sha256:ab"}).encode())
     (model / "model.safetensors").write_bytes(b"other weights")
     assert prepare(ask(model=str(model)), store).messages == ()
 

@@ -30,11 +30,11 @@ def answer_rows(executor, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("name", ["run.json", "input.arrow", "model.json"])
+@pytest.mark.parametrize("name", ["run.json", "input.arrow", "the pin"])
 def test_the_run_stops_and_the_reason_names_the_file(answer_rows, make_runs, name, damage):
     (run,) = make_runs(methods=("origin",), num_paraphrases=1).runs
     assert answer_rows(run, 0, 3) is None
-    path = run.file(name)
+    path = run.pin_path if name == "the pin" else run.file(name)
     whole = run.store.read_bytes(path)
     damaged = DAMAGES[damage](whole)
     run.store.write_bytes(path, damaged)

@@ -3,7 +3,7 @@
 import pytest
 
 from common.schema import PART_SCHEMA
-from common.store import RunFolder, list_parts, missing_rows, read_progress
+from common.store import list_parts, missing_rows
 from common.store.parts import part_name, part_range, read_info, read_part, write_part
 from tests.common.storekit import make_answer, make_info, make_run, put_part, shards
 
@@ -75,19 +75,6 @@ def test_files_that_are_no_parts_are_passed_over(any_store):
     any_store.write_bytes(f"{path}.0123456789ab.tmp", b"somebody is writing")
     assert list_parts(run) == [path]
     assert missing_rows(run).tolist() == [3, 4, 5, 6]
-
-
-def test_a_part_that_a_worker_wrote_for_the_run_before_it_was_overwritten_is_not_read(any_store):
-    before = make_run(any_store, 7)
-    assert before.record.spec.max_new_tokens == 20
-    late = RunFolder(any_store, before.key)
-    assert late.record == before.record
-    before.delete()
-    run = make_run(any_store, 7, max_new_tokens=9)
-    put_part(late, [0, 1, 2])
-    put_part(run, [2, 3])
-    assert missing_rows(run).tolist() == [0, 1, 4, 5, 6]
-    assert read_progress(run).ok == 2
 
 
 @pytest.mark.parametrize("sizes", [(3, 2), (7, 1), (2, 5), (4, 4)])

@@ -12,16 +12,30 @@ from pyarrow import fs
 
 from common.errors import StopRun, UsageError
 from common.run import RunKey
-from common.store import RunFolder, StoreFilesystem, filesystem
+from common.store import RunFolder, RunRecord, StoreFilesystem, filesystem
 from common.store.first_writer import votes_folder, write_first
-from tests.common.storekit import all_files, make_run
+from tests.common.storekit import all_files, make_run, make_spec
 
 TRIES = 1500
 
 
+def run_number(store, number):
+    return RunFolder(store, RunKey("a", "b", f"c{number}"))
+
+
+def create_runs_to_pin(store):
+    """Runs of a record alone: pinning looks whether they stand."""
+    for number in range(TRIES):
+        run = run_number(store, number)
+        record = RunRecord.begin(run.key, make_spec(), {})
+        store.filesystem.create_dir(store.path(str(run.key)), recursive=True)
+        with store.filesystem.open_output_stream(store.path(run.file("run.json"))) as sink:
+            sink.write(record.model_dump_json().encode())
+
+
 def outcome(store, number, mine):
     """What a worker with weights of its own is told when it pins a run: the winner's weights."""
-    run = RunFolder(store, RunKey("a", "b", f"c{number}"))
+    run = run_number(store, number)
     try:
         run.pin_model(mine)
     except StopRun:
@@ -39,6 +53,8 @@ def pin_in_step(uri, mine, barrier, results):
 
 
 def test_of_processes_that_pin_a_run_at_once_one_wins(tmp_path):
+    store = StoreFilesystem.open(str(tmp_path))
+    create_runs_to_pin(store)
     context = multiprocessing.get_context("fork")
     barrier, results = context.Barrier(2), context.Queue()
     weights = ["weights-0", "weights-1"]
@@ -54,13 +70,15 @@ def test_of_processes_that_pin_a_run_at_once_one_wins(tmp_path):
     winners = [set(told) for told in zip(*found, strict=True)]
     assert [told for told in winners if len(told) != 1] == []
     assert len(set.union(*winners)) > 1
-    files = StoreFilesystem.open(str(tmp_path)).list("", recursive=True)
-    assert sorted(files) == sorted(f"a/b/c{n}/model.json" for n in range(TRIES))
+    runs = [run_number(store, number) for number in range(TRIES)]
+    files = [path for run in runs for path in (run.pin_path, run.file("run.json"))]
+    assert all_files(store) == sorted(files)
 
 
 def test_of_threads_that_pin_a_run_without_an_exclusive_step_one_wins():
     """Arrow's own file system in memory, as that of fsspec lets no two threads read a file."""
     store = StoreFilesystem(fs._MockFileSystem(), "bucket/runs", "mock://bucket/runs")
+    create_runs_to_pin(store)
     barrier, found = threading.Barrier(3), {}
 
     def pin(mine):
@@ -226,7 +244,7 @@ def test_a_disk_that_cannot_be_written_is_no_disk_without_links(store, monkeypat
 
 def test_a_run_that_is_unpinned_and_one_that_is_deleted_keep_no_votes(any_store):
     run = make_run(any_store)
-    folder = votes_folder(run.file("model.json"))
+    folder = votes_folder(run.pin_path)
     for mine in itertools.islice(itertools.cycle(["hub:m@1", "hub:m@2"]), 4):
         run.pin_model(mine)
         assert run.pinned_model() == mine
@@ -240,7 +258,7 @@ def test_a_run_that_is_unpinned_and_one_that_is_deleted_keep_no_votes(any_store)
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"identity": "x", "files": 7}'])
 def test_a_damaged_pin_is_one_sentence_that_names_the_file(any_store, content):
     run = make_run(any_store)
-    any_store.write_bytes(run.file("model.json"), content)
+    any_store.write_bytes(run.pin_path, content)
     for ask in (run.pinned_model, run.pinned_files, lambda: run.pin_model("hub:m@1")):
-        with pytest.raises(UsageError, match=r"origin/model\.json does not tell .*--overwrite"):
+        with pytest.raises(UsageError, match=r"/model-\w+\.json does not tell .*--overwrite"):
             ask()
