@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import redis
 
-from common.errors import RetryShard, StopRun, UsageError
+from common.errors import OverwrittenRun, RetryShard, StopRun, UsageError
 from common.messages import ShardMessage
 from common.models import ModelSource, find_model
 from common.planning.dependents import create_dependents, read_dependents
@@ -25,6 +25,7 @@ from common.store.parts import part_path, write_part
 from common.store.progress import done_rows
 from worker.answering import answer_shard
 from worker.engine.request import Counts
+from worker.late_shards import is_late, unless_overwritten
 from worker.manager import LoadedEngine, ModelManager
 from worker.results import failed_rows
 from worker.shards import Shard
@@ -75,9 +76,18 @@ class ShardExecutor:
     def execute(self, shard: Shard) -> list[Shard]:
         """Answer a shard and write its parts; returns shards to send in its place, if any.
 
-        A shard that is executed again finds its parts and computes nothing. Raises StopRun or
-        RetryShard.
+        A shard that is executed again finds its parts and computes nothing. What belongs to a run
+        that was overwritten since the shard was opened is dropped, and no error of it is a verdict
+        on the new run. Raises StopRun or RetryShard.
         """
+        try:
+            return self._execute(shard)
+        except (StopRun, RetryShard, UsageError, OSError) as error:
+            if not is_late(shard, error):
+                raise
+            return []
+
+    def _execute(self, shard: Shard) -> list[Shard]:
         runs = tuple(run for run in shard.runs if not _has_part(run, shard.rows))
         remaining = replace(shard, runs=runs)
         first = str(shard.runs[0].key)
@@ -93,7 +103,8 @@ class ShardExecutor:
                 self._hint(lambda: self.counters.finish_attempt(first, shard.name), None)
         try:
             for run in shard.runs:
-                self._merge_if_complete(run, shard.rows)
+                with unless_overwritten():
+                    self._merge_if_complete(run, shard.rows)
         except UsageError as error:  # of merging, or of a dependent's model that is not here
             raise StopRun(str(error)) from error
         return []
@@ -116,13 +127,20 @@ class ShardExecutor:
         spec = shard.runs[0].spec
         with self._noted_as_loading(spec.model):
             loaded = self.manager.engine_for(spec)
+        pinned = []
         for run in shard.runs:
-            run.pin_model(loaded.identity, loaded.files.stamp)
+            with unless_overwritten():
+                run.pin_model(loaded.identity, loaded.files.stamp)
+                pinned.append(run)
+        if not pinned:
+            return
         counts = Counts()
-        rows = answer_shard(loaded.engine, shard, counts)
-        for run in shard.runs:
+        rows = answer_shard(loaded.engine, replace(shard, runs=tuple(pinned)), counts)
+        for run in pinned:
             answers = rows[run.key.name]
-            write_part(run, _part_info(run, shard.rows, answers, loaded, started, counts), answers)
+            info = _part_info(run, shard.rows, answers, loaded, started, counts)
+            with unless_overwritten():
+                write_part(run, info, answers)
 
     @contextmanager
     def _noted_as_loading(self, model: str) -> Iterator[None]:
@@ -167,7 +185,8 @@ class ShardExecutor:
                 model_identity=run.pinned_model(), started=time.time(), finished=time.time(),
                 choices={}, counts={}, worker=_worker_name(),
             )  # fmt: skip
-            write_part(run, info, answers)
+            with unless_overwritten():
+                write_part(run, info, answers)
 
     def _merge_if_complete(self, run: RunFolder, rows: Sequence[int]) -> None:
         """Merge a run, and create its dependents, if these rows were the last missing ones.
@@ -190,6 +209,8 @@ class ShardExecutor:
         """Create the dependents of a merged run, and send their shards."""
         try:
             dependents = create_dependents(run)
+        except OverwrittenRun:
+            raise
         except UsageError as error:
             logger.error("runs that depend on %s cannot be created: %s", run.key, error)
             self._stop_dependents(run, str(error))
