@@ -49,6 +49,9 @@ def list_every_run(store: StoreFilesystem) -> ListedRuns:
             progress, waiting = read_progress(run), pending_dependents(run, created)
         except UsageError as error:
             listed.damaged[str(run.key)] = error
+        except FileNotFoundError:
+            if run.exists() and not run.is_overwritten():
+                raise  # Else the run was deleted or overwritten while it was read.
         else:
             listed.runs.append((run, progress))
             listed.waiting.update(waiting)

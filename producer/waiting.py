@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 from common.broker import all_queues
-from common.errors import StopRun, UsageError
+from common.errors import OverwrittenRun, StopRun, UsageError
 from common.run_counters import RunCounters
 from common.store import PartInfo, RunFolder, merge_run, read_progress
 from common.store.verify import holds
@@ -56,8 +56,9 @@ class Waiter:
     def wait(self) -> None:
         """Return when every run is merged.
 
-        Raises StopRun for a run that a worker stopped, and UsageError if the broker stays away or
-        rows are missing after several resends.
+        Raises StopRun for a run that a worker stopped, OverwrittenRun for one that another spec
+        has overwritten, and UsageError if the broker stays away or rows are missing after several
+        resends.
         """
         columns = (
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
@@ -78,6 +79,7 @@ class Waiter:
     def _update(self, bars: Progress, tasks: dict[str, TaskID]) -> int:
         """Refresh the bars; return how many rows, and runs that do not exist yet, are missing."""
         missing = 0
+        self._runs = [_as_it_is_now(run) for run in self._runs]
         for run in self._runs:
             if not run.exists():
                 bars.update(tasks[str(run.key)], note="waiting")
@@ -137,6 +139,22 @@ class Waiter:
         self._idle_since = now
         self._console.print("the queue is empty and rows are missing: sending them again")
         self._resend()
+
+
+def _as_it_is_now(run: RunFolder) -> RunFolder:
+    """Return the run, or the one of the same spec that has taken its place.
+
+    Raises OverwrittenRun for one of another spec, whose result is not what was asked for.
+    """
+    if not run.is_overwritten():
+        return run
+    anew = RunFolder(run.store, run.key)
+    if anew.record.fingerprint != run.record.fingerprint:
+        raise OverwrittenRun(
+            f"run {run.key} was overwritten with another spec while it was waited for; "
+            "`producer status` shows the one that is there now"
+        )
+    return anew
 
 
 def merge_unless_merged(run: RunFolder) -> None:

@@ -7,7 +7,8 @@ import pytest
 import redis
 from rich.console import Console
 
-from common.errors import StopRun, UsageError
+from common.errors import OverwrittenRun, StopRun, UsageError
+from common.store import RunFolder, verify_run
 from producer.waiting import MAX_RESENDS, Waiter
 from tests.common.storekit import make_run, put_part, read_feather
 
@@ -151,3 +152,30 @@ def test_a_broker_that_stays_away_is_named_in_an_error_of_ours(store, console, m
     monkeypatch.setattr("time.monotonic", count(step=10).__next__)
     with pytest.raises(UsageError, match=r"broker has been away .*connection closed by server"):
         Waiter([make_run(store, 7)], Away(10**6), console, never).wait()
+
+
+def overwriting(run, **changes):
+    """Overwrite a run, and answer it, at the first call."""
+    done = []
+
+    def overwrite():
+        if not done:
+            done.append(run)
+            run.delete()
+            put_part(make_run(run.store, 7, **changes), range(7))
+
+    return overwrite
+
+
+def test_a_run_that_is_overwritten_with_the_same_spec_is_waited_for(store, console):
+    run = make_run(store, 7)
+    Waiter([run], FakeCounters(), console, overwriting(run)).wait()
+    assert verify_run(RunFolder(store, run.key)) == []
+
+
+def test_a_run_that_is_overwritten_with_another_spec_ends_the_wait(store, console):
+    run = make_run(store, 7)
+    waiter = Waiter([run], FakeCounters(), console, overwriting(run, max_new_tokens=9))
+    with pytest.raises(OverwrittenRun, match="origin was overwritten with another spec"):
+        waiter.wait()
+    assert not store.exists(run.feather)
