@@ -52,6 +52,8 @@ class ShardExecutor:
         self.settings = settings
         self.store = store
         self.counters = counters
+        self.opened: RunFolder | None = None
+        """The run of the last shard that was opened here."""
         self._send = send
         self._slot = slot
 
@@ -75,8 +77,8 @@ class ShardExecutor:
     def execute(self, shard: Shard) -> list[Shard]:
         """Answer a shard and write its parts; returns shards to send in its place, if any.
 
-        A shard that is executed again finds its parts and computes nothing. Raises StopRun or
-        RetryShard.
+        A shard that is executed again finds its parts and computes nothing. Raises StopRun,
+        RetryShard, or PermissionError if the store does not let this worker write.
         """
         runs = tuple(run for run in shard.runs if not _has_part(run, shard.rows))
         remaining = replace(shard, runs=runs)
@@ -106,8 +108,8 @@ class ShardExecutor:
                 self._answer_and_write(shard)
         except UsageError as error:
             raise StopRun(str(error)) from error
-        except PermissionError as error:
-            raise StopRun(f"this worker may not write to {self.store.uri}: {error}") from error
+        except PermissionError:
+            raise  # No passing fault; the caller finds out whose it is.
         except OSError as error:
             raise RetryShard(f"store {self.store.uri}: {error}") from error
 

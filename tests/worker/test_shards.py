@@ -1,8 +1,10 @@
 """Messages are checked before anything they name is opened; samples of several runs are joined."""
 
+import shutil
+
 import pytest
 
-from common.errors import RejectShard, StopRun
+from common.errors import RejectShard, ReturnShard, StopRun
 from common.planning.plan import RunPlan, create_runs
 from common.prompts import Template
 from common.records import Sample
@@ -42,9 +44,25 @@ def test_a_message_that_is_not_as_it_should_be_is_rejected(executor, make_runs, 
         open_shard(executor.store, runs, rows)
 
 
-def test_a_run_that_this_store_does_not_have_stops(executor):
-    with pytest.raises(StopRun, match="SELF_ENSEMBLE_STORE"):
+def test_a_run_that_this_store_does_not_have_is_for_other_workers(executor):
+    with pytest.raises(ReturnShard, match="SELF_ENSEMBLE_STORE"):
         open_shard(executor.store, ["a/b/c"], [[0, 1]])
+
+
+def test_a_run_that_was_deleted_is_told_from_a_store_that_is_not_there(make_runs):
+    known = make_runs(methods=("avg",)).runs[0]
+    with pytest.raises(StopRun, match=r"a/b/c is no longer in the store .*; enqueue it again"):
+        open_shard(known.store, ["a/b/c"], [[0, 1]], known)
+    shutil.rmtree(known.store.uri)
+    with pytest.raises(ReturnShard, match="SELF_ENSEMBLE_STORE"):
+        open_shard(known.store, ["a/b/c"], [[0, 1]], known)
+
+
+def test_a_run_of_a_newer_version_is_for_workers_that_have_it(make_runs, monkeypatch):
+    runs = make_runs(methods=("avg",)).runs
+    monkeypatch.setattr("worker.shards.SEMANTICS_VERSION", SEMANTICS_VERSION - 1)
+    with pytest.raises(ReturnShard, match="install the producer's version"):
+        shard_of(runs, [0])
 
 
 def test_a_run_of_another_semantics_version_stops_and_is_not_mixed(make_runs, monkeypatch):
