@@ -43,12 +43,12 @@ def executor() -> "ShardExecutor":
 
     Raises ReturnShard if it cannot be made.
     """
-    # Not above: importing torch sets the variable that names its compile cache, and children
-    # would inherit the main process's.
-    from worker.model.compile_cache import claim_cache
-
     slot = getattr(billiard.current_process(), "index", None) or 0
     try:
+        # Not above: importing torch sets the variable that names its compile cache, and children
+        # would inherit the main process's.
+        from worker.model.compile_cache import claim_cache
+
         set_variables(claim_cache(slot))
         from worker.executor import ShardExecutor
 
