@@ -21,6 +21,7 @@ from common.records import ResultRow
 from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import PartInfo, RunFolder, StoreFilesystem, merge_run, missing_rows
+from common.store.identity import known_store_id, store_id
 from common.store.parts import part_path, write_part
 from common.store.progress import done_rows
 from worker.answering import answer_shard
@@ -52,8 +53,6 @@ class ShardExecutor:
         self.settings = settings
         self.store = store
         self.counters = counters
-        self.opened: RunFolder | None = None
-        """The run of the last shard that was opened here."""
         self._send = send
         self._slot = slot
 
@@ -73,6 +72,11 @@ class ShardExecutor:
                 self.manager.warm_up(
                     settings.warm_model, settings.warm_dtype, settings.warm_samples
                 )
+
+    def was_deleted(self, run: RunFolder) -> bool:
+        """Whether a run that is missing was enqueued for this very store."""
+        noted = self._hint(lambda: self.counters.store_of(str(run.key)), None)
+        return noted is not None and noted == known_store_id(self.store)
 
     def execute(self, shard: Shard) -> list[Shard]:
         """Answer a shard and write its parts; returns shards to send in its place, if any.
@@ -199,6 +203,7 @@ class ShardExecutor:
         for new in dependents:
             logger.info("run %s was created, it depends on %s", new.key, run.key)
             self._hint(partial(self.counters.reset, str(new.key), done_rows(new)), None)
+            self._hint(partial(self.counters.note_store, str(new.key), store_id(new.store)), None)
         models = {str(new.key): find_model(new.spec.model) for new in dependents}
         for message in messages_for(dependents):
             self._send(message, models[message.runs[0]])

@@ -5,7 +5,7 @@ every name is resolved under this worker's own store.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
@@ -45,12 +45,14 @@ class Shard:
 
 
 def open_shard(
-    store: StoreFilesystem, runs: object, rows: object, opened: RunFolder | None = None
+    store: StoreFilesystem,
+    runs: object,
+    rows: object,
+    was_deleted: Callable[[RunFolder], bool] = lambda _: False,
 ) -> Shard:
     """Resolve the runs and rows of a message.
 
-    opened: a run that this worker found in the store before. While it is there, the store is the
-    producer's, and another run that is missing was deleted.
+    was_deleted: tells of a missing run whether this store is the one that it was enqueued for.
 
     Raises RejectShard if the message is malformed; ReturnShard if this worker has another store,
     or an older version than the run; StopRun for a run that was deleted, or was made under an
@@ -63,22 +65,21 @@ def open_shard(
         raise RejectShard(f"message refused: {str(error).splitlines()[0]}") from None
     folders = [RunFolder(store, key) for key in keys]
     for run in folders:
-        _require(run, opened)
+        _require(run, was_deleted)
     numbers = message.row_numbers()
     return Shard(tuple(folders), tuple(numbers), _samples(folders, numbers))
 
 
-def _require(run: RunFolder, opened: RunFolder | None) -> None:
+def _require(run: RunFolder, was_deleted: Callable[[RunFolder], bool]) -> None:
     """Raise ReturnShard or StopRun if this worker cannot answer the run."""
     if not run.exists():
-        if opened is not None and opened.exists():
+        if was_deleted(run):
             raise StopRun(
                 f"run {run.key} is no longer in the store {run.store.uri}; enqueue it again"
             )
         raise ReturnShard(
             f"run {run.key} is not in this worker's store {run.store.uri}; "
-            "SELF_ENSEMBLE_STORE must name the producer's store; if the run was deleted, enqueue "
-            "it again"
+            "SELF_ENSEMBLE_STORE must name the producer's store"
         )
     semantics = run.spec.semantics
     if semantics > SEMANTICS_VERSION:

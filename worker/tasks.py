@@ -92,8 +92,7 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
     """Answer rows of runs that share a prefill. Every name is checked before it is used."""
     try:
         worker = executor()
-        shard = open_shard(worker.store, runs, rows, worker.opened)
-        worker.opened = shard.runs[0]
+        shard = open_shard(worker.store, runs, rows, worker.was_deleted)
         for half in worker.execute(shard):
             self.apply_async(
                 kwargs=ShardMessage.of(runs, half.rows).model_dump(),

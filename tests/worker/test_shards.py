@@ -10,6 +10,7 @@ from common.prompts import Template
 from common.records import Sample
 from common.run import SEMANTICS_VERSION, RunKey
 from common.store import StoreFilesystem
+from common.store.identity import store_id
 from tests.conftest import numbered_questions
 from tests.worker.conftest import shard_of
 from tests.worker.scripted import make_spec
@@ -49,13 +50,18 @@ def test_a_run_that_this_store_does_not_have_is_for_other_workers(executor):
         open_shard(executor.store, ["a/b/c"], [[0, 1]])
 
 
-def test_a_run_that_was_deleted_is_told_from_a_store_that_is_not_there(make_runs):
-    known = make_runs(methods=("avg",)).runs[0]
+def test_a_run_that_was_deleted_is_told_from_a_store_that_is_another(executor):
+    message = executor.store, ["a/b/c"], [[0, 1]], executor.was_deleted
+    executor.counters.note_store("a/b/c", store_id(executor.store))
     with pytest.raises(StopRun, match=r"a/b/c is no longer in the store .*; enqueue it again"):
-        open_shard(known.store, ["a/b/c"], [[0, 1]], known)
-    shutil.rmtree(known.store.uri)
+        open_shard(*message)
+    executor.counters.note_store("a/b/c", "another")
     with pytest.raises(ReturnShard, match="SELF_ENSEMBLE_STORE"):
-        open_shard(known.store, ["a/b/c"], [[0, 1]], known)
+        open_shard(*message)
+    executor.counters.note_store("a/b/c", store_id(executor.store))
+    shutil.rmtree(executor.store.uri)
+    with pytest.raises(ReturnShard, match="SELF_ENSEMBLE_STORE"):
+        open_shard(*message)
 
 
 def test_a_run_of_a_newer_version_is_for_workers_that_have_it(make_runs, monkeypatch):
