@@ -4,6 +4,7 @@
       UsageError      an argument, file or setting is invalid             -> exit 2
         OverwrittenRun  another run has taken this one's place; drop what was computed for it
       RetryShard      nothing is wrong with the shard; try it again later
+      ReturnShard     this worker is at fault; give the shard back for other workers
       RejectShard     this message can never succeed; drop it, keep the run
       StopRun         no shard of this run can succeed until a person acts
       SampleError     this one sample cannot be answered; it becomes a row with `error`
@@ -26,6 +27,10 @@ class OverwrittenRun(UsageError):
 
 class RetryShard(SelfEnsembleError):
     """A passing fault outside the shard, such as a store that does not answer."""
+
+
+class ReturnShard(SelfEnsembleError):
+    """This worker is at fault: it has another store, may not write to it, or cannot begin."""
 
 
 class RejectShard(SelfEnsembleError):

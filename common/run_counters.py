@@ -5,6 +5,7 @@ Every key begins with the namespace of the settings, here `se`:
 se:done:<run>       bitmap, one bit for each row that some part holds
 se:stop:<run>       why no shard of the run can succeed, until it is enqueued again
 se:delay:<run>      why a shard of the run waits to be tried again; expires after a minute
+se:store:<run>      id of the store that the run is in
 se:attempts:<run>   for each shard, how often it was started and not finished. With the name of a
                     worker process in place of a run: for each model, how often loading began
 """
@@ -59,6 +60,15 @@ class RunCounters:
         """Return why the run is stopped, or None."""
         reason = self._redis.get(self._key("stop", run))
         return reason.decode() if isinstance(reason, bytes) else None
+
+    def note_store(self, run: str, store_id: str) -> None:
+        """Note which store the run is in, so that another one is not taken for it."""
+        self._redis.set(self._key("store", run), store_id, ex=_LIFETIME)
+
+    def store_of(self, run: str) -> str | None:
+        """Return the id of the run's store, or None if nobody noted it."""
+        noted = self._redis.get(self._key("store", run))
+        return noted.decode() if isinstance(noted, bytes) else None
 
     def delay(self, run: str, reason: str) -> None:
         self._redis.set(self._key("delay", run), reason, ex=_DELAY_LIFETIME)

@@ -14,6 +14,7 @@ from common.models import ModelSource
 from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import RunFolder
+from common.store.identity import store_id
 from common.store.progress import done_rows
 
 BATCH_SIZE = 1000
@@ -43,6 +44,7 @@ def publish(
     try:
         for run in runs:
             counters.reset(str(run.key), done_rows(run))
+            counters.note_store(str(run.key), store_id(run.store))
         with app.producer_pool.acquire(block=True) as sender, sender.batch(max_size=BATCH_SIZE):
             for message in messages:
                 app.send_task(

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from common.broker import DEAD_LETTERS, all_queues
 from common.errors import first_line
 from worker.envelopes import read_envelope
+from worker.own_faults import own_faults
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,11 @@ def without_traceback(record: logging.LogRecord) -> bool:
 
 class SortingQoS(QoS):
     """Gives back the messages of dead workers; puts aside what is no message."""
+
+    def can_consume(self) -> bool:
+        """Whether the channel may take messages; broadcasts are taken in a pause, too."""
+        pausing = own_faults.pausing() and self.channel.active_queues
+        return not pausing and super().can_consume()  # type: ignore[no-untyped-call]
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
         try:

@@ -21,6 +21,7 @@ from common.records import ResultRow
 from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import PartInfo, RunFolder, StoreFilesystem, merge_run, missing_rows
+from common.store.identity import known_store_id, store_id
 from common.store.parts import part_path, write_part
 from common.store.progress import done_rows
 from worker.answering import answer_shard
@@ -73,12 +74,18 @@ class ShardExecutor:
                     settings.warm_model, settings.warm_dtype, settings.warm_samples
                 )
 
+    def was_deleted(self, run: RunFolder) -> bool:
+        """Whether a run that is missing was enqueued for this very store."""
+        noted = self._hint(lambda: self.counters.store_of(str(run.key)), None)
+        return noted is not None and noted == known_store_id(self.store)
+
     def execute(self, shard: Shard) -> list[Shard]:
         """Answer a shard and write its parts; returns shards to send in its place, if any.
 
         A shard that is executed again finds its parts and computes nothing. What belongs to a run
         that was overwritten since the shard was opened is dropped, and no error of it is a verdict
-        on the new run. Raises StopRun or RetryShard.
+        on the new run. Raises StopRun, RetryShard, or PermissionError if the store does not let
+        this worker write.
         """
         try:
             return self._execute(shard)
@@ -117,8 +124,8 @@ class ShardExecutor:
                 self._answer_and_write(shard)
         except UsageError as error:
             raise StopRun(str(error)) from error
-        except PermissionError as error:
-            raise StopRun(f"this worker may not write to {self.store.uri}: {error}") from error
+        except PermissionError:
+            raise  # No passing fault; the caller finds out whose it is.
         except OSError as error:
             raise RetryShard(f"store {self.store.uri}: {error}") from error
 
@@ -218,6 +225,7 @@ class ShardExecutor:
         for new in dependents:
             logger.info("run %s was created, it depends on %s", new.key, run.key)
             self._hint(partial(self.counters.reset, str(new.key), done_rows(new)), None)
+            self._hint(partial(self.counters.note_store, str(new.key), store_id(new.store)), None)
         models = {str(new.key): find_model(new.spec.model) for new in dependents}
         for message in messages_for(dependents):
             self._send(message, models[message.runs[0]])

@@ -5,12 +5,12 @@ every name is resolved under this worker's own store.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
-from common.errors import RejectShard, StopRun, UsageError
+from common.errors import RejectShard, ReturnShard, StopRun, UsageError
 from common.messages import ShardMessage
 from common.records import Sample
 from common.run import SEMANTICS_VERSION, RunKey, share_prefill
@@ -44,11 +44,19 @@ class Shard:
         ]
 
 
-def open_shard(store: StoreFilesystem, runs: object, rows: object) -> Shard:
+def open_shard(
+    store: StoreFilesystem,
+    runs: object,
+    rows: object,
+    was_deleted: Callable[[RunFolder], bool] = lambda _: False,
+) -> Shard:
     """Resolve the runs and rows of a message.
 
-    Raises RejectShard if the message is malformed, and StopRun for a run that this worker's
-    store does not have or that was made under another semantics version.
+    was_deleted: tells of a missing run whether this store is the one that it was enqueued for.
+
+    Raises RejectShard if the message is malformed; ReturnShard if this worker has another store,
+    or an older version than the run; StopRun for a run that was deleted, or was made under an
+    older semantics version.
     """
     try:
         message = ShardMessage.model_validate_json(json.dumps({"runs": runs, "rows": rows}))
@@ -57,19 +65,34 @@ def open_shard(store: StoreFilesystem, runs: object, rows: object) -> Shard:
         raise RejectShard(f"message refused: {str(error).splitlines()[0]}") from None
     folders = [RunFolder(store, key) for key in keys]
     for run in folders:
-        if not run.exists():
-            raise StopRun(
-                f"run {run.key} is not in this worker's store {store.uri}; "
-                "SELF_ENSEMBLE_STORE must name the producer's store"
-            )
-        if run.spec.semantics != SEMANTICS_VERSION:
-            raise StopRun(
-                f"run {run.key} was made under semantics version {run.spec.semantics}, this "
-                f"worker answers under version {SEMANTICS_VERSION}, which may give other rows; "
-                "finish it with the version that it began with, or enqueue it with --overwrite"
-            )
+        _require(run, was_deleted)
     numbers = message.row_numbers()
     return Shard(tuple(folders), tuple(numbers), _samples(folders, numbers))
+
+
+def _require(run: RunFolder, was_deleted: Callable[[RunFolder], bool]) -> None:
+    """Raise ReturnShard or StopRun if this worker cannot answer the run."""
+    if not run.exists():
+        if was_deleted(run):
+            raise StopRun(
+                f"run {run.key} is no longer in the store {run.store.uri}; enqueue it again"
+            )
+        raise ReturnShard(
+            f"run {run.key} is not in this worker's store {run.store.uri}; "
+            "SELF_ENSEMBLE_STORE must name the producer's store"
+        )
+    semantics = run.spec.semantics
+    if semantics > SEMANTICS_VERSION:
+        raise ReturnShard(
+            f"run {run.key} was made under semantics version {semantics}, this worker answers "
+            f"under version {SEMANTICS_VERSION}; install the producer's version on it"
+        )
+    if semantics < SEMANTICS_VERSION:
+        raise StopRun(
+            f"run {run.key} was made under semantics version {semantics}, this "
+            f"worker answers under version {SEMANTICS_VERSION}, which may give other rows; "
+            "finish it with the version that it began with, or enqueue it with --overwrite"
+        )
 
 
 def _samples(runs: Sequence[RunFolder], rows: list[int]) -> tuple[Sample, ...]:

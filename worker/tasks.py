@@ -2,7 +2,7 @@
 
 import logging
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import billiard
 import redis
@@ -11,7 +11,14 @@ from celery.signals import worker_process_init
 from kombu.exceptions import OperationalError
 
 from common.broker import ANSWER_SHARD, queue_of
-from common.errors import RejectShard, RetryShard, StopRun, UsageError, first_line
+from common.errors import (
+    RejectShard,
+    RetryShard,
+    ReturnShard,
+    StopRun,
+    UsageError,
+    first_line,
+)
 from common.messages import ShardMessage
 from common.models import ModelSource
 from common.run_counters import RunCounters
@@ -34,14 +41,14 @@ RETRY_SECONDS = 10
 def executor() -> "ShardExecutor":
     """The executor of this process, made at the first call in the child.
 
-    Raises StopRun if it cannot be made.
+    Raises ReturnShard if it cannot be made.
     """
-    # Not above: importing torch sets the variable that names its compile cache, and children
-    # would inherit the main process's.
-    from worker.model.compile_cache import claim_cache
-
     slot = getattr(billiard.current_process(), "index", None) or 0
     try:
+        # Not above: importing torch sets the variable that names its compile cache, and children
+        # would inherit the main process's.
+        from worker.model.compile_cache import claim_cache
+
         set_variables(claim_cache(slot))
         from worker.executor import ShardExecutor
 
@@ -50,7 +57,7 @@ def executor() -> "ShardExecutor":
         return ShardExecutor(settings, store, counters(), send, slot)
     except Exception as error:
         logger.exception("this process cannot begin")
-        raise StopRun(f"a worker process cannot begin: {_described(error)}") from error
+        raise ReturnShard(f"a worker process cannot begin: {_described(error)}") from error
 
 
 @cache
@@ -78,16 +85,23 @@ def send(message: ShardMessage, model: ModelSource) -> None:
         raise RetryShard(f"the broker does not take the dependent runs: {error}") from error
 
 
-@app.task(name=ANSWER_SHARD, bind=True, max_retries=100)  # type: ignore[untyped-decorator]
+@app.task(  # type: ignore[untyped-decorator]
+    name=ANSWER_SHARD, bind=True, max_retries=100, Request="worker.own_faults:CountedRequest"
+)
 def answer_shard(self: Any, runs: Any, rows: Any) -> None:
     """Answer rows of runs that share a prefill. Every name is checked before it is used."""
     try:
-        shard = open_shard(executor().store, runs, rows)
-        for half in executor().execute(shard):
+        worker = executor()
+        shard = open_shard(worker.store, runs, rows, worker.was_deleted)
+        for half in worker.execute(shard):
             self.apply_async(
                 kwargs=ShardMessage.of(runs, half.rows).model_dump(),
                 queue=self.request.delivery_info["routing_key"],
             )
+    except ReturnShard as error:
+        _give_back(self, runs, error)
+    except PermissionError as error:
+        _judge_denial(self, runs, error)
     except (RetryShard, OSError, OperationalError) as error:
         # An OSError here is the store's or the broker's: errors of loading are a StopRun.
         _try_later(self, runs, error)
@@ -109,12 +123,33 @@ def _try_later(task: Any, runs: Any, error: Exception) -> None:
         _stop(runs, f"given up after {task.max_retries} tries: {first_line(error)}")
         return
     logger.warning("tried again in %d s: %s", RETRY_SECONDS, error)
+    _tell_producer(runs, first_line(error))
+    raise task.retry(exc=error, countdown=RETRY_SECONDS) from error
+
+
+def _give_back(task: Any, runs: Any, error: Exception) -> NoReturn:
+    """Put the shard at the end of its queue, for other workers: this one is at fault."""
+    reason = f"worker {task.request.hostname} gave a shard back: {first_line(error)}"
+    _tell_producer(runs, reason)
+    raise Reject(reason, requeue=True) from error
+
+
+def _judge_denial(task: Any, runs: Any, error: PermissionError) -> None:
+    """Stop the runs if this worker may write to its store elsewhere; else give the shard back."""
+    try:
+        executor().store.check_writable()
+    except UsageError as denied:
+        _give_back(task, runs, denied)
+    _stop(runs, f"the store may be written, but not this run's folder; change its mode: {error}")
+
+
+def _tell_producer(runs: Any, reason: str) -> None:
+    """Have `--wait` show why a shard of the runs is not answered yet."""
     try:
         for run in runs:
-            counters().delay(str(run), first_line(error))
+            counters().delay(str(run), reason)
     except redis.RedisError as unreachable:
         logger.warning("the producer cannot be told: %s", unreachable)
-    raise task.retry(exc=error, countdown=RETRY_SECONDS) from error
 
 
 def _stop(runs: Any, reason: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from common import errors
 
-DECISIONS = ["UsageError", "RetryShard", "RejectShard", "StopRun", "SampleError"]
+DECISIONS = ["UsageError", "RetryShard", "ReturnShard", "RejectShard", "StopRun", "SampleError"]
 
 
 def test_the_module_holds_the_root_and_the_decisions_and_nothing_else():

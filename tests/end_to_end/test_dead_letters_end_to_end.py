@@ -9,7 +9,6 @@ import pytest
 import redis
 
 from common.broker import DEAD_LETTERS, OTHER_QUEUE, key_prefix
-from common.run_counters import RunCounters
 from common.settings import Settings
 from tests.end_to_end.conftest import DEADLINE, running_worker, until
 from tests.worker.task_messages import written
@@ -48,7 +47,7 @@ def client(broker_url):
 
 
 def named(run: str, **headers: object) -> str:
-    """A message for a run that no store has; a worker that takes it says so."""
+    """A message for what cannot be a run; the task that gets it says so."""
     return written(headers={"id": run, **headers}, arguments={"runs": [run], "rows": [[0, 1]]})
 
 
@@ -64,20 +63,20 @@ def inspected(settings: Settings, what: str) -> str:
 def test_a_worker_puts_bad_messages_aside_and_lives_on(settings, client, tmp_path):
     limits = {"timelimit": ["x", {}], "expires": "2001-01-01T00:00:00+00:00"}
     waits = {"eta": "2099-01-01T00:00:00+00:00"}
-    last = [named("a/b/limits", **limits), named("a/b/waits", **waits), named("a/b/last")]
+    last = [named("../limits", **limits), named("../waits", **waits), named("../last")]
     client.lpush(QUEUE, *BAD, *last)
     client.hset("se:unacked", "x", "no message")
     client.zadd("se:unacked_index", {"x": 0})
-    counters = RunCounters.connect(settings.broker)
     with running_worker(settings, tmp_path / "worker.log") as worker:
-        for run in ("a/b/limits", "a/b/waits", "a/b/last"):
-            until(lambda run=run: counters.stop_reason(run), f"the message of {run}", worker.log)
+        for run in ("../limits", "../waits", "../last"):
+            answer = f"shard rejected: message refused: run '{run}'"
+            until(lambda text=answer: text in worker.log.read_text(), answer, worker.log)
         until(lambda: client.llen(DEAD) == len(BAD) + 1, "the dead letters", worker.log)
         until(lambda: not client.exists(QUEUE, "se:unacked"), "the last answer", worker.log)
         output = worker.log.read_text()
     expected = [text if isinstance(text, bytes) else text.encode() for text in BAD]
     assert sorted(client.lrange(DEAD, 0, -1)) == sorted([*expected, b"no message"])
-    assert output.count("message refused") == len(BAD) + 1
+    assert output.count("MainProcess] message refused") == len(BAD) + 1
     assert "Traceback" not in output
 
 
@@ -88,9 +87,8 @@ def test_a_broadcast_that_cannot_be_used_ends_no_worker(settings, client, tmp_pa
         for topic in TOPICS:
             for text in broadcasts:
                 assert client.publish(topic, text) == 1
-        client.lpush(QUEUE, named("a/b/last"))
-        reason = RunCounters.connect(settings.broker).stop_reason
-        until(lambda: reason("a/b/last"), "the message", worker.log)
+        client.lpush(QUEUE, named("../last"))
+        until(lambda: "shard rejected" in worker.log.read_text(), "the message", worker.log)
         assert "pong" in inspected(settings, "ping")
         assert client.llen(DEAD) == 0
         output = worker.log.read_text()

@@ -120,6 +120,22 @@ def test_a_run_that_cannot_go_on_says_why_and_exits_non_zero(settings, options, 
     assert "Traceback" not in output
 
 
+def test_a_worker_that_cannot_begin_ends_the_local_run_with_the_reason(
+    settings, options, tmp_path, monkeypatch
+):
+    broken = tmp_path / "broken" / "torch"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('libcudart is not here')")
+    paths = [str(broken.parent), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    output = producer(
+        "run", *options, "--max-samples", 4, "--store", settings.store,
+        settings=settings, check=False,
+    )  # fmt: skip
+    assert "gave a shard back: a worker process cannot begin: ImportError: libcudart" in output
+    assert "error: the worker ended early" in output
+
+
 def accept_interrupts() -> None:
     """Accept SIGINT, which a process started in the background of a script ignores."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

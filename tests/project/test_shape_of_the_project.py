@@ -61,7 +61,8 @@ FLOORS = {
 """Package -> its floors, top first: a module imports nothing of a floor above its own."""
 
 KNOW_CELERY = {
-    f"worker.{name}" for name in ("app", "tasks", "lease", "readiness", "affinity", "dead_letters")
+    f"worker.{name}"
+    for name in ("app", "tasks", "lease", "readiness", "affinity", "dead_letters", "own_faults")
 }
 
 

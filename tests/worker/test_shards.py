@@ -1,13 +1,16 @@
 """Messages are checked before anything they name is opened; samples of several runs are joined."""
 
+import shutil
+
 import pytest
 
-from common.errors import RejectShard, StopRun
+from common.errors import RejectShard, ReturnShard, StopRun
 from common.planning.plan import RunPlan, create_runs
 from common.prompts import Template
 from common.records import Sample
 from common.run import SEMANTICS_VERSION, RunKey
 from common.store import StoreFilesystem
+from common.store.identity import store_id
 from tests.conftest import numbered_questions
 from tests.worker.conftest import shard_of
 from tests.worker.scripted import make_spec
@@ -42,9 +45,30 @@ def test_a_message_that_is_not_as_it_should_be_is_rejected(executor, make_runs, 
         open_shard(executor.store, runs, rows)
 
 
-def test_a_run_that_this_store_does_not_have_stops(executor):
-    with pytest.raises(StopRun, match="SELF_ENSEMBLE_STORE"):
+def test_a_run_that_this_store_does_not_have_is_for_other_workers(executor):
+    with pytest.raises(ReturnShard, match="SELF_ENSEMBLE_STORE"):
         open_shard(executor.store, ["a/b/c"], [[0, 1]])
+
+
+def test_a_run_that_was_deleted_is_told_from_a_store_that_is_another(executor):
+    message = executor.store, ["a/b/c"], [[0, 1]], executor.was_deleted
+    executor.counters.note_store("a/b/c", store_id(executor.store))
+    with pytest.raises(StopRun, match=r"a/b/c is no longer in the store .*; enqueue it again"):
+        open_shard(*message)
+    executor.counters.note_store("a/b/c", "another")
+    with pytest.raises(ReturnShard, match="SELF_ENSEMBLE_STORE"):
+        open_shard(*message)
+    executor.counters.note_store("a/b/c", store_id(executor.store))
+    shutil.rmtree(executor.store.uri)
+    with pytest.raises(ReturnShard, match="SELF_ENSEMBLE_STORE"):
+        open_shard(*message)
+
+
+def test_a_run_of_a_newer_version_is_for_workers_that_have_it(make_runs, monkeypatch):
+    runs = make_runs(methods=("avg",)).runs
+    monkeypatch.setattr("worker.shards.SEMANTICS_VERSION", SEMANTICS_VERSION - 1)
+    with pytest.raises(ReturnShard, match="install the producer's version"):
+        shard_of(runs, [0])
 
 
 def test_a_run_of_another_semantics_version_stops_and_is_not_mixed(make_runs, monkeypatch):

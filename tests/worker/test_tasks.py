@@ -1,9 +1,13 @@
 """The task: which error stops a run, which is tried again, and which rejects the message."""
 
+from pathlib import Path
+
 import pytest
 from celery.exceptions import Reject, Retry
 
-from common.errors import RejectShard, RetryShard, StopRun
+from common.errors import RejectShard, RetryShard, ReturnShard
+from common.store.identity import store_id
+from tests.common.permissions import allowing
 from tests.worker.checkpoints import copied, cut
 from worker import tasks
 
@@ -45,12 +49,58 @@ def test_an_error_that_nobody_foresaw_stops_the_run_with_its_text(
     assert "LookupError: not foreseen" in answer(make_runs().runs)
 
 
-def test_a_process_that_cannot_begin_stops_the_run(answer, make_runs, monkeypatch):
+def test_a_process_that_cannot_begin_gives_the_shard_back(executor, make_runs, monkeypatch):
     def cannot():
-        raise StopRun("a worker process cannot begin: no temporary folder")
+        raise OSError("no temporary folder")
 
-    monkeypatch.setattr(tasks, "executor", cannot)
-    assert "cannot begin" in answer(make_runs().runs)
+    monkeypatch.setattr("worker.model.compile_cache.claim_cache", lambda _: {})
+    monkeypatch.setattr(tasks.Settings, "from_environment", cannot)
+    tasks.executor.cache_clear()
+    with pytest.raises(ReturnShard, match="cannot begin: OSError: no temporary folder"):
+        tasks.executor()
+
+
+def test_a_fault_of_the_worker_gives_the_shard_back_and_stops_nothing(
+    answer, executor, make_runs, monkeypatch
+):
+    runs = make_runs().runs
+
+    def fails(_):
+        raise ReturnShard("another store")
+
+    monkeypatch.setattr(executor, "execute", fails)
+    with pytest.raises(Reject, match="another store") as rejected:
+        answer(runs)
+    assert rejected.value.requeue
+    name = str(runs[0].key)
+    assert executor.counters.delayed(name) == rejected.value.reason
+    assert executor.counters.stop_reason(name) is None
+
+
+def test_a_store_that_this_worker_may_not_write_to_is_its_own_fault(answer, executor, make_runs):
+    runs = make_runs(methods=("avg",)).runs
+    with (
+        allowing(Path(executor.store.root), 0o555),
+        pytest.raises(Reject, match=r"cannot be written by .*SELF_ENSEMBLE_STORE") as rejected,
+    ):
+        answer(runs)
+    assert rejected.value.requeue
+    assert executor.counters.stop_reason(str(runs[0].key)) is None
+
+
+def test_a_run_whose_folder_nobody_may_write_to_stops_alone(answer, executor, make_runs):
+    runs = make_runs(methods=("avg",)).runs
+    with allowing(Path(executor.store.path(str(runs[0].key))), 0o555):
+        reason = answer(runs)
+    assert "not this run's folder; change its mode: " in reason
+    assert str(runs[0].key) in reason
+
+
+def test_a_run_that_was_deleted_stops_and_is_no_fault_of_the_worker(answer, executor, make_runs):
+    gone = make_runs(methods=("max",)).runs
+    executor.counters.note_store(str(gone[0].key), store_id(executor.store))
+    gone[0].store.delete(str(gone[0].key))
+    assert "no longer in the store" in answer(gone)
 
 
 def test_a_store_that_is_away_is_tried_again_and_the_producer_can_see_why(

@@ -1,0 +1,77 @@
+"""Own faults: shards that this worker gives back, counted in its main process.
+
+A worker with another store, or without the right to write to it, would give back every shard that
+it gets. After each it takes nothing for a moment, so that others get the shard; after a few in a
+row it ends with a status of its own. A supervisor sees that, as it would not see a worker that
+stays and does nothing; and if the fault has passed, starting the worker again is all it takes.
+"""
+
+import logging
+import time
+from typing import Any
+
+from billiard.einfo import ExceptionWithTraceback
+from celery.exceptions import Reject
+from celery.worker import state
+from celery.worker.request import Request
+
+logger = logging.getLogger(__name__)
+
+EXIT_STATUS = 78
+"""EX_CONFIG of sysexits.h: restarting helps only once something is mended."""
+
+MOST_IN_A_ROW = 3
+PAUSE_SECONDS = 1.0
+
+
+class OwnFaults:
+    """Counts the faults of this worker since its last success, over all its processes.
+
+    flags: Celery's, which its main loop reads: `should_stop` is the status to end with.
+    """
+
+    def __init__(self, flags: Any) -> None:
+        self._flags = flags
+        self._in_a_row = 0
+        self._paused_until = 0.0
+
+    def succeeded(self) -> None:
+        self._in_a_row = 0
+
+    def failed(self, reason: object) -> None:
+        """Count a fault: pause, longer each time, or have the worker end after the last one."""
+        self._in_a_row += 1
+        if self._in_a_row < MOST_IN_A_ROW:
+            self._paused_until = time.monotonic() + PAUSE_SECONDS * self._in_a_row
+        elif self._flags.should_stop is None:
+            self._flags.should_stop = EXIT_STATUS
+            logger.critical(
+                "this worker takes no more work and ends with status %d: it gave back %d shards "
+                "in a row, which wait for other workers. Mend the cause and start it again: %s",
+                EXIT_STATUS, self._in_a_row, reason,
+            )  # fmt: skip
+
+    def pausing(self) -> bool:
+        """Whether this worker leaves the queues to others just now."""
+        return time.monotonic() < self._paused_until
+
+
+own_faults = OwnFaults(state)
+"""Those of this process, if it is a worker's main process."""
+
+
+class CountedRequest(Request):  # type: ignore[misc]
+    """A shard as the main process sees it; tells `own_faults` how it went."""
+
+    def acknowledge(self) -> None:
+        super().acknowledge()
+        own_faults.succeeded()
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        result = super().on_failure(exc_info, *args, **kwargs)
+        error = exc_info.exception
+        if isinstance(error, ExceptionWithTraceback):
+            error = error.exc
+        if isinstance(error, Reject) and error.requeue:
+            own_faults.failed(error.reason)
+        return result
