@@ -1,15 +1,16 @@
-"""common.errors: one class per decision, all of one root, none inside another."""
+"""common.errors: one class per decision, all of one root."""
 
 import pytest
 
 from common import errors
 
+SPECIAL_CASES = {"OverwrittenRun": errors.UsageError}
 DECISIONS = ["UsageError", "RetryShard", "ReturnShard", "RejectShard", "StopRun", "SampleError"]
 
 
-def test_the_module_holds_the_root_and_the_decisions_and_nothing_else():
+def test_the_module_holds_the_root_the_decisions_and_their_special_cases_and_nothing_else():
     classes = {name for name, value in vars(errors).items() if isinstance(value, type)}
-    assert classes == {"SelfEnsembleError", *DECISIONS}
+    assert classes == {"SelfEnsembleError", *DECISIONS, *SPECIAL_CASES}
 
 
 @pytest.mark.parametrize("name", DECISIONS)
@@ -17,6 +18,12 @@ def test_a_decision_is_a_direct_child_of_the_root_with_its_reason_in_words(name)
     decision = getattr(errors, name)
     assert decision.__bases__ == (errors.SelfEnsembleError,)
     assert decision.__doc__
+    assert name in errors.__doc__
+
+
+@pytest.mark.parametrize(("name", "decision"), SPECIAL_CASES.items())
+def test_a_special_case_is_its_decision_for_whoever_does_not_know_it(name, decision):
+    assert getattr(errors, name).__bases__ == (decision,)
     assert name in errors.__doc__
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -22,8 +23,13 @@ MakeRuns = Callable[..., Prepared]
 
 @pytest.fixture
 def settings(tmp_path: Path, broker_url: str) -> Settings:
+    """A store and a namespace of this test's own, so that it finds no key of another test."""
     return Settings(
-        store=str(tmp_path / "store"), broker=broker_url, device="cpu", attention="sdpa"
+        store=str(tmp_path / "store"),
+        broker=broker_url,
+        namespace=f"test-{uuid4().hex[:12]}",
+        device="cpu",
+        attention="sdpa",
     )
 
 
