@@ -7,6 +7,8 @@
       ReturnShard     this worker is at fault; give the shard back for other workers
       RejectShard     this message can never succeed; drop it, keep the run
       StopRun         no shard of this run can succeed until a person acts
+        AlreadyStopped  another shard has stopped the run; drop this one, its reason is known
+        CancelledRun    a person has cancelled the run; drop its shards, it is no fault
       SampleError     this one sample cannot be answered; it becomes a row with `error`
 
 Every message names the argument or file, the rule, the value got, and what to do.
@@ -39,6 +41,14 @@ class RejectShard(SelfEnsembleError):
 
 class StopRun(SelfEnsembleError):
     """The run cannot continue: its model cannot be loaded, or this worker holds other weights."""
+
+
+class AlreadyStopped(StopRun):
+    """The run was stopped before this shard was taken: who stopped it, and why, is noted."""
+
+
+class CancelledRun(StopRun):
+    """A person has cancelled the run, and nothing is wrong with it: enqueueing it goes on."""
 
 
 class SampleError(SelfEnsembleError):

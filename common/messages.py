@@ -1,12 +1,14 @@
 """Messages on the queue: names of runs and row numbers, no paths and no code."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 RowRange = tuple[int, int]
 MAX_ROWS = 100_000
 MAX_RUNS = 16
+MAX_SHOWN = 200
 
 
 class ShardMessage(BaseModel):
@@ -33,6 +35,16 @@ class ShardMessage(BaseModel):
         if sum(stop - first for first, stop in rows) > MAX_ROWS:
             raise ValueError(f"a message names at most {MAX_ROWS} rows")
         return rows
+
+    def shown(self) -> str:
+        """The runs and rows, as Flower and logs show them.
+
+        >>> ShardMessage.of(["webqa/m/avg-5"], [0, 1, 2, 7]).shown()
+        'webqa/m/avg-5 rows 0-2 7'
+        """
+        ranges = (str(a) if stop == a + 1 else f"{a}-{stop - 1}" for a, stop in self.rows)
+        rows = " ".join(islice(ranges, MAX_SHOWN))[: MAX_SHOWN // 4]
+        return f"{' '.join(self.runs)[: MAX_SHOWN - len(rows)]} rows {rows}"
 
     def row_numbers(self) -> list[int]:
         """Return each row once, in order."""

@@ -3,7 +3,10 @@
 Every key begins with the namespace of the settings, here `se`:
 
 se:done:<run>       bitmap, one bit for each row that some part holds
-se:stop:<run>       why no shard of the run can succeed, until it is enqueued again
+se:stop:<run>       since when, why and on which worker no shard of the run can succeed, as JSON;
+                    until it is enqueued again
+se:cancel:<run>     set while the run is cancelled; the store has it, too
+se:answered:<run>   for each shard at work, how many of its samples are answered
 se:delay:<run>      why a shard of the run waits to be tried again; expires after a minute
 se:store:<run>      id of the store that the run is in
 se:attempts:<run>   for each shard, how often it was started and not finished. With the name of a
@@ -11,14 +14,22 @@ se:attempts:<run>   for each shard, how often it was started and not finished. W
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from common.broker import key_prefix
 from common.broker_url import parse_broker_url
+from common.run_activity import RunActivity, Stop
 
 _LIFETIME = 14 * 24 * 3600
 _DELAY_LIFETIME = 60
+_RUN_KINDS = ("done", "stop", "cancel", "answered", "attempts")
+_GLANCE: dict[str, Any] = {
+    "socket_timeout": 2, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0),
+}  # fmt: skip
 
 
 class RunCounters:
@@ -45,10 +56,16 @@ class RunCounters:
         """What every key begins with."""
         return self._prefix
 
+    @classmethod
+    def connect_for_a_glance(cls, url: str, namespace: str) -> "RunCounters":
+        """Make a client that gives up after about a second, for who can do without an answer."""
+        server = parse_broker_url(url).for_redis
+        return cls(redis.Redis.from_url(server, **_GLANCE), namespace)
+
     def reset(self, run: str, done: Iterable[int]) -> None:
-        """Set the done rows to `done`, and forget a stop and all attempts."""
+        """Set the done rows to `done`, and forget a stop, a cancellation and all attempts."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.delete(self._key("done", run), self._key("stop", run), self._key("attempts", run))
+        pipe.delete(*(self._key(kind, run) for kind in _RUN_KINDS))
         for row in done:
             pipe.setbit(self._key("done", run), row, 1)
         pipe.expire(self._key("done", run), _LIFETIME)
@@ -63,13 +80,56 @@ class RunCounters:
         pipe.expire(self._key("done", run), _LIFETIME)
         return int(pipe.execute()[-2])
 
-    def stop(self, run: str, reason: str) -> None:
-        self._redis.set(self._key("stop", run), reason, ex=_LIFETIME)
+    def stop(self, run: str, reason: str, worker: str = "unknown") -> None:
+        """Note why a run is stopped. worker: name of the one that found it."""
+        seconds, microseconds = self._redis.time()
+        stop = Stop(reason=reason, since=seconds + microseconds / 1e6, worker=worker)
+        self._redis.set(self._key("stop", run), stop.to_json(), ex=_LIFETIME)
 
     def stop_reason(self, run: str) -> str | None:
         """Return why the run is stopped, or None."""
-        reason = self._redis.get(self._key("stop", run))
-        return reason.decode() if isinstance(reason, bytes) else None
+        text = self._redis.get(self._key("stop", run))
+        return Stop.of_json(text).reason if isinstance(text, bytes) else None
+
+    def lift_stop(self, run: str) -> None:
+        """Forget a stop of a run that is not created yet: sending its shards resets the others."""
+        self._redis.delete(self._key("stop", run))
+
+    def cancel(self, run: str) -> None:
+        self._redis.set(self._key("cancel", run), 1, ex=_LIFETIME)
+
+    def all_cancelled(self, runs: Sequence[str]) -> bool:
+        """Whether each of the runs is cancelled, as far as the server knows; the store decides."""
+        return self._redis.exists(*(self._key("cancel", run) for run in runs)) == len(runs)
+
+    def forget(self, run: str) -> None:
+        """Forget all about a deleted run but its store, by which its messages are told."""
+        self._redis.delete(*(self._key(kind, run) for kind in (*_RUN_KINDS, "delay")))
+
+    def note_answered(self, runs: Iterable[str], shard: str, samples: int) -> None:
+        """Note how many samples of a shard at work are answered, for each of its runs."""
+        pipe = self._redis.pipeline(transaction=False)
+        for run in runs:
+            pipe.hset(self._key("answered", run), shard, samples)
+            pipe.expire(self._key("answered", run), _LIFETIME)
+        pipe.execute()
+
+    def end_answering(self, runs: Iterable[str], shard: str) -> None:
+        """Note that a shard is no longer at work: its samples are in a part, or lost."""
+        pipe = self._redis.pipeline(transaction=False)
+        for run in runs:
+            pipe.hdel(self._key("answered", run), shard)
+        pipe.execute()
+
+    def activity(self, runs: Sequence[str]) -> list[RunActivity]:
+        """Return what workers report of each run, in one round trip."""
+        pipe = self._redis.pipeline(transaction=False)
+        for run in runs:
+            pipe.get(self._key("stop", run))
+            pipe.get(self._key("delay", run))
+            pipe.hgetall(self._key("answered", run))
+        answers = iter(pipe.execute() if runs else [])
+        return [_activity(stop, next(answers), next(answers)) for stop in answers]
 
     def note_store(self, run: str, store_id: str) -> None:
         """Note which store the run is in, so that another one is not taken for it."""
@@ -113,3 +173,14 @@ class RunCounters:
 
     def _key(self, kind: str, run: str) -> str:
         return f"{self._prefix}{kind}:{run}"
+
+
+def _activity(
+    stop: bytes | None, delay: bytes | None, answered: dict[bytes, bytes]
+) -> RunActivity:
+    samples = {shard.decode(): int(count) for shard, count in answered.items() if count.isdigit()}
+    return RunActivity(
+        None if stop is None else Stop.of_json(stop),
+        None if delay is None else delay.decode(errors="replace"),
+        samples,
+    )

@@ -12,7 +12,14 @@ from typing import TypeVar
 
 import redis
 
-from common.errors import OverwrittenRun, RetryShard, StopRun, UsageError
+from common.errors import (
+    AlreadyStopped,
+    CancelledRun,
+    OverwrittenRun,
+    RetryShard,
+    StopRun,
+    UsageError,
+)
 from common.live_workers import place_of
 from common.messages import ShardMessage
 from common.models import ModelSource, find_model
@@ -22,6 +29,7 @@ from common.records import ResultRow
 from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import PartInfo, RunFolder, StoreFilesystem, merge_run, missing_rows
+from common.store.cancellation import is_cancelled
 from common.store.identity import known_store_id, store_id
 from common.store.parts import part_path, write_part
 from common.store.progress import done_rows
@@ -31,6 +39,7 @@ from worker.late_shards import is_late, unless_overwritten
 from worker.manager import LoadedEngine, ModelManager
 from worker.model_notes import ModelNotes
 from worker.results import failed_rows
+from worker.shard_report import ShardReport
 from worker.shards import Shard
 
 logger = logging.getLogger(__name__)
@@ -99,10 +108,11 @@ class ShardExecutor:
             return []
 
     def _execute(self, shard: Shard) -> list[Shard]:
-        runs = tuple(run for run in shard.runs if not _has_part(run, shard.rows))
+        missing = tuple(run for run in shard.runs if not _has_part(run, shard.rows))
+        runs = self._going_on(missing)
         remaining = replace(shard, runs=runs)
         first = str(shard.runs[0].key)
-        if runs and not self._any_stopped(runs):
+        if runs:
             self._refuse_if_loading_kills(runs[0].spec.model)
             attempt = self._hint(lambda: self.counters.start_attempt(first, shard.name), 1)
             if attempt > self.settings.max_attempts and len(shard.rows) > 1:
@@ -145,8 +155,9 @@ class ShardExecutor:
                 pinned.append(run)
         if not pinned:
             return
-        counts = Counts()
-        rows = answer_shard(loaded.engine, replace(shard, runs=tuple(pinned)), counts)
+        shard = replace(shard, runs=tuple(pinned))
+        with ShardReport(self.counters, shard) as counts:
+            rows = answer_shard(loaded.engine, shard, counts)
         for run in pinned:
             answers = rows[run.key.name]
             info = _part_info(run, shard.rows, answers, loaded, started, counts)
@@ -205,7 +216,7 @@ class ShardExecutor:
 
         The counters say cheaply whether a run looks complete; the store decides.
         """
-        if not _has_part(run, rows):
+        if not _has_part(run, rows) or is_cancelled(run):
             return
         looks_complete = self._count_done(run, rows) >= run.spec.num_samples
         if looks_complete and not len(missing_rows(run)):
@@ -241,11 +252,25 @@ class ShardExecutor:
         except UsageError:
             return  # Damaged plans name no run to stop; the error is in the log.
         for plan in plans:
-            self._hint(partial(self.counters.stop, plan.key, reason), None)
+            self._hint(partial(self.counters.stop, plan.key, reason, _worker_name()), None)
 
-    def _any_stopped(self, runs: Sequence[RunFolder]) -> bool:
-        names = [str(run.key) for run in runs]
-        return self._hint(lambda: any(self.counters.stop_reason(name) for name in names), False)
+    def _going_on(self, runs: tuple[RunFolder, ...]) -> tuple[RunFolder, ...]:
+        """The runs that are neither cancelled nor stopped.
+
+        Raises CancelledRun or AlreadyStopped if none is left of some.
+        """
+        wanted = tuple(run for run in runs if not is_cancelled(run))
+        if runs and not wanted:
+            raise CancelledRun(f"run {runs[0].key} is cancelled, its shard is dropped")
+        reasons = {run.key: self._stop_reason(run) for run in wanted}
+        going_on = tuple(run for run in wanted if reasons[run.key] is None)
+        if wanted and not going_on:
+            first = wanted[0].key
+            raise AlreadyStopped(f"run {first} is stopped, its shard is dropped: {reasons[first]}")
+        return going_on
+
+    def _stop_reason(self, run: RunFolder) -> str | None:
+        return self._hint(lambda: self.counters.stop_reason(str(run.key)), None)
 
     def _hint(self, call: Callable[[], T], otherwise: T) -> T:
         """Result of a call of the counters, or `otherwise` if the broker cannot be reached.

@@ -54,8 +54,10 @@ def open_shard(
 
     was_deleted: tells of a missing run whether this store is the one that it was enqueued for.
 
+    Of several runs those that were deleted are left out.
+
     Raises RejectShard if the message is malformed; ReturnShard if this worker has another store,
-    or an older version than the run; StopRun for a run that was deleted, or was made under an
+    or an older version than the run; StopRun if every run was deleted, or one was made under an
     older semantics version.
     """
     try:
@@ -63,20 +65,19 @@ def open_shard(
         keys = [RunKey.parse(name) for name in message.runs]
     except (ValidationError, UsageError) as error:
         raise RejectShard(f"message refused: {str(error).splitlines()[0]}") from None
-    folders = [RunFolder(store, key) for key in keys]
+    named = [RunFolder(store, key) for key in keys]
+    folders = [run for run in named if run.exists() or not was_deleted(run)]
+    if not folders:
+        raise StopRun(f"run {keys[0]} is no longer in the store {store.uri}; enqueue it again")
     for run in folders:
-        _require(run, was_deleted)
+        _require(run)
     numbers = message.row_numbers()
     return Shard(tuple(folders), tuple(numbers), _samples(folders, numbers))
 
 
-def _require(run: RunFolder, was_deleted: Callable[[RunFolder], bool]) -> None:
+def _require(run: RunFolder) -> None:
     """Raise ReturnShard or StopRun if this worker cannot answer the run."""
     if not run.exists():
-        if was_deleted(run):
-            raise StopRun(
-                f"run {run.key} is no longer in the store {run.store.uri}; enqueue it again"
-            )
         raise ReturnShard(
             f"run {run.key} is not in this worker's store {run.store.uri}; "
             "SELF_ENSEMBLE_STORE must name the producer's store"

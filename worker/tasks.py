@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import billiard
 import redis
-from celery.exceptions import Reject
+from celery.exceptions import Ignore, Reject
 from celery.signals import worker_process_init
 from kombu.exceptions import OperationalError
 
 from common.broker import ANSWER_SHARD, queue_of
 from common.errors import (
+    AlreadyStopped,
+    CancelledRun,
     RejectShard,
     RetryShard,
     ReturnShard,
@@ -79,25 +81,32 @@ def warm_up(**_: Any) -> None:
 def send(message: ShardMessage, model: ModelSource) -> None:
     """Put a shard of a dependent run on its model's queue. Raises RetryShard if that fails."""
     try:
-        answer_shard.apply_async(kwargs=message.model_dump(), queue=queue_of(model))
+        answer_shard.apply_async(
+            kwargs=message.model_dump(), kwargsrepr=message.shown(), queue=queue_of(model)
+        )
     except OperationalError as error:
         # So the shard that sends it is tried again: it finds its part, and sends once more.
         raise RetryShard(f"the broker does not take the dependent runs: {error}") from error
 
 
 @app.task(  # type: ignore[untyped-decorator]
-    name=ANSWER_SHARD, bind=True, max_retries=100, Request="worker.own_faults:CountedRequest"
-)
+    name=ANSWER_SHARD, bind=True, max_retries=100, throws=(StopRun,),
+    Request="worker.own_faults:CountedRequest",
+)  # fmt: skip
 def answer_shard(self: Any, runs: Any, rows: Any) -> None:
-    """Answer rows of runs that share a prefill. Every name is checked before it is used."""
+    """Answer rows of runs that share a prefill. Every name is checked before it is used.
+
+    Raises StopRun, which Celery shows as a failure in one line, for a shard of a stopped run.
+    """
     try:
         worker = executor()
         shard = open_shard(worker.store, runs, rows, worker.was_deleted)
         for half in worker.execute(shard):
+            message = ShardMessage.of(runs, half.rows)
             self.apply_async(
-                kwargs=ShardMessage.of(runs, half.rows).model_dump(),
+                kwargs=message.model_dump(), kwargsrepr=message.shown(),
                 queue=self.request.delivery_info["routing_key"],
-            )
+            )  # fmt: skip
     except ReturnShard as error:
         _give_back(self, runs, error)
     except PermissionError as error:
@@ -108,23 +117,27 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
     except RejectShard as error:
         logger.error("shard rejected: %s", error)
         raise Reject(str(error), requeue=False) from error
+    except CancelledRun as error:
+        _drop(self, error)
+    except AlreadyStopped:
+        raise
     except (StopRun, UsageError) as error:
         logger.error("run stopped: %s", error)
-        _stop(runs, str(error))
+        _stop(self, runs, str(error))
     except Exception as error:
         end_process_if_sick(error)
         logger.exception("run stopped by an error that is not foreseen")
-        _stop(runs, f"a worker failed: {_described(error)}; its log has the traceback")
+        _stop(self, runs, f"a worker failed: {_described(error)}; its log has the traceback")
 
 
-def _try_later(task: Any, runs: Any, error: Exception) -> None:
+def _try_later(task: Any, runs: Any, error: Exception) -> NoReturn:
     """Have Celery deliver the shard again in a while, or stop its runs after the last try."""
     if task.request.retries >= task.max_retries:
-        _stop(runs, f"given up after {task.max_retries} tries: {first_line(error)}")
-        return
+        _stop(task, runs, f"given up after {task.max_retries} tries: {first_line(error)}")
     logger.warning("tried again in %d s: %s", RETRY_SECONDS, error)
     _tell_producer(runs, first_line(error))
-    raise task.retry(exc=error, countdown=RETRY_SECONDS) from error
+    shown = getattr(task.request, "kwargsrepr", None)
+    raise task.retry(exc=error, countdown=RETRY_SECONDS, kwargsrepr=shown) from error
 
 
 def _give_back(task: Any, runs: Any, error: Exception) -> NoReturn:
@@ -134,13 +147,14 @@ def _give_back(task: Any, runs: Any, error: Exception) -> NoReturn:
     raise Reject(reason, requeue=True) from error
 
 
-def _judge_denial(task: Any, runs: Any, error: PermissionError) -> None:
+def _judge_denial(task: Any, runs: Any, error: PermissionError) -> NoReturn:
     """Stop the runs if this worker may write to its store elsewhere; else give the shard back."""
     try:
         executor().store.check_writable()
     except UsageError as denied:
         _give_back(task, runs, denied)
-    _stop(runs, f"the store may be written, but not this run's folder; change its mode: {error}")
+    reason = f"the store may be written, but not this run's folder; change its mode: {error}"
+    _stop(task, runs, reason)
 
 
 def _tell_producer(runs: Any, reason: str) -> None:
@@ -152,9 +166,21 @@ def _tell_producer(runs: Any, reason: str) -> None:
         logger.warning("the producer cannot be told: %s", unreachable)
 
 
-def _stop(runs: Any, reason: str) -> None:
+def _stop(task: Any, runs: Any, reason: str) -> NoReturn:
+    """Note why no shard of the runs can succeed, and have Celery count this one as failed."""
     for run in runs:
-        counters().stop(str(run), reason)
+        counters().stop(str(run), reason, str(task.request.hostname or "unknown"))
+    raise StopRun(reason) from None
+
+
+def _drop(task: Any, error: CancelledRun) -> NoReturn:
+    """Acknowledge a shard of a cancelled run; Flower shows it as revoked, since nothing failed."""
+    logger.info("%s", error)
+    try:
+        task.send_event("task-revoked", retry=False, terminated=False, signum=None, expired=False)
+    except OperationalError as unreachable:
+        logger.warning("Flower cannot be told: %s", unreachable)
+    raise Ignore(str(error)) from None
 
 
 def _described(error: Exception) -> str:

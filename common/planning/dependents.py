@@ -27,9 +27,32 @@ from common.store.runs import RunFolder
 def note_dependents(run: RunFolder, dependents: Sequence[RunPlan]) -> None:
     """Write the plans of dependents beside the run, one file each."""
     for dependent in dependents:
-        key = RunKey.parse(dependent.key)
-        path = run.file(f"dependents/{key.model}-{key.name}.json")
-        run.store.write_bytes(path, dependent.model_dump_json().encode())
+        run.store.write_bytes(_plan_path(run, dependent), dependent.model_dump_json().encode())
+
+
+def forget_dependent(run: RunFolder, key: str) -> bool:
+    """Take a dependent out of the plans of a run, with what depends on it; return if it was there.
+
+    Plans hold the plans of later dependents: a run that is deleted must go from those too, or
+    whoever merges the run next creates it again.
+    """
+    plans = read_dependents(run)
+    for plan in plans:
+        if plan.key == key:
+            run.store.delete(_plan_path(run, plan))
+        elif key in {later.key for later in plan.all()}:
+            note_dependents(run, [_without(plan, key)])
+    return any(key == later.key for plan in plans for later in plan.all())
+
+
+def _plan_path(run: RunFolder, plan: RunPlan) -> str:
+    key = RunKey.parse(plan.key)
+    return run.file(f"dependents/{key.model}-{key.name}.json")
+
+
+def _without(plan: RunPlan, key: str) -> RunPlan:
+    kept = tuple(_without(later, key) for later in plan.dependents if later.key != key)
+    return plan.model_copy(update={"dependents": kept})
 
 
 def read_dependents(run: RunFolder) -> list[RunPlan]:

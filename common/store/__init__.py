@@ -3,6 +3,7 @@
     <store>/<dataset>/<model>/<name>/run.json      spec, fingerprint, provenance
                                     /input.arrow   the snapshot of its samples
                                     /model-*.json  identity of the weights, pinned by a worker
+                                    /cancelled-*.json  since when the run is cancelled, if it is
                                     /parts/*.arrow results of shards, committed whole or not at all
                                     /scores.arrow  what `producer score` made of its answers
     <store>/<dataset>/<model>/<name>.feather       the merged result

@@ -4,7 +4,11 @@ import pytest
 
 from common import errors
 
-SPECIAL_CASES = {"OverwrittenRun": errors.UsageError}
+SPECIAL_CASES = {
+    "OverwrittenRun": errors.UsageError,
+    "AlreadyStopped": errors.StopRun,
+    "CancelledRun": errors.StopRun,
+}
 DECISIONS = ["UsageError", "RetryShard", "ReturnShard", "RejectShard", "StopRun", "SampleError"]
 
 

@@ -3,6 +3,7 @@
 import pytest
 import redis
 
+from common.run_activity import RunActivity
 from common.run_counters import RunCounters
 
 RUN, OTHER = "webqa/m/origin", "webqa/m/avg-5"
@@ -45,6 +46,51 @@ def test_a_stopped_run_tells_the_last_reason(counters):
     assert counters.stop_reason(OTHER) is None
 
 
+def test_a_stop_tells_since_when_and_on_which_worker(counters):
+    counters.stop(RUN, "no weights", "celery@gpu-1")
+    stop = counters.activity([RUN])[0].stop
+    assert (stop.reason, stop.worker) == ("no weights", "celery@gpu-1")
+    assert abs(stop.since - counters.client.time()[0]) < 2
+
+
+@pytest.mark.parametrize("text", ["", "plain", "{}", b"\xff", "[1]"])
+def test_a_stop_that_somebody_else_wrote_still_stops(counters, text):
+    counters.client.set(f"se:stop:{RUN}", text)
+    assert "does not tell why" in counters.stop_reason(RUN)
+
+
+def test_what_workers_report_is_read_for_many_runs_at_once(counters):
+    counters.delay(OTHER, "store away")
+    counters.note_answered([RUN, OTHER], "a:0-63:64", 12)
+    counters.note_answered([RUN], "a:64-99:36", 1)
+    counters.end_answering([OTHER], "a:0-63:64")
+    assert counters.activity([RUN, "webqa/m/none", OTHER]) == [
+        RunActivity(answered={"a:0-63:64": 12, "a:64-99:36": 1}),
+        RunActivity(),
+        RunActivity(delay="store away"),
+    ]
+    assert counters.activity([]) == []
+
+
+def test_a_cancelled_run_is_cancelled_until_it_is_sent_again(counters):
+    counters.cancel(RUN)
+    assert counters.all_cancelled([RUN])
+    assert not counters.all_cancelled([RUN, OTHER])
+    counters.reset(RUN, [])
+    assert not counters.all_cancelled([RUN])
+
+
+def test_a_deleted_run_leaves_its_store_alone(counters):
+    counters.note_store(RUN, "a store")
+    counters.note_answered([RUN], "a", 1)
+    counters.stop(RUN, "x")
+    counters.delay(RUN, "x")
+    counters.cancel(RUN)
+    counters.mark_done(RUN, [1])
+    counters.forget(RUN)
+    assert counters.client.keys("*") == [f"se:store:{RUN}".encode()]
+
+
 def test_attempts_are_counted_by_shard_until_one_is_finished(counters):
     assert [counters.start_attempt(RUN, "a") for _ in range(3)] == [1, 2, 3]
     assert counters.start_attempt(RUN, "b") == 1
@@ -69,8 +115,10 @@ def test_everything_that_is_noted_is_forgotten_some_day(counters):
     counters.mark_done(RUN, [0])
     counters.stop(RUN, "x")
     counters.start_attempt(RUN, "a")
+    counters.note_answered([RUN], "a", 1)
+    counters.cancel(RUN)
     keys = counters._redis.keys("*")
-    assert len(keys) == 3
+    assert len(keys) == 5
     assert all(key.startswith(b"se:") for key in keys)
     assert all(counters._redis.ttl(key) > 24 * 3600 for key in keys)
 

@@ -7,13 +7,15 @@ from dataclasses import replace
 import pyarrow.feather as feather
 import pytest
 
-from common.errors import RetryShard, StopRun
+from common.errors import AlreadyStopped, CancelledRun, RetryShard, StopRun
 from common.planning.plan import RunPlan, create_runs
 from common.store import list_parts, missing_rows, read_progress
+from common.store.cancellation import cancel, resume
 from common.store.manifest import read_manifest
 from common.store.parts import read_info
 from tests.conftest import assert_rows_alike, numbered_questions
 from tests.worker.conftest import shard_of
+from worker import executor as executor_module
 from worker.engine.engine import Engine
 from worker.executor import ShardExecutor
 
@@ -125,11 +127,51 @@ def test_a_model_directory_that_is_gone_stops_the_run(executor, make_runs, tiny_
         executor.manager.engine_for(spec)
 
 
-def test_a_stopped_run_is_passed_over(executor: ShardExecutor, make_runs):
+def test_a_shard_of_stopped_runs_is_dropped_with_the_reason(executor: ShardExecutor, make_runs):
     runs = make_runs().runs
-    executor.counters.stop(str(runs[0].key), "no weights")
-    executor.execute(shard_of(runs, [0, 1]))
+    for run in runs:
+        executor.counters.stop(str(run.key), "no weights")
+    with pytest.raises(AlreadyStopped, match="is stopped, its shard is dropped: no weights"):
+        executor.execute(shard_of(runs, [0, 1]))
     assert list_parts(runs[0]) == []
+
+
+@pytest.mark.parametrize("end", ["stopped", "cancelled"])
+def test_of_several_runs_those_that_go_on_are_answered(executor, make_runs, end):
+    first, *others = make_runs().runs
+    if end == "stopped":
+        executor.counters.stop(str(first.key), "no weights")
+    else:
+        cancel(first)
+    executor.execute(shard_of((first, *others), [0, 1]))
+    assert list_parts(first) == []
+    assert [len(list_parts(run)) for run in others] == [1, 1]
+
+
+def test_a_shard_of_a_cancelled_run_is_dropped_until_the_run_is_resumed(executor, make_runs):
+    (run,) = make_runs(methods=("avg",)).runs
+    cancel(run)
+    with pytest.raises(CancelledRun, match="avg-3 is cancelled, its shard is dropped"):
+        executor.execute(shard_of((run,), [0, 1]))
+    resume(run)
+    executor.execute(shard_of((run,), [0, 1]))
+    assert len(list_parts(run)) == 1
+
+
+def test_a_run_that_is_cancelled_during_its_last_shard_is_not_merged(
+    executor, make_runs, monkeypatch
+):
+    (run,) = make_runs(methods=("avg",)).runs
+    write = executor_module.write_part
+
+    def written(*arguments):
+        cancel(run)
+        return write(*arguments)
+
+    monkeypatch.setattr(executor_module, "write_part", written)
+    executor.execute(shard_of((run,), list(range(7))))
+    assert not missing_rows(run).size
+    assert not run.is_merged()
 
 
 def test_a_shard_that_kills_its_worker_is_cut_down_to_the_row_that_does_it(executor, make_runs):

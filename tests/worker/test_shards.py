@@ -64,6 +64,16 @@ def test_a_run_that_was_deleted_is_told_from_a_store_that_is_another(executor):
         open_shard(*message)
 
 
+def test_a_run_that_was_deleted_is_left_out_and_the_others_are_answered(executor, make_runs):
+    gone, *others = make_runs().runs
+    for run in (gone, *others):
+        executor.counters.note_store(str(run.key), store_id(executor.store))
+    names = [str(run.key) for run in (gone, *others)]
+    gone.delete()
+    shard = open_shard(executor.store, names, [[0, 2]], executor.was_deleted)
+    assert [run.key for run in shard.runs] == [run.key for run in others]
+
+
 def test_a_run_of_a_newer_version_is_for_workers_that_have_it(make_runs, monkeypatch):
     runs = make_runs(methods=("avg",)).runs
     monkeypatch.setattr("worker.shards.SEMANTICS_VERSION", SEMANTICS_VERSION - 1)

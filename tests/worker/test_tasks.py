@@ -1,11 +1,13 @@
 """The task: which error stops a run, which is tried again, and which rejects the message."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from celery.exceptions import Reject, Retry
+from celery.exceptions import Ignore, Reject, Retry
 
-from common.errors import RejectShard, RetryShard, ReturnShard
+from common.errors import CancelledRun, RejectShard, RetryShard, ReturnShard, StopRun
+from common.store.cancellation import cancel
 from common.store.identity import store_id
 from tests.common.permissions import allowing
 from tests.worker.checkpoints import copied, cut
@@ -21,7 +23,8 @@ def answer(executor, monkeypatch):
     def answer(runs, retries=0):
         tasks.answer_shard.push_request(retries=retries, called_directly=False, id="an id")
         try:
-            tasks.answer_shard.run([str(run.key) for run in runs], [[0, 3]])
+            with suppress(StopRun):
+                tasks.answer_shard.run([str(run.key) for run in runs], [[0, 3]])
         finally:
             tasks.answer_shard.pop_request()
         return executor.counters.stop_reason(str(runs[0].key))
@@ -136,3 +139,49 @@ def test_a_bad_message_stops_nothing(answer, executor, make_runs, monkeypatch):
     with pytest.raises(Reject):
         answer(runs)
     assert executor.counters.stop_reason(str(runs[0].key)) is None
+
+
+def run_task(runs, **request):
+    tasks.answer_shard.push_request(called_directly=False, id="an id", **request)
+    try:
+        tasks.answer_shard.run([str(run.key) for run in runs], [[0, 3]])
+    finally:
+        tasks.answer_shard.pop_request()
+
+
+def test_a_shard_that_stops_its_run_fails_and_the_stop_names_the_worker(
+    answer, executor, make_runs, tiny_model, tmp_path
+):
+    damaged = copied(tiny_model, tmp_path / "own", cut("model.safetensors", 1000))
+    (run,) = make_runs(model=str(damaged), methods=("avg",)).runs
+    with pytest.raises(StopRun, match="is damaged"):
+        run_task([run], hostname="celery@gpu-1", retries=0)
+    (activity,) = executor.counters.activity([str(run.key)])
+    assert activity.stop.worker == "celery@gpu-1"
+
+
+def test_a_shard_of_a_stopped_run_fails_and_the_stop_stays_as_it_was(answer, executor, make_runs):
+    (run,) = make_runs(methods=("avg",)).runs
+    executor.counters.stop(str(run.key), "no weights", "celery@gpu-1")
+    with pytest.raises(StopRun, match="avg-3 is stopped, its shard is dropped: no weights"):
+        run_task([run], hostname="celery@gpu-2", retries=0)
+    (activity,) = executor.counters.activity([str(run.key)])
+    assert (activity.stop.reason, activity.stop.worker) == ("no weights", "celery@gpu-1")
+
+
+def test_celery_logs_a_shard_of_a_stopped_run_in_one_line():
+    assert tasks.answer_shard.throws == (StopRun,)
+
+
+def test_a_shard_of_a_cancelled_run_is_dropped_and_no_failure(
+    answer, executor, make_runs, monkeypatch
+):
+    (run,) = make_runs(methods=("avg",)).runs
+    told = []
+    monkeypatch.setattr(tasks.answer_shard, "send_event", lambda kind, **_: told.append(kind))
+    cancel(run)
+    with pytest.raises(Ignore, match="cancelled"):
+        run_task([run], retries=0)
+    assert told == ["task-revoked"]
+    assert executor.counters.stop_reason(str(run.key)) is None
+    assert issubclass(CancelledRun, StopRun)

@@ -88,8 +88,14 @@ class Engine:
             self.geometry.length_fault,
             self.geometry.num_ids,
         )
-        batches = self._batches(plans, request)
-        answers = [a for batch in batches for a in self._answer_batch(batch, request, counts)]
+        answers: list[Answers] = []
+        try:
+            for batch in self._batches(plans, request):
+                answers += self._answer_batch(batch, request, counts)
+                counts.answered(len(batch))
+        except Exception:
+            counts.answered(-len(answers))
+            raise
         return refuse_nan(answers, dtype_name(self.model))
 
     @property

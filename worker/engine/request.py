@@ -39,3 +39,6 @@ class Counts:
     decode_tokens: int = 0
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
+
+    def answered(self, samples: int) -> None:
+        """Hear that so many more samples are answered; below 0 takes back those that failed."""
