@@ -1,58 +1,109 @@
-"""Every run of a store: how far each is, which ones wait for it, which ones are damaged."""
+"""Every run of a store with its state: those that exist, that wait for another, or are damaged."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
+
+import redis
 
 from common.errors import UsageError
 from common.planning.dependents import pending_dependents
-from common.store import Progress, RunFolder, StoreFilesystem, list_runs, read_progress
+from common.run import RunKey
+from common.run_activity import RunActivity
+from common.run_counters import RunCounters
+from common.run_state import RunState, state_of, waiting_state
+from common.store import RunFolder, StoreFilesystem, list_runs, open_run
+
+
+class Listing(NamedTuple):
+    """The states of runs. broker_answers: if not, the states are those of the store alone."""
+
+    states: list[RunState]
+    broker_answers: bool
 
 
 @dataclass(frozen=True)
-class ListedRuns:
-    """The runs of a store. One that is damaged hides none of the others.
+class Activities:
+    """What workers report of runs; nothing if the broker does not answer, which is asked once."""
 
-    waiting: key of a run that is not created yet -> key of the run that it waits for.
-    damaged: key of a run -> the error that names its damaged file.
+    by_run: dict[str, RunActivity] | None
+
+    @classmethod
+    def read(cls, counters: RunCounters, runs: Sequence[str]) -> "Activities":
+        try:
+            return cls(dict(zip(runs, counters.activity(runs), strict=True)))
+        except redis.RedisError:
+            return cls(None)
+
+    def of(self, run: str) -> RunActivity | None:
+        return None if self.by_run is None else self.by_run.get(run, RunActivity())
+
+
+def list_every_run(store: StoreFilesystem, counters: RunCounters) -> Listing:
+    """Read the state of every run. One that is damaged hides none of the others."""
+    folders = list(list_runs(store))
+    created = {str(run.key) for run in folders}
+    waiting: dict[str, str] = {}
+    damaged: dict[str, str] = {}
+    for run in folders:
+        try:
+            waiting.update(pending_dependents(run, created))
+        except (UsageError, FileNotFoundError) as error:
+            _note_damage(run, error, damaged)
+    activities = Activities.read(counters, [*created, *waiting])
+    states = []
+    for run in folders:
+        try:
+            if str(run.key) not in damaged:
+                states.append(state_of(run, activities.of(str(run.key))))
+        except (UsageError, FileNotFoundError) as error:
+            _note_damage(run, error, damaged)
+    states += [waiting_state(key, on, activities.of(key)) for key, on in waiting.items()]
+    states += [RunState(key, "damaged", error=error) for key, error in damaged.items()]
+    return Listing(states, activities.by_run is not None)
+
+
+def _note_damage(
+    run: RunFolder, error: UsageError | FileNotFoundError, damaged: dict[str, str]
+) -> None:
+    """Note a damaged run; one that was deleted or overwritten while it was read is none."""
+    if isinstance(error, UsageError):
+        damaged[str(run.key)] = str(error)
+    elif run.exists() and not run.is_overwritten():
+        raise error
+
+
+def find_run(store: StoreFilesystem, name: str, counters: RunCounters) -> Listing:
+    """Read the state of one run, which may wait for another one.
+
+    Raises UsageError if the store does not have it, or a file of it is damaged.
     """
-
-    runs: list[tuple[RunFolder, Progress]]
-    waiting: dict[str, str]
-    damaged: dict[str, UsageError]
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.runs or self.waiting or self.damaged)
-
-    def other_documents(self) -> list[dict[str, Any]]:
-        """The runs without progress as JSON-able data."""
-        waiting = [{"run": k, "state": "waiting", "after": on} for k, on in self.waiting.items()]
-        damaged = [
-            {"run": key, "state": "damaged", "error": str(error)}
-            for key, error in self.damaged.items()
-        ]
-        return waiting + damaged
-
-    def other_lines(self) -> list[str]:
-        """The runs without progress, a line for each."""
-        waiting = [f"{key} waits for {on}" for key, on in self.waiting.items()]
-        return waiting + [f"{key} is damaged: {error}" for key, error in self.damaged.items()]
+    activities = Activities.read(counters, [name])
+    key = RunKey.parse(name)
+    run = RunFolder(store, key)
+    if not run.exists() and (waiting := find_waiting(store, name)):
+        state = waiting_state(name, waiting.after, activities.of(name))
+    else:
+        state = state_of(open_run(store, key), activities.of(name))
+    return Listing([state], activities.by_run is not None)
 
 
-def list_every_run(store: StoreFilesystem) -> ListedRuns:
-    """Read the progress of every run of a store, and what waits for them."""
-    listed = ListedRuns([], {}, {})
+class WaitingRun(NamedTuple):
+    """A run that is not created yet: the run beside which it is planned, and what it waits for."""
+
+    planned_at: RunFolder
+    after: str
+
+
+def find_waiting(store: StoreFilesystem, name: str) -> WaitingRun | None:
+    """Find the run `name` among the plans of other runs."""
     folders = list(list_runs(store))
     created = {str(run.key) for run in folders}
     for run in folders:
         try:
-            progress, waiting = read_progress(run), pending_dependents(run, created)
-        except UsageError as error:
-            listed.damaged[str(run.key)] = error
-        except FileNotFoundError:
-            if run.exists() and not run.is_overwritten():
-                raise  # Else the run was deleted or overwritten while it was read.
-        else:
-            listed.runs.append((run, progress))
-            listed.waiting.update(waiting)
-    return listed
+            pending = pending_dependents(run, created)
+        except UsageError:
+            continue  # `producer runs` names the damaged file.
+        if name in pending:
+            return WaitingRun(run, pending[name])
+    return None

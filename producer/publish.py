@@ -50,7 +50,7 @@ def publish(
                 app.send_task(
                     ANSWER_SHARD,
                     kwargs=message.model_dump(),
-                    kwargsrepr=f"{' '.join(message.runs)} rows {message.rows}"[:200],
+                    kwargsrepr=message.shown(),
                     queue=queue_of(model),
                     producer=sender,
                     ignore_result=True,

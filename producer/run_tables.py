@@ -9,40 +9,68 @@ from rich.text import Text
 
 from common.answer_text import exact_match
 from common.methods import CONFIDENCE, PARAPHRASES
-from common.store import PartInfo, Progress, RunFolder
+from common.run import RunKey
+from common.run_state import RunState
+from common.store import PartInfo, Progress, RunFolder, StoreFilesystem
 from common.store.parts import read_infos
+from producer.pace import Pace
 
 MOST_COLUMNS = 4
 """Methods shown side by side; more than these are listed below each other."""
 
 
-def progress_document(run: RunFolder, progress: Progress) -> dict[str, Any]:
-    """Progress of a run as a JSON object; `rate` in samples per second."""
+def state_document(state: RunState, store: StoreFilesystem) -> dict[str, Any]:
+    """State and progress of a run as a JSON object; `rate` in samples per second.
+
+    answering: samples that are answered in shards at work, and in no part yet; null if the broker
+    does not answer. stopped: since when (seconds since the epoch), why, and by which worker.
+    """
+    document: dict[str, Any] = {"run": state.key, "state": state.name, "why": state.sentence()}
+    document["stopped"] = state.stop.model_dump() if state.stop else None
+    if state.after is not None:
+        document["after"] = state.after
+    if state.progress is not None:
+        document |= _progress_document(state, state.progress)
+        feather = RunFolder(store, RunKey.parse(state.key)).feather_path
+        document["feather"] = feather if state.progress.merged else None
+    return document
+
+
+def _progress_document(state: RunState, progress: Progress) -> dict[str, Any]:
     return {
-        "run": str(run.key),
-        "state": progress.state,
         "expected": progress.expected,
         "ok": progress.ok,
         "failed": progress.failed,
         "missing": progress.missing,
+        "answering": None if state.activity is None else state.answering,
         "rate": progress.rate,
         "seconds_left": progress.seconds_left,
-        "feather": run.feather_path if progress.merged else None,
     }
 
 
-def progress_table(rows: Iterable[tuple[RunFolder, Progress]]) -> Table:
-    """Progress of runs, one line per run."""
+def states_table(states: Iterable[RunState], pace: Pace | None = None) -> Table:
+    """State and progress of runs, one line per run.
+
+    pace: that of the one run that is watched, which tells its rate and the time that is left.
+    """
     table = Table()
     for heading in ("run", "state", "expected", "ok", "failed", "missing", "rate", "ETA"):
         is_text = heading in ("run", "state")
         table.add_column(heading, justify="left" if is_text else "right", overflow="fold")
-    for run, p in rows:
-        rate = f"{p.rate:.1f}/s" if p.rate else "-"
-        left = f"{p.seconds_left:.0f} s" if p.missing and p.seconds_left is not None else "-"
-        counts = [str(n) for n in (p.expected, p.ok, p.failed, p.missing)]
-        table.add_row(str(run.key), p.state, *counts, rate, left)
+    for state in states:
+        counts = ["-"] * 6 if state.progress is None else _counts(state, state.progress, pace)
+        table.add_row(state.key, state.name, *counts)
     return table
+
+
+def _counts(state: RunState, p: Progress, pace: Pace | None) -> list[str]:
+    rate, left = p.rate, p.seconds_left
+    if pace is not None and pace.rate is not None:
+        rate, left = pace.rate, pace.seconds_left(p.missing - state.answering)
+    answering = f"+{state.answering}" if state.answering else ""
+    counts = [str(p.expected), f"{p.ok}{answering}", str(p.failed), str(p.missing)]
+    shown_left = f"{left:.0f} s" if p.missing and left is not None else "-"
+    return [*counts, f"{rate:.1f}/s" if rate else "-", shown_left]
 
 
 def results_table(runs: Sequence[RunFolder]) -> Table:

@@ -10,8 +10,11 @@ from common.methods import METHODS
 from common.planning.dependents import create_dependents
 from common.planning.sharding import messages_for
 from common.run_counters import RunCounters
+from common.run_state import state_of
 from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem
+from producer.cancelling import resume_run
+from producer.listeners import Listeners
 from producer.prepare import Prepared, prepare
 from producer.publish import check_broker, publish
 from producer.request import RunRequest
@@ -51,6 +54,8 @@ class Session:
         """
         for note in self.prepared.notes:
             self._print(note)
+        for run in self.prepared.runs:
+            resume_run(run)
         self._send(self.prepared.runs, self.prepared.messages)
         for run in self.prepared.runs:
             rows = sum(
@@ -59,6 +64,7 @@ class Session:
             done = run.spec.num_samples - rows
             self._print(f"{run.key}: {rows} rows enqueued, {done} done before")
         for run in self._dependent_runs():
+            self.counters.lift_stop(str(run.key))
             self._print(f"{run.key}: waits for another run")
         if not self.prepared.messages:
             for run in self.prepared.runs:
@@ -70,10 +76,23 @@ class Session:
         existing = {run.key for run in self.prepared.runs}
         return [run for run in self.prepared.all_runs if run.key not in existing]
 
-    def wait(self, check_worker: Callable[[], None] = lambda: None) -> None:
+    def print_listeners(self) -> None:
+        """Print why nobody works on the runs yet, if nobody does."""
+        states = [state_of(run, None) for run in self.prepared.runs]
+        if said := Listeners(self.counters).sentence(states):
+            self._print(said)
+
+    def wait(self, check_worker: Callable[[], None] | None = None) -> None:
         """Return when every run is merged. check_worker: raises if the local worker has ended."""
-        runs = self.prepared.all_runs
-        Waiter(runs, self.counters, self.console, self._resend, check_worker).wait()
+        Waiter(
+            self.prepared.all_runs,
+            self.counters,
+            self.console,
+            self._resend,
+            check_worker or _nothing,
+            Listeners(self.counters, expects_one=check_worker is not None),
+            self.prepared.upstream,
+        ).wait()
 
     def print_summary(self) -> None:
         """Print accuracies, first answers, resolved settings, and paths of the merged files."""
@@ -105,3 +124,7 @@ class Session:
                 create_dependents(run)
         runs = [run for run in self.prepared.all_runs if run.exists()]
         self._send(runs, tuple(messages_for(runs, self.shard_size)))
+
+
+def _nothing() -> None:
+    """Check no worker: none was started here."""

@@ -1,24 +1,21 @@
 """Wait for runs with a progress bar, resend lost messages, and merge at the end."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import redis
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from common.broker import all_queues
-from common.errors import OverwrittenRun, StopRun, UsageError
+from common.errors import CancelledRun, OverwrittenRun, StopRun, UsageError
 from common.run_counters import RunCounters
-from common.store import PartInfo, RunFolder, merge_run, read_progress
+from common.run_state import RunState, state_of, waiting_state
+from common.store import PartInfo, RunFolder, merge_run
 from common.store.verify import holds
+from producer.listeners import Listeners
+from producer.listing import Activities
+from producer.pace import Pace, shown_seconds
 
 POLL_SECONDS = 0.5
 IDLE_SECONDS = 15.0
@@ -31,7 +28,7 @@ class Waiter:
 
     resend: puts messages for all missing rows on the queue; called when the queue is empty and
     rows are still missing, as after a lost broker. check_worker: raises if the worker that this
-    process started has ended.
+    process started has ended. upstream: a run that is not waited for and that they depend on.
     """
 
     def __init__(
@@ -41,12 +38,19 @@ class Waiter:
         console: Console,
         resend: Callable[[], None],
         check_worker: Callable[[], None] = lambda: None,
+        listeners: Listeners | None = None,
+        upstream: RunFolder | None = None,
     ) -> None:
         self._runs = runs
         self._counters = counters
         self._console = console
         self._resend = resend
         self._check_worker = check_worker
+        self._listeners = listeners or Listeners(counters)
+        self._upstream = upstream
+        self._upstream_parts: dict[str, PartInfo] = {}
+        self._paces: dict[str, Pace] = {str(run.key): Pace() for run in runs}
+        self._said: str | None = None
         self._parts_by_run: dict[str, dict[str, PartInfo]] = {str(run.key): {} for run in runs}
         self._idle_since = time.monotonic()
         self._resends = 0
@@ -56,47 +60,61 @@ class Waiter:
     def wait(self) -> None:
         """Return when every run is merged.
 
-        Raises StopRun for a run that a worker stopped, OverwrittenRun for one that another spec
-        has overwritten, and UsageError if the broker stays away or rows are missing after several
-        resends.
+        Raises StopRun for a run that a worker stopped, CancelledRun for one that a person
+        cancelled, OverwrittenRun for one that another spec has overwritten, and UsageError if the
+        broker stays away or rows are missing after several resends.
         """
         columns = (
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"), TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"), TextColumn("{task.fields[left]}"),
         )  # fmt: skip
         with Progress(*columns, console=self._console) as bars:
             tasks = {
-                str(run.key): bars.add_task(str(run.key), total=None, note="")
+                str(run.key): bars.add_task(str(run.key), total=None, note="", left="-")
                 for run in self._runs
             }
-            while self._update(bars, tasks):
+            while not _is_all_answered(states := self._look()):
+                for state in states:
+                    self._show(state, bars, tasks[state.key])
+                _raise_if_ended(states)
                 self._check_worker()
-                self._check_broker()
+                self._check_broker(states)
                 time.sleep(POLL_SECONDS)
+            for state in states:
+                self._show(state, bars, tasks[state.key])
+        _raise_if_ended([state for state in states if state.name == "cancelled"])
         for run in self._runs:
             merge_unless_merged(run)
 
-    def _update(self, bars: Progress, tasks: dict[str, TaskID]) -> int:
-        """Refresh the bars; return how many rows, and runs that do not exist yet, are missing."""
-        missing = 0
+    def _look(self) -> list[RunState]:
+        """Read the state of each run."""
         self._runs = [_as_it_is_now(run) for run in self._runs]
-        for run in self._runs:
-            if not run.exists():
-                bars.update(tasks[str(run.key)], note="waiting")
-                missing += 1
-                continue
-            progress = read_progress(run, self._parts_by_run[str(run.key)])
-            note = f"{progress.failed} failed" if progress.failed else ""
-            done = progress.ok + progress.failed
-            bars.update(tasks[str(run.key)], total=progress.expected, completed=done, note=note)
-            missing += progress.missing
-        return missing
+        activities = Activities.read(self._counters, [str(run.key) for run in self._runs])
+        return [self._state(run, activities) for run in self._runs]
 
-    def _check_broker(self) -> None:
+    def _state(self, run: RunFolder, activities: Activities) -> RunState:
+        key = str(run.key)
+        if not run.exists():
+            return waiting_state(key, "another run", activities.of(key))
+        return state_of(run, activities.of(key), self._parts_by_run[key])
+
+    def _show(self, state: RunState, bars: Progress, bar: TaskID) -> None:
+        """Move a bar to the samples that are answered, those of shards at work included."""
+        if state.progress is None:
+            bars.update(bar, note=state.name)
+            return
+        answered = state.progress.ok + state.progress.failed + state.answering
+        pace = self._paces[state.key]
+        pace.note(answered, state.is_at_work)
+        left = shown_seconds(pace.seconds_left(state.progress.expected - answered))
+        note = f"{state.progress.failed} failed" if state.progress.failed else ""
+        bars.update(bar, total=state.progress.expected, completed=answered, note=note, left=left)
+
+    def _check_broker(self, states: Sequence[RunState]) -> None:
         """Read the run counters. A broker may be away for a while: the store loses nothing."""
         try:
-            self._raise_if_stopped()
-            self._print_delays()
+            self._check_upstream()
+            self._print_reasons(states)
             self._resend_if_lost()
             self._broker_answered = time.monotonic()
         except redis.RedisError as error:
@@ -106,19 +124,26 @@ class Waiter:
                     "kept, enqueue again when it is back"
                 ) from None
 
-    def _raise_if_stopped(self) -> None:
-        for run in self._runs:
-            if reason := self._counters.stop_reason(str(run.key)):
-                raise StopRun(reason)
+    def _check_upstream(self) -> None:
+        """Raise if the run that others wait for has ended. Raises redis.RedisError."""
+        if self._upstream is not None and self._upstream.exists():
+            (activity,) = self._counters.activity([str(self._upstream.key)])
+            _raise_if_ended([state_of(self._upstream, activity, self._upstream_parts)])
 
-    def _print_delays(self) -> None:
-        """Print once why workers wait, as for a store that does not answer: no bar shows it."""
-        for run in self._runs:
-            reason = self._counters.delayed(str(run.key))
+    def _print_reasons(self, states: Sequence[RunState]) -> None:
+        """Print why workers wait, once, and why nobody works, whenever that changes."""
+        for state in states:
+            reason = state.activity.delay if state.activity else None
             if reason and reason not in self._reported:
                 self._reported.add(reason)
-                text = f"{run.key} waits, and is tried again: {reason}"
-                self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+                self._print(state.sentence() or reason)
+        said = self._listeners.sentence(states)
+        if said and said != self._said:
+            self._print(said)
+        self._said = said
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _resend_if_lost(self) -> None:
         """Resend if the queue stays empty while rows are missing: messages were lost.
@@ -139,6 +164,19 @@ class Waiter:
         self._idle_since = now
         self._console.print("the queue is empty and rows are missing: sending them again")
         self._resend()
+
+
+def _is_all_answered(states: Iterable[RunState]) -> bool:
+    return all(state.progress is not None and not state.progress.missing for state in states)
+
+
+def _raise_if_ended(states: Iterable[RunState]) -> None:
+    """Raise CancelledRun or StopRun for a run that only a person can have go on."""
+    for state in states:
+        if state.name == "cancelled":
+            raise CancelledRun(state.sentence() or "")
+        if state.stop is not None:
+            raise StopRun(state.sentence() or "")
 
 
 def _as_it_is_now(run: RunFolder) -> RunFolder:

@@ -111,6 +111,8 @@ def _enqueue(
     if wait:
         session.wait()
         exit_past(failure_limit, session.all_runs())
+    else:
+        session.print_listeners()
 
 
 def _run_here(request: "RunRequest", store: str | None, failure_limit: float) -> None:

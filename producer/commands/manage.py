@@ -1,18 +1,30 @@
-"""The commands runs, status, merge and verify, on runs in the store."""
+"""The commands runs, status, cancel, delete, merge and verify, on runs in the store."""
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from producer.commands.shared import EXIT_FAILED, console, open_named, print_line, settings_from
-from producer.options import store_option
+from producer.commands.shared import (
+    EXIT_FAILED,
+    console,
+    glance,
+    open_named,
+    print_line,
+    settings_from,
+)
+from producer.options import broker_option, store_option
+
+if TYPE_CHECKING:
+    from producer.listing import Listing
 
 
 @click.command()
 @store_option
+@broker_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for scripts.")
-def runs(store: str | None, as_json: bool) -> None:
+def runs(store: str | None, broker: str | None, as_json: bool) -> None:
     """List every run in the store, and the runs that wait for another run.
 
     \b
@@ -21,45 +33,121 @@ def runs(store: str | None, as_json: bool) -> None:
     """
     from common.store import StoreFilesystem
     from producer.listing import list_every_run
-    from producer.run_tables import progress_document, progress_table
+    from producer.run_tables import state_document
 
-    opened = StoreFilesystem.open(settings_from(store).store)
-    listed = list_every_run(opened)
+    settings = settings_from(store, broker)
+    opened = StoreFilesystem.open(settings.store)
+    listing = list_every_run(opened, glance(settings))
     if as_json:
-        documents = [progress_document(run, progress) for run, progress in listed.runs]
-        print_line(json.dumps(documents + listed.other_documents()))
-        return
-    if listed.runs:
-        console().print(progress_table(listed.runs))
-    for line in listed.other_lines():
-        print_line(line)
-    if listed.is_empty:
+        print_line(json.dumps([state_document(state, opened) for state in listing.states]))
+    elif not listing.states:
         print_line(f"no runs in {opened.uri}")
+    _print_states(listing, as_json)
 
 
 @click.command()
 @click.argument("run_name", metavar="RUN")
 @store_option
-@click.option("--watch", is_flag=True, help="Keep it on the screen until the run is merged.")
+@broker_option
+@click.option(
+    "--watch", is_flag=True,
+    help="Keep it on the screen until the run is merged, stopped or cancelled.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for scripts.")
-def status(run_name: str, store: str | None, watch: bool, as_json: bool) -> None:
-    """Show how far one run is.
+def status(
+    run_name: str, store: str | None, broker: str | None, watch: bool, as_json: bool
+) -> None:
+    """Show how far one run is, and why it does not go on.
+
+    The exit status is 1 if it was watched and has been stopped or cancelled.
 
     \b
     Example:
         producer status webqa/llama3.2_3b_it/flex_attention-5 --watch
     """
-    from common.store import read_progress
-    from producer.run_tables import progress_document, progress_table
+    from common.store import StoreFilesystem
+    from producer.listing import find_run
+    from producer.run_tables import state_document
     from producer.watch import watch_run
 
-    run = open_named(run_name, store)
+    settings = settings_from(store, broker)
+    opened = StoreFilesystem.open(settings.store)
     if watch:
-        watch_run(run, console())
-    elif as_json:
-        print_line(json.dumps(progress_document(run, read_progress(run))))
-    else:
-        console().print(progress_table([(run, read_progress(run))]))
+        state = watch_run(opened, run_name, glance(settings), console())
+        sys.exit(0 if state.name == "merged" else EXIT_FAILED)
+    listing = find_run(opened, run_name, glance(settings))
+    if as_json:
+        print_line(json.dumps(state_document(listing.states[0], opened)))
+    _print_states(listing, as_json)
+
+
+def _print_states(listing: "Listing", as_json: bool) -> None:
+    """Print the table and why runs do not go on; for --json only what is not known now."""
+    from common.run_state import UNKNOWN_ACTIVITY
+    from producer.run_tables import states_table
+
+    if not as_json:
+        rows = [state for state in listing.states if state.name not in ("waiting", "damaged")]
+        if rows:
+            console().print(states_table(rows))
+        for sentence in filter(None, (state.sentence() for state in listing.states)):
+            print_line(sentence)
+    if not listing.broker_answers:
+        print_line(UNKNOWN_ACTIVITY, err=True)
+
+
+@click.command()
+@click.argument("run_name", metavar="RUN")
+@store_option
+@broker_option
+def cancel(run_name: str, store: str | None, broker: str | None) -> None:
+    """Have nobody work on a run until it is enqueued again.
+
+    Its queued shards are dropped when workers take them, those at work end with their next group
+    of samples. Answers are kept, and runs that depend on this one wait.
+
+    \b
+    Example:
+        producer cancel webqa/llama3.2_3b_it/flex_attention-5
+    """
+    from producer.cancelling import cancel_run
+
+    told = cancel_run(open_named(run_name, store), glance(settings_from(store, broker)))
+    print_line(f"{run_name} is cancelled; `producer enqueue` again goes on with it")
+    if not told:
+        print_line("the broker does not answer, so shards at work are finished first", err=True)
+
+
+@click.command()
+@click.argument("run_names", metavar="RUN...", nargs=-1, required=True)
+@store_option
+@broker_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Even while a worker is at work on one of them.")
+def delete(
+    run_names: tuple[str, ...], store: str | None, broker: str | None, yes: bool, force: bool
+) -> None:
+    """Delete runs for ever: snapshots, answers and merged files, and the runs that wait for them.
+
+    \b
+    Example:
+        producer delete webqa/llama3.2_3b_it/avg-5 webqa/llama3.2_3b_it/max-5
+    """
+    from common.store import StoreFilesystem
+    from producer.deleting import delete_run, describe, refuse_at_work
+
+    settings = settings_from(store, broker)
+    opened, counters = StoreFilesystem.open(settings.store), glance(settings)
+    for line in [describe(opened, name, counters) for name in run_names]:
+        print_line(line)
+    for name in () if force else run_names:
+        refuse_at_work(opened, name, counters)
+    if not yes and not _is_confirmed("Delete this for ever?"):
+        print_line("nothing is deleted; --yes does not ask")
+        sys.exit(EXIT_FAILED)
+    for name in run_names:
+        delete_run(opened, name, counters, force)
+        print_line(f"{name} is deleted")
 
 
 @click.command()
@@ -113,4 +201,12 @@ def verify(run_name: str, store: str | None) -> None:
     print_line(f"{run_name}: the manifest holds")
 
 
-COMMANDS = (runs, status, merge, verify)
+def _is_confirmed(question: str) -> bool:
+    """Ask a question; nobody who could answer is a no."""
+    try:
+        return click.confirm(question)
+    except click.Abort:
+        return False
+
+
+COMMANDS = (runs, status, cancel, delete, merge, verify)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from common.run_counters import RunCounters
     from common.settings import Settings
     from common.store import RunFolder
 
@@ -24,6 +25,13 @@ def settings_from(store: str | None = None, broker: str | None = None) -> "Setti
 
     options = {name: value for name, value in (("store", store), ("broker", broker)) if value}
     return Settings.from_environment().model_copy(update=options)
+
+
+def glance(settings: "Settings") -> "RunCounters":
+    """Run counters for a command that works without a broker: they soon give up."""
+    from common.run_counters import RunCounters
+
+    return RunCounters.connect_for_a_glance(settings.broker, settings.namespace)
 
 
 def open_named(name: str, store: str | None) -> "RunFolder":

@@ -5,14 +5,17 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from common.store import merge_run, read_progress
+from common.run_activity import RunActivity
+from common.run_state import state_of
+from common.store import merge_run
 from common.store.parts import write_part
+from producer.pace import Pace
 from producer.run_tables import (
     answers_table,
     choices_lines,
-    progress_document,
-    progress_table,
     results_table,
+    state_document,
+    states_table,
 )
 from tests.common.storekit import make_answer, make_info, make_run, put_part, shards
 
@@ -118,12 +121,32 @@ def test_runs_of_one_paraphrase_go_before_those_with_a_row_for_each(merged, stor
 def test_progress_is_shown_and_written_alike(store):
     run = make_run(store, 7)
     put_part(run, range(3), failed=[2], started=0.0, finished=1.5)
-    progress = read_progress(run)
-    document = progress_document(run, progress)
-    cells = line(shown(progress_table([(run, progress)])), str(run.key))
+    state = state_of(run, RunActivity())
+    document = state_document(state, store)
+    cells = line(shown(states_table([state])), str(run.key))
     assert cells == [str(run.key), "running", "7", "2", "1", "4", "2.0/s", "2 s"]
     names = ("expected", "ok", "failed", "missing")
     assert [str(document[name]) for name in names] == cells[2:6]
+
+
+def test_samples_of_shards_at_work_are_shown_apart_from_those_in_the_store(store):
+    run = make_run(store, 7)
+    put_part(run, range(3))
+    state = state_of(run, RunActivity(answered={"origin:3-6:4": 2}))
+    assert line(shown(states_table([state])), str(run.key))[3] == "3+2"
+    assert state_document(state, store)["answering"] == 2
+    assert state_document(state_of(run, None), store)["answering"] is None
+
+
+def test_a_watched_run_shows_its_own_pace(store):
+    run, now = make_run(store, 100), [0.0]
+    pace = Pace(lambda: now[0])
+    for second, answered in enumerate((0, 4, 8)):
+        now[0] = float(second)
+        state = state_of(run, RunActivity(answered={"origin:0-63:64": answered}))
+        pace.note(state.answering, state.is_at_work)
+    cells = line(shown(states_table([state], pace)), str(run.key))
+    assert cells[-2:] == ["4.0/s", "23 s"]
 
 
 def test_every_choice_of_the_workers_is_shown_once_with_its_reason(store):

@@ -7,8 +7,10 @@ import pytest
 import redis
 from rich.console import Console
 
-from common.errors import OverwrittenRun, StopRun, UsageError
-from common.store import RunFolder, verify_run
+from common.errors import CancelledRun, OverwrittenRun, StopRun, UsageError
+from common.run_activity import RunActivity, Stop
+from common.store import RunFolder, missing_rows, verify_run
+from common.store.cancellation import cancel
 from producer.waiting import MAX_RESENDS, Waiter
 from tests.common.storekit import make_run, put_part, read_feather
 
@@ -16,22 +18,28 @@ from tests.common.storekit import make_run, put_part, read_feather
 class FakeCounters:
     """Fixed answers to a Waiter: a reason to stop, a reason for a delay, a queue length."""
 
-    def __init__(self, waiting=0, reason=None, delay=None):
-        self.answer, self.reason, self.delay = waiting, reason, delay
+    def __init__(self, waiting=0, reason=None, delay=None, answered=()):
+        self.answer = waiting
+        stop = None if reason is None else Stop(reason=reason, since=1.0, worker="gpu-1")
+        self.reported = RunActivity(stop, delay, dict(answered))
 
     def queue_length(self, queues):
         return self.answer
 
-    def stop_reason(self, run):
-        return self.reason
+    def activity(self, runs):
+        return [self.reported for _ in runs]
 
-    def delayed(self, run):
-        return self.delay
+
+@pytest.fixture
+def patient(monkeypatch, console):
+    """An empty queue is believed after a while."""
+    monkeypatch.setattr("producer.waiting.IDLE_SECONDS", 15.0)
 
 
 @pytest.fixture
 def console(monkeypatch):
     monkeypatch.setattr("producer.waiting.POLL_SECONDS", 0.0)
+    monkeypatch.setattr("producer.listeners.live_workers", lambda _: [])
     monkeypatch.setattr("producer.waiting.IDLE_SECONDS", 0.0)
     return Console(file=StringIO(), width=200)
 
@@ -94,18 +102,72 @@ def test_sending_again_for_ever_is_given_up_with_a_reason(store, console):
 
 def test_a_stopped_run_ends_the_wait_with_the_workers_reason(store, console):
     waiter = Waiter([make_run(store, 7)], FakeCounters(reason="other weights"), console, never)
-    with pytest.raises(StopRun, match="other weights"):
+    with pytest.raises(StopRun, match=r"stopped at .* by worker gpu-1: other weights; once that"):
         waiter.wait()
 
 
-def answered_in_round_five(run):
+def test_a_cancelled_run_ends_the_wait_with_that_sentence(store, console, patient):
+    run = make_run(store, 7)
+    waiter = Waiter([run], FakeCounters(waiting=1), console, never, lambda: cancel(run))
+    with pytest.raises(CancelledRun, match=r"origin was cancelled at .*enqueue` again goes on"):
+        waiter.wait()
+
+
+def test_a_run_that_is_cancelled_after_its_last_row_is_not_merged(store, console, patient):
+    run = make_run(store, 7)
+
+    def last_row():
+        cancel(run)
+        put_part(run, range(7))
+
+    with pytest.raises(CancelledRun):
+        Waiter([run], FakeCounters(waiting=1), console, never, last_row).wait()
+    assert not run.is_merged()
+
+
+@pytest.mark.parametrize(("reason", "error"), [(None, CancelledRun), ("no weights", StopRun)])
+def test_runs_that_wait_for_one_that_ended_are_not_waited_for(
+    store, console, patient, reason, error
+):
+    upstream, run = make_run(store, 7, name="paraphrases-5"), make_run(store, 7)
+    run.delete()
+    counters = FakeCounters(waiting=1)
+    if reason is None:
+        cancel(upstream)
+    else:
+        of = {str(upstream.key): FakeCounters(reason=reason).reported}
+        counters.activity = lambda runs: [of.get(name, RunActivity()) for name in runs]
+    with pytest.raises(error, match="paraphrases-5 was"):
+        Waiter([run], counters, console, never, upstream=upstream).wait()
+
+
+def test_the_bar_has_the_samples_of_shards_at_work(store, console, patient):
+    run = make_run(store, 7)
+    put_part(run, range(2))
+    counters = FakeCounters(waiting=1, answered={"origin:2-6:5": 3})
+    shown = []
+    waiter = Waiter([run], counters, console, never, answered_in_round_five(run, range(2, 7)))
+    show = waiter._show
+    waiter._show = lambda state, *bar: (shown.append(state.answering), show(state, *bar))
+    waiter.wait()
+    assert (shown[0], shown[-1]) == (3, 0)
+    assert not missing_rows(run).size
+
+
+def test_that_no_worker_serves_the_queue_is_said_once(store, console, patient):
+    run = make_run(store, 7)
+    Waiter([run], FakeCounters(waiting=1), console, never, answered_in_round_five(run)).wait()
+    assert console.file.getvalue().count("no worker serves the queue model.other") == 1
+
+
+def answered_in_round_five(run, rows=range(7)):
     """A worker check that writes the run's part when it is called the fifth time."""
     rounds = []
 
     def alive():
         rounds.append(1)
         if len(rounds) == 5:
-            put_part(run, range(7))
+            put_part(run, rows)
 
     return alive
 
@@ -134,11 +196,16 @@ class Away(FakeCounters):
         super().__init__(waiting=1)
         self.times = times
 
-    def stop_reason(self, run):
+    def queue_length(self, queues):
         self.times -= 1
         if self.times >= 0:
             raise redis.ConnectionError("connection closed by server")
-        return super().stop_reason(run)
+        return super().queue_length(queues)
+
+    def activity(self, runs):
+        if self.times > 0:
+            raise redis.ConnectionError("connection closed by server")
+        return super().activity(runs)
 
 
 def test_a_broker_that_is_away_for_a_moment_ends_no_wait(store, console, monkeypatch):

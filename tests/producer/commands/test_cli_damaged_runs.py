@@ -12,8 +12,7 @@ BAD = "quiz/owner--model/bad-1"
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("SELF_ENSEMBLE_STORE", str(tmp_path / "runs"))
+def folder(tmp_path, server):
     return StoreFilesystem.open(str(tmp_path / "runs"))
 
 
@@ -47,4 +46,4 @@ def test_the_document_has_every_run(command, damaged):
     *good, bad = json.loads(done.out)
     assert [(run["run"], run["state"]) for run in good] == [(key, "running") for key in GOOD]
     assert (bad["run"], bad["state"]) == (BAD, "damaged")
-    assert damaged in bad["error"]
+    assert damaged in bad["why"]

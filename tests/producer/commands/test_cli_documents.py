@@ -11,10 +11,13 @@ RUN = "quiz/owner--model/origin"
 DOCUMENT = {
     "run": RUN,
     "state": "queued",
+    "why": None,
+    "stopped": None,
     "expected": 7,
     "ok": 0,
     "failed": 0,
     "missing": 7,
+    "answering": 0,
     "rate": None,
     "seconds_left": None,
     "feather": None,
@@ -22,8 +25,7 @@ DOCUMENT = {
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("SELF_ENSEMBLE_STORE", str(tmp_path / "runs"))
+def folder(tmp_path, server):
     return StoreFilesystem.open(str(tmp_path / "runs"))
 
 

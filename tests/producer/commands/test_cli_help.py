@@ -24,8 +24,10 @@ OPTIONS = {
     "paraphrase": f"dataset data model num-paraphrases {DRAWING} {JOB} {WAITING}",
     "confidence": f"{DATA} paraphrases {COUNTS} num-draws {DRAWING} max-new-tokens "
     f"{JOB} {WAITING}",
-    "runs": "store json",
-    "status": "store watch json",
+    "runs": "store broker json",
+    "status": "store broker watch json",
+    "cancel": "store broker",
+    "delete": "store broker yes force",
     "merge": "store partial",
     "verify": "store",
     "score": "store json",
