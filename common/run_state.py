@@ -12,13 +12,14 @@
 Without the broker a stop is not known, nor what is being answered: the state is the store's then.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from common.run_activity import RunActivity, Stop
 from common.store.cancellation import cancelled_since
-from common.store.parts import PartInfo
+from common.store.filesystem import StoredFile
 from common.store.progress import Progress, read_progress
 from common.store.runs import RunFolder
 
@@ -90,15 +91,16 @@ class RunState:
 
 
 def state_of(
-    run: RunFolder, activity: RunActivity | None, known: dict[str, PartInfo] | None = None
+    run: RunFolder, activity: RunActivity | None, files: Sequence[StoredFile] | None = None
 ) -> RunState:
-    """Read the state of a run that exists.
+    """Read the state of a run that exists, from one listing of its files.
 
-    activity: None if the broker does not answer. known: parts already read, as `read_progress`
-    takes them. Raises UsageError if a file of the run is damaged.
+    activity: None if the broker does not answer. files: the listing, if it is there already.
+    Raises UsageError if a file of the run is damaged.
     """
-    progress = read_progress(run, known)
-    cancelled = None if progress.state == "merged" else cancelled_since(run)
+    files = run.list_files() if files is None else files
+    progress = read_progress(run, files)
+    cancelled = cancelled_since(run, files)
     name = state_name(progress, cancelled is not None, activity or RunActivity())
     return RunState(str(run.key), name, progress, activity, cancelled)
 

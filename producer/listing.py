@@ -13,6 +13,7 @@ from common.run_activity import RunActivity
 from common.run_counters import RunCounters
 from common.run_state import RunState, state_of, waiting_state
 from common.store import RunFolder, StoreFilesystem, list_runs, open_run
+from common.store.runs import list_runs_with_files
 
 
 class Listing(NamedTuple):
@@ -41,21 +42,21 @@ class Activities:
 
 def list_every_run(store: StoreFilesystem, counters: RunCounters) -> Listing:
     """Read the state of every run. One that is damaged hides none of the others."""
-    folders = list(list_runs(store))
-    created = {str(run.key) for run in folders}
+    folders = list(list_runs_with_files(store))
+    created = {str(run.key) for run, _ in folders}
     waiting: dict[str, str] = {}
     damaged: dict[str, str] = {}
-    for run in folders:
+    for run, _ in folders:
         try:
             waiting.update(pending_dependents(run, created))
         except (UsageError, FileNotFoundError) as error:
             _note_damage(run, error, damaged)
     activities = Activities.read(counters, [*created, *waiting])
     states = []
-    for run in folders:
+    for run, files in folders:
         try:
             if str(run.key) not in damaged:
-                states.append(state_of(run, activities.of(str(run.key))))
+                states.append(state_of(run, activities.of(str(run.key)), files))
         except (UsageError, FileNotFoundError) as error:
             _note_damage(run, error, damaged)
     states += [waiting_state(key, on, activities.of(key)) for key, on in waiting.items()]

@@ -11,7 +11,7 @@ from common.broker import all_queues
 from common.errors import CancelledRun, OverwrittenRun, StopRun, UsageError
 from common.run_counters import RunCounters
 from common.run_state import RunState, state_of, waiting_state
-from common.store import PartInfo, RunFolder, merge_run
+from common.store import RunFolder, merge_run
 from common.store.verify import holds
 from producer.listeners import Listeners
 from producer.listing import Activities
@@ -48,10 +48,8 @@ class Waiter:
         self._check_worker = check_worker
         self._listeners = listeners or Listeners(counters)
         self._upstream = upstream
-        self._upstream_parts: dict[str, PartInfo] = {}
         self._paces: dict[str, Pace] = {str(run.key): Pace() for run in runs}
         self._said: str | None = None
-        self._parts_by_run: dict[str, dict[str, PartInfo]] = {str(run.key): {} for run in runs}
         self._idle_since = time.monotonic()
         self._resends = 0
         self._broker_answered = time.monotonic()
@@ -96,7 +94,7 @@ class Waiter:
         key = str(run.key)
         if not run.exists():
             return waiting_state(key, "another run", activities.of(key))
-        return state_of(run, activities.of(key), self._parts_by_run[key])
+        return state_of(run, activities.of(key))
 
     def _show(self, state: RunState, bars: Progress, bar: TaskID) -> None:
         """Move a bar to the samples that are answered, those of shards at work included."""
@@ -128,7 +126,7 @@ class Waiter:
         """Raise if the run that others wait for has ended. Raises redis.RedisError."""
         if self._upstream is not None and self._upstream.exists():
             (activity,) = self._counters.activity([str(self._upstream.key)])
-            _raise_if_ended([state_of(self._upstream, activity, self._upstream_parts)])
+            _raise_if_ended([state_of(self._upstream, activity)])
 
     def _print_reasons(self, states: Sequence[RunState]) -> None:
         """Print why workers wait, once, and why nobody works, whenever that changes."""

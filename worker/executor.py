@@ -31,8 +31,8 @@ from common.settings import Settings
 from common.store import PartInfo, RunFolder, StoreFilesystem, merge_run, missing_rows
 from common.store.cancellation import is_cancelled
 from common.store.identity import known_store_id, store_id
-from common.store.parts import part_path, write_part
-from common.store.progress import done_rows
+from common.store.parts import write_part
+from common.store.progress import done_rows, has_rows
 from worker.answering import answer_shard
 from worker.engine.request import Counts
 from worker.late_shards import is_late, unless_overwritten
@@ -108,34 +108,35 @@ class ShardExecutor:
             return []
 
     def _execute(self, shard: Shard) -> list[Shard]:
-        missing = tuple(run for run in shard.runs if not _has_part(run, shard.rows))
-        runs = self._going_on(missing)
-        remaining = replace(shard, runs=runs)
+        todo = tuple(run for run in shard.runs if not self._is_answered(run, shard.rows))
+        going_on = tuple(run for run in todo if self._why_ended(run) is None)
+        remaining = replace(shard, runs=going_on)
         first = str(shard.runs[0].key)
-        if runs:
-            self._refuse_if_loading_kills(runs[0].spec.model)
+        answered = [run for run in shard.runs if run not in todo]
+        if going_on:
+            self._refuse_if_loading_kills(going_on[0].spec.model)
             attempt = self._hint(lambda: self.counters.start_attempt(first, shard.name), 1)
             if attempt > self.settings.max_attempts and len(shard.rows) > 1:
                 return remaining.halves()
             try:
-                self._answer(remaining, killed=attempt > self.settings.max_attempts)
+                answered += self._answer(remaining, attempt > self.settings.max_attempts)
             finally:
                 # The process lives, whatever was raised: only attempts that ended it still count.
                 self._hint(lambda: self.counters.finish_attempt(first, shard.name), None)
         try:
-            for run in shard.runs:
+            for run in answered:
                 with unless_overwritten():
                     self._merge_if_complete(run, shard.rows)
         except UsageError as error:  # of merging, or of a dependent's model that is not here
             raise StopRun(str(error)) from error
+        if todo and not going_on:
+            raise self._why_ended(todo[0]) or RetryShard("the run was enqueued again meanwhile")
         return []
 
-    def _answer(self, shard: Shard, killed: bool) -> None:
+    def _answer(self, shard: Shard, killed: bool) -> list[RunFolder]:
+        """Answer a shard and return the runs that have a part of it now."""
         try:
-            if killed:
-                self._write_killed(shard)
-            else:
-                self._answer_and_write(shard)
+            return self._write_killed(shard) if killed else self._answer_and_write(shard)
         except UsageError as error:
             raise StopRun(str(error)) from error
         except PermissionError:
@@ -143,7 +144,7 @@ class ShardExecutor:
         except OSError as error:
             raise RetryShard(f"store {self.store.uri}: {error}") from error
 
-    def _answer_and_write(self, shard: Shard) -> None:
+    def _answer_and_write(self, shard: Shard) -> list[RunFolder]:
         started = time.time()
         spec = shard.runs[0].spec
         with self._noted_as_loading(spec.model):
@@ -154,15 +155,18 @@ class ShardExecutor:
                 run.pin_model(loaded.identity, loaded.files.stamp)
                 pinned.append(run)
         if not pinned:
-            return
+            return []
         shard = replace(shard, runs=tuple(pinned))
         with ShardReport(self.counters, shard) as counts:
             rows = answer_shard(loaded.engine, shard, counts)
+        written = []
         for run in pinned:
             answers = rows[run.key.name]
             info = _part_info(run, shard.rows, answers, loaded, started, counts)
             with unless_overwritten():
                 write_part(run, info, answers)
+                written.append(run)
+        return written
 
     @contextmanager
     def _noted_as_loading(self, model: str) -> Iterator[None]:
@@ -194,9 +198,10 @@ class ShardExecutor:
         """Name of this process and its predecessors in this slot: they share their parent."""
         return f"loading:{place_of(os.getppid())}:{self._slot}"
 
-    def _write_killed(self, shard: Shard) -> None:
+    def _write_killed(self, shard: Shard) -> list[RunFolder]:
         """Write error rows for samples that ended their process at every attempt."""
         reason = f"its worker process died {self.settings.max_attempts} times while answering it"
+        written = []
         for run in shard.runs:
             answers = [
                 answer
@@ -210,19 +215,27 @@ class ShardExecutor:
             )  # fmt: skip
             with unless_overwritten():
                 write_part(run, info, answers)
+                written.append(run)
+        return written
 
     def _merge_if_complete(self, run: RunFolder, rows: Sequence[int]) -> None:
         """Merge a run, and create its dependents, if these rows were the last missing ones.
 
         The counters say cheaply whether a run looks complete; the store decides.
         """
-        if not _has_part(run, rows) or is_cancelled(run):
+        if is_cancelled(run):
             return
         looks_complete = self._count_done(run, rows) >= run.spec.num_samples
         if looks_complete and not len(missing_rows(run)):
             manifest = merge_run(run)
             logger.info("run %s merged: %d rows, %s", run.key, manifest.found, run.feather_path)
             self._create_dependents(run)
+
+    def _is_answered(self, run: RunFolder, rows: Sequence[int]) -> bool:
+        """Whether parts hold these rows; the store is not asked if the counters deny it."""
+        return self._hint(lambda: self.counters.any_done(str(run.key), rows), True) and has_rows(
+            run, rows
+        )
 
     def _count_done(self, run: RunFolder, rows: Sequence[int]) -> int:
         """Count rows as done; returns the number of rows counted so far."""
@@ -254,23 +267,13 @@ class ShardExecutor:
         for plan in plans:
             self._hint(partial(self.counters.stop, plan.key, reason, _worker_name()), None)
 
-    def _going_on(self, runs: tuple[RunFolder, ...]) -> tuple[RunFolder, ...]:
-        """The runs that are neither cancelled nor stopped.
-
-        Raises CancelledRun or AlreadyStopped if none is left of some.
-        """
-        wanted = tuple(run for run in runs if not is_cancelled(run))
-        if runs and not wanted:
-            raise CancelledRun(f"run {runs[0].key} is cancelled, its shard is dropped")
-        reasons = {run.key: self._stop_reason(run) for run in wanted}
-        going_on = tuple(run for run in wanted if reasons[run.key] is None)
-        if wanted and not going_on:
-            first = wanted[0].key
-            raise AlreadyStopped(f"run {first} is stopped, its shard is dropped: {reasons[first]}")
-        return going_on
-
-    def _stop_reason(self, run: RunFolder) -> str | None:
-        return self._hint(lambda: self.counters.stop_reason(str(run.key)), None)
+    def _why_ended(self, run: RunFolder) -> StopRun | None:
+        """Why no shard of the run is answered any more, or None if they are."""
+        if is_cancelled(run):
+            return CancelledRun(f"run {run.key} is cancelled, its shard is dropped")
+        if reason := self._hint(lambda: self.counters.stop_reason(str(run.key)), None):
+            return AlreadyStopped(f"run {run.key} is stopped, its shard is dropped: {reason}")
+        return None
 
     def _hint(self, call: Callable[[], T], otherwise: T) -> T:
         """Result of a call of the counters, or `otherwise` if the broker cannot be reached.
@@ -282,10 +285,6 @@ class ShardExecutor:
         except redis.RedisError as error:
             logger.warning("counters not reached, going on without them: %s", error)
             return otherwise
-
-
-def _has_part(run: RunFolder, rows: Sequence[int]) -> bool:
-    return run.store.exists(part_path(run, rows))
 
 
 def _part_info(

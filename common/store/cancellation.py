@@ -5,8 +5,10 @@ The file's name carries the generation, so that a run that is overwritten is not
 
 import json
 import time
+from collections.abc import Iterable
 
 from common.errors import CancelledRun
+from common.store.filesystem import StoredFile
 from common.store.runs import RunFolder
 
 
@@ -26,12 +28,12 @@ def is_cancelled(run: RunFolder) -> bool:
     return run.store.exists(_path(run))
 
 
-def cancelled_since(run: RunFolder) -> float | None:
+def cancelled_since(run: RunFolder, files: Iterable[StoredFile]) -> float | None:
     """Return when the run was cancelled, in seconds since the epoch, or None if it is not.
 
-    0 if it is, and the file does not tell when.
+    0 if it is, and the file does not tell when. files: a listing of those of the run.
     """
-    if not is_cancelled(run):
+    if _path(run) not in {file.path for file in files}:
         return None
     try:
         return float(json.loads(run.store.read_bytes(_path(run)))["since"])

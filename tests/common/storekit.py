@@ -3,6 +3,7 @@
 Also used by tests/producer. Everything here goes through the product's own functions.
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,14 @@ def put_part(
         for w in paraphrases
     ]
     return write_part(run, make_info(run, rows, failed=tuple(failed), **changes), answers)
+
+
+def put_part_at(
+    run: RunFolder, seconds: float, rows: Iterable[int], failed: Iterable[int] = ()
+) -> None:
+    """Write a part that a listing says was written so many seconds after the epoch."""
+    path = run.store.path(put_part(run, rows, failed))
+    os.utime(path, (seconds, seconds))
 
 
 def shards(rows: Iterable[int], size: int) -> list[list[int]]:

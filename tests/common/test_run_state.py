@@ -64,7 +64,7 @@ def test_samples_at_work_are_no_more_than_what_is_missing(any_store):
 
 def test_a_cancellation_lasts_until_it_is_lifted_and_ends_with_the_run(any_store):
     run = make_run(any_store)
-    assert cancelled_since(run) is None
+    assert cancelled_since(run, run.list_files()) is None
     cancel(run)
     state = state_of(run, STOPPED)
     assert state.name == "cancelled"
@@ -82,7 +82,7 @@ def test_a_damaged_cancellation_cancels(any_store):
     cancel(run)
     (path,) = [p for p in any_store.list(str(run.key)) if "cancelled" in p]
     any_store.write_bytes(path, b"{")
-    assert cancelled_since(run) == 0.0
+    assert cancelled_since(run, run.list_files()) == 0.0
     assert "was cancelled; " in state_of(run, None).sentence()
 
 

@@ -17,7 +17,7 @@ from producer.run_tables import (
     state_document,
     states_table,
 )
-from tests.common.storekit import make_answer, make_info, make_run, put_part, shards
+from tests.common.storekit import make_answer, make_info, make_run, put_part, put_part_at, shards
 
 COUNTS = {
     "prefill_tokens": 3000.0, "prefill_seconds": 2.0, "decode_tokens": 80.0, "decode_seconds": 3.0
@@ -120,7 +120,8 @@ def test_runs_of_one_paraphrase_go_before_those_with_a_row_for_each(merged, stor
 
 def test_progress_is_shown_and_written_alike(store):
     run = make_run(store, 7)
-    put_part(run, range(3), failed=[2], started=0.0, finished=1.5)
+    put_part_at(run, 10.0, [0])
+    put_part_at(run, 11.0, [1, 2], failed=[2])
     state = state_of(run, RunActivity())
     document = state_document(state, store)
     cells = line(shown(states_table([state])), str(run.key))

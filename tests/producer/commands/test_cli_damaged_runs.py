@@ -16,16 +16,15 @@ def folder(tmp_path, server):
     return StoreFilesystem.open(str(tmp_path / "runs"))
 
 
-@pytest.fixture(params=["run.json", "empty run.json", "part", "empty part", "dependent"])
+@pytest.fixture(params=["run.json", "empty run.json", "dependent"])
 def damaged(request, folder):
     """A store of three runs, one of them damaged; the file that is."""
     for key in GOOD:
         put_part(make_run(folder, 7, name=key.rpartition("/")[2]), range(3))
     options = {"method": "paraphrases", "num_paraphrases": 5}
     run = make_run(folder, 7, name="bad-1", **(options if request.param == "dependent" else {}))
-    path = {"dependent": run.file("dependents/a-b.json"), "part": put_part(run, range(3))}.get(
-        request.param.rpartition(" ")[2], run.file("run.json")
-    )
+    put_part(run, range(3))
+    path = run.file("dependents/a-b.json" if request.param == "dependent" else "run.json")
     whole = folder.read_bytes(path) if folder.exists(path) else b"{}"
     folder.write_bytes(path, b"" if "empty" in request.param else whole[: len(whole) // 2])
     return path
