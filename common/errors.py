@@ -9,6 +9,7 @@
       StopRun         no shard of this run can succeed until a person acts
         AlreadyStopped  another shard has stopped the run; drop this one, its reason is known
         CancelledRun    a person has cancelled the run; drop its shards, it is no fault
+        UnusableModel   so it is on this worker; others may be able to use the model
       SampleError     this one sample cannot be answered; it becomes a row with `error`
 
 Every message names the argument or file, the rule, the value got, and what to do.
@@ -49,6 +50,10 @@ class AlreadyStopped(StopRun):
 
 class CancelledRun(StopRun):
     """A person has cancelled the run, and nothing is wrong with it: enqueueing it goes on."""
+
+
+class UnusableModel(StopRun):
+    """This worker cannot use the run's model: no memory for it, not downloaded, no access."""
 
 
 class SampleError(SelfEnsembleError):

@@ -8,6 +8,7 @@ se:stop:<run>       since when, why and on which worker no shard of the run can 
 se:cancel:<run>     set while the run is cancelled; the store has it, too
 se:answered:<run>   for each shard at work, how many of its samples are answered
 se:delay:<run>      why a shard of the run waits to be tried again; expires after a minute
+se:refused:<run>    for each worker (its place) that cannot use the run's model: why
 se:store:<run>      id of the store that the run is in
 se:attempts:<run>   for each shard, how often it was started and not finished. With the name of a
                     worker process in place of a run: for each model, how often loading began
@@ -26,7 +27,7 @@ from common.run_activity import RunActivity, Stop
 
 _LIFETIME = 14 * 24 * 3600
 _DELAY_LIFETIME = 60
-_RUN_KINDS = ("done", "stop", "cancel", "answered", "attempts")
+_RUN_KINDS = ("done", "stop", "cancel", "answered", "attempts", "refused")
 _GLANCE: dict[str, Any] = {
     "socket_timeout": 2, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0),
 }  # fmt: skip
@@ -137,6 +138,18 @@ class RunCounters:
             pipe.hgetall(self._key("answered", run))
         answers = iter(pipe.execute() if runs else [])
         return [_activity(stop, next(answers), next(answers)) for stop in answers]
+
+    def refuse(self, run: str, place: str, reason: str) -> None:
+        """Note that the worker at a place cannot use the run's model."""
+        pipe = self._redis.pipeline()
+        pipe.hset(self._key("refused", run), place, reason)
+        pipe.expire(self._key("refused", run), _LIFETIME)
+        pipe.execute()
+
+    def refusals(self, run: str) -> dict[str, str]:
+        """Return why workers cannot use the run's model, by their places."""
+        noted: dict[Any, Any] = self._redis.hgetall(self._key("refused", run))
+        return {place.decode(): reason.decode() for place, reason in noted.items()}
 
     def note_store(self, run: str, store_id: str) -> None:
         """Note which store the run is in, so that another one is not taken for it."""

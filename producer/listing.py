@@ -13,7 +13,7 @@ from common.run_activity import RunActivity
 from common.run_counters import RunCounters
 from common.run_state import RunState, state_of, waiting_state
 from common.store import RunFolder, StoreFilesystem, list_runs, open_run
-from common.store.runs import list_runs_with_files
+from common.store.run_listing import list_runs_with_files
 
 
 class Listing(NamedTuple):
@@ -40,8 +40,11 @@ class Activities:
         return None if self.by_run is None else self.by_run.get(run, RunActivity())
 
 
-def list_every_run(store: StoreFilesystem, counters: RunCounters) -> Listing:
-    """Read the state of every run. One that is damaged hides none of the others."""
+def list_every_run(store: StoreFilesystem, counters: RunCounters | None) -> Listing:
+    """Read the state of every run. One that is damaged hides none of the others.
+
+    counters: None to ask the store alone.
+    """
     folders = list(list_runs_with_files(store))
     created = {str(run.key) for run, _ in folders}
     waiting: dict[str, str] = {}
@@ -51,7 +54,9 @@ def list_every_run(store: StoreFilesystem, counters: RunCounters) -> Listing:
             waiting.update(pending_dependents(run, created))
         except (UsageError, FileNotFoundError) as error:
             _note_damage(run, error, damaged)
-    activities = Activities.read(counters, [*created, *waiting])
+    activities = Activities(None)
+    if counters is not None:
+        activities = Activities.read(counters, [*created, *waiting])
     states = []
     for run, files in folders:
         try:

@@ -39,10 +39,17 @@ def create_app(settings: Settings) -> Celery:
     return app
 
 
+def _in_celery_command() -> bool:
+    """Whether this module is being imported by the command `celery -A worker ...`."""
+    context = click.get_current_context(silent=True)
+    commands = sys.modules.get("celery.bin.celery")
+    return bool(context and commands and context.find_root().command is commands.celery)
+
+
 try:
     app = create_app(Settings.from_environment())
 except UsageError as error:
-    if click.get_current_context(silent=True) is None:
+    if not _in_celery_command():
         raise  # for the program that imports this module to catch
-    # Inside a command, `celery -A worker ...`, which would show a traceback.
+    # The command would show any exception with its traceback.
     sys.exit(f"error: {error}")

@@ -12,14 +12,7 @@ from typing import TypeVar
 
 import redis
 
-from common.errors import (
-    AlreadyStopped,
-    CancelledRun,
-    OverwrittenRun,
-    RetryShard,
-    StopRun,
-    UsageError,
-)
+from common.errors import OverwrittenRun, RetryShard, StopRun, UnusableModel, UsageError
 from common.live_workers import place_of
 from common.messages import ShardMessage
 from common.models import ModelSource, find_model
@@ -34,6 +27,7 @@ from common.store.identity import known_store_id, store_id
 from common.store.parts import write_part
 from common.store.progress import done_rows, has_rows
 from worker.answering import answer_shard
+from worker.ended_runs import why_ended
 from worker.engine.request import Counts
 from worker.late_shards import is_late, unless_overwritten
 from worker.manager import LoadedEngine, ModelManager
@@ -109,7 +103,7 @@ class ShardExecutor:
 
     def _execute(self, shard: Shard) -> list[Shard]:
         todo = tuple(run for run in shard.runs if not self._is_answered(run, shard.rows))
-        going_on = tuple(run for run in todo if self._why_ended(run) is None)
+        going_on = tuple(run for run in todo if why_ended(run, self.counters) is None)
         remaining = replace(shard, runs=going_on)
         first = str(shard.runs[0].key)
         answered = [run for run in shard.runs if run not in todo]
@@ -130,7 +124,8 @@ class ShardExecutor:
         except UsageError as error:  # of merging, or of a dependent's model that is not here
             raise StopRun(str(error)) from error
         if todo and not going_on:
-            raise self._why_ended(todo[0]) or RetryShard("the run was enqueued again meanwhile")
+            ended = why_ended(todo[0], self.counters)
+            raise ended or RetryShard("the run was enqueued again meanwhile")
         return []
 
     def _answer(self, shard: Shard, killed: bool) -> list[RunFolder]:
@@ -184,10 +179,10 @@ class ShardExecutor:
         return deaths >= self.settings.max_attempts
 
     def _refuse_if_loading_kills(self, model: str) -> None:
-        """Raise StopRun if loading the model ends the process, and reset the count."""
+        """Raise UnusableModel if loading the model ends the process, and reset the count."""
         if self._loading_kills(model):
             self._hint(lambda: self.counters.finish_attempt(self._place, model), None)
-            raise StopRun(
+            raise UnusableModel(
                 f"model {model} was loaded {self.settings.max_attempts} times, and each time the "
                 f"process on {socket.gethostname()} ended. Most often the host has too little "
                 "memory: its system log says so. Give it more, or a smaller --dtype or model"
@@ -266,14 +261,6 @@ class ShardExecutor:
             return  # Damaged plans name no run to stop; the error is in the log.
         for plan in plans:
             self._hint(partial(self.counters.stop, plan.key, reason, _worker_name()), None)
-
-    def _why_ended(self, run: RunFolder) -> StopRun | None:
-        """Why no shard of the run is answered any more, or None if they are."""
-        if is_cancelled(run):
-            return CancelledRun(f"run {run.key} is cancelled, its shard is dropped")
-        if reason := self._hint(lambda: self.counters.stop_reason(str(run.key)), None):
-            return AlreadyStopped(f"run {run.key} is stopped, its shard is dropped: {reason}")
-        return None
 
     def _hint(self, call: Callable[[], T], otherwise: T) -> T:
         """Result of a call of the counters, or `otherwise` if the broker cannot be reached.

@@ -10,7 +10,7 @@ from celery.exceptions import Ignore, Reject
 from celery.signals import worker_process_init
 from kombu.exceptions import OperationalError
 
-from common.broker import ANSWER_SHARD, queue_of
+from common.broker import ANSWER_SHARD, OTHER_QUEUE, queue_of
 from common.errors import (
     AlreadyStopped,
     CancelledRun,
@@ -18,6 +18,7 @@ from common.errors import (
     RetryShard,
     ReturnShard,
     StopRun,
+    UnusableModel,
     UsageError,
     first_line,
 )
@@ -28,6 +29,8 @@ from common.settings import Settings
 from common.store import StoreFilesystem
 from worker.app import app
 from worker.host import set_variables
+from worker.own_faults import GivenBack
+from worker.refusals import no_worker_left
 from worker.shards import open_shard
 from worker.sick_device import end_process_if_sick
 
@@ -104,9 +107,8 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
         for half in worker.execute(shard):
             message = ShardMessage.of(runs, half.rows)
             self.apply_async(
-                kwargs=message.model_dump(), kwargsrepr=message.shown(),
-                queue=self.request.delivery_info["routing_key"],
-            )  # fmt: skip
+                kwargs=message.model_dump(), kwargsrepr=message.shown(), queue=_queue(self)
+            )
     except ReturnShard as error:
         _give_back(self, runs, error)
     except PermissionError as error:
@@ -121,6 +123,8 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
         _drop(self, error)
     except AlreadyStopped:
         raise
+    except UnusableModel as error:
+        _refuse(self, runs, error)
     except (StopRun, UsageError) as error:
         logger.error("run stopped: %s", error)
         _stop(self, runs, str(error))
@@ -137,14 +141,34 @@ def _try_later(task: Any, runs: Any, error: Exception) -> NoReturn:
     logger.warning("tried again in %d s: %s", RETRY_SECONDS, error)
     _tell_producer(runs, first_line(error))
     shown = getattr(task.request, "kwargsrepr", None)
-    raise task.retry(exc=error, countdown=RETRY_SECONDS, kwargsrepr=shown) from error
+    try:
+        raise task.retry(exc=error, countdown=RETRY_SECONDS, kwargsrepr=shown) from error
+    except Reject as not_sent:  # Celery's, with which the shard would be lost.
+        raise Reject(f"cannot be sent to be tried again: {not_sent.reason}", True) from error
 
 
 def _give_back(task: Any, runs: Any, error: Exception) -> NoReturn:
     """Put the shard at the end of its queue, for other workers: this one is at fault."""
     reason = f"worker {task.request.hostname} gave a shard back: {first_line(error)}"
     _tell_producer(runs, reason)
-    raise Reject(reason, requeue=True) from error
+    raise GivenBack(reason) from error
+
+
+def _refuse(task: Any, runs: Any, error: UnusableModel) -> NoReturn:
+    """Stop the runs if no live worker can use their model; else give the shard back."""
+    keys = [str(run) for run in runs]
+    logger.error("%s", error)
+    try:
+        reason = no_worker_left(counters(), keys, _queue(task), task.request.hostname, error)
+    except redis.RedisError as unreachable:
+        raise Reject(f"the broker is away: {unreachable}", requeue=True) from error
+    if reason is None:
+        _give_back(task, runs, error)
+    _stop(task, runs, reason)
+
+
+def _queue(task: Any) -> str:
+    return str((task.request.delivery_info or {}).get("routing_key", OTHER_QUEUE))
 
 
 def _judge_denial(task: Any, runs: Any, error: PermissionError) -> NoReturn:
@@ -167,9 +191,16 @@ def _tell_producer(runs: Any, reason: str) -> None:
 
 
 def _stop(task: Any, runs: Any, reason: str) -> NoReturn:
-    """Note why no shard of the runs can succeed, and have Celery count this one as failed."""
-    for run in runs:
-        counters().stop(str(run), reason, str(task.request.hostname or "unknown"))
+    """Stop the runs, and have Celery count this shard as failed.
+
+    Puts it back if the broker cannot be told: it gives it out again.
+    """
+    try:
+        for run in runs:
+            counters().stop(str(run), reason, str(task.request.hostname or "unknown"))
+    except redis.RedisError as unreachable:
+        text = f"the runs cannot be stopped, as the broker is away ({unreachable}): {reason}"
+        raise Reject(text, requeue=True) from unreachable
     raise StopRun(reason) from None
 
 

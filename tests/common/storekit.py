@@ -100,6 +100,13 @@ def make_answer(
     )  # fmt: skip
 
 
+def put_parts_seconds_apart(run: RunFolder, seconds: float, *parts: Iterable[int]) -> None:
+    """Parts of these rows, the last row of each failed, written with so long between them."""
+    for number, rows in enumerate(map(list, parts)):
+        path = run.store.path(put_part(run, rows, failed=rows[-1:]))
+        os.utime(path, (1000 + number * seconds, 1000 + number * seconds))
+
+
 def put_part(
     run: RunFolder, rows: Iterable[int], failed: Iterable[int] = (), **changes: Any
 ) -> str:
@@ -112,14 +119,6 @@ def put_part(
         for w in paraphrases
     ]
     return write_part(run, make_info(run, rows, failed=tuple(failed), **changes), answers)
-
-
-def put_part_at(
-    run: RunFolder, seconds: float, rows: Iterable[int], failed: Iterable[int] = ()
-) -> None:
-    """Write a part that a listing says was written so many seconds after the epoch."""
-    path = run.store.path(put_part(run, rows, failed))
-    os.utime(path, (seconds, seconds))
 
 
 def shards(rows: Iterable[int], size: int) -> list[list[int]]:

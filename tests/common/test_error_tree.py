@@ -8,6 +8,7 @@ SPECIAL_CASES = {
     "OverwrittenRun": errors.UsageError,
     "AlreadyStopped": errors.StopRun,
     "CancelledRun": errors.StopRun,
+    "UnusableModel": errors.StopRun,
 }
 DECISIONS = ["UsageError", "RetryShard", "ReturnShard", "RejectShard", "StopRun", "SampleError"]
 

@@ -91,6 +91,16 @@ def test_a_deleted_run_leaves_its_store_alone(counters):
     assert counters.client.keys("*") == [f"se:store:{RUN}".encode()]
 
 
+def test_refusals_are_told_by_place_until_the_run_is_enqueued_again(counters):
+    assert counters.refusals(RUN) == {}
+    counters.refuse(RUN, "a:1", "no memory")
+    counters.refuse(RUN, "b:1", "no licence")
+    counters.refuse(RUN, "a:1", "not downloaded")
+    assert counters.refusals(RUN) == {"a:1": "not downloaded", "b:1": "no licence"}
+    counters.reset(RUN, [])
+    assert counters.refusals(RUN) == {}
+
+
 def test_attempts_are_counted_by_shard_until_one_is_finished(counters):
     assert [counters.start_attempt(RUN, "a") for _ in range(3)] == [1, 2, 3]
     assert counters.start_attempt(RUN, "b") == 1

@@ -35,7 +35,7 @@ def test_enqueue_is_refused_before_anything_is_sent(command, folder, broker_url)
 
 
 @pytest.mark.parametrize("arguments", [["runs"], ["status", RUN]], ids=" ".join)
-def test_a_store_that_may_be_read_is_shown(command, folder, arguments):
+def test_a_store_that_may_be_read_is_shown(command, folder, server, arguments):
     with allowing(folder, 0o555):
         result = command(*arguments, "--json", "--store", folder)
     assert (result.status, result.err) == (0, "")
