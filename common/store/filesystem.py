@@ -16,13 +16,17 @@ import pyarrow as pa
 from pyarrow import fs
 
 from common.errors import UsageError, first_line
+from common.store.links import refuse_way_out
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 @dataclass(frozen=True)
 class StoreFilesystem:
-    """A directory of a file system. Its methods take paths relative to it, with `/`."""
+    """A directory of a file system. Its methods take paths relative to it, with `/`.
+
+    Each method that reaches a file raises UsageError if a link in a local store leads outside it.
+    """
 
     filesystem: fs.FileSystem
     root: str
@@ -59,6 +63,12 @@ class StoreFilesystem:
     def path(self, relative: str) -> str:
         return f"{self.root}/{relative}"
 
+    def _inside(self, relative: str) -> str:
+        """Return the path. Raises UsageError if a link leads it outside the store."""
+        if self.is_local:
+            refuse_way_out(self.root, relative)
+        return self.path(relative)
+
     def check_writable(self) -> None:
         """Write and delete a file. Raises UsageError, in one sentence, if that fails."""
         probe = f".writable-{uuid.uuid4().hex}"
@@ -84,18 +94,20 @@ class StoreFilesystem:
             return ""
 
     def exists(self, relative: str) -> bool:
-        info: fs.FileInfo = self.filesystem.get_file_info(self.path(relative))
+        info: fs.FileInfo = self.filesystem.get_file_info(self._inside(relative))
         return bool(info.type != fs.FileType.NotFound)
 
     def list(self, relative: str, recursive: bool = False) -> list[str]:
         """Paths of the files in a folder, relative to the store; empty if there is no folder."""
-        selector = fs.FileSelector(self.path(relative), recursive=recursive, allow_not_found=True)
+        selector = fs.FileSelector(
+            self._inside(relative), recursive=recursive, allow_not_found=True
+        )
         files = self.filesystem.get_file_info(selector)
         prefix = len(self.root) + 1
         return sorted(f.path[prefix:] for f in files if f.type == fs.FileType.File)
 
     def read_bytes(self, relative: str) -> bytes:
-        with self.filesystem.open_input_stream(self.path(relative)) as source:
+        with self.filesystem.open_input_stream(self._inside(relative)) as source:
             return bytes(source.read())
 
     def open_arrow(self, relative: str) -> pa.ipc.RecordBatchFileReader:
@@ -103,7 +115,7 @@ class StoreFilesystem:
 
         Raises UsageError for a file that is not whole.
         """
-        path = self.path(relative)
+        path = self._inside(relative)
         source = pa.memory_map(path) if self.is_local else self.filesystem.open_input_file(path)
         try:
             return pa.ipc.open_file(source)
@@ -118,7 +130,7 @@ class StoreFilesystem:
 
         On a local disk the file is flushed before the rename, and its folder after it.
         """
-        final = self.path(relative)
+        final = self._inside(relative)
         temporary = f"{final}.{uuid.uuid4().hex[:12]}.tmp"
         self.filesystem.create_dir(final.rpartition("/")[0], recursive=True)
         try:
@@ -164,20 +176,21 @@ class StoreFilesystem:
         return True
 
     def move(self, source: str, target: str) -> None:
-        self.filesystem.create_dir(self.path(target).rpartition("/")[0], recursive=True)
-        self.filesystem.move(self.path(source), self.path(target))
+        self.filesystem.create_dir(self._inside(target).rpartition("/")[0], recursive=True)
+        self.filesystem.move(self._inside(source), self._inside(target))
 
     def delete(self, relative: str) -> None:
         """Delete a file, or a folder and its content. A missing path is no error."""
-        info = self.filesystem.get_file_info(self.path(relative))
+        path = self._inside(relative)
+        info = self.filesystem.get_file_info(path)
         if info.type == fs.FileType.Directory:
-            self.filesystem.delete_dir(self.path(relative))
+            self.filesystem.delete_dir(path)
         elif info.type == fs.FileType.File:
-            self.filesystem.delete_file(self.path(relative))
+            self.filesystem.delete_file(path)
 
     def empty(self, relative: str) -> None:
         """Delete the content of a folder. A missing folder is no error."""
-        self.filesystem.delete_dir_contents(self.path(relative), missing_dir_ok=True)
+        self.filesystem.delete_dir_contents(self._inside(relative), missing_dir_ok=True)
 
     def _discard(self, path: str) -> None:
         if self.filesystem.get_file_info(path).type == fs.FileType.File:
