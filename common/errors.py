@@ -45,6 +45,6 @@ class SampleError(SelfEnsembleError):
     """One sample cannot be answered: it is empty, or longer than the model reads."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or its class name if there is none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

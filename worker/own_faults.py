@@ -15,6 +15,8 @@ from celery.exceptions import Reject
 from celery.worker import state
 from celery.worker.request import Request
 
+from worker.last_resort import PutBack
+
 logger = logging.getLogger(__name__)
 
 EXIT_STATUS = 78
@@ -51,6 +53,10 @@ class OwnFaults:
                 EXIT_STATUS, self._in_a_row, reason,
             )  # fmt: skip
 
+    def pause(self) -> None:
+        """Leave the queues to others for a moment, without a fault."""
+        self._paused_until = time.monotonic() + PAUSE_SECONDS
+
     def pausing(self) -> bool:
         """Whether this worker leaves the queues to others just now."""
         return time.monotonic() < self._paused_until
@@ -72,6 +78,8 @@ class CountedRequest(Request):  # type: ignore[misc]
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
-        if isinstance(error, Reject) and error.requeue:
+        if isinstance(error, PutBack):
+            own_faults.pause()
+        elif isinstance(error, Reject) and error.requeue:
             own_faults.failed(error.reason)
         return result

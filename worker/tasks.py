@@ -26,8 +26,10 @@ from common.settings import Settings
 from common.store import StoreFilesystem
 from worker.app import app
 from worker.host import set_variables
+from worker.last_resort import never_without_verdict
 from worker.shards import open_shard
 from worker.sick_device import end_process_if_sick
+from worker.stray_exits import as_errors
 
 if TYPE_CHECKING:
     from worker.executor import ShardExecutor
@@ -47,14 +49,15 @@ def executor() -> "ShardExecutor":
     try:
         # Not above: importing torch sets the variable that names its compile cache, and children
         # would inherit the main process's.
-        from worker.model.compile_cache import claim_cache
+        with as_errors():
+            from worker.model.compile_cache import claim_cache
 
-        set_variables(claim_cache(slot))
-        from worker.executor import ShardExecutor
+            set_variables(claim_cache(slot))
+            from worker.executor import ShardExecutor
 
-        settings = Settings.from_environment()
-        store = StoreFilesystem.open(settings.store)
-        return ShardExecutor(settings, store, counters(), send, slot)
+            settings = Settings.from_environment()
+            store = StoreFilesystem.open(settings.store)
+            return ShardExecutor(settings, store, counters(), send, slot)
     except Exception as error:
         logger.exception("this process cannot begin")
         raise ReturnShard(f"a worker process cannot begin: {_described(error)}") from error
@@ -80,7 +83,7 @@ def send(message: ShardMessage, model: ModelSource) -> None:
     """Put a shard of a dependent run on its model's queue. Raises RetryShard if that fails."""
     try:
         answer_shard.apply_async(kwargs=message.model_dump(), queue=queue_of(model))
-    except OperationalError as error:
+    except (OperationalError, redis.RedisError) as error:
         # So the shard that sends it is tried again: it finds its part, and sends once more.
         raise RetryShard(f"the broker does not take the dependent runs: {error}") from error
 
@@ -88,21 +91,24 @@ def send(message: ShardMessage, model: ModelSource) -> None:
 @app.task(  # type: ignore[untyped-decorator]
     name=ANSWER_SHARD, bind=True, max_retries=100, Request="worker.own_faults:CountedRequest"
 )
+@never_without_verdict
 def answer_shard(self: Any, runs: Any, rows: Any) -> None:
     """Answer rows of runs that share a prefill. Every name is checked before it is used."""
     try:
         worker = executor()
-        shard = open_shard(worker.store, runs, rows, worker.was_deleted)
-        for half in worker.execute(shard):
+        with as_errors():
+            shard = open_shard(worker.store, runs, rows, worker.was_deleted)
+            halves = worker.execute(shard)
+        for half in halves:
             self.apply_async(
                 kwargs=ShardMessage.of(runs, half.rows).model_dump(),
                 queue=self.request.delivery_info["routing_key"],
             )
-    except ReturnShard as error:
+    except (ReturnShard, MemoryError) as error:
         _give_back(self, runs, error)
     except PermissionError as error:
         _judge_denial(self, runs, error)
-    except (RetryShard, OSError, OperationalError) as error:
+    except (RetryShard, OSError, OperationalError, redis.RedisError) as error:
         # An OSError here is the store's or the broker's: errors of loading are a StopRun.
         _try_later(self, runs, error)
     except RejectShard as error:
