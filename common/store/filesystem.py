@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs
 
-from common.errors import UsageError, first_line
+from common.errors import UsageError, first_line, is_of_the_system
 from common.store.links import refuse_way_out
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -120,8 +120,8 @@ class StoreFilesystem:
         try:
             return pa.ipc.open_file(source)
         except (pa.ArrowInvalid, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # The system could not read the file now; the file may well be whole.
+            if is_of_the_system(error):
+                raise
             raise UsageError(f"{path} is not a whole Arrow file: {first_line(error)}") from None
 
     @contextmanager
