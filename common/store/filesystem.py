@@ -6,9 +6,11 @@ Files are written whole or not at all. Knows nothing of runs.
 import errno
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,14 @@ from common.errors import UsageError, first_line, is_of_the_system
 from common.store.links import refuse_way_out
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """What a listing tells of a file. modified: None if the file system does not keep it."""
+
+    path: str
+    modified: datetime | None
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class StoreFilesystem:
     def path(self, relative: str) -> str:
         return f"{self.root}/{relative}"
 
-    def _inside(self, relative: str) -> str:
+    def inside(self, relative: str) -> str:
         """Return the path. Raises UsageError if a link leads it outside the store."""
         if self.is_local:
             refuse_way_out(self.root, relative)
@@ -94,20 +104,30 @@ class StoreFilesystem:
             return ""
 
     def exists(self, relative: str) -> bool:
-        info: fs.FileInfo = self.filesystem.get_file_info(self._inside(relative))
+        info: fs.FileInfo = self.filesystem.get_file_info(self.inside(relative))
         return bool(info.type != fs.FileType.NotFound)
 
     def list(self, relative: str, recursive: bool = False) -> list[str]:
         """Paths of the files in a folder, relative to the store; empty if there is no folder."""
-        selector = fs.FileSelector(
-            self._inside(relative), recursive=recursive, allow_not_found=True
-        )
-        files = self.filesystem.get_file_info(selector)
+        return [file.path for file in self.list_files(relative, recursive)]
+
+    def list_files(self, relative: str, recursive: bool = False) -> Sequence[StoredFile]:
+        """The files in a folder, ordered by path; empty if there is no folder."""
+        folder = self.inside(relative)
+        selector = fs.FileSelector(folder, recursive=recursive, allow_not_found=True)
+        files = self._files(self.filesystem.get_file_info(selector))
+        return sorted(files, key=attrgetter("path"))
+
+    def list_file(self, relative: str) -> Sequence[StoredFile]:
+        """The file of this path as a list of one; empty if there is none."""
+        return self._files([self.filesystem.get_file_info(self.inside(relative))])
+
+    def _files(self, infos: Iterable[fs.FileInfo]) -> Sequence[StoredFile]:
         prefix = len(self.root) + 1
-        return sorted(f.path[prefix:] for f in files if f.type == fs.FileType.File)
+        return [StoredFile(i.path[prefix:], i.mtime) for i in infos if i.type == fs.FileType.File]
 
     def read_bytes(self, relative: str) -> bytes:
-        with self.filesystem.open_input_stream(self._inside(relative)) as source:
+        with self.filesystem.open_input_stream(self.inside(relative)) as source:
             return bytes(source.read())
 
     def open_arrow(self, relative: str) -> pa.ipc.RecordBatchFileReader:
@@ -115,7 +135,7 @@ class StoreFilesystem:
 
         Raises UsageError for a file that is not whole.
         """
-        path = self._inside(relative)
+        path = self.inside(relative)
         source = pa.memory_map(path) if self.is_local else self.filesystem.open_input_file(path)
         try:
             return pa.ipc.open_file(source)
@@ -130,7 +150,7 @@ class StoreFilesystem:
 
         On a local disk the file is flushed before the rename, and its folder after it.
         """
-        final = self._inside(relative)
+        final = self.inside(relative)
         temporary = f"{final}.{uuid.uuid4().hex[:12]}.tmp"
         self.filesystem.create_dir(final.rpartition("/")[0], recursive=True)
         try:
@@ -176,12 +196,12 @@ class StoreFilesystem:
         return True
 
     def move(self, source: str, target: str) -> None:
-        self.filesystem.create_dir(self._inside(target).rpartition("/")[0], recursive=True)
-        self.filesystem.move(self._inside(source), self._inside(target))
+        self.filesystem.create_dir(self.inside(target).rpartition("/")[0], recursive=True)
+        self.filesystem.move(self.inside(source), self.inside(target))
 
     def delete(self, relative: str) -> None:
         """Delete a file, or a folder and its content. A missing path is no error."""
-        path = self._inside(relative)
+        path = self.inside(relative)
         info = self.filesystem.get_file_info(path)
         if info.type == fs.FileType.Directory:
             self.filesystem.delete_dir(path)
@@ -190,7 +210,7 @@ class StoreFilesystem:
 
     def empty(self, relative: str) -> None:
         """Delete the content of a folder. A missing folder is no error."""
-        self.filesystem.delete_dir_contents(self._inside(relative), missing_dir_ok=True)
+        self.filesystem.delete_dir_contents(self.inside(relative), missing_dir_ok=True)
 
     def _discard(self, path: str) -> None:
         if self.filesystem.get_file_info(path).type == fs.FileType.File:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UsageError
-from common.store import StoreFilesystem, list_runs, open_run
+from common.store import StoreFilesystem, list_runs, open_run, read_progress
 from tests.common.storekit import make_run, put_part
 
 
@@ -77,6 +77,14 @@ def test_a_part_that_is_a_link_to_another_file_is_not_read(store, run, tmp_path)
     replaced_by_link(store, part, tmp_path / "part.arrow")
     with pytest.raises(UsageError, match=r"part\.arrow, outside the store"):
         store.open_arrow(part)
+
+
+@pytest.mark.parametrize("folder", ["{key}", "{key}/parts", "quiz"])
+def test_parts_behind_it_count_for_nothing(store, run, tmp_path, folder):
+    replaced_by_link(store, folder.format(key=run.key), tmp_path / "away")
+    (found,) = list_runs(store)
+    with pytest.raises(UsageError, match="is a link that leads to"):
+        read_progress(found)
 
 
 def test_a_run_behind_it_is_not_opened(store, run, tmp_path):
