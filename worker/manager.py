@@ -75,9 +75,15 @@ class ModelManager:
     def __init__(self, settings: Settings, slot: int) -> None:
         self._settings = settings
         self._slot = slot
+        self._name: str | None = None
         self._key: tuple[str, str] | None = None
         self._loaded: LoadedEngine | None = None
         self._budgets: dict[tuple[str, str], Budget] = {}
+
+    @property
+    def held(self) -> str | None:
+        """The name of the model that is loaded, if any."""
+        return self._name if self._loaded else None
 
     def warm_up(self, model: str, dtype: str, num_samples: int | None = None) -> None:
         """Load a model and compile its code. A failure is only logged: the first shard meets it
@@ -121,7 +127,7 @@ class ModelManager:
         if self._loaded is None or self._key != key or self._loaded.files.changed():
             self._unload()
             self._loaded = self._load(model, dtype, self._budgets.get(key))
-            self._key = key
+            self._key, self._name = key, model
             _keep_out_of_collections()
         wanted = wants_compiled(self._settings.compile, num_samples)
         if self._loaded.compiles(wanted):

@@ -63,14 +63,8 @@ FLOORS = {
 KNOW_CELERY = {
     f"worker.{name}"
     for name in (
-        "app",
-        "tasks",
-        "lease",
-        "readiness",
-        "affinity",
-        "dead_letters",
-        "own_faults",
-        "last_resort",
+        *("app", "tasks", "lease", "readiness", "affinity", "dead_letters", "own_faults"),
+        *("presence", "unacked", "last_resort"),
     )
 }
 
