@@ -49,7 +49,8 @@ FLOORS = {
     ],
     "worker": [
         ["worker.tasks"],
-        ["worker.app", "worker.executor"],
+        ["worker.app", "worker.executor", "worker.merge_process", "worker.merge_starter"],
+        ["worker.merging", "worker.sending"],
         ["worker.answering"],
         ["worker.manager", "worker.paraphrasing"],
         ["worker.bisect"],
@@ -62,8 +63,10 @@ FLOORS = {
 
 KNOW_CELERY = {
     f"worker.{name}"
-    for name in ("app", "tasks", "lease", "readiness", "affinity", "dead_letters", "own_faults")
-}
+    for name in (
+        "app", "tasks", "lease", "readiness", "affinity", "dead_letters", "own_faults", "sending",
+    )
+}  # fmt: skip
 
 
 def floor_of(name: str, floors: list[list[str]]) -> int | None:
