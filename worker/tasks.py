@@ -83,9 +83,10 @@ def merges() -> MergeStarter:
 
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]
-def finish_merges(**_: Any) -> None:
-    """Wait for the merges of this process before it ends, unless it is killed."""
-    merges().wait()
+def finish_merges(exitcode: int, **_: Any) -> None:
+    """Wait for the merges of this process before it ends, unless a signal ends it."""
+    if exitcode >= 0:
+        merges().wait()
 
 
 @app.task(  # type: ignore[untyped-decorator]

@@ -43,9 +43,14 @@ def finish_run(run: RunFolder, counters: RunCounters, send: SendShard) -> None:
 
 
 def _stop_if_it_stands(run: RunFolder, counters: RunCounters, error: UsageError) -> None:
-    """Stop the run, unless another has taken its place: this is no verdict on that one."""
+    """Stop the run, unless the error is of a moment that has passed.
+
+    Another run may have taken its place, or its failed rows may be answered again.
+    """
     try:
         run.check_stands()
+        if missing_rows(run).size:
+            return
     except OverwrittenRun as overwritten:
         logger.warning("%s", overwritten)
         return
