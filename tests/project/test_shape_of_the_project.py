@@ -64,9 +64,10 @@ FLOORS = {
 KNOW_CELERY = {
     f"worker.{name}"
     for name in (
-        "app", "tasks", "lease", "readiness", "affinity", "dead_letters", "own_faults", "sending",
+        *("app", "tasks", "lease", "readiness", "affinity", "dead_letters", "own_faults"),
+        *("presence", "sending", "unacked"),
     )
-}  # fmt: skip
+}
 
 
 def floor_of(name: str, floors: list[list[str]]) -> int | None:
