@@ -14,6 +14,7 @@ se:attempts:<run>   for each shard, how often it was started and not finished. W
                     worker process in place of a run: for each model, how often loading began
 """
 
+import socket
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -88,8 +89,9 @@ class RunCounters:
             pipe.getbit(self._key("done", run), row)
         return any(pipe.execute())
 
-    def stop(self, run: str, reason: str, worker: str = "unknown") -> None:
-        """Note why a run is stopped. worker: name of the one that found it."""
+    def stop(self, run: str, reason: str, worker: str | None = None) -> None:
+        """Note why a run is stopped. worker: name of the one that found it, else of the host."""
+        worker = worker or socket.gethostname()
         seconds, microseconds = self._redis.time()
         stop = Stop(reason=reason, since=seconds + microseconds / 1e6, worker=worker)
         self._redis.set(self._key("stop", run), stop.to_json(), ex=_LIFETIME)
