@@ -185,7 +185,7 @@ class ShardExecutor:
             answers = [
                 answer
                 for row, sample in zip(shard.rows, shard.samples, strict=True)
-                for answer in failed_rows(run.spec, row, sample, reason)
+                for answer in failed_rows(run.spec, row, sample, reason, "worker")
             ]
             info = PartInfo(
                 rows=shard.rows, failed=shard.rows, fingerprint=run.record.fingerprint,
