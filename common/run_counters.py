@@ -53,6 +53,13 @@ class RunCounters:
         pipe.expire(self._key("done", run), _LIFETIME)
         return int(pipe.execute()[-2])
 
+    def any_done(self, run: str, rows: Sequence[int]) -> bool:
+        """Return whether one of these rows is marked as done."""
+        pipe = self._redis.pipeline(transaction=False)
+        for row in rows:
+            pipe.getbit(self._key("done", run), row)
+        return any(pipe.execute())
+
     def stop(self, run: str, reason: str) -> None:
         self._redis.set(self._key("stop", run), reason, ex=_LIFETIME)
 

@@ -17,7 +17,7 @@ from rich.progress import (
 from common.broker import all_queues
 from common.errors import OverwrittenRun, StopRun, UsageError
 from common.run_counters import RunCounters
-from common.store import PartInfo, RunFolder, merge_run, read_progress
+from common.store import RunFolder, merge_run, read_progress
 from common.store.verify import holds
 
 POLL_SECONDS = 0.5
@@ -47,7 +47,6 @@ class Waiter:
         self._console = console
         self._resend = resend
         self._check_worker = check_worker
-        self._parts_by_run: dict[str, dict[str, PartInfo]] = {str(run.key): {} for run in runs}
         self._idle_since = time.monotonic()
         self._resends = 0
         self._broker_answered = time.monotonic()
@@ -85,7 +84,7 @@ class Waiter:
                 bars.update(tasks[str(run.key)], note="waiting")
                 missing += 1
                 continue
-            progress = read_progress(run, self._parts_by_run[str(run.key)])
+            progress = read_progress(run)
             note = f"{progress.failed} failed" if progress.failed else ""
             done = progress.ok + progress.failed
             bars.update(tasks[str(run.key)], total=progress.expected, completed=done, note=note)
