@@ -62,6 +62,7 @@ def put_paraphrases(
     rows: Iterable[int],
     failed: Iterable[int] = (),
     bad: Mapping[int, str] | None = None,
+    attempt: int = 1,
 ) -> None:
     """A part of a run of paraphrases. bad: rows whose last one stayed wrong, and its text."""
     rows, failed, bad = sorted(rows), sorted(failed), bad or {}
@@ -80,7 +81,7 @@ def put_paraphrases(
         answers.append(
             ResultRow(row, 0, sample.uuid, paraphrases=texts, problems=problems, attempts=attempts)
         )
-    write_part(run, make_info(run, rows, failed=tuple(failed)), answers)
+    write_part(run, make_info(run, rows, failed=tuple(failed), attempt=attempt), answers)
 
 
 def put_confidences(run: RunFolder, rows: Iterable[int], failed: Iterable[int] = ()) -> None:
