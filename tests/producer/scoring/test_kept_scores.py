@@ -99,6 +99,7 @@ def test_a_row_that_was_answered_otherwise_since_is_not_scored(store):
     """By a later attempt; one that failed then keeps the answer that it had."""
     run = scored(store)
     before = scores_of(run)
+    store.empty(run.file("parts"))
     answers = [make_answer(run, row) for row in range(7)]
     answers[3] = make_answer(run, 3, error="it broke")
     answers[5] = type(answers[5])(**vars(answers[5]) | {"prediction": "gold 5"})
