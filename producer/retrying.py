@@ -34,11 +34,12 @@ class Retried:
 
     def lines(self) -> Iterator[str]:
         """What to tell the user, a sentence each."""
-        if self.sent:
-            missing = self.sent - self.withdrawn
-            more = f", and {missing} that were missing" if missing else ""
-            yield f"{self.run}: {self.withdrawn} failed rows are answered again{more}"
-        else:
+        missing = self.sent - self.withdrawn
+        if self.withdrawn:
+            yield f"{self.run}: failed rows that are answered again: {self.withdrawn}"
+        if missing:
+            yield f"{self.run}: other rows that are missing, and sent: {missing}"
+        if not self.sent:
             yield f"{self.run}: nothing to retry, {self._what_is_left()}"
         if self.withdrawn and self.dependents:
             yield (
@@ -51,8 +52,8 @@ class Retried:
         if not self.left:
             return "no row failed"
         return (
-            f"the {self.left} rows that failed are at fault themselves (too long, empty); "
-            "--all answers them again, too"
+            f"as what failed is at fault itself (too long, empty; rows: {self.left}); --all "
+            "answers that again, too"
         )
 
 

@@ -64,7 +64,7 @@ def test_rows_that_failed_of_a_workers_fault_are_sent_and_the_others_are_not(mer
     retried = retry_run(settings, merged)
     assert rows_sent(settings) == [[2, 7]]
     assert (retried.withdrawn, retried.sent, retried.left) == (2, 2, 1)
-    assert text_of(retried) == f"{merged.key}: 2 failed rows are answered again"
+    assert text_of(retried) == f"{merged.key}: failed rows that are answered again: 2"
 
 
 def test_all_that_failed_is_sent_if_asked_for(merged, settings):
@@ -85,8 +85,8 @@ def test_a_run_that_failed_of_its_own_fault_alone_says_how_to_answer_it_again(
 ):
     (run,) = prepare(ask(), store).runs
     put_part(run, range(11), by_sample=[3, 4])
-    assert "the 2 rows that failed are at fault themselves" in text_of(retry_run(settings, run))
-    assert "--all" in text_of(retry_run(settings, run))
+    text = text_of(retry_run(settings, run))
+    assert "at fault itself (too long, empty; rows: 2); --all" in text
 
 
 def test_the_counters_begin_with_what_is_left_and_a_stop_is_lifted(merged, settings):
@@ -103,13 +103,17 @@ def test_what_is_missing_of_a_run_that_is_not_complete_is_sent_as_well(ask, stor
     put_part(run, range(6), failed=[2], by_sample=[3])
     retried = retry_run(settings, run)
     assert sorted(row for rows in rows_sent(settings) for row in rows) == [2, 6, 7, 8, 9, 10]
-    assert text_of(retried).endswith("1 failed rows are answered again, and 5 that were missing")
+    assert text_of(retried).splitlines() == [
+        f"{run.key}: failed rows that are answered again: 1",
+        f"{run.key}: other rows that are missing, and sent: 5",
+    ]
 
 
 def test_a_second_retry_before_the_first_is_answered_sends_the_same_rows(merged, settings):
     retry_run(settings, merged)
     retried = retry_run(settings, merged)
     assert (retried.withdrawn, retried.sent) == (0, 2)
+    assert text_of(retried) == f"{merged.key}: other rows that are missing, and sent: 2"
     assert rows_sent(settings) == [[2, 7], [2, 7]]
     assert latest_attempt(merged) == 2
 

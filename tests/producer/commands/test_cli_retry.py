@@ -18,12 +18,12 @@ def run(server, tmp_path):
 
 
 def test_it_says_how_many_rows_are_answered_again(command, run):
-    assert command("retry", RUN) == (0, f"{RUN}: 1 failed rows are answered again\n", "")
+    assert command("retry", RUN) == (0, f"{RUN}: failed rows that are answered again: 1\n", "")
     assert missing_rows(run).tolist() == [2]
 
 
 def test_all_answers_those_of_their_own_fault_again_too(command, run):
-    assert command("retry", RUN, "--all").out == f"{RUN}: 2 failed rows are answered again\n"
+    assert command("retry", RUN, "--all").out == f"{RUN}: failed rows that are answered again: 2\n"
     assert missing_rows(run).tolist() == [2, 3]
 
 
