@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from common.errors import UsageError
+from common.errors import OverwrittenRun, UsageError
 from common.methods import PARAPHRASES, STEPS
 from common.planning.plan import RunPlan, create_runs
 from common.planning.sharding import DEPENDS_ON_ATTEMPT, depends_on_attempt
@@ -130,7 +130,14 @@ def merge_if_complete(run: RunFolder) -> bool:
             return True
     if len(missing_rows(run)):
         return False
-    merge_run(run)
+    try:
+        merge_run(run)
+    except OverwrittenRun:
+        raise
+    except UsageError:
+        if len(missing_rows(run)):
+            return False  # A retry has withdrawn rows meanwhile.
+        raise
     return True
 
 

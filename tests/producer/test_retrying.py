@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from common.errors import OverwrittenRun, UsageError
+from common.planning import dependents
 from common.planning.dependents import create_dependents
 from common.planning.sharding import messages_for
 from common.settings import Settings
@@ -180,6 +181,22 @@ def test_a_dependent_that_is_not_there_yet_is_made_of_the_new_result(store, sett
     assert [message.runs for message in messages_for([avg, most], 64)] == [
         [str(avg.key)], [str(most.key)],
     ]  # fmt: skip
+
+
+def test_a_retry_that_comes_while_a_run_is_merged_leaves_its_dependents_for_later(
+    written, monkeypatch
+):
+    """It comes between the look at what is missing and the merge."""
+    written.store.delete(written.feather)
+    merge = dependents.merge_run
+
+    def overtaken(run):
+        withdraw(run, every=True)
+        return merge(run)
+
+    monkeypatch.setattr(dependents, "merge_run", overtaken)
+    assert create_dependents(written) == []
+    assert missing_rows(written).tolist() == [3]
 
 
 def plan_key(run, name):
