@@ -31,7 +31,16 @@ def queue_of(model: ModelSource) -> str:
     >>> queue_of(find_model("qwen3_4b")), queue_of(find_model("someone/model"))
     ('model.qwen3_4b', 'model.other')
     """
-    return f"model.{model.slug}" if model.slug in REGISTRY else OTHER_QUEUE
+    return queue_of_slug(model.slug)
+
+
+def queue_of_slug(slug: str) -> str:
+    """Return the queue of a model by its part of a run's key.
+
+    >>> queue_of_slug("qwen3_4b"), queue_of_slug("someone--model")
+    ('model.qwen3_4b', 'model.other')
+    """
+    return f"model.{slug}" if slug in REGISTRY else OTHER_QUEUE
 
 
 def all_queues() -> list[str]:

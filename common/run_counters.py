@@ -35,6 +35,16 @@ class RunCounters:
         client = redis.Redis.from_url(server, socket_timeout=30, socket_connect_timeout=5)
         return cls(client, namespace)
 
+    @property
+    def client(self) -> redis.Redis:
+        """The client, for what other modules keep under the same prefix."""
+        return self._redis
+
+    @property
+    def prefix(self) -> str:
+        """What every key begins with."""
+        return self._prefix
+
     def reset(self, run: str, done: Iterable[int]) -> None:
         """Set the done rows to `done`, and forget a stop and all attempts."""
         pipe = self._redis.pipeline(transaction=False)
@@ -52,6 +62,10 @@ class RunCounters:
         pipe.bitcount(self._key("done", run))
         pipe.expire(self._key("done", run), _LIFETIME)
         return int(pipe.execute()[-2])
+
+    def knows_done(self, run: str) -> bool:
+        """Whether any row of the run was ever noted as done: if not, the store has to be asked."""
+        return bool(self._redis.exists(self._key("done", run)))
 
     def stop(self, run: str, reason: str) -> None:
         self._redis.set(self._key("stop", run), reason, ex=_LIFETIME)

@@ -58,6 +58,9 @@ class Settings(BaseModel):
     visibility_timeout: int = Field(
         20, ge=3, description="seconds until a silent worker's shard is given to another"
     )
+    reconcile: bool = Field(
+        True, description="idle workers send what was lost again, and merge what is complete"
+    )
     max_attempts: int = Field(
         3, ge=1, description="starts of a shard that kills its worker before it is cut in two"
     )

@@ -6,7 +6,7 @@ import sys
 import click
 
 from common.errors import SelfEnsembleError
-from producer.commands import enqueue, manage, pictures, results
+from producer.commands import enqueue, manage, pictures, reconciliation, results
 from producer.commands.shared import EXIT_INTERRUPTED, EXIT_USAGE, never_fail_to_print, print_line
 
 
@@ -21,7 +21,10 @@ def cli() -> None:
     """
 
 
-for _command in (*enqueue.COMMANDS, *manage.COMMANDS, *results.COMMANDS, *pictures.COMMANDS):
+for _command in (
+    *enqueue.COMMANDS, *manage.COMMANDS, *reconciliation.COMMANDS, *results.COMMANDS,
+    *pictures.COMMANDS,
+):  # fmt: skip
     cli.add_command(_command)
 
 

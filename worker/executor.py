@@ -210,7 +210,12 @@ class ShardExecutor:
 
     def _count_done(self, run: RunFolder, rows: Sequence[int]) -> int:
         """Count rows as done; returns the number of rows counted so far."""
-        return self._hint(lambda: self.counters.mark_done(str(run.key), rows), 0)
+        return self._hint(partial(self._mark_done, run, rows), 0)
+
+    def _mark_done(self, run: RunFolder, rows: Sequence[int]) -> int:
+        """Mark rows as done; if Redis knows of none, as after a loss, all that the store holds."""
+        known = self.counters.knows_done(str(run.key))
+        return self.counters.mark_done(str(run.key), rows if known else done_rows(run))
 
     def _create_dependents(self, run: RunFolder) -> None:
         """Create the dependents of a merged run, and send their shards."""

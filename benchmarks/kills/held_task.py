@@ -44,7 +44,7 @@ def let_go_key(namespace: str, shard: int) -> str:
 
 def connect(settings: Settings) -> redis.Redis:
     """A client that may wait for as long as a shard is held."""
-    return redis.Redis.from_url(parse_broker_url(settings.broker).for_redis)
+    return redis.Redis.from_url(parse_broker_url(settings.broker).for_redis, socket_timeout=None)
 
 
 @app.task(  # type: ignore[untyped-decorator]

@@ -62,8 +62,10 @@ FLOORS = {
 
 KNOW_CELERY = {
     f"worker.{name}"
-    for name in ("app", "tasks", "lease", "readiness", "affinity", "dead_letters", "own_faults")
-}
+    for name in (
+        "app", "tasks", "lease", "readiness", "affinity", "dead_letters", "own_faults", "idle",
+    )
+}  # fmt: skip
 
 
 def floor_of(name: str, floors: list[list[str]]) -> int | None:
