@@ -67,6 +67,13 @@ class RunCounters:
         """Whether any row of the run was ever noted as done: if not, the store has to be asked."""
         return bool(self._redis.exists(self._key("done", run)))
 
+    def any_done(self, run: str, rows: Sequence[int]) -> bool:
+        """Return whether one of these rows is marked as done."""
+        pipe = self._redis.pipeline(transaction=False)
+        for row in rows:
+            pipe.getbit(self._key("done", run), row)
+        return any(pipe.execute())
+
     def stop(self, run: str, reason: str) -> None:
         self._redis.set(self._key("stop", run), reason, ex=_LIFETIME)
 

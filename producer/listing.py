@@ -5,7 +5,8 @@ from typing import Any
 
 from common.errors import UsageError
 from common.planning.dependents import pending_dependents
-from common.store import Progress, RunFolder, StoreFilesystem, list_runs, read_progress
+from common.store import Progress, RunFolder, StoreFilesystem, read_progress
+from common.store.runs import list_runs_with_files
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,11 @@ class ListedRuns:
 def list_every_run(store: StoreFilesystem) -> ListedRuns:
     """Read the progress of every run of a store, and what waits for them."""
     listed = ListedRuns([], {}, {})
-    folders = list(list_runs(store))
-    created = {str(run.key) for run in folders}
-    for run in folders:
+    folders = list(list_runs_with_files(store))
+    created = {str(run.key) for run, _ in folders}
+    for run, files in folders:
         try:
-            progress, waiting = read_progress(run), pending_dependents(run, created)
+            progress, waiting = read_progress(run, files), pending_dependents(run, created)
         except UsageError as error:
             listed.damaged[str(run.key)] = error
         except FileNotFoundError:

@@ -16,11 +16,13 @@ from rich.progress import (
 
 from common.errors import OverwrittenRun, StopRun, UsageError
 from common.run_counters import RunCounters
-from common.store import PartInfo, RunFolder, merge_run, read_progress
+from common.store import RunFolder, merge_run, read_progress
 from common.store.verify import holds
 
 POLL_SECONDS = 0.5
-LOOK_SECONDS = 4.0
+IDLE_SECONDS = 4.0
+"""Between two looks for rows that were lost; they are read from the store and the broker."""
+
 MAX_RESENDS = 3
 AWAY_SECONDS = 120.0
 
@@ -29,7 +31,7 @@ class Waiter:
     """Watches runs until each is complete and merged. Dependent runs may not exist yet.
 
     resend: sends again the rows that were lost, as with a broker, and returns how many; it is
-    called every LOOK_SECONDS. check_worker: raises if the worker that this process started has
+    called every IDLE_SECONDS. check_worker: raises if the worker that this process started has
     ended.
     """
 
@@ -46,7 +48,6 @@ class Waiter:
         self._console = console
         self._resend = resend
         self._check_worker = check_worker
-        self._parts_by_run: dict[str, dict[str, PartInfo]] = {str(run.key): {} for run in runs}
         self._looked = time.monotonic()
         self._resends = 0
         self._broker_answered = time.monotonic()
@@ -84,7 +85,7 @@ class Waiter:
                 bars.update(tasks[str(run.key)], note="waiting")
                 missing += 1
                 continue
-            progress = read_progress(run, self._parts_by_run[str(run.key)])
+            progress = read_progress(run)
             note = f"{progress.failed} failed" if progress.failed else ""
             done = progress.ok + progress.failed
             bars.update(tasks[str(run.key)], total=progress.expected, completed=done, note=note)
@@ -122,7 +123,7 @@ class Waiter:
     def _resend_if_lost(self) -> None:
         """Look for lost rows now and then; raises UsageError after MAX_RESENDS times."""
         now = time.monotonic()
-        if now - self._looked < LOOK_SECONDS:
+        if now - self._looked < IDLE_SECONDS:
             return
         self._looked = now
         if not (rows := self._resend()):
@@ -130,10 +131,10 @@ class Waiter:
         self._resends += 1
         if self._resends > MAX_RESENDS:
             raise UsageError(
-                f"rows were lost {self._resends} times over; the workers' logs say why, "
-                "`producer status` what is missing"
+                f"rows are missing and the queue is empty, {self._resends} times over; "
+                "the workers' logs say why, `producer status` what is missing"
             )
-        self._console.print(f"{rows} rows were lost: they are sent again")
+        self._console.print(f"{rows} rows were lost: sending them again")
 
 
 def _as_it_is_now(run: RunFolder) -> RunFolder:

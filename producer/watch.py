@@ -5,7 +5,7 @@ import time
 from rich.console import Console
 from rich.live import Live
 
-from common.store import PartInfo, RunFolder, read_progress
+from common.store import RunFolder, read_progress
 from producer.run_tables import progress_table
 
 REFRESH_SECONDS = 1.0
@@ -13,10 +13,9 @@ REFRESH_SECONDS = 1.0
 
 def watch_run(run: RunFolder, console: Console) -> None:
     """Refresh the run's line in place; return when the run is merged."""
-    known_parts: dict[str, PartInfo] = {}
     with Live(console=console) as live:
         while True:
-            progress = read_progress(run, known_parts)
+            progress = read_progress(run)
             live.update(progress_table([(run, progress)]), refresh=True)
             if progress.state == "merged":
                 return

@@ -22,8 +22,8 @@ from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import PartInfo, RunFolder, StoreFilesystem, merge_run, missing_rows
 from common.store.identity import known_store_id, store_id
-from common.store.parts import part_path, write_part
-from common.store.progress import done_rows
+from common.store.parts import write_part
+from common.store.progress import done_rows, has_rows
 from worker.answering import answer_shard
 from worker.engine.request import Counts
 from worker.late_shards import is_late, unless_overwritten
@@ -95,33 +95,32 @@ class ShardExecutor:
             return []
 
     def _execute(self, shard: Shard) -> list[Shard]:
-        runs = tuple(run for run in shard.runs if not _has_part(run, shard.rows))
-        remaining = replace(shard, runs=runs)
+        todo = tuple(run for run in shard.runs if not self._is_answered(run, shard.rows))
+        remaining = replace(shard, runs=todo)
         first = str(shard.runs[0].key)
-        if runs and not self._any_stopped(runs):
-            self._refuse_if_loading_kills(runs[0].spec.model)
+        answered = [run for run in shard.runs if run not in todo]
+        if todo and not self._any_stopped(todo):
+            self._refuse_if_loading_kills(todo[0].spec.model)
             attempt = self._hint(lambda: self.counters.start_attempt(first, shard.name), 1)
             if attempt > self.settings.max_attempts and len(shard.rows) > 1:
                 return remaining.halves()
             try:
-                self._answer(remaining, killed=attempt > self.settings.max_attempts)
+                answered += self._answer(remaining, attempt > self.settings.max_attempts)
             finally:
                 # The process lives, whatever was raised: only attempts that ended it still count.
                 self._hint(lambda: self.counters.finish_attempt(first, shard.name), None)
         try:
-            for run in shard.runs:
+            for run in answered:
                 with unless_overwritten():
                     self._merge_if_complete(run, shard.rows)
         except UsageError as error:  # of merging, or of a dependent's model that is not here
             raise StopRun(str(error)) from error
         return []
 
-    def _answer(self, shard: Shard, killed: bool) -> None:
+    def _answer(self, shard: Shard, killed: bool) -> list[RunFolder]:
+        """Answer a shard and return the runs that have a part of it now."""
         try:
-            if killed:
-                self._write_killed(shard)
-            else:
-                self._answer_and_write(shard)
+            return self._write_killed(shard) if killed else self._answer_and_write(shard)
         except UsageError as error:
             raise StopRun(str(error)) from error
         except PermissionError:
@@ -129,7 +128,7 @@ class ShardExecutor:
         except OSError as error:
             raise RetryShard(f"store {self.store.uri}: {error}") from error
 
-    def _answer_and_write(self, shard: Shard) -> None:
+    def _answer_and_write(self, shard: Shard) -> list[RunFolder]:
         started = time.time()
         spec = shard.runs[0].spec
         with self._noted_as_loading(spec.model):
@@ -140,14 +139,17 @@ class ShardExecutor:
                 run.pin_model(loaded.identity, loaded.files.stamp)
                 pinned.append(run)
         if not pinned:
-            return
+            return []
         counts = Counts()
         rows = answer_shard(loaded.engine, replace(shard, runs=tuple(pinned)), counts)
+        written = []
         for run in pinned:
             answers = rows[run.key.name]
             info = _part_info(run, shard.rows, answers, loaded, started, counts)
             with unless_overwritten():
                 write_part(run, info, answers)
+                written.append(run)
+        return written
 
     @contextmanager
     def _noted_as_loading(self, model: str) -> Iterator[None]:
@@ -178,9 +180,10 @@ class ShardExecutor:
         """Name of this process and its predecessors in this slot: they share their parent."""
         return f"loading:{socket.gethostname()}:{os.getppid()}:{self._slot}"
 
-    def _write_killed(self, shard: Shard) -> None:
+    def _write_killed(self, shard: Shard) -> list[RunFolder]:
         """Write error rows for samples that ended their process at every attempt."""
         reason = f"its worker process died {self.settings.max_attempts} times while answering it"
+        written = []
         for run in shard.runs:
             answers = [
                 answer
@@ -194,19 +197,25 @@ class ShardExecutor:
             )  # fmt: skip
             with unless_overwritten():
                 write_part(run, info, answers)
+                written.append(run)
+        return written
 
     def _merge_if_complete(self, run: RunFolder, rows: Sequence[int]) -> None:
         """Merge a run, and create its dependents, if these rows were the last missing ones.
 
         The counters say cheaply whether a run looks complete; the store decides.
         """
-        if not _has_part(run, rows):
-            return
         looks_complete = self._count_done(run, rows) >= run.spec.num_samples
         if looks_complete and not len(missing_rows(run)):
             manifest = merge_run(run)
             logger.info("run %s merged: %d rows, %s", run.key, manifest.found, run.feather_path)
             self._create_dependents(run)
+
+    def _is_answered(self, run: RunFolder, rows: Sequence[int]) -> bool:
+        """Whether parts hold these rows; the store is not asked if the counters deny it."""
+        return self._hint(lambda: self.counters.any_done(str(run.key), rows), True) and has_rows(
+            run, rows
+        )
 
     def _count_done(self, run: RunFolder, rows: Sequence[int]) -> int:
         """Count rows as done; returns the number of rows counted so far."""
@@ -257,10 +266,6 @@ class ShardExecutor:
         except redis.RedisError as error:
             logger.warning("counters not reached, going on without them: %s", error)
             return otherwise
-
-
-def _has_part(run: RunFolder, rows: Sequence[int]) -> bool:
-    return run.store.exists(part_path(run, rows))
 
 
 def _part_info(

@@ -25,10 +25,9 @@ from common.resends import MOST_IN_VAIN, claim_resend, forget_resends, resends_i
 from common.run import RunKey
 from common.run_counters import RunCounters
 from common.store.identity import store_id
-from common.store.manifest import read_manifest
 from common.store.merge import merge_run
-from common.store.parts import RowNumbers, list_parts
-from common.store.progress import missing_rows
+from common.store.parts import RowNumbers
+from common.store.progress import missing_rows, read_progress
 from common.store.runs import RunFolder
 
 Send = Callable[[Sequence[ShardMessage], str], None]
@@ -163,13 +162,8 @@ class Reconciler:
 
     def _is_settled(self, run: RunFolder) -> bool:
         """Whether the merged file is of all parts, and every dependent is there or stopped."""
-        if not run.is_merged():
-            return False
-        manifest = read_manifest(run)
-        return (
-            not manifest.partial
-            and manifest.parts == len(list_parts(run))
-            and all(self._is_created(run, key) for key in dependent_keys(run))
+        return read_progress(run).merged and all(
+            self._is_created(run, key) for key in dependent_keys(run)
         )
 
     def _is_created(self, run: RunFolder, dependent: RunKey) -> bool:

@@ -4,10 +4,11 @@
                                     /input.arrow   the snapshot of its samples
                                     /model-*.json  identity of the weights, pinned by a worker
                                     /parts/*.arrow results of shards, committed whole or not at all
+                                    /merged-*      the mark of a result that has all these parts
                                     /scores.arrow  what `producer score` made of its answers
     <store>/<dataset>/<model>/<name>.feather       the merged result
 
-Parts, pin and merged file carry the generation of their run (common.store.run_record).
+Parts, pin, mark and merged file carry the generation of their run (common.store.run_record).
 Queues and counters may be lost; what is left to do is always input rows - rows in parts.
 """
 

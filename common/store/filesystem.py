@@ -6,9 +6,11 @@ Files are written whole or not at all. Knows nothing of runs.
 import errno
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,14 @@ from pyarrow import fs
 from common.errors import UsageError, first_line
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """What a listing tells of a file. modified: None if the file system does not keep it."""
+
+    path: str
+    modified: datetime | None
 
 
 @dataclass(frozen=True)
@@ -89,10 +99,21 @@ class StoreFilesystem:
 
     def list(self, relative: str, recursive: bool = False) -> list[str]:
         """Paths of the files in a folder, relative to the store; empty if there is no folder."""
+        return [file.path for file in self.list_files(relative, recursive)]
+
+    def list_files(self, relative: str, recursive: bool = False) -> Sequence[StoredFile]:
+        """The files in a folder, ordered by path; empty if there is no folder."""
         selector = fs.FileSelector(self.path(relative), recursive=recursive, allow_not_found=True)
-        files = self.filesystem.get_file_info(selector)
+        files = self._files(self.filesystem.get_file_info(selector))
+        return sorted(files, key=attrgetter("path"))
+
+    def list_file(self, relative: str) -> Sequence[StoredFile]:
+        """The file of this path as a list of one; empty if there is none."""
+        return self._files([self.filesystem.get_file_info(self.path(relative))])
+
+    def _files(self, infos: Iterable[fs.FileInfo]) -> Sequence[StoredFile]:
         prefix = len(self.root) + 1
-        return sorted(f.path[prefix:] for f in files if f.type == fs.FileType.File)
+        return [StoredFile(i.path[prefix:], i.mtime) for i in infos if i.type == fs.FileType.File]
 
     def read_bytes(self, relative: str) -> bytes:
         with self.filesystem.open_input_stream(self.path(relative)) as source:

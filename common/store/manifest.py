@@ -42,13 +42,13 @@ def build_manifest(run: RunFolder) -> Manifest:
     """Read every part once and count its rows. Raises UsageError if their weights differ."""
     digest = hashlib.sha256()
     present = np.zeros(run.spec.num_samples, dtype=bool)
-    failed = present.copy()
+    ok = present.copy()
     total, choices = 0, Counter[str]()
     identities: set[str | None] = set()
     paths = list_parts(run)
     for path, part in zip(paths, map_parts(partial(inspect_part, run), paths), strict=True):
         digest.update(path.rpartition("/")[2].encode() + part.content)
-        mark_rows(part.info, present, failed)
+        mark_rows(part.info.rows, part.info.failed, present, ok)
         total += len(part.rows)
         identities |= {part.info.model_identity} - {None}
         choices[json.dumps(part.info.choices, sort_keys=True)] += len(part.rows)
@@ -62,7 +62,7 @@ def build_manifest(run: RunFolder) -> Manifest:
     return Manifest(
         expected=run.spec.num_samples,
         found=found,
-        failed=int(failed.sum()),
+        failed=int((present & ~ok).sum()),
         duplicates_dropped=total - found,
         partial=found < run.spec.num_samples,
         parts=len(paths),

@@ -1,7 +1,8 @@
 """Merging: parts -> one feather file with a manifest.
 
 Merges WINDOW_ROWS samples at a time, so memory does not grow with the run. Rows are written in
-the order of the data set; a row held by two parts is written once.
+the order of the data set. A row held by several parts is written once, from a part where it has no
+error if there is one; of several, from the last attempt.
 
 What holds: merging the same parts again writes nothing. A merged file has the scores that
 `producer score` gave to these answers, however often and in whatever order a run is merged and
@@ -22,7 +23,10 @@ from common.errors import UsageError
 from common.methods import PARAPHRASES
 from common.schema import META_MANIFEST, META_RUN, META_SCORES, SCORE_FIELDS, result_schema
 from common.store.manifest import Manifest, build_manifest
-from common.store.parts import RowNumbers, list_parts, map_parts, part_range, read_part
+from common.store.merged_mark import mark_merged
+from common.store.part_names import PartName
+from common.store.parts import RowNumbers, list_parts, map_parts, name_of, read_part
+from common.store.progress import RowFlags
 from common.store.runs import RunFolder
 from common.store.scores import KeptScores, open_scores, scores_stamp, with_scores
 from common.store.snapshot import SNAPSHOT_BATCH_ROWS, damaged_snapshot, read_batch
@@ -41,6 +45,7 @@ def merge_run(run: RunFolder, partial: bool = False, anew: bool = False) -> Mani
     was overwritten since it was opened.
     """
     run.check_stands()
+    files = [file.path for file in run.list_files()]
     manifest = build_manifest(run)
     if manifest.partial and not partial:
         raise UsageError(
@@ -53,6 +58,7 @@ def merge_run(run: RunFolder, partial: bool = False, anew: bool = False) -> Mani
         _write(run, manifest, scores)
         if scores_stamp(run) != stamp:  # It was scored meanwhile, and that file was replaced.
             return merge_run(run, partial, anew=True)
+    mark_merged(run, files)
     return manifest
 
 
@@ -62,11 +68,11 @@ def merged_windows(run: RunFolder, scores: KeptScores | None = None) -> Iterator
     scores: of the run, for rows with score columns; they are used up.
     """
     schema = _schema(run)
-    parts = [(part_range(path), path) for path in list_parts(run)]
+    parts = _parts_by_worth(run)
     samples = run.store.open_arrow(run.file("input.arrow"))
     for low in range(0, run.spec.num_samples, WINDOW_ROWS):
         high = min(low + WINDOW_ROWS, run.spec.num_samples)
-        overlapping = [path for (first, last), path in parts if first < high and last >= low]
+        overlapping = [p for p, name in parts if name.first < high and name.last >= low]
         asked = _input_window(run, samples, low, high) if overlapping or scores else None
         given = scores.take(asked["uuid"]) if asked and scores else None
         answers = _answers(run, overlapping, low, high) if overlapping else None
@@ -118,25 +124,39 @@ def _schema(run: RunFolder) -> pa.Schema:
     return result_schema(run.method, run.store.open_arrow(run.file("input.arrow")).schema)
 
 
+def _parts_by_worth(run: RunFolder) -> list[tuple[str, PartName]]:
+    """The parts of a run, those of its last attempt first."""
+    parts = [(path, name) for path in list_parts(run) if (name := name_of(run, path))]
+    return sorted(parts, key=lambda part: -part[1].attempt)
+
+
 def _answers(run: RunFolder, paths: list[str], low: int, high: int) -> pa.Table:
-    table = pa.concat_tables(map_parts(partial(read_part, run.store), paths))
-    return table.take(
-        _in_order(table["row"].to_numpy(), table["paraphrase_index"].to_numpy(), low, high)
-    )
+    tables = list(map_parts(partial(read_part, run.store), paths))
+    table = pa.concat_tables(tables)
+    row, error = table["row"].to_numpy(), table["error"].is_valid().to_numpy()
+    part = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+    inside = np.flatnonzero((row >= low) & (row < high))
+    row, part, error = row[inside] - low, part[inside], error[inside]
+    chosen = best_part(row, part, error)[row] == part
+    inside, row = inside[chosen], row[chosen]
+    index = table["paraphrase_index"].to_numpy()[inside]
+    return table.take(inside[np.lexsort((index, row))])
 
 
-def _in_order(row: RowNumbers, index: RowNumbers, low: int, high: int) -> RowNumbers:
-    """Indices of the rows in [low, high), sorted, each (row, paraphrase index) once.
+def best_part(row: RowNumbers, part: RowNumbers, error: RowFlags) -> RowNumbers:
+    """Number of the part that gives each row: the first without an error, else the first.
 
-    >>> _in_order(np.array([4, 3, 4]), np.array([0, 0, 0]), 3, 9)
+    row, part, error: of each answer; rows and parts are counted from 0.
+
+    >>> best_part(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), np.array([True] + 3 * [False]))
     array([1, 0])
     """
-    order = np.lexsort((index, row))
-    order = order[(row[order] >= low) & (row[order] < high)]
-    row, index = row[order], index[order]
-    first = np.ones(len(row), dtype=bool)
-    first[1:] = (row[1:] != row[:-1]) | (index[1:] != index[:-1])
-    return order[first]
+    parts, rows = part.max(initial=0) + 1, row.max(initial=0) + 1
+    badness = np.full((parts, rows), 2, dtype=np.int8)  # 2: the part does not have the row.
+    badness[part, row] = 0
+    badness[part[error], row[error]] = 1
+    best: RowNumbers = badness.argmin(axis=0)
+    return best
 
 
 def _input_window(

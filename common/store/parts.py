@@ -1,15 +1,14 @@
-"""Parts: the results of a shard in one Arrow file; their names, their metadata, writing, reading.
+"""Parts: the results of a shard in one Arrow file; their metadata, writing, reading.
 
-The name `000000000-000000063-1f2e3d4c-9a8b7c6d5e4f.arrow` holds the first row, the last row, a
-digest of the exact rows, and the run's generation. Executing a shard twice writes the same file.
+Executing a shard twice writes the same file, unless other rows fail the second time; then there
+are two parts with these rows, and the better one counts for each row (common.store.merge).
 A worker that is still busy when its run is overwritten is refused, or writes what nobody reads.
-PartInfo is in the schema metadata, so progress is listed without reading a column.
+PartInfo is in the schema metadata, so it is read without reading a column.
 
 Several parts are read at a time: a distant store answers slowly, and decompression releases
 Python's lock.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from common.errors import UsageError, first_line
 from common.records import ResultRow
 from common.schema import META_PART, PART_SCHEMA
 from common.store.filesystem import StoreFilesystem
+from common.store.part_names import PartName
 from common.store.runs import RunFolder
 
 READERS = 4
@@ -37,7 +37,8 @@ _Read = TypeVar("_Read")
 class PartInfo(BaseModel):
     """The metadata of a part.
 
-    rows: sample row numbers. failed: the rows that have an error.
+    rows: sample row numbers. failed: the rows that have an error. attempt: 1, and one more for
+    each retry of the run that came before.
     started, finished: seconds since the epoch. choices, reasons: the settings that the worker
     resolved (device, dtype, attention), and why; settings that change no answer, such as how much
     was computed at once, are among the reasons alone. counts: tokens of prefill and decode, and
@@ -48,6 +49,7 @@ class PartInfo(BaseModel):
 
     rows: tuple[int, ...]
     failed: tuple[int, ...]
+    attempt: int = 1
     fingerprint: str
     model_identity: str | None
     started: float
@@ -67,31 +69,21 @@ class PartContent:
     content: bytes
 
 
-def part_name(rows: Sequence[int], generation: str) -> str:
-    """Return the file name of a part that holds exactly `rows` (sorted) of a run.
-
-    >>> part_name([0, 1, 5], "9a8b7c6d5e4f")
-    '000000000-000000005-49f87b8b-9a8b7c6d5e4f.arrow'
-    """
-    digest = hashlib.sha256(",".join(map(str, rows)).encode()).hexdigest()[:8]
-    return f"{rows[0]:09d}-{rows[-1]:09d}-{digest}-{generation}.arrow"
-
-
-def part_path(run: RunFolder, rows: Sequence[int]) -> str:
-    """Return the path, inside the store, of the part that holds these rows."""
-    return run.file(f"parts/{part_name(rows, run.record.generation)}")
-
-
-def part_range(path: str) -> tuple[int, int]:
-    """First and last row that a part can hold, from its name alone."""
-    first, last, *_ = path.rpartition("/")[2].split("-")
-    return int(first), int(last)
+def part_path(run: RunFolder, info: PartInfo) -> str:
+    """Return the path, inside the store, of the part with this metadata."""
+    name = PartName.of(info.rows, len(info.failed), info.attempt, run.record.generation)
+    return run.file(f"parts/{name}")
 
 
 def list_parts(run: RunFolder) -> list[str]:
     """Paths of the run's parts, ordered by their first row."""
-    ending = f"-{run.record.generation}.arrow"
-    return [path for path in run.store.list(run.file("parts")) if path.endswith(ending)]
+    return [path for path in run.store.list(run.file("parts")) if name_of(run, path)]
+
+
+def name_of(run: RunFolder, path: str) -> PartName | None:
+    """Name of a part of this run and generation; None for any other file."""
+    name = PartName.parse(path)
+    return name if name and name.generation == run.record.generation else None
 
 
 def write_part(run: RunFolder, info: PartInfo, answers: Iterable[ResultRow]) -> str:
@@ -100,7 +92,7 @@ def write_part(run: RunFolder, info: PartInfo, answers: Iterable[ResultRow]) -> 
     Raises OverwrittenRun, and commits nothing, if the run was overwritten since it was opened, and
     FileNotFoundError if there is no run.
     """
-    path = part_path(run, info.rows)
+    path = part_path(run, info)
     schema = PART_SCHEMA.with_metadata({META_PART: info.model_dump_json().encode()})
     ordered = sorted(answers, key=lambda answer: (answer.row, answer.paraphrase_index))
     batch = pa.RecordBatch.from_pylist([asdict(a) for a in ordered], schema=schema)

@@ -18,7 +18,7 @@ from common.model_files import Stamp
 from common.records import Sample
 from common.run import RunKey, RunSpec
 from common.store.deletion import set_aside, sweep
-from common.store.filesystem import StoreFilesystem
+from common.store.filesystem import StoredFile, StoreFilesystem
 from common.store.first_writer import votes_folder, write_first
 from common.store.run_record import RunRecord
 from common.store.snapshot import read_snapshot
@@ -45,6 +45,11 @@ class RunFolder:
 
     def exists(self) -> bool:
         return self.store.exists(self.file("run.json"))
+
+    def list_files(self) -> list[StoredFile]:
+        """The files of the run, and its merged file if there is one."""
+        beside = self.store.list_file(self.feather)
+        return [*self.store.list_files(str(self.key), recursive=True), *beside]
 
     @cached_property
     def record(self) -> RunRecord:
@@ -281,7 +286,23 @@ def open_run(store: StoreFilesystem, key: RunKey) -> RunFolder:
 
 def list_runs(store: StoreFilesystem) -> Iterator[RunFolder]:
     """Yield every run of a store, ordered by key."""
-    paths = (path.split("/") for path in store.list("", recursive=True))
-    keys = sorted(path[:3] for path in paths if len(path) == 4 and path[3] == "run.json")
-    for key in keys:
-        yield RunFolder(store, RunKey(*key))
+    for run, _ in list_runs_with_files(store):
+        yield run
+
+
+def list_runs_with_files(
+    store: StoreFilesystem,
+) -> Iterator[tuple[RunFolder, list[StoredFile]]]:
+    """Yield every run of a store and its files, from one listing, ordered by key."""
+    files: dict[str, list[StoredFile]] = {}
+    for file in store.list_files("", recursive=True):
+        files.setdefault(_run_of(file.path), []).append(file)
+    for key, listed in sorted(files.items(), key=lambda item: item[0].split("/")):
+        if any(file.path == f"{key}/run.json" for file in listed):
+            yield RunFolder(store, RunKey.parse(key)), listed
+
+
+def _run_of(path: str) -> str:
+    """Key of the run that a path of a store would belong to."""
+    folders = path.split("/")
+    return "/".join(folders[:3]) if len(folders) > 3 else path.removesuffix(".feather")

@@ -128,10 +128,7 @@ def test_a_partial_file_is_made_whole(store, reconciler):
 
 def test_a_run_that_cannot_be_merged_is_stopped_with_the_reason(store, counters, reconciler):
     run = make_run(store, 7)
-    put_part(run, range(7))
-    path = store.path(put_part(run, [0, 1]))
-    with open(path, "wb") as part:
-        part.write(b"no part")
+    store.write_bytes(put_part(run, range(7)), b"no part")
     assert "cannot be merged" in twice(reconciler, run)["origin"].text
     assert "delete it" in counters.stop_reason(str(run.key))
 

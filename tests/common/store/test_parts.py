@@ -1,29 +1,11 @@
-"""common.store.parts: names and content of parts, doing a shard twice, what is missing."""
+"""common.store.parts: content of parts, doing a shard twice, what is missing."""
 
 import pytest
 
 from common.schema import PART_SCHEMA
 from common.store import list_parts, missing_rows
-from common.store.parts import part_name, part_range, read_info, read_part, write_part
+from common.store.parts import read_info, read_part, write_part
 from tests.common.storekit import make_answer, make_info, make_run, put_part, shards
-
-PRINT = "9a8b7c6d" * 8
-
-
-@pytest.mark.parametrize("rows", [[0], [0, 1, 5], [7, 8], list(range(1000, 1064))])
-def test_a_name_tells_the_range_of_rows(rows):
-    assert part_range(f"a/b/c/parts/{part_name(rows, PRINT)}") == (rows[0], rows[-1])
-
-
-def test_names_tell_apart_rows_of_the_same_range_and_runs_of_the_same_rows():
-    names = {part_name(rows, PRINT) for rows in ([0, 1, 5], [0, 2, 5])}
-    assert len(names | {part_name([0, 1, 5], PRINT[::-1])}) == 3
-
-
-def test_names_sort_as_their_rows_do():
-    firsts = [0, 9, 10, 99, 100, 12345, 999_999_999]
-    names = [part_name([first], PRINT) for first in firsts]
-    assert names == sorted(names)
 
 
 def test_a_part_says_what_it_holds(any_store):

@@ -1,5 +1,6 @@
 """common.store.parts: parts that cannot be used are named, with what to do about them."""
 
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,15 +8,19 @@ import pytest
 
 from common.errors import UsageError
 from common.schema import PART_SCHEMA
-from common.store import RunFolder, missing_rows, read_progress
-from common.store.parts import part_path
-from tests.common.storekit import make_run, put_part
+from common.store import PartInfo, RunFolder, merge_run
+from common.store.parts import part_path, read_infos
+from tests.common.storekit import make_info, make_run, put_part
+
+
+def read_every_info(run: RunFolder) -> list[PartInfo]:
+    return list(read_infos(run))
 
 
 def test_a_part_of_another_fingerprint_is_refused_and_both_are_shown(any_store):
     run = make_run(any_store, 7)
     path = put_part(run, range(3), fingerprint="f" * 64)
-    for read in (missing_rows, read_progress):
+    for read in (read_every_info, partial(merge_run, partial=True)):
         with pytest.raises(UsageError) as refused:
             read(RunFolder(any_store, run.key))
         message = str(refused.value)
@@ -30,10 +35,11 @@ def test_a_truncated_part_is_named_and_to_be_deleted(any_store, kept):
     path = put_part(run, range(3, 6))
     whole = any_store.read_bytes(path)
     any_store.write_bytes(path, whole[: int(len(whole) * kept)])
-    with pytest.raises(UsageError) as refused:
-        missing_rows(run)
-    assert str(refused.value).startswith(f"{any_store.path(path)} is not a whole part")
-    assert "delete it and enqueue the run again" in str(refused.value)
+    for read in (read_every_info, partial(merge_run, partial=True)):
+        with pytest.raises(UsageError) as refused:
+            read(run)
+        assert str(refused.value).startswith(f"{any_store.path(path)} is not a whole part")
+        assert "delete it and enqueue the run again" in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +49,7 @@ def test_a_truncated_part_is_named_and_to_be_deleted(any_store, kept):
 )
 def test_an_arrow_file_that_does_not_say_what_it_holds_is_no_part(store, metadata):
     run = make_run(store, 7)
-    path = Path(store.path(part_path(run, [0])))
+    path = Path(store.path(part_path(run, make_info(run, [0]))))
     path.parent.mkdir()
     with (
         pa.OSFile(str(path), "wb") as sink,
@@ -51,7 +57,7 @@ def test_an_arrow_file_that_does_not_say_what_it_holds_is_no_part(store, metadat
     ):
         pass
     with pytest.raises(UsageError, match=path.name):
-        missing_rows(run)
+        read_every_info(run)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +73,6 @@ def test_a_part_that_cannot_be_read_now_is_not_called_damaged(store, monkeypatch
 
     monkeypatch.setattr("pyarrow.memory_map", fail)
     with pytest.raises((OSError, UsageError)) as raised:
-        missing_rows(run)
+        read_every_info(run)
     assert "delete" not in str(raised.value)
     assert store.exists(path)
