@@ -15,6 +15,7 @@ from worker.flower_address import keep_flower_private
 from worker.host import default_processes, let_threads_wait
 from worker.idle import Idle
 from worker.lease import Lease
+from worker.presence import Presence
 from worker.readiness import Readiness
 
 
@@ -34,16 +35,23 @@ def create_app(settings: Settings) -> Celery:
     app.conf.broker_transport_options["queue_order_strategy"] = "worker.affinity:StickyCycle"
     app.conf.worker_concurrency = processes
     app.conf.task_queues = [Queue(name, routing_key=name) for name in all_queues()]
-    app.steps["worker"].add(Readiness)
+    app.steps["worker"].update((Presence, Readiness))
     app.steps["consumer"].add(Lease)
     app.steps["consumer"].add(Idle)
     return app
 
 
+def _in_celery_command() -> bool:
+    """Whether this module is being imported by the command `celery -A worker ...`."""
+    context = click.get_current_context(silent=True)
+    commands = sys.modules.get("celery.bin.celery")
+    return bool(context and commands and context.find_root().command is commands.celery)
+
+
 try:
     app = create_app(Settings.from_environment())
 except UsageError as error:
-    if click.get_current_context(silent=True) is None:
+    if not _in_celery_command():
         raise  # for the program that imports this module to catch
-    # Inside a command, `celery -A worker ...`, which would show a traceback.
+    # The command would show any exception with its traceback.
     sys.exit(f"error: {error}")

@@ -9,15 +9,16 @@ from queue import Empty
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES
-from kombu.transport.redis import Channel, QoS, Transport
+from kombu.transport.redis import Channel, Transport
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.objects import cached_property
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from common.broker import DEAD_LETTERS, all_queues
 from common.errors import first_line
 from worker.envelopes import read_envelope
 from worker.own_faults import own_faults
+from worker.unacked import ServerTimeQoS
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-class SortingQoS(QoS):
+class SortingQoS(ServerTimeQoS):
     """Gives back the messages of dead workers; puts aside what is no message."""
 
     def can_consume(self) -> bool:
@@ -111,3 +112,5 @@ class SortingTransport(Transport):
     """kombu's transport for Redis, with the channel above."""
 
     Channel = SortingChannel
+    # Connects anew, and again, where a full server refuses what `worker.unacked` does not write.
+    connection_errors = (*Transport.connection_errors, OutOfMemoryError)

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 import redis
 
-from common.errors import OverwrittenRun, RetryShard, StopRun, UsageError
+from common.errors import OverwrittenRun, RetryShard, StopRun, UnusableModel, UsageError
+from common.live_workers import place_of
 from common.messages import ShardMessage
 from common.models import ModelSource, find_model
 from common.planning.dependents import create_dependents, read_dependents
@@ -28,6 +29,7 @@ from worker.answering import answer_shard
 from worker.engine.request import Counts
 from worker.late_shards import is_late, unless_overwritten
 from worker.manager import LoadedEngine, ModelManager
+from worker.model_notes import ModelNotes
 from worker.results import failed_rows
 from worker.shards import Shard
 
@@ -56,6 +58,7 @@ class ShardExecutor:
         self.counters = counters
         self._send = send
         self._slot = slot
+        self._notes = ModelNotes(counters, place_of(os.getppid()), slot)
 
     @cached_property
     def manager(self) -> ModelManager:
@@ -68,6 +71,7 @@ class ShardExecutor:
         stops the run with that reason.
         """
         settings = self.settings
+        self._notes.begin()
         if settings.warm_model and not self._loading_kills(settings.warm_model):
             with self._noted_as_loading(settings.warm_model):
                 self.manager.warm_up(
@@ -156,7 +160,8 @@ class ShardExecutor:
         """Count an attempt to load a model, which stays counted if the process ends meanwhile."""
         self._hint(lambda: self.counters.start_attempt(self._place, model), 1)
         try:
-            yield
+            with self._notes.loading(model, lambda: self.manager.held):
+                yield
         finally:
             self._hint(lambda: self.counters.finish_attempt(self._place, model), None)
 
@@ -166,10 +171,10 @@ class ShardExecutor:
         return deaths >= self.settings.max_attempts
 
     def _refuse_if_loading_kills(self, model: str) -> None:
-        """Raise StopRun if loading the model ends the process, and reset the count."""
+        """Raise UnusableModel if loading the model ends the process, and reset the count."""
         if self._loading_kills(model):
             self._hint(lambda: self.counters.finish_attempt(self._place, model), None)
-            raise StopRun(
+            raise UnusableModel(
                 f"model {model} was loaded {self.settings.max_attempts} times, and each time the "
                 f"process on {socket.gethostname()} ended. Most often the host has too little "
                 "memory: its system log says so. Give it more, or a smaller --dtype or model"
@@ -178,7 +183,7 @@ class ShardExecutor:
     @cached_property
     def _place(self) -> str:
         """Name of this process and its predecessors in this slot: they share their parent."""
-        return f"loading:{socket.gethostname()}:{os.getppid()}:{self._slot}"
+        return f"loading:{place_of(os.getppid())}:{self._slot}"
 
     def _write_killed(self, shard: Shard) -> list[RunFolder]:
         """Write error rows for samples that ended their process at every attempt."""

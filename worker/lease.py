@@ -9,11 +9,12 @@ ends a child that hangs.
 
 import logging
 import threading
-import time
 from typing import Any
 
 from celery import bootsteps
 from celery.worker import state
+
+from worker.server_clock import server_time
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +49,10 @@ def keep_leases(channel: Any, interval: float, ended: threading.Event) -> None:
 
 
 def refresh(channel: Any) -> None:
-    """Set the age of every reserved message to now, unless it was acknowledged meanwhile."""
+    """Set the age of every reserved message to the server's now, unless it was acknowledged."""
     # Not channel.qos: after a reconnect the new channel does not know the running tasks.
     tags = [request.message.delivery_tag for request in tuple(state.reserved_requests)]
     if tags:
         with channel.conn_or_acquire() as client:
-            client.zadd(channel.unacked_index_key, dict.fromkeys(tags, time.time()), xx=True)
+            now = server_time(client)
+            client.zadd(channel.unacked_index_key, dict.fromkeys(tags, now), xx=True)

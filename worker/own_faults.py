@@ -24,6 +24,13 @@ MOST_IN_A_ROW = 3
 PAUSE_SECONDS = 1.0
 
 
+class GivenBack(Reject):  # type: ignore[misc]
+    """A shard that is put back at the end of its queue, as this worker is at fault."""
+
+    def __init__(self, reason: object = None, requeue: bool = True) -> None:
+        super().__init__(reason, requeue)
+
+
 class OwnFaults:
     """Counts the faults of this worker since its last success, over all its processes.
 
@@ -72,6 +79,6 @@ class CountedRequest(Request):  # type: ignore[misc]
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
-        if isinstance(error, Reject) and error.requeue:
+        if isinstance(error, GivenBack):
             own_faults.failed(error.reason)
         return result

@@ -19,7 +19,8 @@ _LOOK_SECONDS = 0.5
 class Readiness(bootsteps.StartStopStep):  # type: ignore[misc]
     """Delays the start of the consumer until every process reports that it is up, or ends."""
 
-    requires = ("celery.worker.components:Pool",)
+    # While it waits, the worker is seen to live.
+    requires = ("celery.worker.components:Pool", "worker.presence:Presence")
 
     def start(self, worker: Any) -> None:
         # Only the prefork pool has processes; its first ones have no time limit.

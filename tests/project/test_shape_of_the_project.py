@@ -63,9 +63,10 @@ FLOORS = {
 KNOW_CELERY = {
     f"worker.{name}"
     for name in (
-        "app", "tasks", "lease", "readiness", "affinity", "dead_letters", "own_faults", "idle",
+        *("app", "tasks", "lease", "readiness", "affinity", "dead_letters", "own_faults"),
+        *("presence", "unacked", "idle"),
     )
-}  # fmt: skip
+}
 
 
 def floor_of(name: str, floors: list[list[str]]) -> int | None:

@@ -1,5 +1,9 @@
 """The Celery application: its queues and settings; no worker is started here."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from common.broker import celery_settings
@@ -33,3 +37,30 @@ def test_the_time_limit_and_visibility_timeout_are_settings():
 def test_a_worker_refuses_to_warm_what_is_no_model():
     with pytest.raises(UsageError, match="model 'no such' is no directory here"):
         create_app(Settings(warm_model="no such"))
+
+
+IMPORTING = """
+import click
+
+@click.command()
+def own():
+    try:
+        import worker.app
+    except Exception as error:
+        print(type(error).__name__)
+
+own()
+"""
+
+
+def test_settings_that_are_invalid_end_the_command_of_celery_and_no_other_program():
+    environment = {**os.environ, "SELF_ENSEMBLE_PROCESSES": "none"}
+    own, celery = (
+        subprocess.run(
+            [sys.executable, *arguments], env=environment, capture_output=True, text=True
+        )
+        for arguments in (["-c", IMPORTING], ["-m", "celery", "-A", "worker", "report"])
+    )
+    assert (own.returncode, own.stdout) == (0, "UsageError\n"), own.stderr
+    assert celery.returncode == 1
+    assert celery.stderr.startswith("error: SELF_ENSEMBLE_PROCESSES='none'"), celery.stderr

@@ -12,8 +12,11 @@ def test_the_lease_refreshes_what_is_in_work_and_survives_a_lost_broker(monkeypa
     ended, calls = threading.Event(), []
 
     class Client:
+        def time(self):
+            return 1_000, 500_000
+
         def zadd(self, key, tags, xx):
-            calls.append((key, set(tags), xx))
+            calls.append((key, tags, xx))
             if len(calls) == 1:
                 raise ConnectionError("away")
             ended.set()
@@ -28,4 +31,4 @@ def test_the_lease_refreshes_what_is_in_work_and_survives_a_lost_broker(monkeypa
     monkeypatch.setattr(state, "reserved_requests", [request])
     channel = SimpleNamespace(conn_or_acquire=Client, unacked_index_key="unacked_index")
     keep_leases(channel, 0.001, ended)
-    assert calls == [("unacked_index", {"tag-1"}, True)] * 2
+    assert calls == [("unacked_index", {"tag-1": 1000.5}, True)] * 2

@@ -4,6 +4,7 @@ A container or a batch system may grant less than the host has free; then that c
 """
 
 import gc
+import re
 from pathlib import Path
 
 import psutil
@@ -12,12 +13,16 @@ import torch
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 
-_OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "not enough memory",
-    "out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
+_OUT_OF_MEMORY = re.compile(
+    r"(\[enforce fail at \S+:\d+\] .{0,40}?)?"
+    r"DefaultCPUAllocator: (can't allocate|not enough) memory"
+    r"|CUDA (error: )?out of memory\b"
+    r"|CUDA error: CUBLAS_STATUS_ALLOC_FAILED\b"
+    r"|Triton Error \[CUDA\]: out of memory\b"
+    r"|std::bad_alloc$"
 )
+"""How torch's messages begin where it has no class for the error. A message that holds such words
+further on may quote a sample, or the error of another program."""
 
 
 def free_memory(device: str) -> int:
@@ -77,12 +82,13 @@ def _text(path: Path) -> str:
 def is_out_of_memory(error: object) -> bool:
     """Whether an exception means that memory ran out, on a GPU or on the host.
 
-    torch has a class for it on CUDA only; its CPU allocator and cuBLAS raise RuntimeError.
+    torch has a class for it on CUDA only; its CPU allocator and cuBLAS raise RuntimeError itself,
+    and kernels torch.AcceleratorError.
     """
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    message = str(error)
-    return isinstance(error, RuntimeError) and any(text in message for text in _OUT_OF_MEMORY)
+    from_torch = type(error) is RuntimeError or isinstance(error, torch.AcceleratorError)
+    return from_torch and _OUT_OF_MEMORY.match(str(error)) is not None
 
 
 def release(error: BaseException) -> None:

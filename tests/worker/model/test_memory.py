@@ -101,11 +101,31 @@ def test_running_out_of_memory_is_recognised(error):
     assert is_out_of_memory(error)
 
 
+class OfAnotherProgram(RuntimeError):
+    pass
+
+
 @pytest.mark.parametrize(
-    "error", [RuntimeError("shape mismatch"), ValueError("out of memory"), None, {"avg": []}]
+    "error",
+    [
+        RuntimeError("shape mismatch"),
+        ValueError("out of memory"),
+        RuntimeError("cannot tokenize 'why is my GPU out of memory?'"),
+        RuntimeError("out of memory"),
+        OfAnotherProgram("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("no kernel: CUDA error: out of memory"),
+        None,
+        {"avg": []},
+    ],
 )
 def test_anything_else_is_not(error):
     assert not is_out_of_memory(error)
+
+
+def test_what_the_allocator_of_a_cpu_raises_is_recognised():
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(1 << 50)
+    assert is_out_of_memory(raised.value)
 
 
 def test_a_released_error_holds_no_tensor_of_the_frames_it_came_through():

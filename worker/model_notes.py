@@ -1,0 +1,50 @@
+"""Model notes: which model a process loads or holds, for `common.live_workers`. Hints only."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import redis
+
+from common.live_workers import forget_model, note_model
+from common.run_counters import RunCounters
+
+logger = logging.getLogger(__name__)
+
+
+class ModelNotes:
+    """The notes of one process; a broker that is away is passed over.
+
+    place: of the worker that the process is of. slot: number of the process in it.
+    """
+
+    def __init__(self, counters: RunCounters, place: str, slot: int) -> None:
+        self._counters = counters
+        self._place = place
+        self._slot = slot
+        self._held: str | None = None
+
+    @contextmanager
+    def loading(self, model: str, held: Callable[[], str | None]) -> Iterator[None]:
+        """Note that a model is being loaded, and afterwards the one that `held` returns."""
+        if model != self._held:
+            self._note(model, loading=True)
+        try:
+            yield
+        finally:
+            if model != self._held or held() != model:
+                self._held = held()
+                self._note(self._held)
+
+    def begin(self) -> None:
+        """Forget what an earlier process in this slot noted."""
+        self._note(None)
+
+    def _note(self, model: str | None, loading: bool = False) -> None:
+        try:
+            if model is None:
+                forget_model(self._counters, self._place, self._slot)
+            else:
+                note_model(self._counters, self._place, self._slot, model, loading)
+        except redis.RedisError as error:
+            logger.warning("the model of this process is not noted: %s", error)
