@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from common.planning.reconcile import Reconciler, Verdict, dependent_keys
 from common.store.enqueued import forget_enqueued, list_enqueued, note_enqueued
 from common.store.filesystem import StoreFilesystem
-from common.store.runs import RunFolder, list_runs
+from common.store.run_listing import list_runs
+from common.store.runs import RunFolder
 
 
 def reconcile_enqueued(
