@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 from celery import Celery, bootsteps
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 4.0
 IDLE_SECONDS = 4.0
-PAUSE_SECONDS = 60.0
+PAUSE_SECONDS = 15.0
 """After a fault of the store or the broker, which others report as well."""
 
 _BATCH = 1000
@@ -83,7 +84,8 @@ def look_when_idle(
 
 def idle_look(settings: Settings, send: Send) -> Callable[[], list[Verdict]]:
     """Return a function that looks at the enqueued runs once, unless another worker does."""
-    store = StoreFilesystem.open(settings.store)
+    # Not opened here: a store that cannot be is the matter of whoever answers shards.
+    store = cache(partial(StoreFilesystem.open, settings.store))
     counters = RunCounters.connect(settings.broker, settings.namespace)
     reconciler = Reconciler(counters, send)
 
@@ -92,7 +94,7 @@ def idle_look(settings: Settings, send: Send) -> Callable[[], list[Verdict]]:
         if not lock.acquire():
             return []
         try:
-            verdicts = reconcile_enqueued(store, settings.namespace, reconciler)
+            verdicts = reconcile_enqueued(store(), settings.namespace, reconciler)
         finally:
             release(lock)
         for verdict in verdicts:

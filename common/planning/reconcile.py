@@ -64,6 +64,14 @@ class _Lost:
     missing: int
 
 
+def _rows(rows: RowNumbers) -> str:
+    return _counted(len(rows), "row")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def _queue(lost: _Lost) -> str:
     return queue_of_slug(lost.run.key.model)
 
@@ -90,7 +98,7 @@ class Reconciler:
     def look(self, runs: Iterable[RunFolder]) -> list[Verdict]:
         """Look at each run; returns one verdict each, in no order.
 
-        Raises redis.RedisError, what `send` raises, and OSError if the store is away.
+        Raises redis.RedisError and what `send` raises.
         """
         lost: list[_Lost] = []
         verdicts = []
@@ -114,10 +122,8 @@ class Reconciler:
             return Verdict(run, first_line(error))
         except UsageError as error:
             return Verdict(run, f"is damaged: {first_line(error)}")
-        except FileNotFoundError:
-            if run.exists() and not run.is_overwritten():
-                raise
-            return Verdict(run, "was deleted or overwritten just now")
+        except OSError as error:
+            return Verdict(run, f"cannot be looked at now: {first_line(error)}")
 
     def _set_aside(self, run: RunFolder) -> str | None:
         """Why nothing is to be done about the run, or None."""
@@ -132,14 +138,14 @@ class Reconciler:
         if not len(missing):
             return self._finish(run, held)
         if in_flight.queued:
-            text = f"waits for {in_flight.queued} messages of its queue, {len(missing)} rows left"
-            return Verdict(run, text)
+            queued = _counted(in_flight.queued, "message")
+            return Verdict(run, f"waits: {queued} in its queue, {_rows(missing)} left")
         lost = np.setdiff1d(missing, np.asarray(held, dtype=np.int64))
         if not len(lost):
-            return Verdict(run, f"is being worked on, {len(missing)} rows left")
+            return Verdict(run, f"is being worked on, {_rows(missing)} left")
         confirmed = self._suspicions.confirmed(run, lost, suspicions.CONFIRM_SECONDS)
         if not len(confirmed):
-            return Verdict(run, f"{len(lost)} rows seem to be lost", seems_lost=True)
+            return Verdict(run, f"seems to have lost {_rows(lost)}", seems_lost=True)
         return _Lost(run, confirmed, len(missing))
 
     def _finish(self, run: RunFolder, held: Sequence[int]) -> Verdict:
@@ -156,9 +162,17 @@ class Reconciler:
         except OverwrittenRun:
             raise
         except UsageError as error:
+            return self._stop_unmergeable(run, error)
+        return Verdict(run, "was complete and is merged now", did=True)
+
+    def _stop_unmergeable(self, run: RunFolder, error: UsageError) -> Verdict:
+        """Stop the run, or what depends on it if the run itself is merged."""
+        if not read_progress(run).merged:
             self._counters.stop(str(run.key), str(error))
             return Verdict(run, f"is stopped, it cannot be merged: {error}", did=True)
-        return Verdict(run, "was complete and is merged now", did=True)
+        for key in dependent_keys(run):
+            self._counters.stop(str(key), str(error))
+        return Verdict(run, f"is merged, what depends on it is stopped: {error}", did=True)
 
     def _is_settled(self, run: RunFolder) -> bool:
         """Whether the merged file is of all parts, and every dependent is there or stopped."""
@@ -208,7 +222,7 @@ class Reconciler:
             self._counters.note_store(str(each.run.key), store_id(each.run.store))
         self._send(messages, queue)
         return [
-            Verdict(each.run, f"{len(each.rows)} rows were lost and are sent again",
+            Verdict(each.run, f"had lost {_rows(each.rows)}: sent again",
                     sent=len(each.rows), did=True)
             for each in lost
         ]  # fmt: skip

@@ -54,7 +54,7 @@ def test_a_run_whose_queue_is_lost_is_finished_by_an_idle_worker_alone(
         lose_all(settings)
         assert read_progress(run).missing > 1
         until(lambda: settled(settings), "the merge", worker.log)
-        assert "rows were lost and are sent again" in worker.log.read_text()
+        assert ": sent again" in worker.log.read_text()
     assert verify_run(run) == []
 
 
@@ -92,10 +92,10 @@ def test_a_complete_run_that_nobody_merged_is_merged_by_an_idle_worker(
 def test_the_command_sends_what_is_lost_and_says_so_in_a_line(settings, arguments, tmp_path):
     producer("enqueue", *arguments, "--max-samples", 5, settings=settings)
     run = the_run(settings)
-    assert f"{run.key} waits for 5 messages" in producer("reconcile", settings=settings)
+    assert f"{run.key} waits: 5 messages" in producer("reconcile", settings=settings)
     lose_all(settings)
     lines = producer("reconcile", settings=settings).splitlines()
-    assert lines[0] == f"{run.key} 5 rows were lost and are sent again"
+    assert lines[0] == f"{run.key} had lost 5 rows: sent again"
     assert lines[1].startswith("0 of 1 runs in ")
     assert redis.Redis.from_url(settings.broker).llen("se:model.other") == 5
     with running_worker(settings, tmp_path / "worker.log") as worker:

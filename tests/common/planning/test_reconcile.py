@@ -57,7 +57,7 @@ def test_exactly_the_rows_that_nothing_holds_are_sent(store, counters, reconcile
     assert rows_of(sent) == [4, 5, 6, 7, 8, 9]
     assert {queue for queue, _ in sent} == {QUEUE}
     assert verdict.sent == 6
-    assert verdict.text == "6 rows were lost and are sent again"
+    assert verdict.text == "had lost 6 rows: sent again"
 
 
 def test_one_look_is_not_believed(store, reconciler, sent):
@@ -79,7 +79,7 @@ def test_a_run_that_waits_in_its_queue_gets_nothing(store, counters, reconciler,
     put_in_queue(counters, QUEUE, ShardMessage.of([str(run.key)], range(7)))
     verdict = twice(reconciler, run)["origin"]
     assert sent == []
-    assert verdict.text == "waits for 1 messages of its queue, 7 rows left"
+    assert verdict.text == "waits: 1 message in its queue, 7 rows left"
 
 
 def test_a_run_that_is_being_worked_on_gets_nothing(store, counters, reconciler, sent):
@@ -138,6 +138,20 @@ def test_a_damaged_run_hides_no_other(store, reconciler, sent):
     store.write_bytes(broken.file("run.json"), b"{")
     verdicts = twice(reconciler, broken, run)
     assert "is damaged: " in verdicts["broken"].text
+    assert rows_of(sent) == [*range(7)]
+
+
+def test_a_run_that_cannot_be_read_hides_no_other(store, reconciler, sent, monkeypatch):
+    denied, run = make_run(store, 7, name="denied"), make_run(store, 7)
+    original = RunFolder.exists
+
+    def exists(self):
+        if self.key == denied.key:
+            raise PermissionError(13, "Permission denied")
+        return original(self)
+
+    monkeypatch.setattr(RunFolder, "exists", exists)
+    assert "Permission denied" in twice(reconciler, denied, run)["denied"].text
     assert rows_of(sent) == [*range(7)]
 
 
