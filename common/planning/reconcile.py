@@ -218,8 +218,9 @@ class Reconciler:
         for group in sharing_runs([each.run for each in lost]):
             of_group = [rows[str(run.key)] for run in group]
             messages += messages_of_rows(group, of_group, recorded_shard_size(group[0]))
+        identity = store_id(lost[0].run.store)
         for each in lost:
-            self._counters.note_store(str(each.run.key), store_id(each.run.store))
+            self._counters.note_store(str(each.run.key), identity)
         self._send(messages, queue)
         return [
             Verdict(each.run, f"had lost {_rows(each.rows)}: sent again",
