@@ -7,7 +7,7 @@ from functools import partial
 import redis
 
 from common.errors import first_line
-from common.planning.reconcile import Reconciler, Verdict
+from common.planning.reconcile import Finding, Reconciler
 from common.planning.reconcile_store import reconcile_store
 from common.planning.suspicions import CONFIRM_SECONDS
 from common.settings import Settings
@@ -31,18 +31,18 @@ class StoreReconciler:
 
     def lines(self) -> Iterator[str]:
         """Put right what is lost; yield a line for each run that is not merged, then a summary."""
-        did: dict[str, Verdict] = {}
+        did: dict[str, Finding] = {}
         for _ in range(_MOST_LOOKS):
-            verdicts = {str(verdict.run.key): verdict for verdict in self._look()}
-            did |= {key: verdict for key, verdict in verdicts.items() if verdict.did}
-            if not any(verdict.seems_lost for verdict in verdicts.values()):
+            findings = {str(finding.run.key): finding for finding in self._look()}
+            did |= {key: finding for key, finding in findings.items() if finding.did}
+            if not any(finding.seems_lost for finding in findings.values()):
                 break
             self._wait(CONFIRM_SECONDS)
-        for key, verdict in (verdicts | did).items():
-            if not verdict.settled:
-                yield f"{key} {verdict.text}"
-        settled = sum(verdict.settled for verdict in verdicts.values())
-        yield f"{settled} of {len(verdicts)} runs in {self._store.uri} are merged"
+        for key, finding in (findings | did).items():
+            if not finding.settled:
+                yield f"{key} {finding.text}"
+        settled = sum(finding.settled for finding in findings.values())
+        yield f"{settled} of {len(findings)} runs in {self._store.uri} are merged"
 
     def changes(self, every: float) -> Iterator[str]:
         """Look every so many seconds, for ever; yield a line whenever it says something new."""
@@ -58,5 +58,5 @@ class StoreReconciler:
             said = now
             self._wait(every)
 
-    def _look(self) -> list[Verdict]:
+    def _look(self) -> list[Finding]:
         return reconcile_store(self._store, self._settings.namespace, self._reconciler)

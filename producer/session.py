@@ -105,4 +105,4 @@ class Session:
     def _resend(self) -> int:
         """Send what was lost, create dependent runs that are due; return how many rows were."""
         runs = [run for run in (*self.prepared.all_runs, self.prepared.upstream) if run]
-        return sum(verdict.sent for verdict in self._reconciler.look(runs))
+        return sum(finding.sent for finding in self._reconciler.look(runs))

@@ -18,12 +18,14 @@ from redis.exceptions import LockError
 from common.broker import ANSWER_SHARD
 from common.errors import first_line
 from common.messages import ShardMessage
-from common.planning.reconcile import Reconciler, Send, Verdict
+from common.planning.reconcile import Finding, Reconciler, SendAll
 from common.planning.reconcile_store import reconcile_enqueued
 from common.resends import reconciling_lock
 from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store.filesystem import StoreFilesystem
+from common.store.runs import RunFolder
+from worker.merge_starter import MergeStarter
 
 logger = logging.getLogger(__name__)
 
@@ -82,25 +84,31 @@ def look_when_idle(
                 logger.warning("could not look for lost work, will try again: %s", reason)
 
 
-def idle_look(settings: Settings, send: Send) -> Callable[[], list[Verdict]]:
+def idle_look(settings: Settings, send: SendAll) -> Callable[[], list[Finding]]:
     """Return a function that looks at the enqueued runs once, unless another worker does."""
     # Not opened here: a store that cannot be is the matter of whoever answers shards.
     store = cache(partial(StoreFilesystem.open, settings.store))
     counters = RunCounters.connect(settings.broker, settings.namespace)
-    reconciler = Reconciler(counters, send)
+    merges = MergeStarter(settings)
 
-    def look() -> list[Verdict]:
+    def merge(run: RunFolder) -> str:
+        merges.start([str(run.key)], anew=False)
+        return "is being merged"
+
+    reconciler = Reconciler(counters, send, merge)
+
+    def look() -> list[Finding]:
         lock = reconciling_lock(counters)
         if not lock.acquire():
             return []
         try:
-            verdicts = reconcile_enqueued(store(), settings.namespace, reconciler)
+            findings = reconcile_enqueued(store(), settings.namespace, reconciler)
         finally:
             release(lock)
-        for verdict in verdicts:
-            if verdict.did:
-                logger.info("run %s %s", verdict.run.key, verdict.text)
-        return verdicts
+        for finding in findings:
+            if finding.did:
+                logger.info("run %s %s", finding.run.key, finding.text)
+        return findings
 
     return look
 
@@ -113,7 +121,7 @@ def release(lock: Any) -> None:
         logger.info("the look for lost work took longer than its lock")
 
 
-def sender(app: Celery) -> Send:
+def sender(app: Celery) -> SendAll:
     """Return a function that puts messages on a queue."""
 
     def send(messages: Sequence[ShardMessage], queue: str) -> None:

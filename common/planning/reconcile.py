@@ -30,18 +30,20 @@ from common.store.parts import RowNumbers
 from common.store.progress import missing_rows, read_progress
 from common.store.runs import RunFolder
 
-Send = Callable[[Sequence[ShardMessage], str], None]
+SendAll = Callable[[Sequence[ShardMessage], str], None]
 """Puts messages on a queue, which is named second."""
 
-Merge = Callable[[RunFolder], object]
-"""Merges a complete run and creates its dependents. Raises UsageError if that cannot be done."""
+Merge = Callable[[RunFolder], str]
+"""Merges a complete run and creates its dependents, or begins to; returns a verb that says so.
+
+Raises UsageError if that cannot be done."""
 
 _THE_MERGE = np.array([-1], dtype=np.int64)
 """Stands for the merge of a run among the numbers of its rows."""
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Finding:
     """What a look found of a run, and did.
 
     text: in words. sent: rows that were sent again. seems_lost: something is missing, and another
@@ -76,10 +78,11 @@ def _queue(lost: _Lost) -> str:
     return queue_of_slug(lost.run.key.model)
 
 
-def merge_and_create(run: RunFolder) -> None:
+def merge_and_create(run: RunFolder) -> str:
     """Merge a complete run in this process, and create its dependents."""
     merge_run(run)
     create_dependents(run)
+    return "is merged now"
 
 
 class Reconciler:
@@ -89,48 +92,50 @@ class Reconciler:
     each lost row is sent by one of them.
     """
 
-    def __init__(self, counters: RunCounters, send: Send, merge: Merge = merge_and_create) -> None:
+    def __init__(
+        self, counters: RunCounters, send: SendAll, merge: Merge = merge_and_create
+    ) -> None:
         self._counters = counters
         self._send = send
         self._merge = merge
         self._suspicions = Suspicions()
 
-    def look(self, runs: Iterable[RunFolder]) -> list[Verdict]:
-        """Look at each run; returns one verdict each, in no order.
+    def look(self, runs: Iterable[RunFolder]) -> list[Finding]:
+        """Look at each run; returns one finding each, in no order.
 
         Raises redis.RedisError and what `send` raises.
         """
         lost: list[_Lost] = []
-        verdicts = []
+        findings = []
         for run in runs:
             found = self._look_at(run)
-            if isinstance(found, Verdict):
-                verdicts.append(found)
+            if isinstance(found, Finding):
+                findings.append(found)
             else:
                 lost.append(found)
-        return [*verdicts, *self._send_again(lost)]
+        return [*findings, *self._send_again(lost)]
 
-    def _look_at(self, run: RunFolder) -> Verdict | _Lost:
+    def _look_at(self, run: RunFolder) -> Finding | _Lost:
         run = RunFolder(run.store, run.key)  # Not as an earlier look has read it.
         try:
             if not run.exists():
-                return Verdict(run, "is not in the store", settled=True)
+                return Finding(run, "is not in the store", settled=True)
             if reason := self._set_aside(run):
-                return Verdict(run, reason)
+                return Finding(run, reason)
             return self._judge(run)
         except OverwrittenRun as error:
-            return Verdict(run, first_line(error))
+            return Finding(run, first_line(error))
         except UsageError as error:
-            return Verdict(run, f"is damaged: {first_line(error)}")
+            return Finding(run, f"is damaged: {first_line(error)}")
         except OSError as error:
-            return Verdict(run, f"cannot be looked at now: {first_line(error)}")
+            return Finding(run, f"cannot be looked at now: {first_line(error)}")
 
     def _set_aside(self, run: RunFolder) -> str | None:
         """Why nothing is to be done about the run, or None."""
         reason = self._counters.stop_reason(str(run.key))
         return f"is stopped: {reason}" if reason else None
 
-    def _judge(self, run: RunFolder) -> Verdict | _Lost:
+    def _judge(self, run: RunFolder) -> Finding | _Lost:
         # The queue first, the store second: between the two a row is answered, not lost.
         in_flight = read_in_flight(self._counters, queue_of_slug(run.key.model))
         held = in_flight.rows_of(str(run.key))
@@ -139,40 +144,40 @@ class Reconciler:
             return self._finish(run, held)
         if in_flight.queued:
             queued = _counted(in_flight.queued, "message")
-            return Verdict(run, f"waits: {queued} in its queue, {_rows(missing)} left")
+            return Finding(run, f"waits: {queued} in its queue, {_rows(missing)} left")
         lost = np.setdiff1d(missing, np.asarray(held, dtype=np.int64))
         if not len(lost):
-            return Verdict(run, f"is being worked on, {_rows(missing)} left")
+            return Finding(run, f"is being worked on, {_rows(missing)} left")
         confirmed = self._suspicions.confirmed(run, lost, suspicions.CONFIRM_SECONDS)
         if not len(confirmed):
-            return Verdict(run, f"seems to have lost {_rows(lost)}", seems_lost=True)
+            return Finding(run, f"seems to have lost {_rows(lost)}", seems_lost=True)
         return _Lost(run, confirmed, len(missing))
 
-    def _finish(self, run: RunFolder, held: Sequence[int]) -> Verdict:
+    def _finish(self, run: RunFolder, held: Sequence[int]) -> Finding:
         """Merge a complete run that nobody merges."""
         if held:
-            return Verdict(run, "is complete, its last shard is in work")
+            return Finding(run, "is complete, its last shard is in work")
         if self._is_settled(run):
-            return Verdict(run, "is merged", settled=True)
+            return Finding(run, "is merged", settled=True)
         seconds = suspicions.CONFIRM_MERGE_SECONDS
         if not len(self._suspicions.confirmed(run, _THE_MERGE, seconds)):
-            return Verdict(run, "is complete and not merged", seems_lost=True)
+            return Finding(run, "is complete and not merged", seems_lost=True)
         try:
-            self._merge(run)
+            said = self._merge(run)
         except OverwrittenRun:
             raise
         except UsageError as error:
             return self._stop_unmergeable(run, error)
-        return Verdict(run, "was complete and is merged now", did=True)
+        return Finding(run, f"was complete and {said}", did=True)
 
-    def _stop_unmergeable(self, run: RunFolder, error: UsageError) -> Verdict:
+    def _stop_unmergeable(self, run: RunFolder, error: UsageError) -> Finding:
         """Stop the run, or what depends on it if the run itself is merged."""
         if not read_progress(run).merged:
             self._counters.stop(str(run.key), str(error))
-            return Verdict(run, f"is stopped, it cannot be merged: {error}", did=True)
+            return Finding(run, f"is stopped, it cannot be merged: {error}", did=True)
         for key in dependent_keys(run):
             self._counters.stop(str(key), str(error))
-        return Verdict(run, f"is merged, what depends on it is stopped: {error}", did=True)
+        return Finding(run, f"is merged, what depends on it is stopped: {error}", did=True)
 
     def _is_settled(self, run: RunFolder) -> bool:
         """Whether the merged file is of all parts, and every dependent is there or stopped."""
@@ -184,20 +189,20 @@ class Reconciler:
         stopped = self._counters.stop_reason(str(dependent))
         return bool(stopped) or RunFolder(run.store, dependent).exists()
 
-    def _send_again(self, lost: Sequence[_Lost]) -> list[Verdict]:
+    def _send_again(self, lost: Sequence[_Lost]) -> list[Finding]:
         """Send lost rows, those of runs that share a prefill in one message."""
-        verdicts, to_send = [], []
+        findings, to_send = [], []
         for each in lost:
             if not claim_resend(self._counters, str(each.run.key)):
-                verdicts.append(Verdict(each.run, "was sent again by another just now"))
+                findings.append(Finding(each.run, "was sent again by another just now"))
             elif self._in_vain(each):
-                verdicts.append(Verdict(each.run, "is stopped, it is sent in vain", did=True))
+                findings.append(Finding(each.run, "is stopped, it is sent in vain", did=True))
             else:
                 to_send.append(each)
         to_send.sort(key=_queue)
         for queue, of_queue in groupby(to_send, _queue):
-            verdicts += self._send_to(queue, list(of_queue))
-        return verdicts
+            findings += self._send_to(queue, list(of_queue))
+        return findings
 
     def _in_vain(self, lost: _Lost) -> bool:
         """Stop a run whose rows were sent too often without any answer."""
@@ -212,7 +217,7 @@ class Reconciler:
         )
         return True
 
-    def _send_to(self, queue: str, lost: Sequence[_Lost]) -> list[Verdict]:
+    def _send_to(self, queue: str, lost: Sequence[_Lost]) -> list[Finding]:
         rows = {str(each.run.key): each.rows for each in lost}
         messages: list[ShardMessage] = []
         for group in sharing_runs([each.run for each in lost]):
@@ -223,7 +228,7 @@ class Reconciler:
             self._counters.note_store(str(each.run.key), identity)
         self._send(messages, queue)
         return [
-            Verdict(each.run, f"had lost {_rows(each.rows)}: sent again",
+            Finding(each.run, f"had lost {_rows(each.rows)}: sent again",
                     sent=len(each.rows), did=True)
             for each in lost
         ]  # fmt: skip

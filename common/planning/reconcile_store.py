@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from common.planning.reconcile import Reconciler, Verdict, dependent_keys
+from common.planning.reconcile import Finding, Reconciler, dependent_keys
 from common.store.enqueued import forget_enqueued, list_enqueued, note_enqueued
 from common.store.filesystem import StoreFilesystem
 from common.store.run_listing import list_runs
@@ -11,7 +11,7 @@ from common.store.runs import RunFolder
 
 def reconcile_enqueued(
     store: StoreFilesystem, namespace: str, reconciler: Reconciler
-) -> list[Verdict]:
+) -> list[Finding]:
     """Look at the runs that were enqueued in a namespace, until they are settled.
 
     A merged run costs nothing from its second look on. Raises as `Reconciler.look`.
@@ -21,24 +21,24 @@ def reconcile_enqueued(
 
 def reconcile_store(
     store: StoreFilesystem, namespace: str, reconciler: Reconciler
-) -> list[Verdict]:
+) -> list[Finding]:
     """Look at every run of a store. Raises as `Reconciler.look`."""
     runs = {str(run.key): run for run in (*list_runs(store), *list_enqueued(store, namespace))}
     return _reconcile(runs.values(), namespace, reconciler)
 
 
-def _reconcile(runs: Iterable[RunFolder], namespace: str, reconciler: Reconciler) -> list[Verdict]:
-    verdicts = reconciler.look(runs)
-    settled = [verdict.run for verdict in verdicts if verdict.settled]
+def _reconcile(runs: Iterable[RunFolder], namespace: str, reconciler: Reconciler) -> list[Finding]:
+    findings = reconciler.look(runs)
+    settled = [finding.run for finding in findings if finding.settled]
     # Of a settled run the dependents' messages may be lost as well; most of them are settled, too.
     for run in (new for done in settled for new in _dependents(done)):
         note_enqueued(run, namespace)
     for run in settled:
         forget_enqueued(run, namespace)
-    for verdict in verdicts:
-        if verdict.did:
-            note_enqueued(verdict.run, namespace)
-    return sorted(verdicts, key=lambda verdict: str(verdict.run.key))
+    for finding in findings:
+        if finding.did:
+            note_enqueued(finding.run, namespace)
+    return sorted(findings, key=lambda finding: str(finding.run.key))
 
 
 def _dependents(run: RunFolder) -> list[RunFolder]:

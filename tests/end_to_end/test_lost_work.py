@@ -86,7 +86,7 @@ def test_a_complete_run_that_nobody_merged_is_merged_by_an_idle_worker(
     run.store.delete(run.feather)
     with running_worker(settings, tmp_path / "second.log") as second:
         until(lambda: settled(settings), "the second merge", second.log)
-        assert "was complete and is merged now" in second.log.read_text()
+        assert "was complete and is being merged" in second.log.read_text()
 
 
 def test_the_command_sends_what_is_lost_and_says_so_in_a_line(settings, arguments, tmp_path):

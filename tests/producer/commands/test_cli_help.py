@@ -28,6 +28,7 @@ OPTIONS = {
     "status": "store watch json",
     "merge": "store partial",
     "verify": "store",
+    "reconcile": "store broker every",
     "score": "store json",
     "report": "store html json common metric seed",
     "mask": f"{DATA} uuid method {COUNTS} layout positions png json",
