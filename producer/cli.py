@@ -6,7 +6,7 @@ import sys
 import click
 
 from common.errors import SelfEnsembleError
-from producer.commands import enqueue, manage, pictures, results, retry
+from producer.commands import enqueue, manage, pictures, reconciliation, results, retry
 from producer.commands.shared import EXIT_INTERRUPTED, EXIT_USAGE, never_fail_to_print, print_line
 
 
@@ -21,7 +21,7 @@ def cli() -> None:
     """
 
 
-_ROOMS = (enqueue, manage, retry, results, pictures)
+_ROOMS = (enqueue, manage, retry, reconciliation, results, pictures)
 for _command in (command for room in _ROOMS for command in room.COMMANDS):
     cli.add_command(_command)
 

@@ -13,6 +13,7 @@ from common.settings import Settings
 from worker.dead_letters import put_bad_messages_aside
 from worker.flower_address import keep_flower_private
 from worker.host import default_processes, let_threads_wait
+from worker.idle import Idle
 from worker.lease import Lease
 from worker.presence import Presence
 from worker.readiness import Readiness
@@ -36,6 +37,7 @@ def create_app(settings: Settings) -> Celery:
     app.conf.task_queues = [Queue(name, routing_key=name) for name in all_queues()]
     app.steps["worker"].update((Presence, Readiness))
     app.steps["consumer"].add(Lease)
+    app.steps["consumer"].add(Idle)
     return app
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 import redis
@@ -20,7 +20,7 @@ from common.settings import Settings
 from common.store import PartInfo, RunFolder, StoreFilesystem
 from common.store.identity import known_store_id
 from common.store.parts import write_part
-from common.store.progress import missing_among
+from common.store.progress import done_rows, missing_among
 from worker.answering import answer_shard
 from worker.engine.request import Counts
 from worker.late_shards import is_late, unless_overwritten
@@ -221,7 +221,12 @@ class ShardExecutor:
 
     def _count_done(self, run: RunFolder, rows: Sequence[int]) -> int:
         """Count rows as done; returns the number of rows counted so far."""
-        return self._hint(lambda: self.counters.mark_done(str(run.key), rows), 0)
+        return self._hint(partial(self._mark_done, run, rows), 0)
+
+    def _mark_done(self, run: RunFolder, rows: Sequence[int]) -> int:
+        """Mark rows as done; if Redis knows of none, as after a loss, all that the store holds."""
+        known = self.counters.knows_done(str(run.key))
+        return self.counters.mark_done(str(run.key), rows if known else done_rows(run))
 
     def _any_stopped(self, runs: Sequence[RunFolder]) -> bool:
         names = [str(run.key) for run in runs]

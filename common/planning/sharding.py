@@ -6,6 +6,7 @@ import numpy as np
 
 from common.messages import MAX_RUNS, ShardMessage
 from common.run import share_prefill
+from common.store.parts import RowNumbers
 from common.store.progress import missing_rows
 from common.store.retries import FIRST_ATTEMPT
 from common.store.runs import RunFolder
@@ -25,8 +26,12 @@ def messages_for(
     shard_size: maximum number of rows in a message; None takes the size from the runs' provenance.
     """
     for group in sharing_runs(runs):
-        recorded = group[0].record.provenance.get("shard_size", DEFAULT_SHARD_SIZE)
-        yield from missing_messages(group, shard_size or int(recorded))
+        yield from missing_messages(group, shard_size or recorded_shard_size(group[0]))
+
+
+def recorded_shard_size(run: RunFolder) -> int:
+    """Return the number of rows to a message that the run was enqueued with."""
+    return int(run.record.provenance.get("shard_size", DEFAULT_SHARD_SIZE))
 
 
 def sharing_runs(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
@@ -58,9 +63,19 @@ def missing_messages(runs: Sequence[RunFolder], shard_size: int) -> Iterator[Sha
     >>> list(missing_messages([], 64))
     []
     """
+    return messages_of_rows(runs, [missing_rows(run) for run in runs], shard_size)
+
+
+def messages_of_rows(
+    runs: Sequence[RunFolder], rows_of_runs: Sequence[RowNumbers], shard_size: int
+) -> Iterator[ShardMessage]:
+    """Yield messages for the given rows of each run; each row of a message is one of all its runs.
+
+    rows_of_runs: for each run the numbers of its rows.
+    """
     misses = np.zeros(runs[0].spec.num_samples if runs else 0, dtype=np.uint32)
-    for bit, run in enumerate(runs):
-        misses[missing_rows(run)] |= 1 << bit
+    for bit, rows in enumerate(rows_of_runs):
+        misses[rows] |= 1 << bit
     for pattern in sorted(set(np.unique(misses).tolist()) - {0}, reverse=True):
         names = [str(run.key) for bit, run in enumerate(runs) if pattern >> bit & 1]
         rows = np.flatnonzero(misses == pattern)

@@ -48,6 +48,15 @@ def test_the_last_part_merges_the_run_by_itself(executor, make_runs):
     assert len(table(runs[1])) == 21
 
 
+def test_a_run_whose_counters_were_lost_is_merged_by_its_last_part(executor, make_runs):
+    runs = make_runs().runs
+    executor.execute(shard_of(runs, [4, 5, 6]))
+    for run in runs:
+        executor.counters.reset(str(run.key), [])
+    executor.execute(shard_of(runs, [0, 1, 2, 3]))
+    assert [read_progress(run).merged for run in runs] == [True, True, True]
+
+
 def test_doing_a_shard_twice_computes_it_once_and_keeps_its_rows(executor, make_runs, monkeypatch):
     runs = make_runs().runs
     executor.execute(shard_of(runs, list(range(7))))
