@@ -35,6 +35,13 @@ class GivenBack(Reject):  # type: ignore[misc]
         super().__init__(reason, requeue)
 
 
+class PutBack(Reject):  # type: ignore[misc]
+    """A shard that is put back as the broker did not take its verdict. No fault."""
+
+    def __init__(self, reason: object = None, requeue: bool = True) -> None:
+        super().__init__(reason, requeue)
+
+
 class OwnFaults:
     """Counts the faults of this worker since its last success, over all its processes.
 
@@ -54,7 +61,7 @@ class OwnFaults:
         """Count a fault: pause, longer each time, or have the worker end after the last one."""
         self._in_a_row += 1
         if self._in_a_row < MOST_IN_A_ROW:
-            self._pause(self._in_a_row)
+            self.pause(self._in_a_row)
         else:
             self.end_worker(
                 EXIT_STATUS,
@@ -69,7 +76,7 @@ class OwnFaults:
         """
         self._devices_given_up += gave_up
         if self._devices_given_up < processes:
-            self._pause(1)
+            self.pause()
         else:
             self.end_worker(
                 sick_device.EXIT_STATUS,
@@ -85,7 +92,8 @@ class OwnFaults:
                 "this worker takes no more work and ends with status %d: %s", status, reason
             )
 
-    def _pause(self, times: int) -> None:
+    def pause(self, times: int = 1) -> None:
+        """Leave the queues to others for a moment, without a fault."""
         self._paused_until = time.monotonic() + PAUSE_SECONDS * times
 
     def pausing(self) -> bool:
@@ -124,7 +132,9 @@ class CountedRequest(Request):  # type: ignore[misc]
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
-        if isinstance(error, GivenBack):
+        if isinstance(error, PutBack):
+            own_faults.pause()
+        elif isinstance(error, GivenBack):
             own_faults.failed(error.reason)
         elif isinstance(error, DeviceLost):
             own_faults.device_lost(error.gave_up, error.processes)

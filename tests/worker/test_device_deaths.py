@@ -25,12 +25,17 @@ SICK = RuntimeError("CUDA error: device-side assert triggered")
 RUN = "numbers/tiny-llama/avg-3"
 
 
+class EndOfProcess(BaseException):
+    """What the end of this process is here. No SystemExit: that is caught, as one of a library."""
+
+    def __init__(self, code):
+        self.code = code
+
+
 @pytest.fixture(autouse=True)
 def _ends_nothing(monkeypatch):
-    """Have the end of this process be an exception."""
-
     def end(status):
-        raise SystemExit(status)
+        raise EndOfProcess(status)
 
     monkeypatch.setattr(sick_device, "end_process", end)
 
@@ -61,7 +66,7 @@ def shard(number=0):
 
 def die(device, over):
     """Get sick over a shard; returns the status that the process ended with."""
-    with pytest.raises(SystemExit) as ended, device.watching(over):
+    with pytest.raises(EndOfProcess) as ended, device.watching(over):
         end_process_if_sick(SICK)
     return ended.value.code
 
@@ -181,7 +186,7 @@ def test_a_death_counts_as_no_attempt_and_the_sample_is_found(executor, make_run
         taken = queue.pop(0)
         try:
             queue += executor.execute(taken)
-        except SystemExit:
+        except EndOfProcess:
             attempts = executor.counters.attempts(str(run.key), taken.name)
             queue, deaths = [*queue, taken], deaths + 1 + attempts
     assert deaths == SHARD_DEATHS_ALONE * 4, "7 rows, then 4, 2 and 1"
@@ -200,7 +205,7 @@ def test_a_device_that_dies_of_loading_a_model_blames_no_shard_and_no_memory(
     with monkeypatch.context() as patch:
         patch.setattr(executor.manager, "_load", fails)
         for _ in range(2 * executor.settings.max_attempts):
-            with pytest.raises(SystemExit):
+            with pytest.raises(EndOfProcess):
                 executor.execute(shard_of(runs, [0, 1]))
     assert executor.counters.attempts(executor._place, run.spec.model) == 0
     assert executor.execute(shard_of(runs, [0, 1])) == []
