@@ -34,6 +34,7 @@ def create_app(settings: Settings) -> Celery:
     app.conf.update(celery_settings(settings))
     app.conf.broker_transport_options["queue_order_strategy"] = "worker.affinity:StickyCycle"
     app.conf.worker_concurrency = processes
+    app.conf.worker_pool = "worker.pool:ModelPool"
     app.conf.task_queues = [Queue(name, routing_key=name) for name in all_queues()]
     app.steps["worker"].update((Presence, Readiness))
     app.steps["consumer"].add(Lease)

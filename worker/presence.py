@@ -15,6 +15,7 @@ from common.errors import first_line
 from common.live_workers import BEAT_SECONDS, Announcement, announce, place_of, withdraw
 from common.run_counters import RunCounters
 from common.settings import Settings
+from worker.device_deaths import forget_deaths
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class Presence(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, worker: Any) -> None:
         settings = Settings.from_environment()
         counters = RunCounters.connect(settings.broker, settings.namespace)
+        _tell(lambda: forget_deaths(counters, worker.concurrency), True)
         arguments = (counters, announcement(worker), self._ended)
         self._thread = threading.Thread(
             target=keep_announcing, args=arguments, name="presence", daemon=True
