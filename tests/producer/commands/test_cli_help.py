@@ -26,6 +26,7 @@ OPTIONS = {
     f"{JOB} {WAITING}",
     "runs": "store json",
     "status": "store watch json",
+    "tail": "store broker lines json",
     "merge": "store partial",
     "verify": "store",
     "score": "store json",
