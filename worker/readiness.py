@@ -20,7 +20,9 @@ class Readiness(bootsteps.StartStopStep):  # type: ignore[misc]
     """Delays the start of the consumer until every process reports that it is up, or ends."""
 
     # While it waits, the worker is seen to live.
-    requires = ("celery.worker.components:Pool", "worker.presence:Presence")
+    requires = (
+        "celery.worker.components:Pool", "worker.presence:Presence", "worker.health:Health",
+    )  # fmt: skip
 
     def start(self, worker: Any) -> None:
         # Only the prefork pool has processes; its first ones have no time limit.

@@ -21,6 +21,7 @@ GOOD = {
     "time_limit": ("77", 77),
     "visibility_timeout": ("13", 13),
     "max_attempts": ("5", 5),
+    "health_dir": ("/run/health", "/run/health"),
 }
 
 BAD = [

@@ -64,7 +64,7 @@ KNOW_CELERY = {
     f"worker.{name}"
     for name in (
         *("app", "tasks", "lease", "readiness", "affinity", "dead_letters", "own_faults"),
-        *("presence", "unacked", "last_resort"),
+        *("presence", "unacked", "last_resort", "health"),
     )
 }
 
