@@ -10,8 +10,11 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 PACKAGES := common producer worker benchmarks
 
-# Tests run several torch processes side by side; waiting threads must not spin.
+# Tests run in as many processes as this, each file in one of them; a machine with more cores takes
+# more, at 2 GiB each. Waiting threads must not spin, and one thread a process leaves none waiting.
+PROCESSES ?= 2
 test: export OMP_WAIT_POLICY := PASSIVE
+test: export OMP_NUM_THREADS := 1
 
 .PHONY: demo test bench lint format clean
 
@@ -20,7 +23,7 @@ demo: $(INSTALLED)
 		--method flex_attention --method avg --method max --method per_prompt --method origin
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 # Every table of docs/performance.md, in this order; that page says what VLLM_PYTHON is.
 bench: $(INSTALLED)

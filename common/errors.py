@@ -7,6 +7,7 @@
       ReturnShard     this worker is at fault; give the shard back for other workers
       RejectShard     this message can never succeed; drop it, keep the run
       StopRun         no shard of this run can succeed until a person acts
+        UnusableModel   so it is on this worker; others may be able to use the model
       SampleError     this one sample cannot be answered; it becomes a row with `error`
 
 Every message names the argument or file, the rule, the value got, and what to do.
@@ -39,6 +40,10 @@ class RejectShard(SelfEnsembleError):
 
 class StopRun(SelfEnsembleError):
     """The run cannot continue: its model cannot be loaded, or this worker holds other weights."""
+
+
+class UnusableModel(StopRun):
+    """This worker cannot use the run's model: no memory for it, not downloaded, no access."""
 
 
 class SampleError(SelfEnsembleError):

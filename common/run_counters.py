@@ -5,12 +5,14 @@ Every key begins with the namespace of the settings, here `se`:
 se:done:<run>       bitmap, one bit for each row that some part holds
 se:stop:<run>       why no shard of the run can succeed, until it is enqueued again
 se:delay:<run>      why a shard of the run waits to be tried again; expires after a minute
+se:refused:<run>    for each worker (its place) that cannot use the run's model: why
 se:store:<run>      id of the store that the run is in
 se:attempts:<run>   for each shard, how often it was started and not finished. With the name of a
                     worker process in place of a run: for each model, how often loading began
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import redis
 
@@ -48,7 +50,7 @@ class RunCounters:
     def reset(self, run: str, done: Iterable[int]) -> None:
         """Set the done rows to `done`, and forget a stop and all attempts."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.delete(self._key("done", run), self._key("stop", run), self._key("attempts", run))
+        pipe.delete(*(self._key(kind, run) for kind in ("done", "stop", "attempts", "refused")))
         for row in done:
             pipe.setbit(self._key("done", run), row, 1)
         pipe.expire(self._key("done", run), _LIFETIME)
@@ -77,6 +79,18 @@ class RunCounters:
         """Return why the run is stopped, or None."""
         reason = self._redis.get(self._key("stop", run))
         return reason.decode() if isinstance(reason, bytes) else None
+
+    def refuse(self, run: str, place: str, reason: str) -> None:
+        """Note that the worker at a place cannot use the run's model."""
+        pipe = self._redis.pipeline()
+        pipe.hset(self._key("refused", run), place, reason)
+        pipe.expire(self._key("refused", run), _LIFETIME)
+        pipe.execute()
+
+    def refusals(self, run: str) -> dict[str, str]:
+        """Return why workers cannot use the run's model, by their places."""
+        noted: dict[Any, Any] = self._redis.hgetall(self._key("refused", run))
+        return {place.decode(): reason.decode() for place, reason in noted.items()}
 
     def note_store(self, run: str, store_id: str) -> None:
         """Note which store the run is in, so that another one is not taken for it."""

@@ -6,7 +6,7 @@ from typing import Any
 from common.errors import UsageError
 from common.planning.dependents import pending_dependents
 from common.store import Progress, RunFolder, StoreFilesystem, read_progress
-from common.store.runs import list_runs_with_files
+from common.store.run_listing import list_runs_with_files
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import redis
 
-from common.errors import OverwrittenRun, RetryShard, StopRun, UsageError
+from common.errors import OverwrittenRun, RetryShard, StopRun, UnusableModel, UsageError
 from common.live_workers import place_of
 from common.messages import ShardMessage
 from common.models import ModelSource, find_model
@@ -171,10 +171,10 @@ class ShardExecutor:
         return deaths >= self.settings.max_attempts
 
     def _refuse_if_loading_kills(self, model: str) -> None:
-        """Raise StopRun if loading the model ends the process, and reset the count."""
+        """Raise UnusableModel if loading the model ends the process, and reset the count."""
         if self._loading_kills(model):
             self._hint(lambda: self.counters.finish_attempt(self._place, model), None)
-            raise StopRun(
+            raise UnusableModel(
                 f"model {model} was loaded {self.settings.max_attempts} times, and each time the "
                 f"process on {socket.gethostname()} ended. Most often the host has too little "
                 "memory: its system log says so. Give it more, or a smaller --dtype or model"

@@ -15,18 +15,12 @@ from celery.exceptions import Reject, TaskPredicate
 from kombu.exceptions import OperationalError
 
 from common.errors import first_line
+from worker.own_faults import GivenBack
 from worker.stray_exits import as_errors
 
 logger = logging.getLogger(__name__)
 
 TaskFunction = Callable[[Any, Any, Any], None]
-
-
-class PutBack(Reject):  # type: ignore[misc]
-    """The shard goes back to its queue, as the broker did not take its verdict. No fault."""
-
-    def __init__(self, reason: str, requeue: bool = True) -> None:
-        super().__init__(reason, requeue)
 
 
 def never_without_verdict(answer: TaskFunction) -> TaskFunction:
@@ -37,22 +31,18 @@ def never_without_verdict(answer: TaskFunction) -> TaskFunction:
         try:
             with as_errors():
                 answer(task, runs, rows)
-        except Reject as verdict:
-            if isinstance(verdict.reason, Exception):  # of `retry`, which could not send it
-                raise _put_back(verdict.reason) from verdict
-            raise
         except TaskPredicate:
             raise
         except (redis.RedisError, OperationalError) as error:
             raise _put_back(error) from error
         except Exception as error:
             logger.exception("a shard goes back to its queue: its error could not be judged")
-            raise Reject(f"no verdict: {first_line(error)}", requeue=True) from error
+            raise GivenBack(f"no verdict: {first_line(error)}") from error
 
     return guarded
 
 
-def _put_back(error: Exception) -> PutBack:
+def _put_back(error: Exception) -> Reject:
     reason = f"the broker does not take what became of a shard: {first_line(error)}"
     logger.warning("a shard goes back to its queue: %s", reason)
-    return PutBack(reason)
+    return Reject(reason, requeue=True)

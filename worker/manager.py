@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 
-from common.errors import RetryShard, StopRun, UsageError, first_line
+from common.errors import RetryShard, StopRun, UnusableModel, UsageError, first_line
 from common.models import ModelSource, find_model
 from common.run import RunSpec
 from common.settings import Settings
@@ -98,7 +98,7 @@ class ModelManager:
             logger.info("model %s is warm", model)
 
     def engine_for(self, spec: RunSpec) -> LoadedEngine:
-        """The engine for a run's model and dtype. Raises StopRun if it cannot be made."""
+        """The engine for a run's model and dtype. Raises UnusableModel if it cannot be made."""
         return self.engine_of(spec.model, spec.model_source, spec.dtype, spec.num_samples)
 
     def engine_of(
@@ -106,19 +106,21 @@ class ModelManager:
     ) -> LoadedEngine:
         """The engine for a model and a dtype; loads the model again if its files were replaced.
 
-        Raises StopRun for every error of loading: it is a verdict on the run.
+        Raises UnusableModel for every error of loading.
 
         model: the name; location: that of its source. dtype: as asked for, may be "auto".
         num_samples: those of the run, if known; a small run is not worth compiling for.
         """
         try:
             return self._engine_of(model, location, dtype, num_samples)
-        except (StopRun, RetryShard):
+        except RetryShard:
             raise
+        except StopRun as error:
+            raise UnusableModel(str(error)) from error
         except Exception as error:
             end_process_if_sick(error)
             logger.exception("model %s cannot be used", model)
-            raise StopRun(_cannot_be_used(model, error)) from error
+            raise UnusableModel(_cannot_be_used(model, error)) from error
 
     def _engine_of(
         self, model: str, location: str, dtype: str, num_samples: int | None

@@ -15,8 +15,6 @@ from celery.exceptions import Reject
 from celery.worker import state
 from celery.worker.request import Request
 
-from worker.last_resort import PutBack
-
 logger = logging.getLogger(__name__)
 
 EXIT_STATUS = 78
@@ -24,6 +22,13 @@ EXIT_STATUS = 78
 
 MOST_IN_A_ROW = 3
 PAUSE_SECONDS = 1.0
+
+
+class GivenBack(Reject):  # type: ignore[misc]
+    """A shard that is put back at the end of its queue, as this worker is at fault."""
+
+    def __init__(self, reason: object = None, requeue: bool = True) -> None:
+        super().__init__(reason, requeue)
 
 
 class OwnFaults:
@@ -78,8 +83,8 @@ class CountedRequest(Request):  # type: ignore[misc]
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
-        if isinstance(error, PutBack):
-            own_faults.pause()
-        elif isinstance(error, Reject) and error.requeue:
+        if isinstance(error, GivenBack):
             own_faults.failed(error.reason)
+        elif isinstance(error, Reject) and error.requeue:
+            own_faults.pause()  # The broker did not take what became of it: no fault.
         return result

@@ -10,12 +10,13 @@ from celery.exceptions import Reject
 from celery.signals import worker_process_init
 from kombu.exceptions import OperationalError
 
-from common.broker import ANSWER_SHARD, queue_of
+from common.broker import ANSWER_SHARD, OTHER_QUEUE, queue_of
 from common.errors import (
     RejectShard,
     RetryShard,
     ReturnShard,
     StopRun,
+    UnusableModel,
     UsageError,
     first_line,
 )
@@ -27,6 +28,8 @@ from common.store import StoreFilesystem
 from worker.app import app
 from worker.host import set_variables
 from worker.last_resort import never_without_verdict
+from worker.own_faults import GivenBack
+from worker.refusals import no_worker_left
 from worker.shards import open_shard
 from worker.sick_device import end_process_if_sick
 from worker.stray_exits import as_errors
@@ -102,7 +105,7 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
         for half in halves:
             self.apply_async(
                 kwargs=ShardMessage.of(runs, half.rows).model_dump(),
-                queue=self.request.delivery_info["routing_key"],
+                queue=_queue(self),
             )
     except (ReturnShard, MemoryError) as error:
         _give_back(self, runs, error)
@@ -114,6 +117,8 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
     except RejectShard as error:
         logger.error("shard rejected: %s", error)
         raise Reject(str(error), requeue=False) from error
+    except UnusableModel as error:
+        _refuse(self, runs, error)
     except (StopRun, UsageError) as error:
         logger.error("run stopped: %s", error)
         _stop(runs, str(error))
@@ -130,14 +135,34 @@ def _try_later(task: Any, runs: Any, error: Exception) -> None:
         return
     logger.warning("tried again in %d s: %s", RETRY_SECONDS, error)
     _tell_producer(runs, first_line(error))
-    raise task.retry(exc=error, countdown=RETRY_SECONDS) from error
+    try:
+        raise task.retry(exc=error, countdown=RETRY_SECONDS) from error
+    except Reject as not_sent:  # Celery's, with which the shard would be lost.
+        raise Reject(f"cannot be sent to be tried again: {not_sent.reason}", True) from error
 
 
 def _give_back(task: Any, runs: Any, error: Exception) -> NoReturn:
     """Put the shard at the end of its queue, for other workers: this one is at fault."""
     reason = f"worker {task.request.hostname} gave a shard back: {first_line(error)}"
     _tell_producer(runs, reason)
-    raise Reject(reason, requeue=True) from error
+    raise GivenBack(reason) from error
+
+
+def _refuse(task: Any, runs: Any, error: UnusableModel) -> None:
+    """Stop the runs if no live worker can use their model; else give the shard back."""
+    keys = [str(run) for run in runs]
+    logger.error("%s", error)
+    try:
+        reason = no_worker_left(counters(), keys, _queue(task), task.request.hostname, error)
+    except redis.RedisError as unreachable:
+        raise Reject(f"the broker is away: {unreachable}", requeue=True) from error
+    if reason is None:
+        _give_back(task, runs, error)
+    _stop(runs, reason)
+
+
+def _queue(task: Any) -> str:
+    return str((task.request.delivery_info or {}).get("routing_key", OTHER_QUEUE))
 
 
 def _judge_denial(task: Any, runs: Any, error: PermissionError) -> None:
@@ -159,8 +184,13 @@ def _tell_producer(runs: Any, reason: str) -> None:
 
 
 def _stop(runs: Any, reason: str) -> None:
-    for run in runs:
-        counters().stop(str(run), reason)
+    """Stop the runs. Puts the shard back if the broker cannot be told: it gives it out again."""
+    try:
+        for run in runs:
+            counters().stop(str(run), reason)
+    except redis.RedisError as unreachable:
+        text = f"the runs cannot be stopped, as the broker is away ({unreachable}): {reason}"
+        raise Reject(text, requeue=True) from unreachable
 
 
 def _described(error: Exception) -> str:

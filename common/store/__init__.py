@@ -16,8 +16,9 @@ from common.store.filesystem import StoreFilesystem
 from common.store.merge import merge_run
 from common.store.parts import PartInfo, list_parts
 from common.store.progress import Progress, missing_rows, read_progress
+from common.store.run_listing import list_runs
 from common.store.run_record import RunRecord
-from common.store.runs import RunFolder, list_runs, open_run
+from common.store.runs import RunFolder, open_run
 from common.store.verify import verify_run
 
 __all__ = [

@@ -4,6 +4,7 @@ Also used by tests/producer. Everything here goes through the product's own func
 is for conftest.py files to import.
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,13 @@ def make_answer(
         tokens=[row, paraphrase], token_logprobs=[-0.5 * row, 0.0], logprob=-0.5 * row,
         finish_reason="newline", **prompt,
     )  # fmt: skip
+
+
+def put_parts_seconds_apart(run: RunFolder, seconds: float, *parts: Iterable[int]) -> None:
+    """Parts of these rows, the last row of each failed, written with so long between them."""
+    for number, rows in enumerate(map(list, parts)):
+        path = run.store.path(put_part(run, rows, failed=rows[-1:]))
+        os.utime(path, (1000 + number * seconds, 1000 + number * seconds))
 
 
 def put_part(

@@ -5,7 +5,7 @@ import pytest
 
 from common import errors
 
-SPECIAL_CASES = {"OverwrittenRun": errors.UsageError}
+SPECIAL_CASES = {"OverwrittenRun": errors.UsageError, "UnusableModel": errors.StopRun}
 DECISIONS = ["UsageError", "RetryShard", "ReturnShard", "RejectShard", "StopRun", "SampleError"]
 
 

@@ -45,6 +45,16 @@ def test_a_stopped_run_tells_the_last_reason(counters):
     assert counters.stop_reason(OTHER) is None
 
 
+def test_refusals_are_told_by_place_until_the_run_is_enqueued_again(counters):
+    assert counters.refusals(RUN) == {}
+    counters.refuse(RUN, "a:1", "no memory")
+    counters.refuse(RUN, "b:1", "no licence")
+    counters.refuse(RUN, "a:1", "not downloaded")
+    assert counters.refusals(RUN) == {"a:1": "not downloaded", "b:1": "no licence"}
+    counters.reset(RUN, [])
+    assert counters.refusals(RUN) == {}
+
+
 def test_attempts_are_counted_by_shard_until_one_is_finished(counters):
     assert [counters.start_attempt(RUN, "a") for _ in range(3)] == [1, 2, 3]
     assert counters.start_attempt(RUN, "b") == 1

@@ -13,12 +13,12 @@ def meanwhile(monkeypatch):
     """Do something after the record of the run was read, and before its parts are."""
 
     def arrange(key, do):
-        def late(run):
+        def late(run, files):
             assert run.record
             if run.key == key:
                 do()
                 raise FileNotFoundError("a part is gone")
-            return read_progress(run)
+            return read_progress(run, files)
 
         monkeypatch.setattr(listing, "read_progress", late)
 

@@ -14,7 +14,14 @@ from producer.run_tables import (
     progress_table,
     results_table,
 )
-from tests.common.storekit import make_answer, make_info, make_run, put_part, shards
+from tests.common.storekit import (
+    make_answer,
+    make_info,
+    make_run,
+    put_part,
+    put_parts_seconds_apart,
+    shards,
+)
 
 COUNTS = {
     "prefill_tokens": 3000.0, "prefill_seconds": 2.0, "decode_tokens": 80.0, "decode_seconds": 3.0
@@ -117,11 +124,11 @@ def test_runs_of_one_paraphrase_go_before_those_with_a_row_for_each(merged, stor
 
 def test_progress_is_shown_and_written_alike(store):
     run = make_run(store, 7)
-    put_part(run, range(3), failed=[2], started=0.0, finished=1.5)
+    put_parts_seconds_apart(run, 1.0, [0], [1, 2])
     progress = read_progress(run)
     document = progress_document(run, progress)
     cells = line(shown(progress_table([(run, progress)])), str(run.key))
-    assert cells == [str(run.key), "running", "7", "2", "1", "4", "2.0/s", "2 s"]
+    assert cells == [str(run.key), "running", "7", "1", "2", "4", "2.0/s", "2 s"]
     names = ("expected", "ok", "failed", "missing")
     assert [str(document[name]) for name in names] == cells[2:6]
 

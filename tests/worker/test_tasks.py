@@ -1,15 +1,20 @@
 """The task: which error stops a run, which is tried again, and which rejects the message."""
 
+import os
 from pathlib import Path
 
 import pytest
+import redis
 from celery.exceptions import Reject, Retry
 
-from common.errors import RejectShard, RetryShard, ReturnShard
+from common.broker import OTHER_QUEUE
+from common.errors import RejectShard, RetryShard, ReturnShard, UnusableModel
+from common.live_workers import Announcement, announce, place_of
 from common.store.identity import store_id
 from tests.common.permissions import allowing
 from tests.worker.checkpoints import copied, cut
 from worker import tasks
+from worker.own_faults import GivenBack
 
 
 @pytest.fixture
@@ -136,3 +141,98 @@ def test_a_bad_message_stops_nothing(answer, executor, make_runs, monkeypatch):
     with pytest.raises(Reject):
         answer(runs)
     assert executor.counters.stop_reason(str(runs[0].key)) is None
+
+
+@pytest.fixture
+def live(executor):
+    """Announce a worker: the one of this process, unless another place is given."""
+
+    def live(name, place=None, queues=(OTHER_QUEUE,)):
+        here = place_of(os.getppid())
+        worker = Announcement(
+            name=name, place=place or here, processes=1, queues=queues, version="0"
+        )
+        announce(executor.counters, worker)
+
+    return live
+
+
+@pytest.fixture
+def without_memory(executor, make_runs, monkeypatch):
+    """Runs whose model this worker cannot load."""
+
+    def fails(_):
+        raise UnusableModel("model m does not fit")
+
+    monkeypatch.setattr(executor, "execute", fails)
+    return make_runs().runs
+
+
+def test_a_model_that_the_only_worker_cannot_load_stops_the_run_at_once(
+    answer, without_memory, live
+):
+    live("own@here")
+    live("other@there", "there:1", queues=("model.qwen3_4b",))
+    assert answer(without_memory) == "model m does not fit"
+
+
+def test_a_model_that_another_worker_may_load_gives_the_shard_back(
+    answer, executor, without_memory, live
+):
+    live("other@there", "there:1")
+    for _ in range(2):
+        with pytest.raises(GivenBack, match="gave a shard back: model m does not fit"):
+            answer(without_memory)
+    assert executor.counters.stop_reason(str(without_memory[0].key)) is None
+
+
+def test_the_run_stops_once_every_live_worker_has_refused_its_model(
+    answer, executor, without_memory, live
+):
+    for worker in ("a", "b"):
+        live(f"{worker}@there", f"{worker}:1")
+        executor.counters.refuse(str(without_memory[0].key), f"{worker}:1", f"{worker}@there: no")
+    reason = answer(without_memory)
+    assert reason.startswith("no worker can use the model; ")
+    for part in ("a@there: no", "b@there: no", "model m does not fit"):
+        assert part in reason
+
+
+def test_a_worker_that_was_started_again_is_asked_again(answer, executor, without_memory, live):
+    executor.counters.refuse(str(without_memory[0].key), "there:1", "other@there: no licence")
+    live("other@there", "there:2")
+    with pytest.raises(GivenBack):
+        answer(without_memory)
+
+
+def test_a_run_that_cannot_be_stopped_as_the_broker_is_away_gives_the_shard_back(
+    answer, executor, make_runs, monkeypatch
+):
+    def fails(_):
+        raise LookupError("not foreseen")
+
+    runs = make_runs().runs
+    monkeypatch.setattr(executor, "execute", fails)
+    monkeypatch.setattr(executor.counters, "_redis", redis.Redis(port=1))
+    with pytest.raises(Reject, match=r"broker is away .*LookupError: not foreseen") as rejected:
+        answer(runs)
+    assert rejected.value.requeue
+    assert not isinstance(rejected.value, GivenBack), "no fault of this worker"
+
+
+def test_a_shard_that_cannot_be_sent_to_be_tried_again_is_given_back(
+    answer, executor, make_runs, monkeypatch
+):
+    """Celery by itself rejects it then, and it is lost."""
+
+    def away(_):
+        raise RetryShard("store /data: timed out")
+
+    def not_sent(**_):
+        raise Reject("the broker is away", requeue=False)
+
+    monkeypatch.setattr(executor, "execute", away)
+    monkeypatch.setattr(tasks.answer_shard, "retry", not_sent)
+    with pytest.raises(Reject, match="cannot be sent") as rejected:
+        answer(make_runs().runs)
+    assert rejected.value.requeue

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from common.store import Progress, RunFolder, merge_run, read_progress
-from common.store.runs import list_runs_with_files
+from common.store.run_listing import list_runs_with_files
 from tests.common.storekit import make_run, put_part
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from common.store import StoreFilesystem, merge_run
-from tests.common.storekit import make_run, put_part
+from tests.common.storekit import make_run, put_part, put_parts_seconds_apart
 
 RUN = "quiz/owner--model/origin"
 DOCUMENT = {
@@ -45,11 +45,11 @@ def test_the_document_of_a_run_that_waits(command, folder):
 
 
 def test_the_document_of_a_run_in_the_middle(command, folder):
-    put_part(make_run(folder, 7), [0, 1, 4], failed=[4], started=10.0, finished=11.5)
+    put_parts_seconds_apart(make_run(folder, 7), 1.0, [5], [0, 1])
     assert printed(command("status", RUN, "--json")) == DOCUMENT | {
         "state": "running",
-        "ok": 2,
-        "failed": 1,
+        "ok": 1,
+        "failed": 2,
         "missing": 4,
         "rate": pytest.approx(2.0),
         "seconds_left": pytest.approx(2.0),
@@ -58,14 +58,12 @@ def test_the_document_of_a_run_in_the_middle(command, folder):
 
 def test_the_document_of_a_merged_run_tells_where_its_file_is(command, folder):
     run = make_run(folder, 7)
-    put_part(run, range(7), started=1.0, finished=2.0)
+    put_part(run, range(7))
     merge_run(run)
     assert printed(command("status", RUN, "--json")) == DOCUMENT | {
         "state": "merged",
         "ok": 7,
         "missing": 0,
-        "rate": pytest.approx(7.0),
-        "seconds_left": pytest.approx(0.0),
         "feather": f"{folder.root}/{RUN}.feather",
     }
 
@@ -76,14 +74,14 @@ def test_the_store_option_goes_before_the_setting(command, folder, tmp_path):
 
 
 def test_runs_lists_every_run_on_a_line_of_its_own(command, folder):
-    put_part(make_run(folder, 7), range(3), failed=[2])
+    put_parts_seconds_apart(make_run(folder, 7), 2.0, [0], [2, 1, 6])
     make_run(folder, 5, name="other")
     result = command("runs")
     assert result.status == 0
     lines = [line for line in result.out.splitlines() if "quiz/owner--model/" in line]
     cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
     assert cells == [
-        [RUN, "running", "7", "2", "1", "4", "1.5/s", "3 s"],
+        [RUN, "running", "7", "2", "2", "3", "1.5/s", "2 s"],
         ["quiz/owner--model/other", "queued", "5", "0", "0", "5", "-", "-"],
     ]
 

@@ -97,6 +97,7 @@ def test_rows_that_are_gone_take_nothing_from_those_that_stay(store):
 def test_a_row_that_was_answered_otherwise_since_is_not_scored(store):
     run = scored(store)
     before = scores_of(run)
+    store.empty(run.file("parts"))
     answers = [make_answer(run, row) for row in range(7)]
     answers[3] = make_answer(run, 3, error="it broke")
     answers[5] = type(answers[5])(**vars(answers[5]) | {"prediction": "gold 5"})

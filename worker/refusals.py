@@ -1,0 +1,30 @@
+"""Refusals: models that a worker cannot use. A run stops once none of its workers can use them."""
+
+import os
+from collections.abc import Sequence
+
+from common.live_workers import live_workers, place_of
+from common.run_counters import RunCounters
+
+
+def no_worker_left(
+    counters: RunCounters, runs: Sequence[str], queue: str, worker: str, error: Exception
+) -> str | None:
+    """Note that this worker cannot use the model of these runs; return why they stop.
+
+    Returns None if another worker that serves the queue lives and has not refused the model. A
+    worker that was started again may be able to use it, so its earlier refusal counts no more.
+
+    worker: the name of this one. Raises redis.RedisError.
+    """
+    here = place_of(os.getppid())
+    for run in runs:
+        counters.refuse(run, here, f"{worker}: {error}")
+    refusals = counters.refusals(runs[0])
+    others = {w.place for w in live_workers(counters) if queue in w.queues} - {here}
+    if not others:
+        return str(error)
+    if others <= refusals.keys():
+        reasons = [refusals[place] for place in sorted(others | {here})]
+        return f"no worker can use the model; {'; '.join(reasons)}"
+    return None
