@@ -1,11 +1,17 @@
-"""The command tail: what a run's workers write just now."""
+"""The commands tail and doctor: what workers write just now, and whether all can work."""
 
 import json
 import sys
 
 import click
 
-from producer.commands.shared import EXIT_INTERRUPTED, open_named, print_line, settings_from
+from producer.commands.shared import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    open_named,
+    print_line,
+    settings_from,
+)
 from producer.options import broker_option, store_option
 
 
@@ -43,4 +49,29 @@ def tail(run_name: str, lines: int, as_json: bool, store: str | None, broker: st
         sys.exit(EXIT_INTERRUPTED)
 
 
-COMMANDS = (tail,)
+@click.command()
+@store_option
+@broker_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON document for scripts.")
+def doctor(store: str | None, broker: str | None, as_json: bool) -> None:
+    """Examine Redis, the store, workers and queues, and say what is to be mended.
+
+    Exits with 1 if anything is a fault, with 0 if there are warnings at most.
+
+    \b
+    Example:
+        producer doctor --store /data/ensembles --broker redis://:password@gpu-1:6379/0
+    """
+    from producer.doctor.examination import examine
+
+    findings = examine(settings_from(store, broker))
+    if as_json:
+        print_line(json.dumps([finding.document() for finding in findings]))
+    else:
+        for finding in findings:
+            print_line(finding.line())
+    if any(finding.level == "fault" for finding in findings):
+        sys.exit(EXIT_FAILED)
+
+
+COMMANDS = (tail, doctor)

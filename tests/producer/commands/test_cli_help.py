@@ -27,6 +27,7 @@ OPTIONS = {
     "runs": "store json",
     "status": "store watch json",
     "tail": "store broker lines json",
+    "doctor": "store broker json",
     "merge": "store partial",
     "verify": "store",
     "score": "store json",
