@@ -15,7 +15,7 @@ from celery.exceptions import Reject, TaskPredicate
 from kombu.exceptions import OperationalError
 
 from common.errors import first_line
-from worker.own_faults import GivenBack
+from worker.own_faults import GivenBack, PutBack
 from worker.stray_exits import as_errors
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,10 @@ def never_without_verdict(answer: TaskFunction) -> TaskFunction:
         try:
             with as_errors():
                 answer(task, runs, rows)
+        except Reject as verdict:
+            if isinstance(verdict.reason, Exception):  # of `retry`, which could not send it
+                raise _put_back(verdict.reason) from verdict
+            raise
         except TaskPredicate:
             raise
         except (redis.RedisError, OperationalError) as error:
@@ -42,7 +46,7 @@ def never_without_verdict(answer: TaskFunction) -> TaskFunction:
     return guarded
 
 
-def _put_back(error: Exception) -> Reject:
+def _put_back(error: Exception) -> PutBack:
     reason = f"the broker does not take what became of a shard: {first_line(error)}"
     logger.warning("a shard goes back to its queue: %s", reason)
-    return Reject(reason, requeue=True)
+    return PutBack(reason)

@@ -16,7 +16,7 @@ from common.errors import RetryShard, StopRun
 from common.run_counters import RunCounters
 from worker import own_faults, tasks
 from worker.bisect import answer_or_bisect
-from worker.own_faults import CountedRequest, GivenBack, OwnFaults
+from worker.own_faults import CountedRequest, GivenBack, OwnFaults, PutBack
 
 
 class PanicException(BaseException):
@@ -104,7 +104,7 @@ def test_a_library_that_exits_while_a_process_begins_gives_the_shard_back(
 @pytest.mark.parametrize("error", [StopRun("damaged"), LookupError("not foreseen")])
 def test_a_verdict_that_redis_does_not_take_puts_the_shard_back(shard, executor, error):
     executor.counters = RunCounters.connect("redis://127.0.0.1:1/0", "se")
-    with pytest.raises(Reject, match="the broker is away") as verdict:
+    with pytest.raises(PutBack, match="the broker does not take") as verdict:
         shard.answered(error)
     assert verdict.value.requeue
 
@@ -117,7 +117,7 @@ def test_a_shard_that_cannot_be_sent_again_is_put_back(shard, monkeypatch, error
         raise error
 
     monkeypatch.setattr(Signature, "apply_async", unsent)
-    with pytest.raises(Reject) as verdict:
+    with pytest.raises(PutBack) as verdict:
         shard.answered(RetryShard("the store is away"))
     assert verdict.value.requeue
 
@@ -139,7 +139,7 @@ def test_an_error_of_what_judges_errors_gives_the_shard_back(shard, monkeypatch)
     assert verdict.value.requeue
 
 
-@pytest.mark.parametrize(("error", "faults"), [(Reject("away", True), 0), (GivenBack("mine"), 1)])
+@pytest.mark.parametrize(("error", "faults"), [(PutBack("away"), 0), (GivenBack("mine"), 1)])
 def test_a_shard_that_redis_made_come_back_is_no_fault_of_the_worker(monkeypatch, error, faults):
     counted = OwnFaults(SimpleNamespace(should_stop=None))
     monkeypatch.setattr(own_faults, "own_faults", counted)
