@@ -26,6 +26,8 @@ OPTIONS = {
     f"{JOB} {WAITING}",
     "runs": "store json",
     "status": "store watch json",
+    "tail": "store broker lines json",
+    "doctor": "store broker json",
     "merge": "store partial",
     "verify": "store",
     "retry": "all store broker",
