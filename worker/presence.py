@@ -18,6 +18,7 @@ from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store.filesystem import StoreFilesystem
 from common.store.identity import known_store_id
+from worker.device_deaths import forget_deaths
 from worker.host import describe_device
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Presence(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, worker: Any) -> None:
         settings = Settings.from_environment()
         counters = RunCounters.connect(settings.broker, settings.namespace)
+        _tell(lambda: forget_deaths(counters, worker.concurrency), True)
         arguments = (counters, announcement(worker), self._ended)
         self._thread = threading.Thread(
             target=keep_announcing, args=arguments, name="presence", daemon=True

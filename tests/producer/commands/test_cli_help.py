@@ -30,6 +30,8 @@ OPTIONS = {
     "doctor": "store broker json",
     "merge": "store partial",
     "verify": "store",
+    "retry": "all store broker",
+    "reconcile": "store broker every",
     "score": "store json",
     "report": "store html json common metric seed",
     "mask": f"{DATA} uuid method {COUNTS} layout positions png json",
