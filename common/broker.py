@@ -56,7 +56,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     transport = {
         "global_keyprefix": key_prefix(settings.namespace),
         "visibility_timeout": settings.visibility_timeout,
-        "unacked_restore_interval": max(1, min(5, settings.visibility_timeout // 4)),
+        "unacked_restore_interval": max(1, min(5, settings.visibility_timeout // 10)),
         "unacked_restore_throttle": 1,
         "socket_timeout": 30,
         "socket_connect_timeout": 5,

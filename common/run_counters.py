@@ -9,6 +9,7 @@ se:cancel:<run>     set while the run is cancelled; the store has it, too
 se:answered:<run>   for each shard at work, how many of its samples are answered
 se:delay:<run>      why a shard of the run waits to be tried again; expires after a minute
 se:refused:<run>    for each worker (its place) that cannot use the run's model: why
+se:sick:<run>       deaths of devices over its shards (`worker.device_deaths`)
 se:store:<run>      id of the store that the run is in
 se:attempts:<run>   for each shard, how often it was started and not finished. With the name of a
                     worker process in place of a run: for each model, how often loading began
@@ -28,7 +29,7 @@ from common.run_activity import RunActivity, Stop
 
 _LIFETIME = 14 * 24 * 3600
 _DELAY_LIFETIME = 60
-_RUN_KINDS = ("done", "stop", "cancel", "answered", "attempts", "refused")
+_RUN_KINDS = ("done", "stop", "cancel", "answered", "attempts", "refused", "sick")
 _GLANCE: dict[str, Any] = {
     "socket_timeout": 2, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0),
 }  # fmt: skip
@@ -81,6 +82,10 @@ class RunCounters:
         pipe.bitcount(self._key("done", run))
         pipe.expire(self._key("done", run), _LIFETIME)
         return int(pipe.execute()[-2])
+
+    def knows_done(self, run: str) -> bool:
+        """Whether any row of the run was ever noted as done: if not, the store has to be asked."""
+        return bool(self._redis.exists(self._key("done", run)))
 
     def any_done(self, run: str, rows: Sequence[int]) -> bool:
         """Return whether one of these rows is marked as done."""

@@ -43,6 +43,7 @@ def _progress_document(state: RunState, progress: Progress) -> dict[str, Any]:
         "failed": progress.failed,
         "missing": progress.missing,
         "answering": None if state.activity is None else state.answering,
+        "again": progress.again,
         "rate": progress.rate,
         "seconds_left": progress.seconds_left,
     }
@@ -59,7 +60,10 @@ def states_table(states: Iterable[RunState], pace: Pace | None = None) -> Table:
         table.add_column(heading, justify="left" if is_text else "right", overflow="fold")
     for state in states:
         counts = ["-"] * 6 if state.progress is None else _counts(state, state.progress, pace)
-        table.add_row(state.key, state.name, *counts)
+        again = (
+            f", {state.progress.again} again" if state.progress and state.progress.again else ""
+        )
+        table.add_row(state.key, state.name + again, *counts)
     return table
 
 

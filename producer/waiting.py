@@ -7,7 +7,6 @@ import redis
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from common.broker import all_queues
 from common.errors import CancelledRun, OverwrittenRun, StopRun, UsageError
 from common.run_counters import RunCounters
 from common.run_state import RunState, state_of, waiting_state
@@ -18,7 +17,9 @@ from producer.listing import Activities
 from producer.pace import Pace, shown_seconds
 
 POLL_SECONDS = 0.5
-IDLE_SECONDS = 15.0
+IDLE_SECONDS = 4.0
+"""Between two looks for rows that were lost; they are read from the store and the broker."""
+
 MAX_RESENDS = 3
 AWAY_SECONDS = 120.0
 
@@ -26,9 +27,9 @@ AWAY_SECONDS = 120.0
 class Waiter:
     """Watches runs until each is complete and merged. Dependent runs may not exist yet.
 
-    resend: puts messages for all missing rows on the queue; called when the queue is empty and
-    rows are still missing, as after a lost broker. check_worker: raises if the worker that this
-    process started has ended. upstream: a run that is not waited for and that they depend on.
+    resend: sends again the rows that were lost, as with a broker, and returns how many; it is
+    called every IDLE_SECONDS. check_worker: raises if the worker that this process started has
+    ended. upstream: a run that is not waited for and that they depend on.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Waiter:
         runs: Sequence[RunFolder],
         counters: RunCounters,
         console: Console,
-        resend: Callable[[], None],
+        resend: Callable[[], int],
         check_worker: Callable[[], None] = lambda: None,
         listeners: Listeners | None = None,
         upstream: RunFolder | None = None,
@@ -50,7 +51,7 @@ class Waiter:
         self._upstream = upstream
         self._paces: dict[str, Pace] = {str(run.key): Pace() for run in runs}
         self._said: str | None = None
-        self._idle_since = time.monotonic()
+        self._looked = time.monotonic()
         self._resends = 0
         self._broker_answered = time.monotonic()
         self._reported: set[str] = set()
@@ -144,24 +145,20 @@ class Waiter:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _resend_if_lost(self) -> None:
-        """Resend if the queue stays empty while rows are missing: messages were lost.
-
-        Raises UsageError after MAX_RESENDS attempts.
-        """
+        """Look for lost rows now and then; raises UsageError after MAX_RESENDS times."""
         now = time.monotonic()
-        if self._counters.queue_length(all_queues()):
-            self._idle_since = now
-        if now - self._idle_since < IDLE_SECONDS:
+        if now - self._looked < IDLE_SECONDS:
             return
-        if self._resends == MAX_RESENDS:
+        self._looked = now
+        if not (rows := self._resend()):
+            return
+        self._resends += 1
+        if self._resends > MAX_RESENDS:
             raise UsageError(
-                f"rows are missing and the queue is empty, {MAX_RESENDS} times over; "
+                f"rows are missing and the queue is empty, {self._resends} times over; "
                 "the workers' logs say why, `producer status` what is missing"
             )
-        self._resends += 1
-        self._idle_since = now
-        self._console.print("the queue is empty and rows are missing: sending them again")
-        self._resend()
+        self._console.print(f"{rows} rows were lost: sending them again")
 
 
 def _is_all_answered(states: Iterable[RunState]) -> bool:

@@ -18,6 +18,7 @@ DOCUMENT = {
     "failed": 0,
     "missing": 7,
     "answering": 0,
+    "again": 0,
     "rate": None,
     "seconds_left": None,
     "feather": None,
