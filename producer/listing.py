@@ -28,13 +28,14 @@ class Activities:
     """What workers report of runs; nothing if the broker does not answer, which is asked once."""
 
     by_run: dict[str, RunActivity] | None
+    error: redis.RedisError | None = None
 
     @classmethod
     def read(cls, counters: RunCounters, runs: Sequence[str]) -> "Activities":
         try:
             return cls(dict(zip(runs, counters.activity(runs), strict=True)))
-        except redis.RedisError:
-            return cls(None)
+        except redis.RedisError as error:
+            return cls(None, error)
 
     def of(self, run: str) -> RunActivity | None:
         return None if self.by_run is None else self.by_run.get(run, RunActivity())

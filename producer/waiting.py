@@ -51,6 +51,7 @@ class Waiter:
         self._upstream = upstream
         self._paces: dict[str, Pace] = {str(run.key): Pace() for run in runs}
         self._said: str | None = None
+        self._unreached: redis.RedisError | None = None
         self._looked = time.monotonic()
         self._resends = 0
         self._broker_answered = time.monotonic()
@@ -89,6 +90,7 @@ class Waiter:
         """Read the state of each run."""
         self._runs = [_as_it_is_now(run) for run in self._runs]
         activities = Activities.read(self._counters, [str(run.key) for run in self._runs])
+        self._unreached = activities.error
         return [self._state(run, activities) for run in self._runs]
 
     def _state(self, run: RunFolder, activities: Activities) -> RunState:
@@ -112,6 +114,8 @@ class Waiter:
     def _check_broker(self, states: Sequence[RunState]) -> None:
         """Read the run counters. A broker may be away for a while: the store loses nothing."""
         try:
+            if self._unreached:
+                raise self._unreached
             self._check_upstream()
             self._print_reasons(states)
             self._resend_if_lost()

@@ -196,14 +196,9 @@ class Away(FakeCounters):
         super().__init__(waiting=1)
         self.times = times
 
-    def queue_length(self, queues):
+    def activity(self, runs):
         self.times -= 1
         if self.times >= 0:
-            raise redis.ConnectionError("connection closed by server")
-        return super().queue_length(queues)
-
-    def activity(self, runs):
-        if self.times > 0:
             raise redis.ConnectionError("connection closed by server")
         return super().activity(runs)
 
