@@ -31,7 +31,16 @@ def queue_of(model: ModelSource) -> str:
     >>> queue_of(find_model("qwen3_4b")), queue_of(find_model("someone/model"))
     ('model.qwen3_4b', 'model.other')
     """
-    return f"model.{model.slug}" if model.slug in REGISTRY else OTHER_QUEUE
+    return queue_of_slug(model.slug)
+
+
+def queue_of_slug(slug: str) -> str:
+    """Return the queue of a model by its part of a run's key.
+
+    >>> queue_of_slug("qwen3_4b"), queue_of_slug("someone--model")
+    ('model.qwen3_4b', 'model.other')
+    """
+    return f"model.{slug}" if slug in REGISTRY else OTHER_QUEUE
 
 
 def all_queues() -> list[str]:
@@ -47,7 +56,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     transport = {
         "global_keyprefix": key_prefix(settings.namespace),
         "visibility_timeout": settings.visibility_timeout,
-        "unacked_restore_interval": max(1, min(5, settings.visibility_timeout // 4)),
+        "unacked_restore_interval": max(1, min(5, settings.visibility_timeout // 10)),
         "unacked_restore_throttle": 1,
         "socket_timeout": 30,
         "socket_connect_timeout": 5,

@@ -67,6 +67,10 @@ class RunCounters:
         pipe.expire(self._key("done", run), _LIFETIME)
         return int(pipe.execute()[-2])
 
+    def knows_done(self, run: str) -> bool:
+        """Whether any row of the run was ever noted as done: if not, the store has to be asked."""
+        return bool(self._redis.exists(self._key("done", run)))
+
     def any_done(self, run: str, rows: Sequence[int]) -> bool:
         """Return whether one of these rows is marked as done."""
         pipe = self._redis.pipeline(transaction=False)

@@ -56,10 +56,16 @@ class Settings(BaseModel):
     )
     time_limit: int = Field(1800, ge=10, description="seconds after which a shard is killed")
     visibility_timeout: int = Field(
-        60, ge=3, description="seconds until a silent worker's shard is given to another"
+        20, ge=3, description="seconds until a silent worker's shard is given to another"
+    )
+    reconcile: bool = Field(
+        True, description="idle workers send what was lost again, and merge what is complete"
     )
     max_attempts: int = Field(
         3, ge=1, description="starts of a shard that kills its worker before it is cut in two"
+    )
+    health_dir: str | None = Field(
+        None, description="folder of one worker's files `alive` and `ready` (unset: none)"
     )
 
     @classmethod

@@ -14,6 +14,7 @@ from common.models import ModelSource
 from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import RunFolder
+from common.store.enqueued import note_enqueued
 from common.store.identity import store_id
 from common.store.progress import done_rows
 
@@ -46,22 +47,43 @@ def publish(
         for run in runs:
             counters.reset(str(run.key), done_rows(run))
             counters.note_store(str(run.key), identity)
-        with app.producer_pool.acquire(block=True) as sender, sender.batch(max_size=BATCH_SIZE):
-            for message in messages:
-                app.send_task(
-                    ANSWER_SHARD,
-                    kwargs=message.model_dump(),
-                    kwargsrepr=f"{' '.join(message.runs)} rows {message.rows}"[:200],
-                    queue=queue_of(model),
-                    producer=sender,
-                    ignore_result=True,
-                )
+            if settings.reconcile:
+                note_enqueued(run, settings.namespace)
+        _put(app, messages, queue_of(model))
     except (OperationalError, redis.RedisError) as error:
         raise UsageError(
             f"{_no_answer(settings, error)}; enqueue again to send what was not sent"
         ) from None
     finally:
         app.close()
+
+
+def send_again(settings: Settings, messages: Sequence[ShardMessage], queue: str) -> None:
+    """Send messages of runs that were enqueued before: what is known of them stays.
+
+    Raises redis.RedisError if the broker does not answer.
+    """
+    app = Celery("self_ensemble", set_as_current=False)
+    app.conf.update(celery_settings(settings))
+    try:
+        _put(app, messages, queue)
+    except OperationalError as error:
+        raise redis.ConnectionError(str(error)) from error
+    finally:
+        app.close()
+
+
+def _put(app: Celery, messages: Sequence[ShardMessage], queue: str) -> None:
+    with app.producer_pool.acquire(block=True) as sender, sender.batch(max_size=BATCH_SIZE):
+        for message in messages:
+            app.send_task(
+                ANSWER_SHARD,
+                kwargs=message.model_dump(),
+                kwargsrepr=f"{' '.join(message.runs)} rows {message.rows}"[:200],
+                queue=queue,
+                producer=sender,
+                ignore_result=True,
+            )
 
 
 def _no_answer(settings: Settings, error: Exception) -> str:

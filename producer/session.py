@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 from rich.console import Console
 
 from common.messages import ShardMessage
 from common.methods import METHODS
-from common.planning.dependents import create_dependents
-from common.planning.sharding import messages_for
+from common.planning.reconcile import Reconciler
 from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem
 from producer.prepare import Prepared, prepare
-from producer.publish import check_broker, publish
+from producer.publish import check_broker, publish, send_again
 from producer.request import RunRequest
 from producer.run_tables import answers_table, choices_lines, results_table, steps_lines
 from producer.waiting import Waiter, merge_unless_merged
@@ -98,10 +98,11 @@ class Session:
     def _send(self, runs: Sequence[RunFolder], messages: Sequence[ShardMessage]) -> None:
         publish(self.settings, self.counters, self.prepared.model, runs, messages)
 
-    def _resend(self) -> None:
-        """Create dependent runs that are due and send messages for all missing rows."""
-        for run in (*self.prepared.all_runs, self.prepared.upstream):
-            if run is not None and run.exists():
-                create_dependents(run)
-        runs = [run for run in self.prepared.all_runs if run.exists()]
-        self._send(runs, tuple(messages_for(runs, self.shard_size)))
+    @cached_property
+    def _reconciler(self) -> Reconciler:
+        return Reconciler(self.counters, partial(send_again, self.settings))
+
+    def _resend(self) -> int:
+        """Send what was lost, create dependent runs that are due; return how many rows were."""
+        runs = [run for run in (*self.prepared.all_runs, self.prepared.upstream) if run]
+        return sum(finding.sent for finding in self._reconciler.look(runs))

@@ -14,14 +14,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from common.broker import all_queues
 from common.errors import OverwrittenRun, StopRun, UsageError
 from common.run_counters import RunCounters
 from common.store import RunFolder, merge_run, read_progress
 from common.store.verify import holds
 
 POLL_SECONDS = 0.5
-IDLE_SECONDS = 15.0
+IDLE_SECONDS = 4.0
+"""Between two looks for rows that were lost; they are read from the store and the broker."""
+
 MAX_RESENDS = 3
 AWAY_SECONDS = 120.0
 
@@ -29,9 +30,9 @@ AWAY_SECONDS = 120.0
 class Waiter:
     """Watches runs until each is complete and merged. Dependent runs may not exist yet.
 
-    resend: puts messages for all missing rows on the queue; called when the queue is empty and
-    rows are still missing, as after a lost broker. check_worker: raises if the worker that this
-    process started has ended.
+    resend: sends again the rows that were lost, as with a broker, and returns how many; it is
+    called every IDLE_SECONDS. check_worker: raises if the worker that this process started has
+    ended.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Waiter:
         runs: Sequence[RunFolder],
         counters: RunCounters,
         console: Console,
-        resend: Callable[[], None],
+        resend: Callable[[], int],
         check_worker: Callable[[], None] = lambda: None,
     ) -> None:
         self._runs = runs
@@ -47,7 +48,7 @@ class Waiter:
         self._console = console
         self._resend = resend
         self._check_worker = check_worker
-        self._idle_since = time.monotonic()
+        self._looked = time.monotonic()
         self._resends = 0
         self._broker_answered = time.monotonic()
         self._reported: set[str] = set()
@@ -120,24 +121,20 @@ class Waiter:
                 self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _resend_if_lost(self) -> None:
-        """Resend if the queue stays empty while rows are missing: messages were lost.
-
-        Raises UsageError after MAX_RESENDS attempts.
-        """
+        """Look for lost rows now and then; raises UsageError after MAX_RESENDS times."""
         now = time.monotonic()
-        if self._counters.queue_length(all_queues()):
-            self._idle_since = now
-        if now - self._idle_since < IDLE_SECONDS:
+        if now - self._looked < IDLE_SECONDS:
             return
-        if self._resends == MAX_RESENDS:
+        self._looked = now
+        if not (rows := self._resend()):
+            return
+        self._resends += 1
+        if self._resends > MAX_RESENDS:
             raise UsageError(
-                f"rows are missing and the queue is empty, {MAX_RESENDS} times over; "
+                f"rows are missing and the queue is empty, {self._resends} times over; "
                 "the workers' logs say why, `producer status` what is missing"
             )
-        self._resends += 1
-        self._idle_since = now
-        self._console.print("the queue is empty and rows are missing: sending them again")
-        self._resend()
+        self._console.print(f"{rows} rows were lost: sending them again")
 
 
 def _as_it_is_now(run: RunFolder) -> RunFolder:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 import redis
@@ -20,7 +20,7 @@ from common.settings import Settings
 from common.store import PartInfo, RunFolder, StoreFilesystem
 from common.store.identity import known_store_id
 from common.store.parts import write_part
-from common.store.progress import has_rows
+from common.store.progress import done_rows, missing_among
 from worker.answering import answer_shard
 from worker.device_deaths import DeviceDeaths
 from worker.engine.request import Counts
@@ -103,8 +103,9 @@ class ShardExecutor:
             return []
 
     def _execute(self, shard: Shard) -> list[Shard]:
-        todo = tuple(run for run in shard.runs if not self._is_answered(run, shard.rows))
-        remaining = replace(shard, runs=todo)
+        missing = [self._missing(run, shard.rows) for run in shard.runs]
+        todo = tuple(run for run, rows in zip(shard.runs, missing, strict=True) if rows)
+        remaining = replace(shard.only(set().union(*missing)), runs=todo)
         first = str(shard.runs[0].key)
         answered = [run for run in shard.runs if run not in todo]
         if todo and not self._any_stopped(todo):
@@ -159,7 +160,7 @@ class ShardExecutor:
         written = []
         for run in pinned:
             answers = rows[run.key.name]
-            info = _part_info(run, shard.rows, answers, loaded, started, counts)
+            info = _part_info(run, shard, answers, loaded, started, counts)
             with unless_overwritten():
                 write_part(run, info, answers)
                 written.append(run)
@@ -194,12 +195,13 @@ class ShardExecutor:
             answers = [
                 answer
                 for row, sample in zip(shard.rows, shard.samples, strict=True)
-                for answer in failed_rows(run.spec, row, sample, reason)
+                for answer in failed_rows(run.spec, row, sample, reason, "worker")
             ]
             info = PartInfo(
-                rows=shard.rows, failed=shard.rows, fingerprint=run.record.fingerprint,
-                model_identity=run.pinned_model(), started=time.time(), finished=time.time(),
-                choices={}, counts={}, worker=_worker_name(),
+                rows=shard.rows, failed=shard.rows, attempt=shard.attempts[run.key.name],
+                fingerprint=run.record.fingerprint, model_identity=run.pinned_model(),
+                started=time.time(), finished=time.time(), choices={}, counts={},
+                worker=_worker_name(),
             )  # fmt: skip
             with unless_overwritten():
                 write_part(run, info, answers)
@@ -213,15 +215,23 @@ class ShardExecutor:
         """
         return self._count_done(run, rows) >= run.spec.num_samples
 
-    def _is_answered(self, run: RunFolder, rows: Sequence[int]) -> bool:
-        """Whether parts hold these rows; the store is not asked if the counters deny it."""
-        return self._hint(lambda: self.counters.any_done(str(run.key), rows), True) and has_rows(
-            run, rows
-        )
+    def _missing(self, run: RunFolder, rows: Sequence[int]) -> Sequence[int]:
+        """Those of these rows that are left to answer.
+
+        The store is not asked if the counters know of none that is done.
+        """
+        if not self._hint(lambda: self.counters.any_done(str(run.key), rows), True):
+            return rows
+        return missing_among(run, rows)
 
     def _count_done(self, run: RunFolder, rows: Sequence[int]) -> int:
         """Count rows as done; returns the number of rows counted so far."""
-        return self._hint(lambda: self.counters.mark_done(str(run.key), rows), 0)
+        return self._hint(partial(self._mark_done, run, rows), 0)
+
+    def _mark_done(self, run: RunFolder, rows: Sequence[int]) -> int:
+        """Mark rows as done; if Redis knows of none, as after a loss, all that the store holds."""
+        known = self.counters.knows_done(str(run.key))
+        return self.counters.mark_done(str(run.key), rows if known else done_rows(run))
 
     def _any_stopped(self, runs: Sequence[RunFolder]) -> bool:
         names = [str(run.key) for run in runs]
@@ -241,14 +251,15 @@ class ShardExecutor:
 
 def _part_info(
     run: RunFolder,
-    rows: tuple[int, ...],
+    shard: Shard,
     answers: Sequence[ResultRow],
     loaded: LoadedEngine,
     started: float,
     counts: Counts,
 ) -> PartInfo:
     return PartInfo(
-        rows=rows,
+        rows=shard.rows,
+        attempt=shard.attempts[run.key.name],
         failed=tuple(sorted({answer.row for answer in answers if answer.error})),
         fingerprint=run.record.fingerprint,
         model_identity=loaded.identity,

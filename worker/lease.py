@@ -2,8 +2,9 @@
 
 kombu gives a message to another worker when it was taken longer ago than the visibility
 timeout, even while a worker still works on it. This step refreshes the age of every message that
-this worker holds. So the timeout can be short (a dead worker's shard comes back in a minute)
-while shards may take as long as they need. Celery's hard time limit ends a child that hangs.
+this worker holds. So the timeout can be short (a dead worker's shard is taken up by another within
+the timeout and one sweep) while shards may take as long as they need. Celery's hard time limit
+ends a child that hangs.
 """
 
 import logging

@@ -74,6 +74,6 @@ class _Merge:
         if status := self._process.wait():
             logger.error(
                 "merging %s ended with status %d; runs that are complete and not merged are "
-                "merged when they are enqueued again",
+                "merged by an idle worker",
                 " ".join(self.keys), status,
             )  # fmt: skip

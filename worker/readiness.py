@@ -22,7 +22,9 @@ class Readiness(bootsteps.StartStopStep):  # type: ignore[misc]
     """Delays the start of the consumer until every process, or one in its place, is up."""
 
     # While it waits, the worker is seen to live.
-    requires = ("celery.worker.components:Pool", "worker.presence:Presence")
+    requires = (
+        "celery.worker.components:Pool", "worker.presence:Presence", "worker.health:Health",
+    )  # fmt: skip
 
     def start(self, worker: Any) -> None:
         # Only the pool of processes has any; its first ones have no time limit.

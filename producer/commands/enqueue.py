@@ -118,7 +118,8 @@ def _run_here(request: "RunRequest", store: str | None, failure_limit: float) ->
     from producer.session import Session
 
     with embedded_broker() as url, logs_kept_on_failure(_print_error) as logs:
-        settings = settings_from(store, url)
+        # Its queue ends with it, and whoever interrupts it wants no other worker to go on.
+        settings = settings_from(store, url).model_copy(update={"reconcile": False})
         session = Session.prepare(settings, request, console())
         if session.enqueue():
             warm = {

@@ -14,6 +14,14 @@ def test_rows_noted_twice_count_once(counters):
     assert counters.mark_done(RUN, [2, 100_003]) == 4
 
 
+def test_counters_that_are_new_know_of_no_row(counters):
+    assert not counters.knows_done(RUN)
+    counters.reset(RUN, [])
+    assert not counters.knows_done(RUN)
+    counters.mark_done(RUN, [3])
+    assert counters.knows_done(RUN)
+
+
 def test_runs_are_counted_apart(counters):
     counters.mark_done(RUN, [0, 1, 2])
     assert counters.mark_done(OTHER, [7]) == 1

@@ -20,7 +20,9 @@ GOOD = {
     "warm_samples": ("99", 99),
     "time_limit": ("77", 77),
     "visibility_timeout": ("13", 13),
+    "reconcile": ("false", False),
     "max_attempts": ("5", 5),
+    "health_dir": ("/run/health", "/run/health"),
 }
 
 BAD = [

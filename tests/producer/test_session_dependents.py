@@ -1,6 +1,7 @@
 """producer.session with dependent runs: shown, waited for, created if nobody did, summarized."""
 
 from io import StringIO
+from itertools import count
 
 import pytest
 import redis
@@ -29,6 +30,8 @@ def session(ask, jsonl, broker_url, tmp_path, server, monkeypatch):
     """A session on questions without paraphrases, and its screen; it never sleeps."""
     monkeypatch.setattr("producer.waiting.POLL_SECONDS", 0.0)
     monkeypatch.setattr("producer.waiting.IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("common.planning.suspicions.CONFIRM_SECONDS", 0.0)
+    monkeypatch.setattr("common.planning.suspicions.CONFIRM_MERGE_SECONDS", 0.0)
     rows = [{"question": f"what is {i}?", "answers": [f"gold {i}"]} for i in range(11)]
     bare = jsonl(rows, "bare.jsonl")
     settings = Settings(
@@ -46,8 +49,14 @@ def session(ask, jsonl, broker_url, tmp_path, server, monkeypatch):
 def test_a_dependent_run_is_shown_as_one_that_waits(session):
     made, screen = session("avg")
     made.enqueue()
-    with pytest.raises(UsageError, match="rows are missing and the queue is empty"):
-        made.wait()
+    rounds = count()
+
+    def alive():
+        if next(rounds) == 5:
+            raise UsageError("the worker ended early")
+
+    with pytest.raises(UsageError, match="ended early"):
+        made.wait(alive)
     shown = screen.getvalue()
     assert "quiz/owner--model/avg-3: waits for another run\n" in shown
     bars = [line for line in shown.splitlines() if line.startswith("quiz/owner--model/avg-3 ")]

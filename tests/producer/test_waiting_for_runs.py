@@ -56,23 +56,23 @@ def test_what_got_lost_is_sent_again_and_waited_for(store, console):
     assert "sending them again" in console.file.getvalue()
 
 
-def test_nothing_is_sent_again_while_messages_wait(store, console, monkeypatch):
-    """Every look at the clock takes ten seconds; the rows come in at the seventh round."""
+def test_while_nothing_is_lost_nothing_is_said(store, console):
     run = make_run(store, 7)
-    rounds = []
+    looks = []
 
-    def alive():
-        rounds.append(1)
-        if len(rounds) == 7:
+    def nothing_lost():
+        looks.append(1)
+        if len(looks) == 5:
             put_part(run, range(7))
+        return 0
 
-    monkeypatch.setattr("producer.waiting.IDLE_SECONDS", 15.0)
-    monkeypatch.setattr("time.monotonic", count(step=10).__next__)
-    Waiter([run], FakeCounters(waiting=1), console, never, alive).wait()
-    assert len(rounds) == 7
+    Waiter([run], FakeCounters(), console, nothing_lost).wait()
+    assert len(looks) == 5
+    assert "sending" not in console.file.getvalue()
 
 
-def test_an_empty_queue_is_believed_after_a_while_only(store, console, monkeypatch):
+def test_a_while_passes_between_two_looks(store, console, monkeypatch):
+    """Every look at the clock takes ten seconds."""
     run = make_run(store, 7)
     rounds = []
     monkeypatch.setattr("producer.waiting.IDLE_SECONDS", 35.0)
@@ -86,10 +86,10 @@ def test_an_empty_queue_is_believed_after_a_while_only(store, console, monkeypat
 
 def test_sending_again_for_ever_is_given_up_with_a_reason(store, console):
     sent = []
-    waiter = Waiter([make_run(store, 7)], FakeCounters(), console, lambda: sent.append(1))
+    waiter = Waiter([make_run(store, 7)], FakeCounters(), console, lambda: sent.append(1) or 7)
     with pytest.raises(UsageError, match="rows are missing and the queue is empty"):
         waiter.wait()
-    assert len(sent) == MAX_RESENDS
+    assert len(sent) == MAX_RESENDS + 1
 
 
 def test_a_stopped_run_ends_the_wait_with_the_workers_reason(store, console):

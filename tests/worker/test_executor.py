@@ -22,6 +22,10 @@ def table(run):
     return feather.read_table(run.feather_path)
 
 
+def kinds(result):
+    return result["error_kind"].to_pylist()
+
+
 def made_again(runs, samples):
     """The same runs over other samples, without parts."""
     plans = [RunPlan(key=str(run.key), spec=run.spec) for run in runs]
@@ -42,6 +46,15 @@ def test_the_last_part_merges_the_run_by_itself(executor, make_runs):
         executor.execute(shard_of(runs, rows))
     assert table(runs[0])["uuid"].to_pylist() == [f"id-{n:03d}" for n in range(7)]
     assert len(table(runs[1])) == 21
+
+
+def test_a_run_whose_counters_were_lost_is_merged_by_its_last_part(executor, make_runs):
+    runs = make_runs().runs
+    executor.execute(shard_of(runs, [4, 5, 6]))
+    for run in runs:
+        executor.counters.reset(str(run.key), [])
+    executor.execute(shard_of(runs, [0, 1, 2, 3]))
+    assert [read_progress(run).merged for run in runs] == [True, True, True]
 
 
 def test_doing_a_shard_twice_computes_it_once_and_keeps_its_rows(executor, make_runs, monkeypatch):
@@ -77,6 +90,7 @@ def test_a_bad_sample_is_one_row_and_its_neighbours_are_answered(executor, make_
     executor.execute(shard_of(runs, list(range(5))))
     result = table(runs[0])
     assert [e is not None for e in result["error"].to_pylist()] == [0, 0, 0, 1, 0]
+    assert kinds(result) == [None] * 3 + ["sample", None]
     expected[3] = None
     assert result["prediction"].to_pylist() == expected
     assert read_progress(runs[0]).failed == 1
@@ -95,6 +109,7 @@ def test_a_sample_that_raises_is_found_and_named(executor, make_runs, monkeypatc
     executor.execute(shard_of(runs, list(range(7))))
     errors = table(runs[0])["error"].to_pylist()
     assert errors == [None] * 4 + ["ArithmeticError: no fours"] + [None] * 2
+    assert kinds(table(runs[0])) == [None] * 4 + ["worker"] + [None] * 2
 
 
 def test_a_shard_in_which_everything_raises_stops_the_run(executor, make_runs, monkeypatch):
@@ -147,6 +162,7 @@ def test_a_shard_that_kills_its_worker_is_cut_down_to_the_row_that_does_it(execu
     errors = table(runs[0])["error"].to_pylist()
     assert "died 3 times" in errors[1]
     assert errors[:1] + errors[2:] == [None] * 6
+    assert kinds(table(runs[0])) == [None, "worker"] + [None] * 5
 
 
 def test_a_broker_that_is_away_does_not_stop_the_work(executor, make_runs, monkeypatch):
