@@ -50,6 +50,14 @@ class SampleError(SelfEnsembleError):
     """One sample cannot be answered: it is empty, or longer than the model reads."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or its class name if there is none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def is_of_the_system(error: BaseException) -> bool:
+    """Whether the system could not read a file just now; the file may well be whole.
+
+    pyarrow raises an OSError for damaged content, too, but one without an errno.
+    """
+    return isinstance(error, OSError) and error.errno is not None

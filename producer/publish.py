@@ -34,7 +34,7 @@ def publish(
     settings: Settings, counters: RunCounters, model: ModelSource, runs: Sequence[RunFolder],
     messages: Sequence[ShardMessage],
 ) -> None:  # fmt: skip
-    """Reset the run counters and send every message.
+    """Reset the run counters and send every message. runs: of one store.
 
     Repeating it costs no work: workers skip rows that a part already holds. Raises UsageError if
     the broker does not answer.
@@ -42,9 +42,10 @@ def publish(
     app = Celery("self_ensemble", set_as_current=False)
     app.conf.update(celery_settings(settings))
     try:
+        identity = store_id(runs[0].store) if runs else ""
         for run in runs:
             counters.reset(str(run.key), done_rows(run))
-            counters.note_store(str(run.key), store_id(run.store))
+            counters.note_store(str(run.key), identity)
         with app.producer_pool.acquire(block=True) as sender, sender.batch(max_size=BATCH_SIZE):
             for message in messages:
                 app.send_task(

@@ -8,6 +8,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from billiard.exceptions import SoftTimeLimitExceeded
+
 from common.errors import RetryShard, StopRun
 from common.records import Sample
 from worker.engine.budget import Budget
@@ -16,6 +18,7 @@ from worker.engine.request import Counts, Request
 from worker.model.memory import is_out_of_memory, release
 from worker.results import SampleOutcome, describe
 from worker.sick_device import end_process_if_sick
+from worker.stray_exits import as_errors
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +53,10 @@ class Bisector:
         as if it were at fault.
         """
         try:
-            return list(self.engine.answer(samples, self.request, self.counts))
-        except (StopRun, RetryShard):
-            raise
+            with as_errors():
+                return list(self.engine.answer(samples, self.request, self.counts))
+        except (StopRun, RetryShard, SoftTimeLimitExceeded):
+            raise  # Of these none is a sample's.
         except Exception as error:
             end_process_if_sick(error)
             return error

@@ -1,4 +1,4 @@
-"""Executes shards in one worker process: answers them, writes their parts, merges their runs."""
+"""Executes shards in one worker process: answers them, and writes their parts."""
 
 import logging
 import os
@@ -7,24 +7,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TypeVar
 
 import redis
 
-from common.errors import OverwrittenRun, RetryShard, StopRun, UnusableModel, UsageError
+from common.errors import RetryShard, StopRun, UnusableModel, UsageError
 from common.live_workers import place_of
-from common.messages import ShardMessage
-from common.models import ModelSource, find_model
-from common.planning.dependents import create_dependents, read_dependents
-from common.planning.sharding import messages_for
 from common.records import ResultRow
 from common.run_counters import RunCounters
 from common.settings import Settings
-from common.store import PartInfo, RunFolder, StoreFilesystem, merge_run, missing_rows
-from common.store.identity import known_store_id, store_id
+from common.store import PartInfo, RunFolder, StoreFilesystem
+from common.store.identity import known_store_id
 from common.store.parts import write_part
-from common.store.progress import done_rows, missing_among
+from common.store.progress import missing_among
 from worker.answering import answer_shard
 from worker.engine.request import Counts
 from worker.late_shards import is_late, unless_overwritten
@@ -36,13 +32,15 @@ from worker.shards import Shard
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Send = Callable[[ShardMessage, ModelSource], None]
+StartMerge = Callable[[Sequence[str], bool], object]
 
 
 class ShardExecutor:
-    """Executes shards. Needs no Celery: its caller hands it the store, the counters and `send`.
+    """Executes shards. Needs no Celery: its caller hands it the store and the counters.
 
-    send: puts a message on the queue of a model. slot: number of this process on its host.
+    start_merge: has another process merge runs that look complete, named by their keys, and
+    returns at once; with False if this shard had all its parts already. slot: number of this
+    process on its host.
     """
 
     def __init__(
@@ -50,13 +48,13 @@ class ShardExecutor:
         settings: Settings,
         store: StoreFilesystem,
         counters: RunCounters,
-        send: Send,
+        start_merge: StartMerge,
         slot: int = 0,
     ) -> None:
         self.settings = settings
         self.store = store
         self.counters = counters
-        self._send = send
+        self._start_merge = start_merge
         self._slot = slot
         self._notes = ModelNotes(counters, place_of(os.getppid()), slot)
 
@@ -114,12 +112,10 @@ class ShardExecutor:
             finally:
                 # The process lives, whatever was raised: only attempts that ended it still count.
                 self._hint(lambda: self.counters.finish_attempt(first, shard.name), None)
-        try:
-            for run in answered:
-                with unless_overwritten():
-                    self._merge_if_complete(run, shard.rows)
-        except UsageError as error:  # of merging, or of a dependent's model that is not here
-            raise StopRun(str(error)) from error
+        complete = [run for run in answered if self._looks_complete(run, shard.rows)]
+        if complete:
+            written = any(run in todo for run in complete)
+            self._start_merge([str(run.key) for run in complete], written)
         return []
 
     def _answer(self, shard: Shard, killed: bool) -> list[RunFolder]:
@@ -207,16 +203,12 @@ class ShardExecutor:
                 written.append(run)
         return written
 
-    def _merge_if_complete(self, run: RunFolder, rows: Sequence[int]) -> None:
-        """Merge a run, and create its dependents, if these rows were the last missing ones.
+    def _looks_complete(self, run: RunFolder, rows: Sequence[int]) -> bool:
+        """Count rows as done, and return whether they were the last ones.
 
-        The counters say cheaply whether a run looks complete; the store decides.
+        The counters say it cheaply; whoever merges the run asks the store.
         """
-        looks_complete = self._count_done(run, rows) >= run.spec.num_samples
-        if looks_complete and not len(missing_rows(run)):
-            manifest = merge_run(run)
-            logger.info("run %s merged: %d rows, %s", run.key, manifest.found, run.feather_path)
-            self._create_dependents(run)
+        return self._count_done(run, rows) >= run.spec.num_samples
 
     def _missing(self, run: RunFolder, rows: Sequence[int]) -> Sequence[int]:
         """Those of these rows that are left to answer.
@@ -230,32 +222,6 @@ class ShardExecutor:
     def _count_done(self, run: RunFolder, rows: Sequence[int]) -> int:
         """Count rows as done; returns the number of rows counted so far."""
         return self._hint(lambda: self.counters.mark_done(str(run.key), rows), 0)
-
-    def _create_dependents(self, run: RunFolder) -> None:
-        """Create the dependents of a merged run, and send their shards."""
-        try:
-            dependents = create_dependents(run)
-        except OverwrittenRun:
-            raise
-        except UsageError as error:
-            logger.error("runs that depend on %s cannot be created: %s", run.key, error)
-            self._stop_dependents(run, str(error))
-            return
-        for new in dependents:
-            logger.info("run %s was created, it depends on %s", new.key, run.key)
-            self._hint(partial(self.counters.reset, str(new.key), done_rows(new)), None)
-            self._hint(partial(self.counters.note_store, str(new.key), store_id(new.store)), None)
-        models = {str(new.key): find_model(new.spec.model) for new in dependents}
-        for message in messages_for(dependents):
-            self._send(message, models[message.runs[0]])
-
-    def _stop_dependents(self, run: RunFolder, reason: str) -> None:
-        try:
-            plans = read_dependents(run)
-        except UsageError:
-            return  # Damaged plans name no run to stop; the error is in the log.
-        for plan in plans:
-            self._hint(partial(self.counters.stop, plan.key, reason), None)
 
     def _any_stopped(self, runs: Sequence[RunFolder]) -> bool:
         names = [str(run.key) for run in runs]

@@ -9,7 +9,10 @@ import ctypes
 import logging
 import os
 import shutil
+import signal
 import subprocess
+import sys
+import threading
 from collections.abc import Mapping
 from typing import NoReturn
 
@@ -67,6 +70,35 @@ def keep_freed_memory() -> None:
     if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
             mallopt(option, _LARGEST_INT)
+
+
+def step_back() -> None:
+    """Lower the priority of this process: it has time, and others feed a GPU."""
+    os.nice(10)
+
+
+def log_to_stderr(name: str) -> None:
+    """Log from INFO on to standard error, as Celery does for its own processes.
+
+    name: what this process is, in each line.
+    """
+    line = f"[%(asctime)s: %(levelname)s/{name}] %(message)s"
+    logging.basicConfig(level=logging.INFO, format=line)
+
+
+def end_with(pipe: int) -> None:
+    """Have this process end when a pipe is closed, as it is when the process behind it ends.
+
+    It ends by SystemExit, also at SIGTERM, so that files half written are deleted.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    threading.Thread(target=_end_at_end_of, args=(pipe,), daemon=True).start()
+
+
+def _end_at_end_of(pipe: int) -> None:
+    while os.read(pipe, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def end_process(status: int) -> NoReturn:

@@ -31,6 +31,13 @@ class GivenBack(Reject):  # type: ignore[misc]
         super().__init__(reason, requeue)
 
 
+class PutBack(Reject):  # type: ignore[misc]
+    """A shard that is put back as the broker did not take its verdict. No fault."""
+
+    def __init__(self, reason: object = None, requeue: bool = True) -> None:
+        super().__init__(reason, requeue)
+
+
 class OwnFaults:
     """Counts the faults of this worker since its last success, over all its processes.
 
@@ -58,6 +65,10 @@ class OwnFaults:
                 EXIT_STATUS, self._in_a_row, reason,
             )  # fmt: skip
 
+    def pause(self) -> None:
+        """Leave the queues to others for a moment, without a fault."""
+        self._paused_until = time.monotonic() + PAUSE_SECONDS
+
     def pausing(self) -> bool:
         """Whether this worker leaves the queues to others just now."""
         return time.monotonic() < self._paused_until
@@ -79,6 +90,8 @@ class CountedRequest(Request):  # type: ignore[misc]
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
-        if isinstance(error, GivenBack):
+        if isinstance(error, PutBack):
+            own_faults.pause()
+        elif isinstance(error, GivenBack):
             own_faults.failed(error.reason)
         return result

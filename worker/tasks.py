@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import billiard
 import redis
 from celery.exceptions import Reject
-from celery.signals import worker_process_init
+from celery.signals import worker_process_init, worker_process_shutdown
 from kombu.exceptions import OperationalError
 
-from common.broker import ANSWER_SHARD, OTHER_QUEUE, queue_of
+from common.broker import ANSWER_SHARD, OTHER_QUEUE
 from common.errors import (
     RejectShard,
     RetryShard,
@@ -21,16 +21,18 @@ from common.errors import (
     first_line,
 )
 from common.messages import ShardMessage
-from common.models import ModelSource
 from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import StoreFilesystem
 from worker.app import app
 from worker.host import set_variables
+from worker.last_resort import never_without_verdict
+from worker.merge_starter import MergeStarter
 from worker.own_faults import GivenBack
 from worker.refusals import no_worker_left
 from worker.shards import open_shard
 from worker.sick_device import end_process_if_sick
+from worker.stray_exits import as_errors
 
 if TYPE_CHECKING:
     from worker.executor import ShardExecutor
@@ -50,14 +52,15 @@ def executor() -> "ShardExecutor":
     try:
         # Not above: importing torch sets the variable that names its compile cache, and children
         # would inherit the main process's.
-        from worker.model.compile_cache import claim_cache
+        with as_errors():
+            from worker.model.compile_cache import claim_cache
 
-        set_variables(claim_cache(slot))
-        from worker.executor import ShardExecutor
+            set_variables(claim_cache(slot))
+            from worker.executor import ShardExecutor
 
-        settings = Settings.from_environment()
-        store = StoreFilesystem.open(settings.store)
-        return ShardExecutor(settings, store, counters(), send, slot)
+            settings = Settings.from_environment()
+            store = StoreFilesystem.open(settings.store)
+            return ShardExecutor(settings, store, counters(), merges().start, slot)
     except Exception as error:
         logger.exception("this process cannot begin")
         raise ReturnShard(f"a worker process cannot begin: {_described(error)}") from error
@@ -79,33 +82,40 @@ def warm_up(**_: Any) -> None:
     executor().warm_up()
 
 
-def send(message: ShardMessage, model: ModelSource) -> None:
-    """Put a shard of a dependent run on its model's queue. Raises RetryShard if that fails."""
-    try:
-        answer_shard.apply_async(kwargs=message.model_dump(), queue=queue_of(model))
-    except OperationalError as error:
-        # So the shard that sends it is tried again: it finds its part, and sends once more.
-        raise RetryShard(f"the broker does not take the dependent runs: {error}") from error
+@cache
+def merges() -> MergeStarter:
+    """The merge processes that this process starts."""
+    return MergeStarter(Settings.from_environment())
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def finish_merges(exitcode: int, **_: Any) -> None:
+    """Wait for the merges of this process before it ends, unless a signal ends it."""
+    if exitcode >= 0:
+        merges().wait()
 
 
 @app.task(  # type: ignore[untyped-decorator]
     name=ANSWER_SHARD, bind=True, max_retries=100, Request="worker.own_faults:CountedRequest"
 )
+@never_without_verdict
 def answer_shard(self: Any, runs: Any, rows: Any) -> None:
     """Answer rows of runs that share a prefill. Every name is checked before it is used."""
     try:
         worker = executor()
-        shard = open_shard(worker.store, runs, rows, worker.was_deleted)
-        for half in worker.execute(shard):
+        with as_errors():
+            shard = open_shard(worker.store, runs, rows, worker.was_deleted)
+            halves = worker.execute(shard)
+        for half in halves:
             self.apply_async(
                 kwargs=ShardMessage.of(runs, half.rows).model_dump(),
                 queue=_queue(self),
             )
-    except ReturnShard as error:
+    except (ReturnShard, MemoryError) as error:
         _give_back(self, runs, error)
     except PermissionError as error:
         _judge_denial(self, runs, error)
-    except (RetryShard, OSError, OperationalError) as error:
+    except (RetryShard, OSError, OperationalError, redis.RedisError) as error:
         # An OSError here is the store's or the broker's: errors of loading are a StopRun.
         _try_later(self, runs, error)
     except RejectShard as error:
@@ -129,10 +139,7 @@ def _try_later(task: Any, runs: Any, error: Exception) -> None:
         return
     logger.warning("tried again in %d s: %s", RETRY_SECONDS, error)
     _tell_producer(runs, first_line(error))
-    try:
-        raise task.retry(exc=error, countdown=RETRY_SECONDS) from error
-    except Reject as not_sent:  # Celery's, with which the shard would be lost.
-        raise Reject(f"cannot be sent to be tried again: {not_sent.reason}", True) from error
+    raise task.retry(exc=error, countdown=RETRY_SECONDS) from error
 
 
 def _give_back(task: Any, runs: Any, error: Exception) -> NoReturn:
@@ -146,10 +153,7 @@ def _refuse(task: Any, runs: Any, error: UnusableModel) -> None:
     """Stop the runs if no live worker can use their model; else give the shard back."""
     keys = [str(run) for run in runs]
     logger.error("%s", error)
-    try:
-        reason = no_worker_left(counters(), keys, _queue(task), task.request.hostname, error)
-    except redis.RedisError as unreachable:
-        raise Reject(f"the broker is away: {unreachable}", requeue=True) from error
+    reason = no_worker_left(counters(), keys, _queue(task), task.request.hostname, error)
     if reason is None:
         _give_back(task, runs, error)
     _stop(runs, reason)
@@ -178,13 +182,8 @@ def _tell_producer(runs: Any, reason: str) -> None:
 
 
 def _stop(runs: Any, reason: str) -> None:
-    """Stop the runs. Puts the shard back if the broker cannot be told: it gives it out again."""
-    try:
-        for run in runs:
-            counters().stop(str(run), reason)
-    except redis.RedisError as unreachable:
-        text = f"the runs cannot be stopped, as the broker is away ({unreachable}): {reason}"
-        raise Reject(text, requeue=True) from unreachable
+    for run in runs:
+        counters().stop(str(run), reason)
 
 
 def _described(error: Exception) -> str:

@@ -17,7 +17,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs
 
-from common.errors import UsageError, first_line
+from common.errors import UsageError, first_line, is_of_the_system
+from common.store.links import refuse_way_out
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -32,7 +33,10 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class StoreFilesystem:
-    """A directory of a file system. Its methods take paths relative to it, with `/`."""
+    """A directory of a file system. Its methods take paths relative to it, with `/`.
+
+    Each method that reaches a file raises UsageError if a link in a local store leads outside it.
+    """
 
     filesystem: fs.FileSystem
     root: str
@@ -69,6 +73,12 @@ class StoreFilesystem:
     def path(self, relative: str) -> str:
         return f"{self.root}/{relative}"
 
+    def inside(self, relative: str) -> str:
+        """Return the path. Raises UsageError if a link leads it outside the store."""
+        if self.is_local:
+            refuse_way_out(self.root, relative)
+        return self.path(relative)
+
     def check_writable(self) -> None:
         """Write and delete a file. Raises UsageError, in one sentence, if that fails."""
         probe = f".writable-{uuid.uuid4().hex}"
@@ -94,7 +104,7 @@ class StoreFilesystem:
             return ""
 
     def exists(self, relative: str) -> bool:
-        info: fs.FileInfo = self.filesystem.get_file_info(self.path(relative))
+        info: fs.FileInfo = self.filesystem.get_file_info(self.inside(relative))
         return bool(info.type != fs.FileType.NotFound)
 
     def list(self, relative: str, recursive: bool = False) -> list[str]:
@@ -103,20 +113,21 @@ class StoreFilesystem:
 
     def list_files(self, relative: str, recursive: bool = False) -> Sequence[StoredFile]:
         """The files in a folder, ordered by path; empty if there is no folder."""
-        selector = fs.FileSelector(self.path(relative), recursive=recursive, allow_not_found=True)
+        folder = self.inside(relative)
+        selector = fs.FileSelector(folder, recursive=recursive, allow_not_found=True)
         files = self._files(self.filesystem.get_file_info(selector))
         return sorted(files, key=attrgetter("path"))
 
     def list_file(self, relative: str) -> Sequence[StoredFile]:
         """The file of this path as a list of one; empty if there is none."""
-        return self._files([self.filesystem.get_file_info(self.path(relative))])
+        return self._files([self.filesystem.get_file_info(self.inside(relative))])
 
     def _files(self, infos: Iterable[fs.FileInfo]) -> Sequence[StoredFile]:
         prefix = len(self.root) + 1
         return [StoredFile(i.path[prefix:], i.mtime) for i in infos if i.type == fs.FileType.File]
 
     def read_bytes(self, relative: str) -> bytes:
-        with self.filesystem.open_input_stream(self.path(relative)) as source:
+        with self.filesystem.open_input_stream(self.inside(relative)) as source:
             return bytes(source.read())
 
     def open_arrow(self, relative: str) -> pa.ipc.RecordBatchFileReader:
@@ -124,13 +135,13 @@ class StoreFilesystem:
 
         Raises UsageError for a file that is not whole.
         """
-        path = self.path(relative)
+        path = self.inside(relative)
         source = pa.memory_map(path) if self.is_local else self.filesystem.open_input_file(path)
         try:
             return pa.ipc.open_file(source)
         except (pa.ArrowInvalid, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # The system could not read the file now; the file may well be whole.
+            if is_of_the_system(error):
+                raise
             raise UsageError(f"{path} is not a whole Arrow file: {first_line(error)}") from None
 
     @contextmanager
@@ -139,7 +150,7 @@ class StoreFilesystem:
 
         On a local disk the file is flushed before the rename, and its folder after it.
         """
-        final = self.path(relative)
+        final = self.inside(relative)
         temporary = f"{final}.{uuid.uuid4().hex[:12]}.tmp"
         self.filesystem.create_dir(final.rpartition("/")[0], recursive=True)
         try:
@@ -185,20 +196,21 @@ class StoreFilesystem:
         return True
 
     def move(self, source: str, target: str) -> None:
-        self.filesystem.create_dir(self.path(target).rpartition("/")[0], recursive=True)
-        self.filesystem.move(self.path(source), self.path(target))
+        self.filesystem.create_dir(self.inside(target).rpartition("/")[0], recursive=True)
+        self.filesystem.move(self.inside(source), self.inside(target))
 
     def delete(self, relative: str) -> None:
         """Delete a file, or a folder and its content. A missing path is no error."""
-        info = self.filesystem.get_file_info(self.path(relative))
+        path = self.inside(relative)
+        info = self.filesystem.get_file_info(path)
         if info.type == fs.FileType.Directory:
-            self.filesystem.delete_dir(self.path(relative))
+            self.filesystem.delete_dir(path)
         elif info.type == fs.FileType.File:
-            self.filesystem.delete_file(self.path(relative))
+            self.filesystem.delete_file(path)
 
     def empty(self, relative: str) -> None:
         """Delete the content of a folder. A missing folder is no error."""
-        self.filesystem.delete_dir_contents(self.path(relative), missing_dir_ok=True)
+        self.filesystem.delete_dir_contents(self.inside(relative), missing_dir_ok=True)
 
     def _discard(self, path: str) -> None:
         if self.filesystem.get_file_info(path).type == fs.FileType.File:

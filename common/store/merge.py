@@ -11,7 +11,7 @@ scored: they are kept in a file that merging reads (common.store.scores).
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
 
@@ -52,7 +52,8 @@ def merge_run(run: RunFolder, partial: bool = False, anew: bool = False) -> Mani
     scores = open_scores(run)
     if anew or not _is_current(run, _metadata(run, manifest, scores)):
         _write(run, manifest, scores)
-        if scores_stamp(run) != stamp:  # It was scored meanwhile, and that file was replaced.
+        if scores_stamp(run) != stamp or (not manifest.partial and _has_other_parts(run, files)):
+            # It was scored or got a part meanwhile, and a file with that may have been replaced.
             return merge_run(run, partial, anew=True)
     mark_merged(run, files)
     return manifest
@@ -69,6 +70,10 @@ def _describe_missing(run: RunFolder, manifest: Manifest) -> str:
         f"run {run.key} has {manifest.found} of {manifest.expected} rows; "
         "enqueue it again for the rest, or merge with --partial"
     )
+
+
+def _has_other_parts(run: RunFolder, files: Iterable[str]) -> bool:
+    return set(list_parts(run)) != {path for path in files if name_of(run, path)}
 
 
 def merged_windows(

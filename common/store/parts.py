@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from common.errors import UsageError, first_line
+from common.errors import UsageError, first_line, is_of_the_system
 from common.records import ResultRow
 from common.schema import META_PART, PART_SCHEMA
 from common.store.filesystem import StoreFilesystem
@@ -180,8 +180,8 @@ def _part_errors(store: StoreFilesystem, path: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, KeyError, ValueError, UsageError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # The system could not read the file now; the file may well be whole.
+        if is_of_the_system(error):
+            raise
         raise UsageError(
             f"{store.path(path)} is not a whole part of this version "
             f"({first_line(error)}); delete it and enqueue the run again, which answers its rows "

@@ -83,7 +83,9 @@ def read_progress(run: RunFolder, files: Sequence[StoredFile] | None = None) -> 
     """Count the rows of all parts; a row in two parts counts once.
 
     files: those of the run, its merged file included, from a listing that the caller has made.
+    Raises UsageError if a link leads the parts outside the store.
     """
+    run.store.inside(run.file("parts"))  # A listing follows links.
     if files is None:
         files = run.list_files()
     paths = {file.path for file in files}

@@ -25,7 +25,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from common.errors import UsageError, first_line
+from common.errors import UsageError, first_line, is_of_the_system
 from common.schema import META_RUN, META_SCORES, SCORE_FIELDS
 from common.store.runs import RunFolder
 
@@ -69,8 +69,8 @@ class KeptScores:
         try:
             return next(self._batches, None)
         except (pa.ArrowException, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # The system could not read the file now; the file may well be whole.
+            if is_of_the_system(error):
+                raise
             logger.warning(
                 "%s cannot be read to its end (%s); the rest is left unscored",
                 self.path,

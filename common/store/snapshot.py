@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from common.errors import UsageError, first_line
+from common.errors import UsageError, first_line, is_of_the_system
 from common.records import Sample
 from common.schema import input_schema
 from common.store.filesystem import StoreFilesystem
@@ -99,8 +99,8 @@ def read_batch(
         batch.validate(full=True)  # Bad offsets would lead outside the file.
         batch.select(["uuid", "paraphrases", "answers"])
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # The system could not read the file now; the file may well be whole.
+        if is_of_the_system(error):
+            raise
         raise damaged_snapshot(store, path, first_line(error)) from None
     return batch
 

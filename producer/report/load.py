@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from common.errors import UsageError, first_line
+from common.errors import UsageError, first_line, is_of_the_system
 from common.methods import METHODS, Method
 from common.run import RunSpec
 from common.store import RunFolder
@@ -103,8 +103,8 @@ def _questions(run: RunFolder, metric: Metric) -> Iterator[QuestionResult]:
         rows = (row for batch in run.batches(columns) for row in batch.to_pylist())
         yield from read_results(rows, metric)
     except (pa.ArrowException, OSError, KeyError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # An error of the system, whose text names the file.
+        if is_of_the_system(error):
+            raise
         raise UsageError(
             f"{run.feather_path} cannot be read ({first_line(error)}); "
             f"`producer merge {run.key}` makes it anew from the parts"

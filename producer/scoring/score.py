@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from common.answer_text import exact_match
-from common.errors import UsageError, first_line
+from common.errors import UsageError, first_line, is_of_the_system
 from common.methods import METHODS
 from common.schema import META_MANIFEST, META_SCORES, SCORE_FIELDS
 from common.store import RunFolder
@@ -170,8 +170,8 @@ def _arrow_errors(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, KeyError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # The operating system's error names the file already.
+        if is_of_the_system(error):
+            raise
         raise UsageError(
             f"{run.feather_path} cannot be read ({first_line(error)}); "
             f"`producer merge {run.key}` makes it anew from the parts"

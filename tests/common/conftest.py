@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from common.run_counters import RunCounters
-from common.store import StoreFilesystem, merge, snapshot
-from tests.common.storekit import local_store, memory_store
+from common.store import StoreFilesystem
+from tests.common.storekit import any_store, local_store, use_small_batches
+
+__all__ = ["any_store", "counters", "small_batches", "store"]
 
 
 @pytest.fixture
@@ -14,17 +16,10 @@ def store(tmp_path: Path) -> StoreFilesystem:
     return local_store(tmp_path)
 
 
-@pytest.fixture(params=["local", "memory"])
-def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> StoreFilesystem:
-    return local_store(tmp_path) if request.param == "local" else memory_store()
-
-
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches of 4 samples and windows of 8, so that small runs cross every border."""
-    monkeypatch.setattr(snapshot, "SNAPSHOT_BATCH_ROWS", 4)
-    monkeypatch.setattr(merge, "SNAPSHOT_BATCH_ROWS", 4)
-    monkeypatch.setattr(merge, "WINDOW_ROWS", 8)
+    """Batches of 4 samples and windows of 8."""
+    use_small_batches(monkeypatch)
 
 
 @pytest.fixture

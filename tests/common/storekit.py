@@ -1,6 +1,7 @@
 """Building blocks for tests that need a store: samples, runs, parts, file systems.
 
-Also used by tests/producer. Everything here goes through the product's own functions.
+Also used by tests/producer. Everything here goes through the product's own functions. The fixture
+is for conftest.py files to import.
 """
 
 import os
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow import fs
 
 from common.prompts import QUESTION_ANSWERING
 from common.records import ErrorKind, ResultRow, Sample
 from common.run import RunKey, RunSpec
-from common.store import PartInfo, RunFolder, StoreFilesystem
+from common.store import PartInfo, RunFolder, StoreFilesystem, merge, snapshot
 from common.store.parts import write_part
 from common.store.snapshot import SnapshotWriter
 
@@ -151,6 +153,19 @@ def memory_store() -> StoreFilesystem:
     memory.store, memory.pseudo_dirs = {}, [""]
     handler = fs.FSSpecHandler(memory)
     return StoreFilesystem(fs.PyFileSystem(handler), "/bucket/runs", "memory://bucket/runs")
+
+
+@pytest.fixture(params=["local", "memory"])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> StoreFilesystem:
+    """A store on the local disk, and one on another file system."""
+    return local_store(tmp_path) if request.param == "local" else memory_store()
+
+
+def use_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have batches of 4 samples and windows of 8, so that small runs cross every border."""
+    monkeypatch.setattr(snapshot, "SNAPSHOT_BATCH_ROWS", 4)
+    monkeypatch.setattr(merge, "SNAPSHOT_BATCH_ROWS", 4)
+    monkeypatch.setattr(merge, "WINDOW_ROWS", 8)
 
 
 def read_feather(run: RunFolder) -> pa.Table:

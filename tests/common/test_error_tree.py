@@ -1,5 +1,6 @@
 """common.errors: one class per decision, all of one root."""
 
+import pyarrow as pa
 import pytest
 
 from common import errors
@@ -29,3 +30,16 @@ def test_a_special_case_is_its_decision_for_whoever_does_not_know_it(name, decis
 
 def test_the_root_is_no_error_of_python_that_somebody_catches_by_chance():
     assert errors.SelfEnsembleError.__bases__ == (Exception,)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_so"),
+    [
+        (PermissionError(13, "Permission denied", "file"), True),
+        (OSError(5, "Input/output error"), True),
+        (OSError("Invalid IPC stream: negative continuation token"), False),
+        (pa.ArrowInvalid("Not an Arrow file"), False),
+    ],
+)
+def test_an_error_of_the_system_is_told_from_damaged_content(error, is_so):
+    assert errors.is_of_the_system(error) is is_so

@@ -51,14 +51,16 @@ def merged(settings: Settings) -> bool:
 
 def undisturbed(settings: Settings, options: list[object], tmp_path: Path) -> list[object]:
     """The tables of the same job on a store of its own, in this process."""
-    from tests.worker.conftest import shard_of
+    from tests.worker.conftest import merging_here, shard_of
     from worker.executor import ShardExecutor
+    from worker.merging import Merger
 
     other = settings.model_copy(update={"store": str(tmp_path / "other"), "attention": "sdpa"})
     producer("enqueue", *options, settings=other)
     store = StoreFilesystem.open(other.store)
     counters = RunCounters.connect(other.broker, other.namespace)
-    executor = ShardExecutor(other, store, counters, lambda *_: pytest.fail("sent"))
+    merger = Merger(store, counters, lambda *_: pytest.fail("sent"))
+    executor = ShardExecutor(other, store, counters, merging_here(merger))
     for first in range(0, 60, 2):
         executor.execute(shard_of(tuple(runs(other)), [first, first + 1]))
     redis.Redis.from_url(other.broker).flushall()

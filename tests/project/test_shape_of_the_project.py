@@ -49,7 +49,8 @@ FLOORS = {
     ],
     "worker": [
         ["worker.tasks"],
-        ["worker.app", "worker.executor"],
+        ["worker.app", "worker.executor", "worker.merge_process", "worker.merge_starter"],
+        ["worker.merging", "worker.sending"],
         ["worker.answering"],
         ["worker.manager", "worker.paraphrasing"],
         ["worker.bisect"],
@@ -64,7 +65,7 @@ KNOW_CELERY = {
     f"worker.{name}"
     for name in (
         *("app", "tasks", "lease", "readiness", "affinity", "dead_letters", "own_faults"),
-        *("presence", "unacked"),
+        *("presence", "sending", "unacked", "last_resort"),
     )
 }
 

@@ -15,7 +15,8 @@ from common.store import RunFolder, StoreFilesystem
 from producer.prepare import Prepared, prepare
 from producer.request import RunRequest
 from tests.conftest import numbered_questions, write_questions
-from worker.executor import ShardExecutor
+from worker.executor import ShardExecutor, StartMerge
+from worker.merging import Merger
 from worker.shards import Shard, open_shard
 
 MakeRuns = Callable[..., Prepared]
@@ -35,7 +36,7 @@ def settings(tmp_path: Path, broker_url: str) -> Settings:
 
 @pytest.fixture
 def sent() -> list[tuple[ShardMessage, ModelSource]]:
-    """The messages that the executor sent, each with the model of its queue."""
+    """The messages that were sent when a run was merged, each with the model of its queue."""
     return []
 
 
@@ -43,7 +44,13 @@ def sent() -> list[tuple[ShardMessage, ModelSource]]:
 def executor(settings: Settings, sent: list[tuple[ShardMessage, ModelSource]]) -> ShardExecutor:
     store = StoreFilesystem.open(settings.store)
     counters = RunCounters.connect(settings.broker, settings.namespace)
-    return ShardExecutor(settings, store, counters, lambda *message: sent.append(message))
+    merger = Merger(store, counters, lambda *message: sent.append(message))
+    return ShardExecutor(settings, store, counters, merging_here(merger))
+
+
+def merging_here(merger: Merger) -> StartMerge:
+    """Merge right here, before the shard returns; workers have a process of its own for it."""
+    return lambda keys, anew: all(map(merger.finish, keys))
 
 
 @pytest.fixture

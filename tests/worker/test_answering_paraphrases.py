@@ -43,7 +43,7 @@ def run_of(executor, tiny_model):
 
 def new_executor(settings, executor):
     """Another process of the same store and counters."""
-    return ShardExecutor(settings, executor.store, executor.counters, lambda *_: None)
+    return ShardExecutor(settings, executor.store, executor.counters, executor._start_merge)
 
 
 def rows_after(executor, run, shards):

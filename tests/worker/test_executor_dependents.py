@@ -5,15 +5,17 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from common.errors import RetryShard, StopRun
+from common.errors import RetryShard
 from common.planning.dependents import create_with_dependents
 from common.planning.plan import RunPlan
 from common.records import Sample
 from common.run import RunKey, SamplingParams
 from common.store import RunFolder, missing_rows
 from common.store.manifest import read_manifest
+from tests.worker.conftest import merging_here
 from tests.worker.scripted import EXEMPLARS, ONCE, make_spec
 from worker.executor import ShardExecutor
+from worker.merging import Merger
 from worker.shards import open_shard
 
 FOLDER = "quiz/tiny-llama"
@@ -178,13 +180,13 @@ def test_a_send_that_fails_is_made_good_the_next_time(settings, executor, begin,
         if len(taken) == 2:
             raise RetryShard("the broker does not take the dependent runs")
 
-    failing = ShardExecutor(settings, executor.store, executor.counters, send_third)
-    execute(failing, ["paraphrases-3"], [[0, 4]])
-    with pytest.raises(RetryShard, match="does not take"):
-        execute(failing, ["paraphrases-3"], [[4, 5]])
-    assert run_named(executor, "avg-3").exists()
-    assert execute(failing, ["paraphrases-3"], [[4, 5]]) == []
+    pauses = []
+    merger = Merger(executor.store, executor.counters, send_third, pauses.append)
+    failing = ShardExecutor(settings, executor.store, executor.counters, merging_here(merger))
+    execute(failing, ["paraphrases-3"], [[0, 5]])
+    assert len(pauses) == 1
     assert [message.rows for message in taken[2:]] == THREE
+    assert "does not take" in executor.counters.delayed(f"{FOLDER}/paraphrases-3")
 
 
 def test_dependents_wait_for_the_counters_and_are_not_lost_without_them(
@@ -209,9 +211,10 @@ def test_runs_without_dependents_send_nothing(executor, sent, begin, plan):
     assert sent == []
 
 
-def test_a_dependent_whose_model_is_not_on_this_host_stops_the_run_in_words(executor, begin, plan):
+def test_a_dependent_whose_model_is_not_on_this_host_is_stopped_in_words(executor, begin, plan):
     elsewhere = plan("avg", num_paraphrases=3, model="/not/here", model_source="/not/here")
     begin(plan("paraphrases", elsewhere, num_paraphrases=3))
-    with pytest.raises(StopRun, match="'/not/here'"):
-        execute(executor, ["paraphrases-3"], [[0, 5]])
+    assert execute(executor, ["paraphrases-3"], [[0, 5]]) == []
+    assert "'/not/here'" in executor.counters.stop_reason(f"{FOLDER}/avg-3")
+    assert executor.counters.stop_reason(f"{FOLDER}/paraphrases-3") is None
     assert run_named(executor, "paraphrases-3").store.exists(f"{FOLDER}/paraphrases-3.feather")

@@ -18,7 +18,9 @@ MOMENTS = ["loading", "answering", "committing", "merging"]
 @pytest.fixture
 def late(executor):
     """The worker that has the shard of the old run; `executor` is the one of the new run."""
-    old = ShardExecutor(executor.settings, executor.store, executor.counters, executor._send, 1)
+    old = ShardExecutor(
+        executor.settings, executor.store, executor.counters, executor._start_merge, 1
+    )
     old.manager = executor.manager  # One model in memory.
     return old
 
@@ -32,7 +34,7 @@ def at(late, monkeypatch):
             "loading": (late.manager, "engine_for"),
             "answering": (executors, "answer_shard"),
             "committing": (executors, "write_part"),
-            "merging": (late, "_merge_if_complete"),
+            "merging": (late, "_start_merge"),
         }[moment]
         original, done = getattr(place, name), []
 

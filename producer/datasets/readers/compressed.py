@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import BinaryIO, Literal, cast
 
-from common.errors import UsageError, first_line
+from common.errors import UsageError, first_line, is_of_the_system
 
 ENDINGS = (".gz", ".zst")
 
@@ -47,7 +47,7 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
             with pa.CompressedInputStream(file, codec) as stream:
                 yield io.BufferedReader(cast(io.RawIOBase, stream))
         except OSError as error:
-            if error.errno is not None:
+            if is_of_the_system(error):
                 raise
             raise UsageError(
                 f"data file {path} is no {codec} file, or a damaged one: {first_line(error)}"

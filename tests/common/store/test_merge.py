@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from common.errors import UsageError
-from common.store import merge_run, missing_rows, verify_run
+from common.store import merge, merge_run, missing_rows, verify_run
 from tests.common.storekit import all_files, make_run, put_part, read_feather, shards
 
 SINGLE = {
@@ -135,3 +135,23 @@ def test_a_part_that_answers_other_samples_is_refused(store):
         merge_run(run)
     assert not store.exists(run.feather)
     assert other.exists()
+
+
+def test_a_merge_that_is_overtaken_by_another_does_not_bring_back_its_older_file(
+    store, monkeypatch
+):
+    """Several may merge a run at once, and one of them knows of a part that came late."""
+    run = make_run(store, 7)
+    put_part(run, range(7), failed=[3])
+    windows = merge.merged_windows
+
+    def overtaken(of, *others):
+        monkeypatch.setattr(merge, "merged_windows", windows)
+        yield from windows(of, *others)
+        put_part(run, range(3, 7), attempt=2)
+        merge_run(run)
+
+    monkeypatch.setattr(merge, "merged_windows", overtaken)
+    merge_run(run)
+    assert read_feather(run)["error"].null_count == 7
+    assert verify_run(run) == []

@@ -1,24 +1,17 @@
 """Fixtures of the tests of scoring: stores on two file systems, small batches."""
 
-from pathlib import Path
-
 import pytest
 
-from common.store import StoreFilesystem, merge, scores, snapshot
+from common.store import scores
 from producer.scoring import score
-from tests.common.storekit import local_store, memory_store
+from tests.common.storekit import any_store, use_small_batches
 
-
-@pytest.fixture(params=["local", "memory"])
-def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> StoreFilesystem:
-    return local_store(tmp_path) if request.param == "local" else memory_store()
+__all__ = ["any_store", "small_batches"]
 
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches of 4 samples, windows of 8 and slices of 3: small runs cross every border."""
-    monkeypatch.setattr(snapshot, "SNAPSHOT_BATCH_ROWS", 4)
-    monkeypatch.setattr(merge, "SNAPSHOT_BATCH_ROWS", 4)
-    monkeypatch.setattr(merge, "WINDOW_ROWS", 8)
+    """Batches of 4 samples, windows of 8 and slices of 3."""
+    use_small_batches(monkeypatch)
     monkeypatch.setattr(score, "SLICE_ROWS", 3)
     monkeypatch.setattr(scores, "SLICE_ROWS", 3)
