@@ -62,6 +62,8 @@ class Announcement(_Noted):
     """What a worker says of itself.
 
     name: Celery's, such as celery@host. place: see `place_of`. processes: how many hold a model.
+    store: path or URI of its store. store_id: which store that is (`common.store.identity`), None
+    if it has none yet or the worker cannot read it. device: what it computes on, in words.
     """
 
     name: str
@@ -69,6 +71,9 @@ class Announcement(_Noted):
     processes: int
     queues: tuple[str, ...]
     version: str
+    store: str = ""
+    store_id: str | None = None
+    device: str = ""
 
 
 class LiveWorker(Announcement):

@@ -5,6 +5,10 @@ Imports no pyarrow, so the engine takes a Sample as it is. `common.schema` has t
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Literal
+
+ErrorKind = Literal["sample", "worker"]
+"""Whose fault an error is: another worker answers the second kind, and fails at the first too."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class ResultRow:
     singles: the answers of the paraphrases alone, if the same call computed them.
     confidence: share of the sampled answers that equal `prediction`. sampled: these answers.
     paraphrases: the question and the paraphrases written for it. problems: what is still wrong
-    with each, or None. attempts: how often each was drawn.
+    with each, or None. attempts: how often each was drawn. error_kind: set where `error` is.
     """
 
     row: int
@@ -72,3 +76,4 @@ class ResultRow:
     problems: list[str | None] | None = None
     attempts: list[int] | None = None
     error: str | None = None
+    error_kind: ErrorKind | None = None

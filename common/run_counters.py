@@ -6,6 +6,7 @@ se:done:<run>       bitmap, one bit for each row that some part holds
 se:stop:<run>       why no shard of the run can succeed, until it is enqueued again
 se:delay:<run>      why a shard of the run waits to be tried again; expires after a minute
 se:refused:<run>    for each worker (its place) that cannot use the run's model: why
+se:sick:<run>       deaths of devices over its shards (`worker.device_deaths`)
 se:store:<run>      id of the store that the run is in
 se:attempts:<run>   for each shard, how often it was started and not finished. With the name of a
                     worker process in place of a run: for each model, how often loading began
@@ -50,7 +51,8 @@ class RunCounters:
     def reset(self, run: str, done: Iterable[int]) -> None:
         """Set the done rows to `done`, and forget a stop and all attempts."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.delete(*(self._key(kind, run) for kind in ("done", "stop", "attempts", "refused")))
+        forgotten = ("done", "stop", "attempts", "refused", "sick")
+        pipe.delete(*(self._key(kind, run) for kind in forgotten))
         for row in done:
             pipe.setbit(self._key("done", run), row, 1)
         pipe.expire(self._key("done", run), _LIFETIME)

@@ -65,7 +65,7 @@ _WRITTEN: _Fields = [
     pa.field("problems", pa.list_(pa.string())),
     pa.field("attempts", pa.list_(pa.int32())),
 ]
-_ERROR: _Fields = [pa.field("error", pa.string())]
+_ERROR: _Fields = [pa.field("error", pa.string()), pa.field("error_kind", pa.string())]
 
 SCORE_FIELDS: _Fields = [
     pa.field("predict_lemma", pa.list_(pa.string())),

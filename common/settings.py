@@ -64,6 +64,9 @@ class Settings(BaseModel):
     max_attempts: int = Field(
         3, ge=1, description="starts of a shard that kills its worker before it is cut in two"
     )
+    health_dir: str | None = Field(
+        None, description="folder of one worker's files `alive` and `ready` (unset: none)"
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":

@@ -6,7 +6,15 @@ import sys
 import click
 
 from common.errors import SelfEnsembleError
-from producer.commands import enqueue, manage, pictures, reconciliation, results
+from producer.commands import (
+    enqueue,
+    inspection,
+    manage,
+    pictures,
+    reconciliation,
+    results,
+    retry,
+)
 from producer.commands.shared import EXIT_INTERRUPTED, EXIT_USAGE, never_fail_to_print, print_line
 
 
@@ -21,10 +29,8 @@ def cli() -> None:
     """
 
 
-for _command in (
-    *enqueue.COMMANDS, *manage.COMMANDS, *reconciliation.COMMANDS, *results.COMMANDS,
-    *pictures.COMMANDS,
-):  # fmt: skip
+_ROOMS = (enqueue, manage, retry, reconciliation, inspection, results, pictures)
+for _command in (command for room in _ROOMS for command in room.COMMANDS):
     cli.add_command(_command)
 
 

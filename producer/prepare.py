@@ -17,9 +17,15 @@ from common.planning.dependents import (
     delete_runs,
     merge_if_complete,
     note_dependents,
+    outdated_dependents,
     result_samples,
 )
-from common.planning.plan import RunPlan, check_fingerprint, refuse_without_manual
+from common.planning.plan import (
+    RunPlan,
+    check_fingerprint,
+    overwrite_option,
+    refuse_without_manual,
+)
 from common.planning.sharding import messages_for
 from common.records import Sample
 from common.run import RunKey
@@ -83,8 +89,20 @@ def prepare(request: RunRequest, store: StoreFilesystem) -> Prepared:
     all_runs = tuple(RunFolder(store, RunKey.parse(key)) for key in keys)
     # A step may have dependents of other requests, even of models that have other queues.
     runs = [run for run in runs if str(run.key) in keys]
+    notes += _notes_of_outdated(runs if upstream is None else [upstream, *runs], keys)
     messages = tuple(messages_for(runs, request.shard_size))
     return Prepared(tuple(runs), all_runs, upstream, model, messages, notes)
+
+
+def _notes_of_outdated(runs: Iterable[RunFolder], asked: Collection[str]) -> tuple[str, ...]:
+    """A sentence for each run asked for that was made before the run it depends on changed."""
+    return tuple(
+        f"{old.key} was made from the result of {run.key} before that was retried; give "
+        f"{overwrite_option(old.spec.method)} to make it anew"
+        for run in runs
+        for old in outdated_dependents(run)
+        if str(old.key) in asked
+    )
 
 
 def _has_no_paraphrases(request: RunRequest) -> bool:

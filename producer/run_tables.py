@@ -25,6 +25,7 @@ def progress_document(run: RunFolder, progress: Progress) -> dict[str, Any]:
         "ok": progress.ok,
         "failed": progress.failed,
         "missing": progress.missing,
+        "again": progress.again,
         "rate": progress.rate,
         "seconds_left": progress.seconds_left,
         "feather": run.feather_path if progress.merged else None,
@@ -41,7 +42,8 @@ def progress_table(rows: Iterable[tuple[RunFolder, Progress]]) -> Table:
         rate = f"{p.rate:.1f}/s" if p.rate else "-"
         left = f"{p.seconds_left:.0f} s" if p.missing and p.seconds_left is not None else "-"
         counts = [str(n) for n in (p.expected, p.ok, p.failed, p.missing)]
-        table.add_row(str(run.key), p.state, *counts, rate, left)
+        state = f"{p.state}, {p.again} again" if p.again else p.state
+        table.add_row(str(run.key), state, *counts, rate, left)
     return table
 
 

@@ -12,6 +12,7 @@ from common.models import find_model
 from common.settings import Settings
 from worker.dead_letters import put_bad_messages_aside
 from worker.flower_address import keep_flower_private
+from worker.health import Health, TakesMessages
 from worker.host import default_processes, let_threads_wait
 from worker.idle import Idle
 from worker.lease import Lease
@@ -34,10 +35,10 @@ def create_app(settings: Settings) -> Celery:
     app.conf.update(celery_settings(settings))
     app.conf.broker_transport_options["queue_order_strategy"] = "worker.affinity:StickyCycle"
     app.conf.worker_concurrency = processes
+    app.conf.worker_pool = "worker.pool:ModelPool"
     app.conf.task_queues = [Queue(name, routing_key=name) for name in all_queues()]
-    app.steps["worker"].update((Presence, Readiness))
-    app.steps["consumer"].add(Lease)
-    app.steps["consumer"].add(Idle)
+    app.steps["worker"].update((Presence, Readiness, Health))
+    app.steps["consumer"].update((Lease, Idle, TakesMessages))
     return app
 
 

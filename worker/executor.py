@@ -20,12 +20,14 @@ from common.settings import Settings
 from common.store import PartInfo, RunFolder, StoreFilesystem
 from common.store.identity import known_store_id
 from common.store.parts import write_part
-from common.store.progress import done_rows, has_rows
+from common.store.progress import done_rows, missing_among
 from worker.answering import answer_shard
+from worker.device_deaths import DeviceDeaths
 from worker.engine.request import Counts
 from worker.late_shards import is_late, unless_overwritten
 from worker.manager import LoadedEngine, ModelManager
 from worker.model_notes import ModelNotes
+from worker.refusals import loading_kills
 from worker.results import failed_rows
 from worker.shards import Shard
 
@@ -56,7 +58,11 @@ class ShardExecutor:
         self.counters = counters
         self._start_merge = start_merge
         self._slot = slot
-        self._notes = ModelNotes(counters, place_of(os.getppid()), slot)
+        place = place_of(os.getppid())
+        # This process and its predecessors in this slot: they share their parent.
+        self._place = f"loading:{place}:{slot}"
+        self._notes = ModelNotes(counters, place, slot)
+        self._deaths = DeviceDeaths(counters, slot)
 
     @cached_property
     def manager(self) -> ModelManager:
@@ -97,17 +103,21 @@ class ShardExecutor:
             return []
 
     def _execute(self, shard: Shard) -> list[Shard]:
-        todo = tuple(run for run in shard.runs if not self._is_answered(run, shard.rows))
-        remaining = replace(shard, runs=todo)
+        missing = [self._missing(run, shard.rows) for run in shard.runs]
+        todo = tuple(run for run, rows in zip(shard.runs, missing, strict=True) if rows)
+        remaining = replace(shard.only(set().union(*missing)), runs=todo)
         first = str(shard.runs[0].key)
         answered = [run for run in shard.runs if run not in todo]
         if todo and not self._any_stopped(todo):
             self._refuse_if_loading_kills(todo[0].spec.model)
             attempt = self._hint(lambda: self.counters.start_attempt(first, shard.name), 1)
-            if attempt > self.settings.max_attempts and len(shard.rows) > 1:
+            killed = self._deaths.blame(shard)
+            if attempt > self.settings.max_attempts:
+                killed = f"its worker process died {attempt - 1} times while answering it"
+            if killed and len(shard.rows) > 1:
                 return remaining.halves()
             try:
-                answered += self._answer(remaining, attempt > self.settings.max_attempts)
+                answered += self._answer(remaining, killed)
             finally:
                 # The process lives, whatever was raised: only attempts that ended it still count.
                 self._hint(lambda: self.counters.finish_attempt(first, shard.name), None)
@@ -117,10 +127,16 @@ class ShardExecutor:
             self._start_merge([str(run.key) for run in complete], written)
         return []
 
-    def _answer(self, shard: Shard, killed: bool) -> list[RunFolder]:
-        """Answer a shard and return the runs that have a part of it now."""
+    def _answer(self, shard: Shard, killed: str | None) -> list[RunFolder]:
+        """Answer a shard and return the runs that have a part of it now.
+
+        killed: why its one sample is not tried again, if so.
+        """
         try:
-            return self._write_killed(shard) if killed else self._answer_and_write(shard)
+            if killed:
+                return self._write_killed(shard, killed)
+            with self._deaths.watching(shard):
+                return self._answer_and_write(shard)
         except UsageError as error:
             raise StopRun(str(error)) from error
         except PermissionError:
@@ -145,7 +161,7 @@ class ShardExecutor:
         written = []
         for run in pinned:
             answers = rows[run.key.name]
-            info = _part_info(run, shard.rows, answers, loaded, started, counts)
+            info = _part_info(run, shard, answers, loaded, started, counts)
             with unless_overwritten():
                 write_part(run, info, answers)
                 written.append(run)
@@ -156,7 +172,8 @@ class ShardExecutor:
         """Count an attempt to load a model, which stays counted if the process ends meanwhile."""
         self._hint(lambda: self.counters.start_attempt(self._place, model), 1)
         try:
-            with self._notes.loading(model, lambda: self.manager.held):
+            noted = self._notes.loading(model, lambda: self.manager.held)
+            with self._deaths.loading(self._place, model), noted:
                 yield
         finally:
             self._hint(lambda: self.counters.finish_attempt(self._place, model), None)
@@ -170,31 +187,22 @@ class ShardExecutor:
         """Raise UnusableModel if loading the model ends the process, and reset the count."""
         if self._loading_kills(model):
             self._hint(lambda: self.counters.finish_attempt(self._place, model), None)
-            raise UnusableModel(
-                f"model {model} was loaded {self.settings.max_attempts} times, and each time the "
-                f"process on {socket.gethostname()} ended. Most often the host has too little "
-                "memory: its system log says so. Give it more, or a smaller --dtype or model"
-            )
+            raise UnusableModel(loading_kills(model, self.settings.max_attempts))
 
-    @cached_property
-    def _place(self) -> str:
-        """Name of this process and its predecessors in this slot: they share their parent."""
-        return f"loading:{place_of(os.getppid())}:{self._slot}"
-
-    def _write_killed(self, shard: Shard) -> list[RunFolder]:
+    def _write_killed(self, shard: Shard, reason: str) -> list[RunFolder]:
         """Write error rows for samples that ended their process at every attempt."""
-        reason = f"its worker process died {self.settings.max_attempts} times while answering it"
         written = []
         for run in shard.runs:
             answers = [
                 answer
                 for row, sample in zip(shard.rows, shard.samples, strict=True)
-                for answer in failed_rows(run.spec, row, sample, reason)
+                for answer in failed_rows(run.spec, row, sample, reason, "worker")
             ]
             info = PartInfo(
-                rows=shard.rows, failed=shard.rows, fingerprint=run.record.fingerprint,
-                model_identity=run.pinned_model(), started=time.time(), finished=time.time(),
-                choices={}, counts={}, worker=_worker_name(),
+                rows=shard.rows, failed=shard.rows, attempt=shard.attempts[run.key.name],
+                fingerprint=run.record.fingerprint, model_identity=run.pinned_model(),
+                started=time.time(), finished=time.time(), choices={}, counts={},
+                worker=_worker_name(),
             )  # fmt: skip
             with unless_overwritten():
                 write_part(run, info, answers)
@@ -208,11 +216,14 @@ class ShardExecutor:
         """
         return self._count_done(run, rows) >= run.spec.num_samples
 
-    def _is_answered(self, run: RunFolder, rows: Sequence[int]) -> bool:
-        """Whether parts hold these rows; the store is not asked if the counters deny it."""
-        return self._hint(lambda: self.counters.any_done(str(run.key), rows), True) and has_rows(
-            run, rows
-        )
+    def _missing(self, run: RunFolder, rows: Sequence[int]) -> Sequence[int]:
+        """Those of these rows that are left to answer.
+
+        The store is not asked if the counters know of none that is done.
+        """
+        if not self._hint(lambda: self.counters.any_done(str(run.key), rows), True):
+            return rows
+        return missing_among(run, rows)
 
     def _count_done(self, run: RunFolder, rows: Sequence[int]) -> int:
         """Count rows as done; returns the number of rows counted so far."""
@@ -241,14 +252,15 @@ class ShardExecutor:
 
 def _part_info(
     run: RunFolder,
-    rows: tuple[int, ...],
+    shard: Shard,
     answers: Sequence[ResultRow],
     loaded: LoadedEngine,
     started: float,
     counts: Counts,
 ) -> PartInfo:
     return PartInfo(
-        rows=rows,
+        rows=shard.rows,
+        attempt=shard.attempts[run.key.name],
         failed=tuple(sorted({answer.row for answer in answers if answer.error})),
         fingerprint=run.record.fingerprint,
         model_identity=loaded.identity,

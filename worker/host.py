@@ -8,11 +8,13 @@ Counts GPUs without importing torch, which only child processes do. Effects on t
 import ctypes
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from typing import NoReturn
 
@@ -28,15 +30,28 @@ def default_processes() -> int:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return max(1, len([gpu for gpu in visible.split(",") if gpu.strip() not in ("", "-1")]))
-    return max(1, _count_gpus())
+    return max(1, len(_list_gpus()))
 
 
-def _count_gpus() -> int:
+def describe_device(device: str) -> str:
+    """Return what a device setting means on this host, in words. Imports no torch.
+
+    device: `cpu`, `cuda`, `cuda:N`, or `auto` for the GPUs of the host if there are any.
+    """
+    gpus = [] if device == "cpu" else _list_gpus()
+    if not gpus:
+        return "cpu" if device == "auto" else device
+    names = ", ".join(f"{times} x {name}" for name, times in Counter(gpus).items())
+    return f"{'cuda' if device == 'auto' else device} ({names})"
+
+
+def _list_gpus() -> list[str]:
+    """Names of the GPUs of this host."""
     if not shutil.which("nvidia-smi"):
-        return 0
+        return []
     command = ["nvidia-smi", "--list-gpus"]
     listing = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+    return re.findall(r"^GPU \d+: (.*?)(?: \(UUID.*)?$", listing.stdout, re.MULTILINE)
 
 
 def let_threads_wait(processes: int) -> None:

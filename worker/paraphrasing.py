@@ -16,7 +16,7 @@ from worker.bisect import answer_or_bisect
 from worker.engine.engine import Engine
 from worker.engine.request import Counts, Request
 from worker.paraphrase_check import find_problem
-from worker.results import describe, failed_rows
+from worker.results import describe, failed_rows, kind_of
 
 MAX_ATTEMPTS = 8
 
@@ -61,7 +61,8 @@ class Draft:
     def row(self, row: int, spec: RunSpec) -> ResultRow:
         """The result row of the draft, for row number `row` of the run."""
         if self.error:
-            return failed_rows(spec, row, self.sample, describe(self.error))[0]
+            error, kind = describe(self.error), kind_of(self.error)
+            return failed_rows(spec, row, self.sample, error, kind)[0]
         return ResultRow(
             row,
             0,

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -11,10 +12,14 @@ import redis
 from celery import bootsteps
 from celery.worker import state
 
-from common.errors import first_line
+from common.errors import UsageError, first_line
 from common.live_workers import BEAT_SECONDS, Announcement, announce, place_of, withdraw
 from common.run_counters import RunCounters
 from common.settings import Settings
+from common.store.filesystem import StoreFilesystem
+from common.store.identity import known_store_id
+from worker.device_deaths import forget_deaths
+from worker.host import describe_device
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +36,7 @@ class Presence(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, worker: Any) -> None:
         settings = Settings.from_environment()
         counters = RunCounters.connect(settings.broker, settings.namespace)
+        _tell(lambda: forget_deaths(counters, worker.concurrency), True)
         arguments = (counters, announcement(worker), self._ended)
         self._thread = threading.Thread(
             target=keep_announcing, args=arguments, name="presence", daemon=True
@@ -51,12 +57,15 @@ class Presence(bootsteps.StartStopStep):  # type: ignore[misc]
 
 def announcement(worker: Any) -> Announcement:
     """What a worker of Celery says of itself."""
+    settings = Settings.from_environment()
     return Announcement(
         name=worker.hostname,
         place=place_of(os.getpid()),
         processes=worker.concurrency,
         queues=tuple(sorted(worker.app.amqp.queues.consume_from)),
         version=version("self-ensemble"),
+        store=settings.store,
+        device=describe_device(settings.device),
     )
 
 
@@ -69,9 +78,21 @@ def keep_announcing(
     """Announce a worker at each interval (seconds) until it ends, and then withdraw it."""
     reached = True
     while not (ended.is_set() or _stopping()):
-        reached = _tell(lambda: announce(counters, worker), reached)
+        worker = _with_store_id(worker)
+        reached = _tell(partial(announce, counters, worker), reached)
         ended.wait(interval)
     _tell(lambda: withdraw(counters, worker.name), reached)
+
+
+def _with_store_id(worker: Announcement) -> Announcement:
+    """Add the id of the worker's store; a store gets it from its first producer."""
+    if worker.store_id or not worker.store:
+        return worker
+    try:
+        found = known_store_id(StoreFilesystem.open(worker.store))
+    except (OSError, UsageError):
+        return worker  # Its shards say so, too.
+    return worker.model_copy(update={"store_id": found})
 
 
 def _stopping() -> bool:

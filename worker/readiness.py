@@ -11,21 +11,32 @@ from typing import Any
 from celery import bootsteps
 from celery.worker import state
 
+from worker.pool import ModelProcesses
+
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
 
 
 class Readiness(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Delays the start of the consumer until every process reports that it is up, or ends."""
+    """Delays the start of the consumer until every process, or one in its place, is up."""
 
     # While it waits, the worker is seen to live.
-    requires = ("celery.worker.components:Pool", "worker.presence:Presence")
+    requires = (
+        "celery.worker.components:Pool", "worker.presence:Presence", "worker.health:Health",
+    )  # fmt: skip
 
     def start(self, worker: Any) -> None:
-        # Only the prefork pool has processes; its first ones have no time limit.
-        processes = getattr(getattr(worker.pool, "_pool", None), "_pool", [])
-        await_up([(p.outq._reader, p.sentinel) for p in processes if hasattr(p, "outq")])
+        # Only the pool of processes has any; its first ones have no time limit.
+        pool = getattr(worker.pool, "_pool", None)
+        if isinstance(pool, ModelProcesses):
+            await_up(_ends(pool))
+            while pool.replace_ended():
+                await_up(_ends(pool))
+
+
+def _ends(pool: ModelProcesses) -> list[tuple[Any, Any]]:
+    return [(process.outq._reader, process.sentinel) for process in pool._pool]
 
 
 def await_up(processes: list[tuple[Any, Any]]) -> None:

@@ -1,6 +1,7 @@
 """Refusals: models that a worker cannot use. A run stops once none of its workers can use them."""
 
 import os
+import socket
 from collections.abc import Sequence
 
 from common.live_workers import live_workers, place_of
@@ -28,3 +29,12 @@ def no_worker_left(
         reasons = [refusals[place] for place in sorted(others | {here})]
         return f"no worker can use the model; {'; '.join(reasons)}"
     return None
+
+
+def loading_kills(model: str, deaths: int) -> str:
+    """Why a model is refused whose loading ended the process each time."""
+    return (
+        f"model {model} was loaded {deaths} times, and each time the process on "
+        f"{socket.gethostname()} ended. Most often the host has too little memory: its system log "
+        "says so. Give it more, or a smaller --dtype or model"
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from common.answer_text import answer_key, majority
 from common.errors import SampleError
 from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
-from common.records import ResultRow, Sample, SingleAnswer
+from common.records import ErrorKind, ResultRow, Sample, SingleAnswer
 from common.run import RunSpec
 from worker.engine.decode import Generation
 from worker.engine.sample import Answers
@@ -30,7 +30,7 @@ class RowMaker:
         """The rows of one sample: its answers, or its error. row: number of the sample."""
         generations = outcome if isinstance(outcome, Exception) else outcome[self.spec.method]
         if isinstance(generations, Exception):
-            return failed_rows(self.spec, row, sample, describe(generations))
+            return failed_rows(self.spec, row, sample, describe(generations), kind_of(generations))
         method = get_method(self.spec.method)
         if method == CONFIDENCE:
             return self._confidences(row, sample, generations)
@@ -106,18 +106,26 @@ class RowMaker:
         return self.spec.template.predict(self.to_text(generation))
 
 
-def failed_rows(spec: RunSpec, row: int, sample: Sample, error: str) -> list[ResultRow]:
+def failed_rows(
+    spec: RunSpec, row: int, sample: Sample, error: str, kind: ErrorKind
+) -> list[ResultRow]:
     """The result rows of a sample that cannot be answered."""
     method = get_method(spec.method)
+    failed = ResultRow(row, 0, sample.uuid, error=error, error_kind=kind)
     if method == PARAPHRASES:
-        return [ResultRow(row, 0, sample.uuid, paraphrases=list(sample.paraphrases), error=error)]
+        return [replace(failed, paraphrases=list(sample.paraphrases))]
     if not method.row_per_paraphrase:
-        return [ResultRow(row, 0, sample.uuid, error=error)]
+        return [failed]
     paraphrases = sample.paraphrases[: spec.num_paraphrases]
     return [
-        ResultRow(row, i, sample.uuid, paraphrase=paraphrase, error=error)
+        replace(failed, paraphrase_index=i, paraphrase=paraphrase)
         for i, paraphrase in enumerate(paraphrases)
     ]
+
+
+def kind_of(error: Exception) -> ErrorKind:
+    """Whose fault an error is: the sample's only if the engine says so."""
+    return "sample" if isinstance(error, SampleError) else "worker"
 
 
 def describe(error: Exception) -> str:

@@ -5,7 +5,7 @@ every name is resolved under this worker's own store.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
@@ -15,6 +15,7 @@ from common.messages import ShardMessage
 from common.records import Sample
 from common.run import SEMANTICS_VERSION, RunKey, share_prefill
 from common.store import RunFolder, StoreFilesystem
+from common.store.retries import latest_attempt
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,13 @@ class Shard:
 
     samples: one per row, with the most paraphrases that any of the runs has (the other runs read
     the first of them) and with confidences if any of the runs has them.
+    attempts: of each run by its name, the attempt that it had when the shard was opened.
     """
 
     runs: tuple[RunFolder, ...]
     rows: tuple[int, ...]
     samples: tuple[Sample, ...]
+    attempts: Mapping[str, int]
 
     @property
     def name(self) -> str:
@@ -38,10 +41,16 @@ class Shard:
     def halves(self) -> "list[Shard]":
         """The shard cut in two."""
         middle = len(self.rows) // 2
-        return [
-            replace(self, rows=self.rows[part], samples=self.samples[part])
-            for part in (slice(middle), slice(middle, None))
-        ]
+        return [self.only(set(rows)) for rows in (self.rows[:middle], self.rows[middle:])]
+
+    def only(self, rows: Collection[int]) -> "Shard":
+        """The shard cut to those of its rows that are among these."""
+        kept = [i for i, row in enumerate(self.rows) if row in rows]
+        return replace(
+            self,
+            rows=tuple(self.rows[i] for i in kept),
+            samples=tuple(self.samples[i] for i in kept),
+        )
 
 
 def open_shard(
@@ -66,8 +75,9 @@ def open_shard(
     folders = [RunFolder(store, key) for key in keys]
     for run in folders:
         _require(run, was_deleted)
+    attempts = {run.key.name: latest_attempt(run) for run in folders}
     numbers = message.row_numbers()
-    return Shard(tuple(folders), tuple(numbers), _samples(folders, numbers))
+    return Shard(tuple(folders), tuple(numbers), _samples(folders, numbers), attempts)
 
 
 def _require(run: RunFolder, was_deleted: Callable[[RunFolder], bool]) -> None:

@@ -2,10 +2,13 @@
 
 A device-side assert or an illegal address poisons the CUDA context: every later call of the
 process fails, whatever it computes. Only a new process has a new context, so this one ends. The
-broker then gives the shard to another process, as it does after a kill.
+broker then gives the shard to another process, as it does after a kill; `worker.device_deaths`
+notes the death first.
 """
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from worker.host import end_process
 
@@ -13,6 +16,12 @@ logger = logging.getLogger(__name__)
 
 EXIT_STATUS = 70
 """EX_SOFTWARE of sysexits.h."""
+
+GAVE_UP_STATUS = 71
+"""EX_OSERR of sysexits.h: the device got sick of whatever it was given."""
+
+_witnesses: list[Callable[[], int]] = []
+"""Of this process, which executes one shard at a time: called before it ends."""
 
 _STICKY = (
     "an illegal instruction",
@@ -42,8 +51,33 @@ def _is_sticky(message: str) -> bool:
     return "CUDA" in message and any(text in message for text in _STICKY)
 
 
+@contextmanager
+def witnessed(witness: Callable[[], int], unless_watched: bool = False) -> Iterator[None]:
+    """Have `witness` called if the device gets sick in the block; it returns the status to end
+    with.
+
+    unless_watched: leave it to the witness of a block around this one, if there is one.
+    """
+    if unless_watched and _witnesses:
+        yield
+        return
+    _witnesses.append(witness)
+    try:
+        yield
+    finally:
+        _witnesses.pop()
+
+
 def end_process_if_sick(error: BaseException) -> None:
     """End this process at once if its device is sick; return otherwise."""
     if is_sick_device(error):
         logger.critical("the device takes no more work, this process ends: %s", error)
-        end_process(EXIT_STATUS)
+        end_process(_status())
+
+
+def _status() -> int:
+    try:
+        return _witnesses[-1]() if _witnesses else EXIT_STATUS
+    except Exception:
+        logger.exception("the death of this process is not noted")
+        return EXIT_STATUS

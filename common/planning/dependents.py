@@ -3,7 +3,8 @@
 Each plan of a dependent is a file beside the run, so producers that plan at the same time keep
 each other's plans. Whoever merges a run creates its dependents. A producer that adds a dependent
 to a merged run creates it itself. Whichever comes second sees the other's file. Creating
-dependents twice makes nothing new.
+dependents twice makes nothing new. A dependent that was made before its run was retried stays as
+it is, until somebody deletes it.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -12,15 +13,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from common.errors import UsageError
+from common.errors import OverwrittenRun, UsageError
 from common.methods import PARAPHRASES, STEPS
 from common.planning.plan import RunPlan, create_runs
+from common.planning.sharding import DEPENDS_ON_ATTEMPT, depends_on_attempt
 from common.records import Sample
 from common.run import RunKey
 from common.store.filesystem import StoreFilesystem
 from common.store.manifest import read_manifest
 from common.store.merge import merge_run
 from common.store.progress import missing_rows
+from common.store.retries import FIRST_ATTEMPT, latest_attempt
 from common.store.runs import RunFolder
 
 
@@ -84,26 +87,57 @@ def create_dependents(run: RunFolder) -> list[RunFolder]:
     """
     if run.spec.method not in STEPS:
         return []
-    dependents = read_dependents(run)
-    if not dependents or not merge_if_complete(run):
+    plans = read_dependents(run)
+    if not plans or not merge_if_complete(run):
         return []
-    provenance = {**run.record.provenance, "depends_on": f"{run.key}@{run.record.fingerprint}"}
-    samples = result_samples(run)
-    return create_with_dependents(
-        run.store, dependents, samples, provenance, (), lambda: str(run.key)
-    )
+    provenance = {
+        **run.record.provenance,
+        "depends_on": f"{run.key}@{run.record.fingerprint}",
+        DEPENDS_ON_ATTEMPT: read_manifest(run).attempt,
+    }
+    outdated = outdated_dependents(run)
+    kept = {str(dependent.key) for dependent in outdated}
+    anew = [plan for plan in plans if plan.key not in kept]
+    samples = result_samples(run) if anew else ()
+    made = create_with_dependents(run.store, anew, samples, provenance, (), lambda: str(run.key))
+    return [*made, *outdated, *(later for old in outdated for later in create_dependents(old))]
+
+
+def existing_dependents(run: RunFolder) -> list[RunFolder]:
+    """The dependents of a run that are created. Raises UsageError as `read_dependents`."""
+    plans = read_dependents(run) if run.spec.method in STEPS else []
+    dependents = (RunFolder(run.store, RunKey.parse(plan.key)) for plan in plans)
+    return [dependent for dependent in dependents if dependent.exists()]
+
+
+def outdated_dependents(run: RunFolder) -> list[RunFolder]:
+    """The dependents of a run that were made from its result before it was retried."""
+    attempt = latest_attempt(run)
+    if attempt == FIRST_ATTEMPT:
+        return []
+    return [old for old in existing_dependents(run) if depends_on_attempt(old) < attempt]
 
 
 def merge_if_complete(run: RunFolder) -> bool:
     """Merge a run that is complete and not merged; return whether its whole result is there.
 
     A partial file does not count: dependents would have other samples than those of the whole.
+    Nor does a file from before a retry.
     """
-    if run.is_merged() and not read_manifest(run).partial:
-        return True
+    if run.is_merged():
+        manifest = read_manifest(run)
+        if not manifest.partial and manifest.attempt >= latest_attempt(run):
+            return True
     if len(missing_rows(run)):
         return False
-    merge_run(run)
+    try:
+        merge_run(run)
+    except OverwrittenRun:
+        raise
+    except UsageError:
+        if len(missing_rows(run)):
+            return False  # A retry has withdrawn rows meanwhile.
+        raise
     return True
 
 

@@ -72,12 +72,30 @@ def create_runs(
             if plan.key not in overwrite:
                 _refuse_other_spec(run, spec)
         for plan, run, spec, writer in zip(plans, runs, specs, writers, strict=True):
-            # Check again: another worker that merged the same run may have created it by now.
-            if plan.key in overwrite or not run.exists():
-                run.set_aside()
-                run.create(spec, writer.path, provenance)
-                run.sweep()
+            _begin(run, spec, writer.path, provenance, plan.key in overwrite)
     return [RunFolder(store, run.key) for run in runs]
+
+
+def _begin(
+    run: RunFolder, spec: RunSpec, snapshot: str, provenance: dict[str, Any], overwrite: bool
+) -> None:
+    """Create a run, unless it exists: others may create it at the same moment, and answer it.
+
+    Raises UsageError if it exists by now with another spec.
+    """
+    if overwrite:
+        run.set_aside()
+    while overwrite or not run.exists():
+        if run.create(spec, snapshot, provenance):
+            RunFolder(run.store, run.key).delete_result_of_another()
+            break
+        if overwrite:
+            run.set_aside()
+        elif not run.exists():
+            run.set_leftovers_aside()
+    else:
+        _refuse_other_spec(RunFolder(run.store, run.key), spec)
+    run.sweep()
 
 
 def _write(

@@ -8,9 +8,13 @@ from common.messages import MAX_RUNS, ShardMessage
 from common.run import share_prefill
 from common.store.parts import RowNumbers
 from common.store.progress import missing_rows
+from common.store.retries import FIRST_ATTEMPT
 from common.store.runs import RunFolder
 
 DEFAULT_SHARD_SIZE = 64
+
+DEPENDS_ON_ATTEMPT = "depends_on_attempt"
+"""In the provenance of a dependent run: the attempt of the result that it was made from."""
 
 
 def messages_for(
@@ -31,17 +35,26 @@ def recorded_shard_size(run: RunFolder) -> int:
 
 
 def sharing_runs(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
-    """Group the runs that can share a prefill, at most MAX_RUNS to a group."""
+    """Group the runs that can share a prefill, at most MAX_RUNS to a group.
+
+    Runs made from a result before and after it was retried have other samples.
+    """
     groups: list[list[RunFolder]] = []
     for run in runs:
         for group in groups:
             specs = [other.spec for other in (*group, run)]
-            if len(specs) <= MAX_RUNS and share_prefill(specs):
+            alike = depends_on_attempt(group[0]) == depends_on_attempt(run)
+            if len(specs) <= MAX_RUNS and alike and share_prefill(specs):
                 group.append(run)
                 break
         else:
             groups.append([run])
     return groups
+
+
+def depends_on_attempt(run: RunFolder) -> int:
+    """Return the attempt of the result that a run was made from; the first for any other run."""
+    return int(run.record.provenance.get(DEPENDS_ON_ATTEMPT, FIRST_ATTEMPT))
 
 
 def missing_messages(runs: Sequence[RunFolder], shard_size: int) -> Iterator[ShardMessage]:

@@ -4,9 +4,10 @@ On a local disk (NFS included) the folder is renamed first, which takes all of i
 `.deleted/<random>` beside it, where no listing looks for runs. Then it is deleted. What is left
 there, as by a process that was killed, is deleted together with the next run of that model.
 
-On an object store a rename is a copy. There the record is deleted first, which makes the run
-vanish; files that are written after that carry the generation of the deleted run, so no later run
-of this name reads them.
+On an object store a rename is a copy. There the record is deleted first (but for the votes by
+which it was written, or they would bring it back), which makes the run vanish; files that are
+written after that carry the generation of the deleted run, so no later run of this name reads
+them.
 """
 
 import logging
@@ -15,6 +16,7 @@ from collections.abc import Callable
 
 from common.errors import first_line
 from common.store.filesystem import StoreFilesystem
+from common.store.first_writer import votes_folder
 
 logger = logging.getLogger(__name__)
 
@@ -22,15 +24,23 @@ TRIES = 3
 """A worker that is just creating a file may make one deletion fail with "Directory not empty"."""
 
 
-def set_aside(store: StoreFilesystem, folder: str) -> None:
-    """Take a run's folder away from its name. A missing folder is no error."""
+def set_aside(store: StoreFilesystem, folder: str, unless: str | None = None) -> None:
+    """Take a run's folder away from its name. A missing folder is no error.
+
+    unless: name of a file; a folder that has it, which another process may just have made, is put
+    back. For local stores.
+    """
     if not store.is_local:
+        store.delete(votes_folder(f"{folder}/run.json"))
         store.delete(f"{folder}/run.json")
         _try(lambda: store.delete(folder), store.path(folder))
         return
     if store.exists(folder):
+        aside = f"{_leftovers(folder)}/{uuid.uuid4().hex}"
         try:
-            store.move(folder, f"{_leftovers(folder)}/{uuid.uuid4().hex}")
+            store.move(folder, aside)
+            if unless and store.exists(f"{aside}/{unless}"):
+                store.move_new(aside, folder)
         except FileNotFoundError:
             if store.exists(folder):
                 raise  # Not another producer's deletion: something else is missing.

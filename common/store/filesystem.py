@@ -21,6 +21,7 @@ from common.errors import UsageError, first_line, is_of_the_system
 from common.store.links import refuse_way_out
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_TAKEN = {errno.ENOTEMPTY, errno.EEXIST}
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,20 @@ class StoreFilesystem:
     def move(self, source: str, target: str) -> None:
         self.filesystem.create_dir(self.inside(target).rpartition("/")[0], recursive=True)
         self.filesystem.move(self.inside(source), self.inside(target))
+
+    def move_new(self, source: str, target: str) -> bool:
+        """Move a folder to a name that no folder has but an empty one; return whether it was so.
+
+        For local stores: one step of the file system, so of many who try at once one wins.
+        """
+        try:
+            self.move(source, target)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+            return False
+        self._sync_folder(self.path(target))
+        return True
 
     def delete(self, relative: str) -> None:
         """Delete a file, or a folder and its content. A missing path is no error."""

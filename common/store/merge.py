@@ -25,8 +25,7 @@ from common.schema import META_MANIFEST, META_RUN, META_SCORES, SCORE_FIELDS, re
 from common.store.manifest import Manifest, build_manifest
 from common.store.merged_mark import mark_merged
 from common.store.part_names import PartName
-from common.store.parts import RowNumbers, list_parts, map_parts, name_of, read_part
-from common.store.progress import RowFlags
+from common.store.parts import RowFlags, RowNumbers, list_parts, map_parts, name_of, read_part
 from common.store.runs import RunFolder
 from common.store.scores import KeptScores, open_scores, scores_stamp, with_scores
 from common.store.snapshot import SNAPSHOT_BATCH_ROWS, damaged_snapshot, read_batch
@@ -48,10 +47,7 @@ def merge_run(run: RunFolder, partial: bool = False, anew: bool = False) -> Mani
     files = [file.path for file in run.list_files()]
     manifest = build_manifest(run)
     if manifest.partial and not partial:
-        raise UsageError(
-            f"run {run.key} has {manifest.found} of {manifest.expected} rows; "
-            "enqueue it again for the rest, or merge with --partial"
-        )
+        raise UsageError(_describe_missing(run, manifest))
     stamp = scores_stamp(run)
     scores = open_scores(run)
     if anew or not _is_current(run, _metadata(run, manifest, scores)):
@@ -67,13 +63,29 @@ def _has_other_parts(run: RunFolder, files: Iterable[str]) -> bool:
     return set(list_parts(run)) != {path for path in files if name_of(run, path)}
 
 
-def merged_windows(run: RunFolder, scores: KeptScores | None = None) -> Iterator[pa.Table]:
+def _describe_missing(run: RunFolder, manifest: Manifest) -> str:
+    if manifest.again:
+        return (
+            f"run {run.key} is being retried, {manifest.again} of its {manifest.expected} rows "
+            "are not answered again yet; wait until they are, or merge with --partial, which "
+            "keeps what they had before"
+        )
+    return (
+        f"run {run.key} has {manifest.found} of {manifest.expected} rows; "
+        "enqueue it again for the rest, or merge with --partial"
+    )
+
+
+def merged_windows(
+    run: RunFolder, scores: KeptScores | None = None, attempt: int | None = None
+) -> Iterator[pa.Table]:
     """Yield the rows of the merged file, one window of samples at a time.
 
     scores: of the run, for rows with score columns; they are used up.
+    attempt: the one that the file is merged at, as its manifest says; None for the latest.
     """
     schema = _schema(run)
-    parts = _parts_by_worth(run)
+    parts = _parts_by_worth(run, attempt)
     samples = run.store.open_arrow(run.file("input.arrow"))
     for low in range(0, run.spec.num_samples, WINDOW_ROWS):
         high = min(low + WINDOW_ROWS, run.spec.num_samples)
@@ -116,7 +128,7 @@ def _write(run: RunFolder, manifest: Manifest, scores: KeptScores | None) -> Non
         run.write_result() as sink,
         pa.ipc.new_file(sink, schema, options=options) as writer,
     ):
-        for table in merged_windows(run, scores):
+        for table in merged_windows(run, scores, manifest.attempt):
             writer.write_table(table)
             unscored += table["correct_exact"].null_count if scores else 0
     if unscored:
@@ -129,9 +141,9 @@ def _schema(run: RunFolder) -> pa.Schema:
     return result_schema(run.method, run.store.open_arrow(run.file("input.arrow")).schema)
 
 
-def _parts_by_worth(run: RunFolder) -> list[tuple[str, PartName]]:
-    """The parts of a run, those of its last attempt first."""
-    parts = [(path, name) for path in list_parts(run) if (name := name_of(run, path))]
+def _parts_by_worth(run: RunFolder, attempt: int | None) -> list[tuple[str, PartName]]:
+    """The parts of a run up to an attempt, those of the last attempt first."""
+    parts = [(path, name) for path in list_parts(run, attempt) if (name := name_of(run, path))]
     return sorted(parts, key=lambda part: -part[1].attempt)
 
 

@@ -31,6 +31,9 @@ READERS = 4
 READ_AHEAD = 16
 
 RowNumbers = np.ndarray[Any, np.dtype[np.int64]]
+RowFlags = np.ndarray[Any, np.dtype[np.bool_]]
+"""One bool for each sample of a run."""
+
 _Read = TypeVar("_Read")
 
 
@@ -75,9 +78,10 @@ def part_path(run: RunFolder, info: PartInfo) -> str:
     return run.file(f"parts/{name}")
 
 
-def list_parts(run: RunFolder) -> list[str]:
-    """Paths of the run's parts, ordered by their first row."""
-    return [path for path in run.store.list(run.file("parts")) if name_of(run, path)]
+def list_parts(run: RunFolder, attempt: int | None = None) -> list[str]:
+    """Paths of the run's parts, ordered by their first row; those up to `attempt` if given."""
+    parts = ((path, name_of(run, path)) for path in run.store.list(run.file("parts")))
+    return [path for path, name in parts if name and (not attempt or name.attempt <= attempt)]
 
 
 def name_of(run: RunFolder, path: str) -> PartName | None:

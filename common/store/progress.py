@@ -1,55 +1,58 @@
 """Progress of a run: rows ok, failed and missing, from the names of its files.
 
 One listing tells it, and nothing is opened; merging checks the names against the content. Only
-for rows in two parts, as after a shard that was answered twice, the metadata of parts is read.
+for rows in two parts, as after a shard that was answered twice or a retry, the metadata of parts
+is read.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from common.store.filesystem import StoredFile
 from common.store.merged_mark import has_mark
 from common.store.part_names import PartName
-from common.store.parts import RowNumbers, list_parts, name_of, read_info
+from common.store.parts import RowFlags, RowNumbers, list_parts, name_of, read_info
+from common.store.retries import attempt_of, needed_attempts, read_retries
+from common.store.row_states import read_row_states
 from common.store.runs import RunFolder
-
-RowFlags = np.ndarray[Any, np.dtype[np.bool_]]
-"""One bool for each sample of a run."""
 
 
 def present_rows(run: RunFolder) -> RowFlags:
-    """Flag the rows that some part holds."""
-    present = np.zeros(run.spec.num_samples, dtype=bool)
+    """Flag the rows that some part holds, and that were not withdrawn since."""
+    answered_by = np.zeros(run.spec.num_samples, dtype=np.int64)
     for path in list_parts(run):
-        present[_rows_of(run, path)] = True
-    return present
+        rows, attempt = _rows_of(run, path)
+        answered_by[rows] = np.maximum(answered_by[rows], attempt)
+    return answered_by >= needed_attempts(run.spec.num_samples, read_retries(run))
 
 
 def done_rows(run: RunFolder) -> list[int]:
-    """Numbers of the rows that some part holds."""
+    """Numbers of the rows that are answered."""
     rows: list[int] = np.flatnonzero(present_rows(run)).tolist()
     return rows
 
 
 def missing_rows(run: RunFolder) -> RowNumbers:
-    """Numbers of the rows that no part holds: what is left to answer."""
+    """Numbers of the rows that are left to answer: no part holds them, or they were withdrawn."""
     return np.flatnonzero(~present_rows(run))
 
 
-def has_rows(run: RunFolder, rows: Sequence[int]) -> bool:
-    """Whether parts hold all of these rows."""
-    return bool(present_rows(run)[list(rows)].all())
+def missing_among(run: RunFolder, rows: Sequence[int]) -> list[int]:
+    """Those of these rows that are left to answer."""
+    numbers = np.asarray(rows, dtype=np.int64)
+    missing: list[int] = numbers[~present_rows(run)[numbers]].tolist()
+    return missing
 
 
 @dataclass(frozen=True)
 class Progress:
     """The number of samples of a run that are answered, failed and missing.
 
+    again: of the missing ones, those that failed before and are answered again.
     rate: samples per second between the first part and the last, or None before the second.
     seconds_left: at that rate.
     """
@@ -59,6 +62,7 @@ class Progress:
     failed: int
     merged: bool
     rate: float | None
+    again: int = 0
 
     @property
     def missing(self) -> int:
@@ -86,36 +90,30 @@ def read_progress(run: RunFolder, files: Sequence[StoredFile] | None = None) -> 
         files = run.list_files()
     paths = {file.path for file in files}
     parts = {file: name for file in files if (name := name_of(run, file.path))}
-    answered, failed = _count(run, parts)
+    answered, failed, again = _count(run, parts, _is_retried(run, paths))
     return Progress(
         expected=run.spec.num_samples,
         ok=answered - failed,
         failed=failed,
         merged=run.feather in paths and has_mark(run, paths),
         rate=_rate({file.modified: name.num_rows for file, name in parts.items()}),
+        again=again,
     )
 
 
-def mark_rows(
-    rows: Collection[int], failed: Collection[int], present: RowFlags, ok: RowFlags
-) -> None:
-    """Set the flags of a part's rows. A row is ok if it is so in some part."""
-    numbers = np.asarray(rows, dtype=np.int64)
-    present[numbers] = True
-    ok[np.setdiff1d(numbers, np.asarray(failed, dtype=np.int64))] = True
+def _is_retried(run: RunFolder, paths: Iterable[str]) -> bool:
+    return any(attempt_of(run, path) for path in paths)
 
 
-def _count(run: RunFolder, parts: dict[StoredFile, PartName]) -> tuple[int, int]:
-    """Count the rows that some part holds, and those of them that have an error in each."""
-    if not _overlap(parts.values()):
+def _count(
+    run: RunFolder, parts: dict[StoredFile, PartName], retried: bool
+) -> tuple[int, int, int]:
+    """Count the rows that are answered, those of them with an error, and those withdrawn."""
+    if not retried and not _overlap(parts.values()):
         names = parts.values()
-        return sum(name.num_rows for name in names), sum(name.num_failed for name in names)
-    present = np.zeros(run.spec.num_samples, dtype=bool)
-    ok = present.copy()
-    for file in parts:
-        info = read_info(run, file.path)
-        mark_rows(info.rows, info.failed, present, ok)
-    return int(present.sum()), int((present & ~ok).sum())
+        return sum(name.num_rows for name in names), sum(name.num_failed for name in names), 0
+    states = read_row_states(run, [file.path for file in parts])
+    return int(states.present.sum()), int(states.failed.sum()), int(states.again.sum())
 
 
 def _overlap(names: Iterable[PartName]) -> bool:
@@ -124,12 +122,13 @@ def _overlap(names: Iterable[PartName]) -> bool:
     return any(left[1] >= right[0] for left, right in pairwise(ranges))
 
 
-def _rows_of(run: RunFolder, path: str) -> "slice | list[int]":
-    """Rows of a part, from its name if that tells them."""
+def _rows_of(run: RunFolder, path: str) -> "tuple[slice | list[int], int]":
+    """Rows of a part, from its name if that tells them, and its attempt."""
     name = name_of(run, path)
     if name and name.has_every_row:
-        return slice(name.first, name.last + 1)
-    return list(read_info(run, path).rows)
+        return slice(name.first, name.last + 1), name.attempt
+    info = read_info(run, path)
+    return list(info.rows), info.attempt
 
 
 def _rate(rows_by_time: dict[datetime | None, int]) -> float | None:

@@ -17,6 +17,7 @@ from common.methods import Method, get_method
 from common.model_files import Stamp
 from common.records import Sample
 from common.run import RunKey, RunSpec
+from common.store.creation import put_in_place
 from common.store.deletion import set_aside, sweep
 from common.store.filesystem import StoredFile, StoreFilesystem
 from common.store.first_writer import votes_folder, write_first
@@ -100,15 +101,15 @@ class RunFolder:
     def method(self) -> Method:
         return get_method(self.spec.method)
 
-    def create(self, spec: RunSpec, snapshot: str, provenance: dict[str, Any]) -> None:
-        """Move a snapshot into the folder and write the record, which makes the run exist.
+    def create(self, spec: RunSpec, snapshot: str, provenance: dict[str, Any]) -> bool:
+        """Make the run exist, with a snapshot as its samples; return whether it was made.
 
-        snapshot: path of the file inside the store.
+        snapshot: path of the file inside the store; it stays where it is if no run was made of it,
+        as there is one by now.
         """
         record = RunRecord.begin(self.key, spec, provenance)
-        self.store.move(snapshot, self.file("input.arrow"))
-        text = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False)
-        self.store.write_bytes(self.file("run.json"), text.encode())
+        text = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False).encode()
+        return put_in_place(self.store, str(self.key), snapshot, text)
 
     def delete(self) -> None:
         """Delete the run and its merged file, even while workers write parts of it."""
@@ -119,6 +120,16 @@ class RunFolder:
         """Make the run and its merged file vanish, at once if renaming is; `sweep` must follow."""
         set_aside(self.store, str(self.key))
         self.store.delete(self.feather)
+
+    def set_leftovers_aside(self) -> None:
+        """The same for what is left of an earlier run; a run that is there by now stays."""
+        if self.store.is_local:
+            set_aside(self.store, str(self.key), unless="run.json")
+
+    def delete_result_of_another(self) -> None:
+        """Delete a merged file that an earlier run of this name left."""
+        if self.store.exists(self.feather) and not self.is_merged():
+            self.store.delete(self.feather)
 
     def sweep(self) -> None:
         """Delete what was set aside, of this run and of earlier ones."""

@@ -9,6 +9,7 @@ from common.errors import UsageError, first_line
 from common.schema import META_RUN, META_SCORES
 from common.store.manifest import build_manifest, read_manifest
 from common.store.merge import merged_windows
+from common.store.retries import latest_attempt
 from common.store.runs import RunFolder
 from common.store.scores import KeptScores, open_scores
 
@@ -17,10 +18,12 @@ def verify_run(run: RunFolder) -> list[str]:
     """Recompute the manifest and every row from the parts, and return the differences.
 
     Each difference is one sentence; an empty list means that the file holds. Scores of the file
-    are compared with those that the run keeps, where both are of the same versions.
+    are compared with those that the run keeps, where both are of the same versions. While a run is
+    retried its file holds as long as it is what the parts of the attempts before give.
     Raises UsageError if there is no merged file, or a part is damaged.
     """
-    claimed, actual = asdict(read_manifest(run)), asdict(build_manifest(run))
+    manifest = read_manifest(run)
+    claimed, actual = asdict(manifest), asdict(build_manifest(run, manifest.attempt))
     problems = [
         f"{name}: the file claims {claimed[name]!r}, the parts give {actual[name]!r}"
         for name in actual
@@ -29,7 +32,8 @@ def verify_run(run: RunFolder) -> list[str]:
     if run.open_result().schema.metadata[META_RUN] != run.record.model_dump_json().encode():
         problems.append("run: the file was made for another run record")
     try:
-        if not problems and not _same_rows(run.batches(), merged_windows(run, _scores(run))):
+        windows = merged_windows(run, _scores(run), manifest.attempt)
+        if not problems and not _same_rows(run.batches(), windows):
             problems.append("rows: the file's rows are not those of the parts")
     except (pa.ArrowException, OSError) as error:
         problems.append(f"rows: the file cannot be read: {first_line(error)}")
@@ -37,9 +41,10 @@ def verify_run(run: RunFolder) -> list[str]:
 
 
 def holds(run: RunFolder) -> bool:
-    """Whether there is a merged file that is what its parts give."""
+    """Whether there is a merged file that is what its parts give, those of a retry included."""
     try:
-        return run.is_merged() and not verify_run(run)
+        is_latest = run.is_merged() and read_manifest(run).attempt >= latest_attempt(run)
+        return is_latest and not verify_run(run)
     except UsageError:
         return False
 

@@ -82,7 +82,8 @@ def merge(run_name: str, store: str | None, partial: bool) -> None:
 
     run = open_named(run_name, store)
     manifest = merge_run(run, partial, anew=not holds(run))
-    note = f", PARTIAL: {manifest.expected} expected" if manifest.partial else ""
+    again = f", {manifest.again} of them are being answered again" if manifest.again else ""
+    note = f", PARTIAL: {manifest.expected} expected{again}" if manifest.partial else ""
     print_line(f"{run.feather_path}: {manifest.found} samples, {manifest.failed} failed{note}")
     if manifest.mixed_choices:
         print_line(f"answered with mixed choices: {json.dumps(manifest.choices)}")

@@ -64,7 +64,8 @@ def exit_past(limit: float, runs: "list[RunFolder]") -> None:
         if progress.failed > limit * progress.expected:
             print_line(
                 f"{run.key}: {progress.failed} of {progress.expected} rows failed, more than "
-                f"--failure-limit {limit:g} allows; the `error` column says why",
+                f"--failure-limit {limit:g} allows; the `error` column says why, and `producer "
+                f"retry {run.key}` answers those again that a worker's fault made fail",
                 err=True,
             )
             sys.exit(EXIT_FAILED)

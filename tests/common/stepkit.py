@@ -4,6 +4,7 @@ Parts hold what a worker would write; merging and creating dependents are the pr
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from common.planning.dependents import create_with_dependents
@@ -61,6 +62,7 @@ def put_paraphrases(
     rows: Iterable[int],
     failed: Iterable[int] = (),
     bad: Mapping[int, str] | None = None,
+    attempt: int = 1,
 ) -> None:
     """A part of a run of paraphrases. bad: rows whose last one stayed wrong, and its text."""
     rows, failed, bad = sorted(rows), sorted(failed), bad or {}
@@ -68,9 +70,8 @@ def put_paraphrases(
     answers = []
     for row, sample in zip(rows, run.read_samples(rows), strict=True):
         if row in failed:
-            answers.append(
-                ResultRow(row, 0, sample.uuid, paraphrases=[*sample.paraphrases], error="too long")
-            )
+            known = ResultRow(row, 0, sample.uuid, paraphrases=[*sample.paraphrases])
+            answers.append(replace(known, error="too long", error_kind="sample"))
             continue
         texts = [paraphrase(row, w) for w in range(width)]
         problems: list[str | None] = [None] * width
@@ -80,7 +81,7 @@ def put_paraphrases(
         answers.append(
             ResultRow(row, 0, sample.uuid, paraphrases=texts, problems=problems, attempts=attempts)
         )
-    write_part(run, make_info(run, rows, failed=tuple(failed)), answers)
+    write_part(run, make_info(run, rows, failed=tuple(failed), attempt=attempt), answers)
 
 
 def put_confidences(run: RunFolder, rows: Iterable[int], failed: Iterable[int] = ()) -> None:
@@ -97,7 +98,7 @@ def put_confidences(run: RunFolder, rows: Iterable[int], failed: Iterable[int] =
 def _confidence(row: int, w: int, sample: Sample, failed: bool) -> ResultRow:
     text = sample.paraphrases[w]
     if failed:
-        return ResultRow(row, w, sample.uuid, paraphrase=text, error="empty")
+        return ResultRow(row, w, sample.uuid, paraphrase=text, error="empty", error_kind="sample")
     return ResultRow(
         row, w, sample.uuid, paraphrase=text, prompt=f"Q: {text}\nA:",
         prediction=f"answer {row}", generation=f" answer {row}\n", tokens=[1],

@@ -15,7 +15,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow import fs
 
 from common.prompts import QUESTION_ANSWERING
-from common.records import ResultRow, Sample
+from common.records import ErrorKind, ResultRow, Sample
 from common.run import RunKey, RunSpec
 from common.store import PartInfo, RunFolder, StoreFilesystem, merge, snapshot
 from common.store.parts import write_part
@@ -84,7 +84,11 @@ def make_info(run: RunFolder, rows: Iterable[int], **changes: Any) -> PartInfo:
 
 
 def make_answer(
-    run: RunFolder, row: int, paraphrase: int = 0, error: str | None = None
+    run: RunFolder,
+    row: int,
+    paraphrase: int = 0,
+    error: str | None = None,
+    kind: ErrorKind = "worker",
 ) -> ResultRow:
     """The row that a worker would write; the prediction tells the row and paraphrase."""
     sample = run.read_samples([row])[0]
@@ -93,7 +97,7 @@ def make_answer(
         text = sample.paraphrases[paraphrase]
         prompt = {"paraphrase": text, "prompt": f"Q: {text}\nA:"}
     if error is not None:
-        return ResultRow(row, paraphrase, sample.uuid, error=error, **prompt)
+        return ResultRow(row, paraphrase, sample.uuid, error=error, error_kind=kind, **prompt)
     text = f"answer {row}.{paraphrase}"
     return ResultRow(
         row, paraphrase, sample.uuid, prediction=text, generation=f" {text}\n",
@@ -110,16 +114,27 @@ def put_parts_seconds_apart(run: RunFolder, seconds: float, *parts: Iterable[int
 
 
 def put_part(
-    run: RunFolder, rows: Iterable[int], failed: Iterable[int] = (), **changes: Any
+    run: RunFolder,
+    rows: Iterable[int],
+    failed: Iterable[int] = (),
+    by_sample: Iterable[int] = (),
+    **changes: Any,
 ) -> str:
-    """Write a part as a worker does; returns its path inside the store."""
-    rows, failed = sorted(rows), sorted(failed)
+    """Write a part as a worker does; returns its path inside the store.
+
+    failed: rows with an error of the worker. by_sample: rows with an error of the sample.
+    """
+    by_sample = set(by_sample)
+    rows, failed = sorted(rows), sorted({*failed, *by_sample})
     paraphrases = range(run.spec.num_paraphrases if run.method.row_per_paraphrase else 1)
     answers = [
-        make_answer(run, row, w, "it broke" if row in failed else None)
+        make_answer(
+            run, row, w, "it broke" if row in failed else None,
+            "sample" if row in by_sample else "worker",
+        )
         for row in rows
         for w in paraphrases
-    ]
+    ]  # fmt: skip
     return write_part(run, make_info(run, rows, failed=tuple(failed), **changes), answers)
 
 

@@ -22,6 +22,7 @@ GOOD = {
     "visibility_timeout": ("13", 13),
     "reconcile": ("false", False),
     "max_attempts": ("5", 5),
+    "health_dir": ("/run/health", "/run/health"),
 }
 
 BAD = [

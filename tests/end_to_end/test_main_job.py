@@ -72,8 +72,9 @@ def test_every_method_has_every_row_in_the_order_of_the_data_set(job: MainJob):
 def test_the_columns_notebooks_read_are_there(job: MainJob):
     expected = ["uuid", "paraphrases", "answers", "prediction", "generation"]
     added = ["tokens", "token_logprobs", "logprob", "finish_reason"]
-    assert job.table("origin").column_names == [*expected, *added, "error"]
-    assert job.table("avg-3").column_names == [*expected, *added, "singles", "error"]
+    errors = ["error", "error_kind"]
+    assert job.table("origin").column_names == [*expected, *added, *errors]
+    assert job.table("avg-3").column_names == [*expected, *added, "singles", *errors]
     per_prompt = job.table("per_prompt-3")
     assert per_prompt.column_names == [
         *expected[:3],
@@ -81,7 +82,7 @@ def test_the_columns_notebooks_read_are_there(job: MainJob):
         "prompt",
         *expected[3:],
         *added,
-        "error",
+        *errors,
     ]
     row = per_prompt.slice(4, 1).to_pylist()[0]
     assert row["paraphrase"] == row["paraphrases"][1]

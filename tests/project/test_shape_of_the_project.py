@@ -65,7 +65,7 @@ KNOW_CELERY = {
     f"worker.{name}"
     for name in (
         *("app", "tasks", "lease", "readiness", "affinity", "dead_letters", "own_faults"),
-        *("presence", "sending", "unacked", "last_resort", "idle"),
+        *("pool", "presence", "sending", "unacked", "last_resort", "idle", "health"),
     )
 }
 

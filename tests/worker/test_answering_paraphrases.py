@@ -181,6 +181,7 @@ def test_questions_that_are_too_long_are_rows_in_any_company(executor, run_of):
         rows = rows_after(executor, run, shards).to_pylist()
         assert [row["error"] is None for row in rows] == [False, False, True]
         assert "positions" in rows[0]["error"]
+        assert [row["error_kind"] for row in rows] == ["sample", "sample", None]
         assert rows[0]["paraphrases"] == [LONG]
         assert read_progress(run).failed == 2
 

@@ -112,6 +112,7 @@ def test_a_sample_that_never_fits_is_its_own_row_and_costs_the_others_nothing(
     texts = errors(runs[0])
     assert texts[4] == "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
     assert texts[:4] + texts[5:] == [None] * 6
+    assert table(runs[0])["error_kind"].to_pylist()[4] == "worker"
     assert (Budget(64, 16 << 20), 1) in tried
     loaded = executor.manager.engine_for(runs[0].spec)
     assert Budget.of(loaded.engine) == loaded.budget == BEGIN

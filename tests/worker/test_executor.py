@@ -22,6 +22,10 @@ def table(run):
     return feather.read_table(run.feather_path)
 
 
+def kinds(result):
+    return result["error_kind"].to_pylist()
+
+
 def made_again(runs, samples):
     """The same runs over other samples, without parts."""
     plans = [RunPlan(key=str(run.key), spec=run.spec) for run in runs]
@@ -86,6 +90,7 @@ def test_a_bad_sample_is_one_row_and_its_neighbours_are_answered(executor, make_
     executor.execute(shard_of(runs, list(range(5))))
     result = table(runs[0])
     assert [e is not None for e in result["error"].to_pylist()] == [0, 0, 0, 1, 0]
+    assert kinds(result) == [None] * 3 + ["sample", None]
     expected[3] = None
     assert result["prediction"].to_pylist() == expected
     assert read_progress(runs[0]).failed == 1
@@ -104,6 +109,7 @@ def test_a_sample_that_raises_is_found_and_named(executor, make_runs, monkeypatc
     executor.execute(shard_of(runs, list(range(7))))
     errors = table(runs[0])["error"].to_pylist()
     assert errors == [None] * 4 + ["ArithmeticError: no fours"] + [None] * 2
+    assert kinds(table(runs[0])) == [None] * 4 + ["worker"] + [None] * 2
 
 
 def test_a_shard_in_which_everything_raises_stops_the_run(executor, make_runs, monkeypatch):
@@ -156,6 +162,7 @@ def test_a_shard_that_kills_its_worker_is_cut_down_to_the_row_that_does_it(execu
     errors = table(runs[0])["error"].to_pylist()
     assert "died 3 times" in errors[1]
     assert errors[:1] + errors[2:] == [None] * 6
+    assert kinds(table(runs[0])) == [None, "worker"] + [None] * 5
 
 
 def test_a_broker_that_is_away_does_not_stop_the_work(executor, make_runs, monkeypatch):

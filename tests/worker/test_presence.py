@@ -8,6 +8,8 @@ from celery.worker import state
 
 from common.live_workers import live_workers
 from common.run_counters import RunCounters
+from common.store import StoreFilesystem
+from common.store.identity import store_id
 from tests.worker.conftest import shard_of
 from worker.executor import ShardExecutor
 from worker.presence import announcement, keep_announcing
@@ -116,3 +118,16 @@ def test_a_model_that_cannot_be_loaded_is_not_noted_as_held(
 
     keep_announcing(counters, here, Beats(fails))
     assert seen[0].models == ()
+
+
+def test_the_id_of_the_store_is_told_as_soon_as_the_store_has_one(counters, worker, tmp_path):
+    store, seen = StoreFilesystem.open(str(tmp_path / "new")), []
+    worker = worker.model_copy(update={"store": store.uri})
+
+    def look():
+        seen.extend(live.store_id for live in live_workers(counters))
+        store_id(store)
+        return len(seen) == 2
+
+    keep_announcing(counters, worker, Beats(look))
+    assert seen == [None, store_id(store)]

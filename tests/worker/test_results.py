@@ -167,6 +167,19 @@ def test_a_failed_sample_is_one_row_that_says_why(method):
     assert only(method, ValueError("no")).error == "ValueError: no"
 
 
+@pytest.mark.parametrize("method", ["avg", "origin", "per_prompt", "confidence"])
+def test_an_error_is_the_samples_if_the_engine_says_so_and_the_workers_if_it_raises(method):
+    for answer in rows(method, {method: SampleError("paraphrase 1 is empty")}):
+        assert answer.error_kind == "sample"
+    for error in (RuntimeError("CUDA error: out of memory"), MemoryError(), ValueError("no")):
+        for answer in rows(method, error):
+            assert answer.error_kind == "worker"
+
+
+def test_a_row_without_error_has_no_kind_of_error():
+    assert only("avg", {"avg": THREE[:1]}).error_kind is None
+
+
 @pytest.mark.parametrize("method", ["per_prompt", "confidence"])
 def test_a_failed_sample_is_a_row_for_each_paraphrase_that_was_to_be_read(method):
     answers = rows(method, {method: SampleError("too long")}, num_paraphrases=2)
@@ -184,7 +197,7 @@ def test_a_method_that_failed_leaves_the_others_their_rows():
 
 def test_a_question_without_paraphrases_yet_keeps_its_question_when_it_fails():
     sample = Sample(("who?",), ("Ann",), "id-7")
-    (answer,) = failed_rows(make_spec("paraphrases"), 7, sample, "too long")
+    (answer,) = failed_rows(make_spec("paraphrases"), 7, sample, "too long", "sample")
     assert (answer.paraphrases, answer.problems, answer.error) == (["who?"], None, "too long")
 
 

@@ -52,6 +52,7 @@ def test_columns_of_paraphrases_are_these_in_this_order_with_these_types(written
             ("paraphrases", texts),
             pa.field("answers", texts, nullable=False),
             ("problems", texts), ("attempts", pa.list_(pa.int32())), ("error", pa.string()),
+            ("error_kind", pa.string()),
         ]
     )  # fmt: skip
 
@@ -67,6 +68,7 @@ def test_a_row_of_paraphrases_is_a_question_with_what_was_written_for_it(written
         "problems": [None, None, None],
         "attempts": [0, 1, 1],
         "error": None,
+        "error_kind": None,
     }
 
 
@@ -75,7 +77,7 @@ def test_what_stayed_wrong_is_marked_in_its_row_not_hidden(written):
     assert rows[9]["paraphrases"] == ["what is 9?", "9 is what, 1?", ""]
     assert rows[9]["problems"] == [None, None, "empty"]
     assert rows[9]["error"] is None
-    assert rows[3]["error"] == "too long"
+    assert (rows[3]["error"], rows[3]["error_kind"]) == ("too long", "sample")
     assert (rows[3]["question"], rows[3]["paraphrases"]) == ("what is 3?", ["what is 3?"])
     assert (rows[3]["problems"], rows[3]["attempts"]) == (None, None)
 
@@ -84,7 +86,7 @@ def test_columns_of_confidences_are_those_of_answers_and_two_more(measured):
     assert read_feather(measured).column_names == [
         "uuid", "paraphrases", "answers", "num_manual", "paraphrase", "prompt", "prediction",
         "generation", "tokens", "token_logprobs", "logprob", "finish_reason", "confidence",
-        "sampled", "error",
+        "sampled", "error", "error_kind",
     ]  # fmt: skip
 
 

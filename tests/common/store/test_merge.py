@@ -18,7 +18,7 @@ OUTCOME = {
     "finish_reason": pa.string(),
 }  # fmt: skip
 SINGLES = {"singles": pa.list_(pa.struct(list(SINGLE.items())))}
-ERROR = {"error": pa.string()}
+ERROR = {"error": pa.string(), "error_kind": pa.string()}
 SAMPLE = {
     "uuid": pa.string(), "paraphrases": pa.list_(pa.string()), "answers": pa.list_(pa.string())
 }  # fmt: skip

@@ -33,6 +33,9 @@ def test_the_file_carries_its_manifest_and_its_run(any_store):
         "model_identities": [WEIGHTS],
         "choices": [{**CPU, "samples": 8}],
         "mixed_choices": False,
+        "attempt": 1,
+        "tries": {},
+        "again": 0,
         "schema_version": 1,
     }
     metadata = read_feather(run).schema.metadata

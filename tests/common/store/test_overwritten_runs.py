@@ -117,8 +117,8 @@ def test_a_run_overwritten_in_the_middle_of_a_merge_keeps_its_own_file(
     put_part(old, range(7))
     windows, new = merge.merged_windows, []
 
-    def overwriting(run, scores=None):
-        yield from windows(run, scores)
+    def overwriting(run, *others):
+        yield from windows(run, *others)
         if run is old:
             new.append(overwritten(old, max_new_tokens=9))
             if merged:

@@ -15,6 +15,7 @@ DOCUMENT = {
     "ok": 0,
     "failed": 0,
     "missing": 7,
+    "again": 0,
     "rate": None,
     "seconds_left": None,
     "feather": None,

@@ -9,6 +9,7 @@ from common.schema import META_SCORES, SCORE_FIELDS
 from common.store import merge, merge_run, verify_run
 from common.store.parts import write_part
 from common.store.scores import scores_path, unscored_rows
+from common.store.withdrawal import withdraw
 from producer.scoring.score import score_run
 from tests.common.storekit import (
     all_files,
@@ -95,19 +96,34 @@ def test_rows_that_are_gone_take_nothing_from_those_that_stay(store):
 
 
 def test_a_row_that_was_answered_otherwise_since_is_not_scored(store):
+    """By a later attempt; one that failed then keeps the answer that it had."""
     run = scored(store)
     before = scores_of(run)
     store.empty(run.file("parts"))
     answers = [make_answer(run, row) for row in range(7)]
     answers[3] = make_answer(run, 3, error="it broke")
     answers[5] = type(answers[5])(**vars(answers[5]) | {"prediction": "gold 5"})
-    write_part(run, make_info(run, range(7), failed=(3,)), answers)
+    write_part(run, make_info(run, range(7), failed=(3,), attempt=2), answers)
     merge_run(run)
-    changed = {"id3": NOTHING, "id5": NOTHING}
-    assert scores_of(run) == before | changed
+    assert scores_of(run) == before | {"id5": NOTHING}
     score_run(run)
     assert scores_of(run)["id5"]["correct_exact"] is True
-    assert scores_of(run)["id3"]["correct_exact"] is False
+    assert scores_of(run)["id3"] == before["id3"]
+
+
+def test_an_answer_of_a_retry_is_not_scored_and_the_others_keep_their_scores(store):
+    run = make_run(store, 7)
+    put_part(run, range(7), failed=[2])
+    merge_run(run)
+    score_run(run)
+    before = scores_of(run)
+    withdraw(run)
+    assert scores_of(run) == before
+    assert not score_run(run).partial
+    put_part(run, [2], attempt=2)
+    merge_run(run)
+    assert scores_of(run) == before | {"id2": NOTHING}
+    assert verify_run(run) == []
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -170,10 +186,10 @@ def test_a_merge_that_ends_after_scoring_has_its_scores(store, monkeypatch):
     put_part(run, range(5, 7))
     windows = merge.merged_windows
 
-    def scored_meanwhile(of, scores=None):
+    def scored_meanwhile(of, *others):
         monkeypatch.setattr(merge, "merged_windows", windows)
         score_run(of)
-        yield from windows(of, scores)
+        yield from windows(of, *others)
 
     monkeypatch.setattr(merge, "merged_windows", scored_meanwhile)
     merge_run(run)
