@@ -7,7 +7,7 @@ from functools import partial
 import redis
 
 from common.errors import first_line
-from common.planning.reconcile import Finding, Reconciler
+from common.planning.reconcile import Reconciler, RunFinding
 from common.planning.reconcile_store import reconcile_store
 from common.planning.suspicions import CONFIRM_SECONDS
 from common.settings import Settings
@@ -31,7 +31,7 @@ class StoreReconciler:
 
     def lines(self) -> Iterator[str]:
         """Put right what is lost; yield a line for each run that is not merged, then a summary."""
-        did: dict[str, Finding] = {}
+        did: dict[str, RunFinding] = {}
         for _ in range(_MOST_LOOKS):
             findings = {str(finding.run.key): finding for finding in self._look()}
             did |= {key: finding for key, finding in findings.items() if finding.did}
@@ -58,5 +58,5 @@ class StoreReconciler:
             said = now
             self._wait(every)
 
-    def _look(self) -> list[Finding]:
+    def _look(self) -> list[RunFinding]:
         return reconcile_store(self._store, self._settings.namespace, self._reconciler)

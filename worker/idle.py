@@ -18,7 +18,7 @@ from redis.exceptions import LockError
 from common.broker import ANSWER_SHARD
 from common.errors import first_line
 from common.messages import ShardMessage
-from common.planning.reconcile import Finding, Reconciler, SendAll
+from common.planning.reconcile import Reconciler, RunFinding, SendAll
 from common.planning.reconcile_store import reconcile_enqueued
 from common.resends import reconciling_lock
 from common.run_counters import RunCounters
@@ -84,7 +84,7 @@ def look_when_idle(
                 logger.warning("could not look for lost work, will try again: %s", reason)
 
 
-def idle_look(settings: Settings, send: SendAll) -> Callable[[], list[Finding]]:
+def idle_look(settings: Settings, send: SendAll) -> Callable[[], list[RunFinding]]:
     """Return a function that looks at the enqueued runs once, unless another worker does."""
     # Not opened here: a store that cannot be is the matter of whoever answers shards.
     store = cache(partial(StoreFilesystem.open, settings.store))
@@ -97,7 +97,7 @@ def idle_look(settings: Settings, send: SendAll) -> Callable[[], list[Finding]]:
 
     reconciler = Reconciler(counters, send, merge)
 
-    def look() -> list[Finding]:
+    def look() -> list[RunFinding]:
         lock = reconciling_lock(counters)
         if not lock.acquire():
             return []

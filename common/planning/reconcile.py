@@ -43,7 +43,7 @@ _THE_MERGE = np.array([-1], dtype=np.int64)
 
 
 @dataclass(frozen=True)
-class Finding:
+class RunFinding:
     """What a look found of a run, and did.
 
     text: in words. sent: rows that were sent again. seems_lost: something is missing, and another
@@ -100,7 +100,7 @@ class Reconciler:
         self._merge = merge
         self._suspicions = Suspicions()
 
-    def look(self, runs: Iterable[RunFolder]) -> list[Finding]:
+    def look(self, runs: Iterable[RunFolder]) -> list[RunFinding]:
         """Look at each run; returns one finding each, in no order.
 
         Raises redis.RedisError and what `send` raises.
@@ -109,33 +109,33 @@ class Reconciler:
         findings = []
         for run in runs:
             found = self._look_at(run)
-            if isinstance(found, Finding):
+            if isinstance(found, RunFinding):
                 findings.append(found)
             else:
                 lost.append(found)
         return [*findings, *self._send_again(lost)]
 
-    def _look_at(self, run: RunFolder) -> Finding | _Lost:
+    def _look_at(self, run: RunFolder) -> RunFinding | _Lost:
         run = RunFolder(run.store, run.key)  # Not as an earlier look has read it.
         try:
             if not run.exists():
-                return Finding(run, "is not in the store", settled=True)
+                return RunFinding(run, "is not in the store", settled=True)
             if reason := self._set_aside(run):
-                return Finding(run, reason)
+                return RunFinding(run, reason)
             return self._judge(run)
         except OverwrittenRun as error:
-            return Finding(run, first_line(error))
+            return RunFinding(run, first_line(error))
         except UsageError as error:
-            return Finding(run, f"is damaged: {first_line(error)}")
+            return RunFinding(run, f"is damaged: {first_line(error)}")
         except OSError as error:
-            return Finding(run, f"cannot be looked at now: {first_line(error)}")
+            return RunFinding(run, f"cannot be looked at now: {first_line(error)}")
 
     def _set_aside(self, run: RunFolder) -> str | None:
         """Why nothing is to be done about the run, or None."""
         reason = self._counters.stop_reason(str(run.key))
         return f"is stopped: {reason}" if reason else None
 
-    def _judge(self, run: RunFolder) -> Finding | _Lost:
+    def _judge(self, run: RunFolder) -> RunFinding | _Lost:
         # The queue first, the store second: between the two a row is answered, not lost.
         in_flight = read_in_flight(self._counters, queue_of_slug(run.key.model))
         held = in_flight.rows_of(str(run.key))
@@ -144,40 +144,40 @@ class Reconciler:
             return self._finish(run, held)
         if in_flight.queued:
             queued = _counted(in_flight.queued, "message")
-            return Finding(run, f"waits: {queued} in its queue, {_rows(missing)} left")
+            return RunFinding(run, f"waits: {queued} in its queue, {_rows(missing)} left")
         lost = np.setdiff1d(missing, np.asarray(held, dtype=np.int64))
         if not len(lost):
-            return Finding(run, f"is being worked on, {_rows(missing)} left")
+            return RunFinding(run, f"is being worked on, {_rows(missing)} left")
         confirmed = self._suspicions.confirmed(run, lost, suspicions.CONFIRM_SECONDS)
         if not len(confirmed):
-            return Finding(run, f"seems to have lost {_rows(lost)}", seems_lost=True)
+            return RunFinding(run, f"seems to have lost {_rows(lost)}", seems_lost=True)
         return _Lost(run, confirmed, len(missing))
 
-    def _finish(self, run: RunFolder, held: Sequence[int]) -> Finding:
+    def _finish(self, run: RunFolder, held: Sequence[int]) -> RunFinding:
         """Merge a complete run that nobody merges."""
         if held:
-            return Finding(run, "is complete, its last shard is in work")
+            return RunFinding(run, "is complete, its last shard is in work")
         if self._is_settled(run):
-            return Finding(run, "is merged", settled=True)
+            return RunFinding(run, "is merged", settled=True)
         seconds = suspicions.CONFIRM_MERGE_SECONDS
         if not len(self._suspicions.confirmed(run, _THE_MERGE, seconds)):
-            return Finding(run, "is complete and not merged", seems_lost=True)
+            return RunFinding(run, "is complete and not merged", seems_lost=True)
         try:
             said = self._merge(run)
         except OverwrittenRun:
             raise
         except UsageError as error:
             return self._stop_unmergeable(run, error)
-        return Finding(run, f"was complete and {said}", did=True)
+        return RunFinding(run, f"was complete and {said}", did=True)
 
-    def _stop_unmergeable(self, run: RunFolder, error: UsageError) -> Finding:
+    def _stop_unmergeable(self, run: RunFolder, error: UsageError) -> RunFinding:
         """Stop the run, or what depends on it if the run itself is merged."""
         if not read_progress(run).merged:
             self._counters.stop(str(run.key), str(error))
-            return Finding(run, f"is stopped, it cannot be merged: {error}", did=True)
+            return RunFinding(run, f"is stopped, it cannot be merged: {error}", did=True)
         for key in dependent_keys(run):
             self._counters.stop(str(key), str(error))
-        return Finding(run, f"is merged, what depends on it is stopped: {error}", did=True)
+        return RunFinding(run, f"is merged, what depends on it is stopped: {error}", did=True)
 
     def _is_settled(self, run: RunFolder) -> bool:
         """Whether the merged file is of all parts, and every dependent is there or stopped."""
@@ -189,14 +189,14 @@ class Reconciler:
         stopped = self._counters.stop_reason(str(dependent))
         return bool(stopped) or RunFolder(run.store, dependent).exists()
 
-    def _send_again(self, lost: Sequence[_Lost]) -> list[Finding]:
+    def _send_again(self, lost: Sequence[_Lost]) -> list[RunFinding]:
         """Send lost rows, those of runs that share a prefill in one message."""
         findings, to_send = [], []
         for each in lost:
             if not claim_resend(self._counters, str(each.run.key)):
-                findings.append(Finding(each.run, "was sent again by another just now"))
+                findings.append(RunFinding(each.run, "was sent again by another just now"))
             elif self._in_vain(each):
-                findings.append(Finding(each.run, "is stopped, it is sent in vain", did=True))
+                findings.append(RunFinding(each.run, "is stopped, it is sent in vain", did=True))
             else:
                 to_send.append(each)
         to_send.sort(key=_queue)
@@ -217,7 +217,7 @@ class Reconciler:
         )
         return True
 
-    def _send_to(self, queue: str, lost: Sequence[_Lost]) -> list[Finding]:
+    def _send_to(self, queue: str, lost: Sequence[_Lost]) -> list[RunFinding]:
         rows = {str(each.run.key): each.rows for each in lost}
         messages: list[ShardMessage] = []
         for group in sharing_runs([each.run for each in lost]):
@@ -228,7 +228,7 @@ class Reconciler:
             self._counters.note_store(str(each.run.key), identity)
         self._send(messages, queue)
         return [
-            Finding(each.run, f"had lost {_rows(each.rows)}: sent again",
+            RunFinding(each.run, f"had lost {_rows(each.rows)}: sent again",
                     sent=len(each.rows), did=True)
             for each in lost
         ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from common.planning.reconcile import Finding, Reconciler, dependent_keys
+from common.planning.reconcile import Reconciler, RunFinding, dependent_keys
 from common.store.enqueued import forget_enqueued, list_enqueued, note_enqueued
 from common.store.filesystem import StoreFilesystem
 from common.store.run_listing import list_runs
@@ -11,7 +11,7 @@ from common.store.runs import RunFolder
 
 def reconcile_enqueued(
     store: StoreFilesystem, namespace: str, reconciler: Reconciler
-) -> list[Finding]:
+) -> list[RunFinding]:
     """Look at the runs that were enqueued in a namespace, until they are settled.
 
     A merged run costs nothing from its second look on. Raises as `Reconciler.look`.
@@ -21,13 +21,15 @@ def reconcile_enqueued(
 
 def reconcile_store(
     store: StoreFilesystem, namespace: str, reconciler: Reconciler
-) -> list[Finding]:
+) -> list[RunFinding]:
     """Look at every run of a store. Raises as `Reconciler.look`."""
     runs = {str(run.key): run for run in (*list_runs(store), *list_enqueued(store, namespace))}
     return _reconcile(runs.values(), namespace, reconciler)
 
 
-def _reconcile(runs: Iterable[RunFolder], namespace: str, reconciler: Reconciler) -> list[Finding]:
+def _reconcile(
+    runs: Iterable[RunFolder], namespace: str, reconciler: Reconciler
+) -> list[RunFinding]:
     findings = reconciler.look(runs)
     settled = [finding.run for finding in findings if finding.settled]
     # Of a settled run the dependents' messages may be lost as well; most of them are settled, too.

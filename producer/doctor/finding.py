@@ -44,3 +44,12 @@ def warning(subject: str, text: str, remedy: str) -> Finding:
 
 def fault(subject: str, text: str, remedy: str) -> Finding:
     return Finding(subject, "fault", text, remedy)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "message"), counted(1500, "message")
+    ('1 message', '1,500 messages')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

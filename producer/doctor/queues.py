@@ -6,7 +6,7 @@ import redis
 
 from common.broker import DEAD_LETTERS, all_queues
 from common.live_workers import LiveWorker
-from producer.doctor.finding import Finding, fault, ok, warning
+from producer.doctor.finding import Finding, counted, fault, ok, warning
 
 LONGEST_EXCERPT = 100
 """Characters of a dead letter that are shown."""
@@ -30,7 +30,7 @@ def check_queues(
     """
     served = {queue for worker in workers for queue in worker.queues}
     for queue, length in lengths.items():
-        text = f"{queue} holds {length:,} messages"
+        text = f"{queue} holds {counted(length, 'message')}"
         if queue in served:
             yield ok("queues", text)
         else:
@@ -38,7 +38,7 @@ def check_queues(
             yield fault("queues", f"{text}, and no live worker serves it", f"start {command}")
     if not lengths:
         yield ok("queues", "all are empty")
-    yield ok("queues", f"{at_work:,} messages are being worked on")
+    yield ok("queues", f"at work: {counted(at_work, 'message')}")
 
 
 def check_dead_letters(client: redis.Redis, prefix: str) -> Iterator[Finding]:
@@ -50,7 +50,7 @@ def check_dead_letters(client: redis.Redis, prefix: str) -> Iterator[Finding]:
         return
     newest = client.lindex(key, 0) or b""
     yield warning(
-        "queues", f"{count:,} dead letters, the newest begins {_excerpt(newest)!r}",
+        "queues", f"{counted(count, 'dead letter')}, the newest begins {_excerpt(newest)!r}",
         f"`redis-cli LRANGE {key} 0 -1` shows them, DEL forgets them; `producer enqueue` again "
         "sends their rows",
     )  # fmt: skip

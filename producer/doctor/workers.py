@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from common.broker import all_queues
 from common.live_workers import LiveWorker
-from producer.doctor.finding import Finding, fault, ok, warning
+from producer.doctor.finding import Finding, counted, fault, ok, warning
 
 
 def check_workers(workers: Sequence[LiveWorker], messages: int) -> Iterator[Finding]:
@@ -13,7 +13,7 @@ def check_workers(workers: Sequence[LiveWorker], messages: int) -> Iterator[Find
     if not workers:
         start = "start one on each GPU host with `celery -A worker worker`"
         none = fault if messages else warning
-        yield none("workers", f"none is alive, {messages} messages wait", start)
+        yield none("workers", f"none is alive; waiting: {counted(messages, 'message')}", start)
     for worker in workers:
         yield ok("workers", _describe(worker))
     yield from check_versions(workers, version("self-ensemble"))
@@ -33,9 +33,14 @@ def _describe(worker: LiveWorker) -> str:
     served = "all queues" if set(worker.queues) >= set(all_queues()) else " ".join(worker.queues)
     device = worker.device or "unknown"
     return (
-        f"{worker.name}: version {worker.version}, {worker.processes} processes, device {device}, "
+        f"{worker.name}: version {worker.version}, {_processes(worker)}, "
+        f"device {device}, "
         f"serves {served}, {_models(worker)}"
     )
+
+
+def _processes(worker: LiveWorker) -> str:
+    return "1 process" if worker.processes == 1 else f"{worker.processes} processes"
 
 
 def _models(worker: LiveWorker) -> str:

@@ -1,4 +1,4 @@
-"""Finding the decoder layers of a model, under any name that its family gives them."""
+"""RunFinding the decoder layers of a model, under any name that its family gives them."""
 
 from typing import Any
 

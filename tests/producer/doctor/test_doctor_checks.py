@@ -149,7 +149,7 @@ def test_a_queue_that_nobody_serves_is_a_fault():
     assert (well.level, lost.level, at_work.level) == ("ok", "fault", "ok")
     assert lost.text == "model.qwen3_4b holds 1,500 messages, and no live worker serves it"
     assert lost.remedy == "start `celery -A worker worker -Q model.qwen3_4b`"
-    assert at_work.text == "4 messages are being worked on"
+    assert at_work.text == "at work: 4 messages"
 
 
 def test_what_a_worker_says_of_itself_steers_no_terminal():

@@ -62,7 +62,7 @@ def test_what_must_be_mended_is_a_fault_and_the_status_says_so(command, counters
     assert status == 1
     other, unserved = texts(findings, "fault")
     assert "celery@gpu-1 has another one" in other
-    assert unserved == "model.qwen3_4b holds 1 messages, and no live worker serves it"
+    assert unserved == "model.qwen3_4b holds 1 message, and no live worker serves it"
     assert all(finding["remedy"] for finding in findings if finding["level"] != "ok")
 
 
