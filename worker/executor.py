@@ -114,7 +114,7 @@ class ShardExecutor:
             killed = self._deaths.blame(shard)
             if attempt > self.settings.max_attempts:
                 killed = f"its worker process died {attempt - 1} times while answering it"
-            if killed and len(remaining.rows) > 1:
+            if killed and len(shard.rows) > 1:
                 return remaining.halves()
             try:
                 # Of the shard as it is delivered, whatever of it is left to do.
