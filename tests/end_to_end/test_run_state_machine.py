@@ -98,6 +98,8 @@ class Histories(RuleBasedStateMachine):
         """A worker waits at some moment while its run is overwritten."""
         self.world.redis.away = False
         self.start_enqueue(self.request((method,), overwrite=True), None)
+        if not self.world.queue:
+            return  # It was refused.
         before, message = len(self.world.paused), self.world.queue.pop()
         self.world.deliver(message, "weights A", None, Fault("pause", moment))
         self.start_enqueue(self.request((method,), overwrite=True), None)
