@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import redis
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -41,7 +42,6 @@ PHASES = [Phase.generate, Phase.shrink][: 1 if os.environ.get("NOSHRINK") else 2
 METHODS = st.sampled_from(
     [("origin",), ("avg",), ("per_prompt",), ("origin", "per_prompt"), ("avg", "weighted_avg")]
 )
-METHODS_ALONE = {"origin", "avg", "per_prompt"}
 FAULTS = st.one_of(
     st.none(),
     st.builds(Fault, st.just("kill"), st.integers(1, 25)),
@@ -74,7 +74,7 @@ class Histories(RuleBasedStateMachine):
 
     def request(self, methods, overwrite, fewer=False, size=2):
         return RunRequest(
-            dataset="numbers", data=self.data, model="owner/model", methods=methods or ("origin",),
+            dataset="numbers", data=self.data, model="owner/model", methods=methods,
             num_few_shot=0, num_paraphrases=2, num_draws=1, shard_size=size,
             max_samples=SAMPLES - 1 if fewer else None, overwrite=overwrite,
         )  # fmt: skip
@@ -93,16 +93,16 @@ class Histories(RuleBasedStateMachine):
         uuid = None if flaky is None else f"id-{flaky:03d}"
         self.world.deliver(queue.popleft(), f"weights {weights}", uuid, fault)
 
-    @precondition(lambda self: self.world.queue)
-    @rule(number=ANY, moment=st.integers(1, 45))
-    def commit_late(self, number, moment):
-        """A worker waits at some moment while its runs are overwritten."""
-        queue, before = self.world.queue, len(self.world.paused)
-        queue.rotate(-(number % len(queue)))
-        message = queue.popleft()
+    @rule(method=st.sampled_from(["origin", "avg", "per_prompt"]), moment=st.integers(1, 30))
+    def commit_late(self, method, moment):
+        """A worker waits at some moment while its run is overwritten."""
+        self.world.redis.away = False
+        self.start_enqueue(self.request((method,), overwrite=True), None)
+        if not self.world.queue:
+            return  # It was refused.
+        before, message = len(self.world.paused), self.world.queue.pop()
         self.world.deliver(message, "weights A", None, Fault("pause", moment))
-        methods = [name.rpartition("/")[2].partition("-")[0] for name in message.kwargs["runs"]]
-        self.start_enqueue(self.request(tuple(set(methods) & METHODS_ALONE), overwrite=True), None)
+        self.start_enqueue(self.request((method,), overwrite=True), None)
         if len(self.world.paused) > before:
             self.world.resume(before, None)
 
@@ -139,6 +139,11 @@ class Histories(RuleBasedStateMachine):
         retrying = partial(self.world.retry, runs[number % len(runs)], every)
         self.world.run(retrying, fault, self.refusals_are_fine)
 
+    @precondition(lambda self: not self.world.redis.away)
+    @rule(fault=FAULTS)
+    def reconcile(self, fault):
+        self.world.run(self.world.reconcile, fault, self.refusals_are_fine)
+
     @precondition(lambda self: self.world.paused)
     @rule(number=ANY, fault=FAULTS)
     def resume(self, number, fault):
@@ -172,7 +177,7 @@ class Histories(RuleBasedStateMachine):
 
     def refusals_are_fine(self, process: Process) -> None:
         """A producer may say no, and what a fault of the disk ends may say that."""
-        known = (UsageError, FileNotFoundError, OSError) if process.struck else UsageError
+        known = (UsageError, redis.RedisError) + ((OSError,) if process.struck else ())
         if process.error is not None and not process.was_killed:
             assert isinstance(process.error, known), process.error
 
@@ -209,7 +214,7 @@ def test_no_history_loses_or_mixes_results(machine, monkeypatch):
     watch_local_disk(monkeypatch)
     read_parts_in_turn(monkeypatch)
     chosen = settings(
-        max_examples=HISTORIES or 15, stateful_step_count=20, deadline=None,
+        max_examples=HISTORIES or 16, stateful_step_count=20, deadline=None,
         derandomize=not HISTORIES, database=None,
         phases=PHASES, suppress_health_check=list(HealthCheck),
     )  # fmt: skip

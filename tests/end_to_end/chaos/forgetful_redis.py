@@ -8,10 +8,14 @@ import redis
 
 
 class ForgetfulRedis:
-    """The commands that RunCounters uses. away: whether every call raises ConnectionError."""
+    """The commands that RunCounters uses. away: whether every call raises ConnectionError.
 
-    def __init__(self) -> None:
+    queued: counts the messages of the queue.
+    """
+
+    def __init__(self, queued: Callable[[], int]) -> None:
         self.away = False
+        self.queued = queued
         self._values: dict[str, Any] = {}
 
     def forget(self) -> None:
@@ -24,9 +28,20 @@ class ForgetfulRedis:
         self._answer()
         return self._values.get(key)
 
-    def set(self, key: str, value: str, ex: int | None = None) -> None:
+    def set(self, key: str, value: str | int, ex: int | None = None, nx: bool = False) -> bool:
+        """Set a key. With nx, one of an earlier moment has expired."""
         self._answer()
-        self._values[key] = value.encode()
+        self._values[key] = str(value).encode()
+        return True
+
+    def llen(self, key: str) -> int:
+        self._answer()
+        return self.queued()
+
+    def hvals(self, key: str) -> list[bytes]:
+        """What workers hold is out of sight: rows are sent twice then, which must do no harm."""
+        self._answer()
+        return []
 
     def delete(self, *keys: str) -> int:
         self._answer()

@@ -7,7 +7,7 @@ the model is none (tests.end_to_end.chaos.marked_answers).
 import io
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,8 +19,12 @@ from rich.console import Console
 
 from common.broker import OTHER_QUEUE
 from common.errors import RetryShard
+from common.messages import ShardMessage
 from common.models import find_model
+from common.planning import suspicions
 from common.planning.dependents import create_dependents
+from common.planning.reconcile import Reconciler
+from common.planning.reconcile_store import reconcile_store
 from common.planning.sharding import messages_for
 from common.run_counters import RunCounters
 from common.settings import Settings
@@ -68,9 +72,10 @@ class World:
 
     def __init__(self, store: StoreFilesystem) -> None:
         self.store = store
-        self.redis = ForgetfulRedis()
+        self.redis = ForgetfulRedis(lambda: len(self.queue))
         self.counters = RunCounters(self.redis, "se")  # type: ignore[arg-type]
         self.queue: deque[Message] = deque()
+        self._reconciler = Reconciler(self.counters, self._send_all)
         self.sent: list[Message] = []
         self.deliveries: list[Delivery] = []
         self.merges: list[str] = []
@@ -145,6 +150,15 @@ class World:
         """What `producer retry` does."""
         _here.world = self
         retry_run(SETTINGS, RunFolder(run.store, run.key), every)
+
+    def reconcile(self) -> None:
+        """What `producer reconcile` does, with the second look that believes the first."""
+        for _ in range(2):
+            reconcile_store(self.store, SETTINGS.namespace, self._reconciler)
+
+    def _send_all(self, messages: Sequence[ShardMessage], _: str) -> None:
+        for message in messages:
+            self.send(message.model_dump())
 
     def merge(self, fault: Fault | None) -> None:
         """Have the merge process of a worker finish a run that looks complete."""
@@ -243,6 +257,8 @@ def without_celery_and_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "counters", lambda: _here.world.counters)
     monkeypatch.setattr(tasks, "open_shard", noting_generations(tasks.open_shard))
     monkeypatch.setattr(stray_exits, "terminate_handler_fired", is_killed)
+    monkeypatch.setattr(suspicions, "CONFIRM_SECONDS", 0)
+    monkeypatch.setattr(suspicions, "CONFIRM_MERGE_SECONDS", 0)
     monkeypatch.setattr(merging, "MOST_TRIES", 2)
     monkeypatch.setattr(tasks.answer_shard, "retry", lambda **_: Retry("later"))
     monkeypatch.setattr(
