@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from typing import TypeVar
@@ -120,7 +120,9 @@ class ShardExecutor:
             if killed and len(shard.rows) > 1:
                 return remaining.halves()
             try:
-                answered += self._answer(remaining, killed)
+                # Of the shard as it is delivered, whatever of it is left to do.
+                with nullcontext() if killed else self._deaths.watching(shard):
+                    answered += self._answer(remaining, killed)
             finally:
                 # The process lives, whatever was raised: only attempts that ended it still count.
                 self._hint(lambda: self.counters.finish_attempt(first, shard.name), None)
@@ -139,10 +141,7 @@ class ShardExecutor:
         killed: why its one sample is not tried again, if so.
         """
         try:
-            if killed:
-                return self._write_killed(shard, killed)
-            with self._deaths.watching(shard):
-                return self._answer_and_write(shard)
+            return self._write_killed(shard, killed) if killed else self._answer_and_write(shard)
         except UsageError as error:
             raise StopRun(str(error)) from error
         except PermissionError:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 from common.settings import Settings
@@ -38,10 +39,11 @@ class MergeStarter:
         if wanted := [key for key in keys if key not in busy]:
             self._running.append(_Merge(self._command, self._environment, wanted))
 
-    def wait(self) -> None:
-        """Return when every process has ended."""
+    def wait(self, seconds: float = 3600.0) -> None:
+        """Return when every process has ended, or the time is over."""
+        deadline = time.monotonic() + seconds
         for merge in self._running:
-            merge.watcher.join()
+            merge.watcher.join(max(0.0, deadline - time.monotonic()))
 
     def end(self) -> None:
         """Tell every process to end, as the end of this process does."""

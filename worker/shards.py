@@ -39,9 +39,9 @@ class Shard:
         return f"{methods}:{self.rows[0]}-{self.rows[-1]}:{len(self.rows)}"
 
     def halves(self) -> "list[Shard]":
-        """The shard cut in two."""
+        """The shard cut in two; a single row is one half."""
         middle = len(self.rows) // 2
-        return [self.only(set(rows)) for rows in (self.rows[:middle], self.rows[middle:])]
+        return [self.only(set(rows)) for rows in (self.rows[:middle], self.rows[middle:]) if rows]
 
     def only(self, rows: Collection[int]) -> "Shard":
         """The shard cut to those of its rows that are among these."""

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 10
+END_SECONDS = 30
+"""How long a process that is told to end waits for its merges: a million rows take half of that.
+So do idle processes at SIGQUIT, which Celery tells to end as usual; it ends the busy ones."""
 
 
 @cache
@@ -91,10 +94,9 @@ def merges() -> MergeStarter:
 
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]
-def finish_merges(exitcode: int, **_: Any) -> None:
-    """Wait for the merges of this process before it ends, unless a signal ends it."""
-    if exitcode >= 0:
-        merges().wait()
+def finish_merges(**_: Any) -> None:
+    """Wait for the merges of this process before it ends; a signal cuts it short."""
+    merges().wait(END_SECONDS)
 
 
 @app.task(  # type: ignore[untyped-decorator]

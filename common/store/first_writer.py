@@ -18,6 +18,8 @@ What holds, if a file that was written is in every later listing, as in S3, GCS 
   very same order would not end; two orders that differ once end it.
 """
 
+import errno
+import os
 import uuid
 
 from common.store.filesystem import StoreFilesystem
@@ -26,7 +28,10 @@ _AGREED, _SPLIT = b"+", b"-"
 
 
 def write_first(store: StoreFilesystem, path: str, content: bytes) -> bytes:
-    """Write a file, unless there is one, and return the content that stands."""
+    """Write a file, unless there is one, and return the content that stands.
+
+    Raises FileNotFoundError if the file, or its folder, is deleted while it is written.
+    """
     if not store.exists(path) and not store.create(path, content):
         store.write_bytes(path, _vote(store, votes_folder(path), content))
     return store.read_bytes(path)
@@ -51,6 +56,12 @@ def _vote(store: StoreFilesystem, folder: str, content: bytes) -> bytes:
 
 
 def _say(store: StoreFilesystem, folder: str, content: bytes) -> set[bytes]:
-    """Add a file to a folder, and return what all its files say."""
+    """Add a file to a folder, and return what all its files say.
+
+    Raises FileNotFoundError if it is not among them: what is voted on was deleted meanwhile.
+    """
     store.write_bytes(f"{folder}/{uuid.uuid4().hex}.vote", content)
-    return {store.read_bytes(path) for path in store.list(folder) if path.endswith(".vote")}
+    said = {store.read_bytes(path) for path in store.list(folder) if path.endswith(".vote")}
+    if content not in said:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), store.path(folder))
+    return said

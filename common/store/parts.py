@@ -1,6 +1,6 @@
 """Parts: the results of a shard in one Arrow file; their metadata, writing, reading.
 
-Executing a shard twice writes the same file, unless other rows fail the second time; then there
+Executing a shard twice leaves the first file, unless other rows fail the second time; then there
 are two parts with these rows, and the better one counts for each row (common.store.merge).
 A worker that is still busy when its run is overwritten is refused, or writes what nobody reads.
 PartInfo is in the schema metadata, so it is read without reading a column.
@@ -93,10 +93,14 @@ def name_of(run: RunFolder, path: str) -> PartName | None:
 def write_part(run: RunFolder, info: PartInfo, answers: Iterable[ResultRow]) -> str:
     """Commit a part, whole or not at all, and return its path inside the store.
 
-    Raises OverwrittenRun, and commits nothing, if the run was overwritten since it was opened, and
-    FileNotFoundError if there is no run.
+    A part of this name stays, as a merged file may have been made of it: another delivery of the
+    shard wrote it. Raises OverwrittenRun, and commits nothing, if the run was overwritten since it
+    was opened, and FileNotFoundError if there is no run.
     """
     path = part_path(run, info)
+    if run.store.exists(path):
+        run.check_stands()
+        return path
     schema = PART_SCHEMA.with_metadata({META_PART: info.model_dump_json().encode()})
     ordered = sorted(answers, key=lambda answer: (answer.row, answer.paraphrase_index))
     batch = pa.RecordBatch.from_pylist([asdict(a) for a in ordered], schema=schema)

@@ -56,7 +56,7 @@ class Process:
 
     @property
     def was_killed(self) -> bool:
-        return isinstance(self.error, Killed)
+        return self._dead
 
     def start(self) -> "Process":
         """Run until the process ends or is paused."""
@@ -115,6 +115,12 @@ class Process:
             self._paused = True
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._paused)
+
+
+def is_killed() -> bool:
+    """Whether the process that calls this is dead."""
+    process: Process | None = getattr(_here, "process", None)
+    return process is not None and process.was_killed
 
 
 def before_operation(path: str, changes: bool = True) -> None:

@@ -195,6 +195,23 @@ def test_a_death_counts_as_no_attempt_and_the_sample_is_found(executor, make_run
     assert "the device of each worker that answered it failed: " in errors[4]
 
 
+def test_a_shard_of_which_one_run_is_answered_is_blamed_as_it_is_delivered(
+    executor, make_runs, monkeypatch
+):
+    def sick(*_):
+        raise SICK
+
+    runs = make_runs(methods=("avg", "per_prompt")).runs
+    executor.execute(shard_of(runs[:1], [0, 1]))
+    monkeypatch.setattr(Engine, "answer", sick)
+    for _ in range(SHARD_DEATHS_ALONE):
+        with pytest.raises(EndOfProcess):
+            executor.execute(shard_of(runs, [0, 1]))
+    name = shard_of(runs, [0, 1]).name
+    assert executor.counters.attempts(str(runs[0].key), name) == 0
+    assert [half.rows for half in executor.execute(shard_of(runs, [0, 1]))] == [(0,), (1,)]
+
+
 def test_a_device_that_dies_of_loading_a_model_blames_no_shard_and_no_memory(
     executor, make_runs, monkeypatch
 ):

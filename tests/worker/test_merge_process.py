@@ -45,7 +45,7 @@ def holding(settings, tmp_path):
 def processes() -> list[psutil.Process]:
     """The merge processes that run, in the order of their start."""
     own = psutil.Process().children()
-    found = [p for p in own if any("merge" in word for word in p.cmdline()[:3])]
+    found = [p for p in own if p.is_running() and "merge" in " ".join(p.cmdline()[:3])]
     return sorted(found, key=lambda process: process.create_time())
 
 
@@ -77,6 +77,16 @@ def test_starting_does_not_wait_for_the_merge(holding, complete, tmp_path):
     let_go_on(tmp_path)
     holding.wait()
     assert run.is_merged()
+
+
+def test_waiting_has_an_end_though_a_merge_has_none(holding, complete, tmp_path):
+    run = complete("origin")
+    holding.start([str(run.key)])
+    next_begun(tmp_path)
+    holding.wait(0.1)
+    assert len(processes()) == 1
+    holding.end()
+    holding.wait()
 
 
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="only Linux tells who waits")

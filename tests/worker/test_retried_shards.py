@@ -99,6 +99,19 @@ def test_a_message_from_before_the_retry_answers_only_what_is_missing(executor, 
     assert errors(run) == [None] * 7
 
 
+def test_the_row_left_of_a_shard_that_kills_its_worker_is_sent_as_a_shard_of_its_own(
+    executor, make_runs, no_fours
+):
+    """Which row it was that killed is not known: others of the shard were answered meanwhile."""
+    (run,) = make_runs(methods=("avg",)).runs
+    executor.execute(shard_of([run], ALL))
+    withdraw(run)
+    shard = shard_of([run], [3, 4])
+    for _ in range(executor.settings.max_attempts):
+        executor.counters.start_attempt(str(run.key), shard.name)
+    assert [half.rows for half in executor.execute(shard)] == [(4,)]
+
+
 def test_a_run_is_retried_while_workers_answer_the_rest_of_it(executor, make_runs, asked):
     (run,) = make_runs(methods=("avg",)).runs
     executor.execute(shard_of([run], [3, 4]))

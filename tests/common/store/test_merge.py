@@ -145,9 +145,9 @@ def test_a_merge_that_is_overtaken_by_another_does_not_bring_back_its_older_file
     put_part(run, range(7), failed=[3])
     windows = merge.merged_windows
 
-    def overtaken(of, scores=None):
+    def overtaken(of, *others):
         monkeypatch.setattr(merge, "merged_windows", windows)
-        yield from windows(of, scores)
+        yield from windows(of, *others)
         put_part(run, range(3, 7), attempt=2)
         merge_run(run)
 

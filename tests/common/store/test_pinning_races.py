@@ -10,10 +10,12 @@ import threading
 import pytest
 from pyarrow import fs
 
-from common.errors import StopRun, UsageError
+from common.errors import OverwrittenRun, StopRun, UsageError
 from common.run import RunKey
 from common.store import RunFolder, RunRecord, StoreFilesystem, filesystem
 from common.store.first_writer import votes_folder, write_first
+from tests.common.diskkit import object_store
+from tests.common.processkit import Fault, Process
 from tests.common.storekit import all_files, make_run, make_spec
 
 TRIES = 1500
@@ -262,3 +264,16 @@ def test_a_damaged_pin_is_one_sentence_that_names_the_file(any_store, content):
     for ask in (run.pinned_model, run.pinned_files, lambda: run.pin_model("hub:m@1")):
         with pytest.raises(UsageError, match=r"/model-\w+\.json does not tell .*--overwrite"):
             ask()
+
+
+@pytest.mark.parametrize("moment", range(1, 31))
+def test_who_pins_a_run_that_is_overwritten_meanwhile_is_told_so(moment):
+    store = object_store()
+    run = make_run(store)
+    late = Process(lambda: run.pin_model("hub:m@1"), Fault("pause", moment)).start()
+    run.delete()
+    new = make_run(store)
+    if late.is_paused:
+        late.go_on()
+        assert isinstance(late.error, (OverwrittenRun, FileNotFoundError, type(None)))
+    assert new.pinned_model() is None

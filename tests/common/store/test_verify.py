@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import UsageError
 from common.store import RunFolder, list_parts, merge_run, verify_run
-from common.store.parts import write_part
+from common.store.parts import part_path, write_part
 from tests.common.storekit import make_answer, make_info, make_run, put_part, read_feather, shards
 
 
@@ -36,10 +36,15 @@ def test_it_holds_after_merging_again(merged):
     assert verify_run(merged) == []
 
 
+def write_anew(run, info, answers):
+    run.store.delete(part_path(run, info))
+    write_part(run, info, answers)
+
+
 def test_it_fails_after_an_answer_in_a_part_was_edited(merged):
     answers = [make_answer(merged, row) for row in range(5, 10)]
     answers[1] = make_answer(merged, 6, error="somebody says so")
-    write_part(merged, make_info(merged, range(5, 10), failed=(7,)), answers)
+    write_anew(merged, make_info(merged, range(5, 10), failed=(7,)), answers)
     assert named(verify_run(merged)) == {"parts_sha256"}
 
 
@@ -102,7 +107,7 @@ def test_it_fails_when_the_run_record_is_another_one(merged):
 
 def test_it_refuses_a_part_that_does_not_hold_the_rows_it_names(merged):
     answers = [make_answer(merged, row) for row in range(4)]
-    write_part(merged, make_info(merged, range(5)), answers)
+    write_anew(merged, make_info(merged, range(5)), answers)
     with pytest.raises(UsageError, match="does not hold the rows it names"):
         verify_run(merged)
 

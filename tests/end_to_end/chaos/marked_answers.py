@@ -1,0 +1,62 @@
+"""A model manager without a model, whose every answer tells the delivery that it belongs to."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from common.errors import SampleError
+from common.methods import CONFIDENCE
+from common.records import Sample
+from common.run import RunSpec
+from worker.engine.decode import Generation
+from worker.engine.request import Counts, Request
+
+TOO_LONG = "id-002"
+"""The sample that no worker can answer."""
+
+
+def mark_of(text: str) -> tuple[str, int] | None:
+    """Sample and delivery that a prediction or error is of; None if no engine made it."""
+    uuid, found, delivery = text.rpartition(": ")[2].partition("/")
+    return (uuid, int(delivery)) if found else None
+
+
+class MarkedAnswers:
+    """Stands for the model manager and the engine of one delivery.
+
+    identity: of its weights. flaky: uuid of a sample that an error of the worker meets.
+    """
+
+    def __init__(self, delivery: int, identity: str, flaky: str | None) -> None:
+        self.identity, self._delivery, self._flaky = identity, delivery, flaky
+        self.engine, self.files = self, SimpleNamespace(stamp={})
+        self.choices, self.reasons = {"device": "cpu"}, {"device": "there is no other"}
+
+    @property
+    def held(self) -> str:
+        return "owner/model"
+
+    def engine_for(self, spec: RunSpec) -> "MarkedAnswers":
+        return self
+
+    def reasons_now(self) -> dict[str, str]:
+        return self.reasons
+
+    def answer(
+        self, samples: Sequence[Sample], request: Request, counts: Counts
+    ) -> list[dict[str, Any]]:
+        if any(sample.uuid == self._flaky for sample in samples):
+            raise RuntimeError(f"the worker is at fault: {self._flaky}/{self._delivery}")
+        return [self._answers(sample, request) for sample in samples]
+
+    def _answers(self, sample: Sample, request: Request) -> dict[str, Any]:
+        mark = f"{sample.uuid}/{self._delivery}"
+        if sample.uuid == TOO_LONG:
+            return {method.name: SampleError(f"too long: {mark}") for method in request.methods}
+        spoken = Generation(tuple(map(ord, mark)), (-0.5,) * len(mark), "newline")
+        draws = request.sampling.num_draws if request.sampling else 0
+        number = {True: len(sample.paraphrases) * (1 + draws), False: len(sample.paraphrases)}
+        return {method.name: [spoken] * number[method == CONFIDENCE] for method in request.methods}
+
+    def text(self, generation: Generation) -> str:
+        return "".join(map(chr, generation.tokens))
