@@ -7,6 +7,7 @@ from typing import Any
 
 from common.broker_url import parse_broker_url
 from common.models import REGISTRY, ModelSource
+from common.run import RunKey
 from common.settings import Settings
 
 ANSWER_SHARD = "self_ensemble.answer_shard"
@@ -41,6 +42,15 @@ def queue_of_slug(slug: str) -> str:
     ('model.qwen3_4b', 'model.other')
     """
     return f"model.{slug}" if slug in REGISTRY else OTHER_QUEUE
+
+
+def queue_of_run(run: str) -> str:
+    """Return the queue of a run's model. run: its key.
+
+    >>> queue_of_run("webqa/qwen3_4b/avg-5")
+    'model.qwen3_4b'
+    """
+    return queue_of_slug(RunKey.parse(run).model)
 
 
 def all_queues() -> list[str]:

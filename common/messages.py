@@ -1,6 +1,6 @@
 """Messages on the queue: names of runs and row numbers, no paths and no code."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -49,6 +49,11 @@ class ShardMessage(BaseModel):
     def row_numbers(self) -> list[int]:
         """Return each row once, in order."""
         return sorted({row for first, stop in self.rows for row in range(first, stop)})
+
+
+SendShards = Callable[[Sequence[ShardMessage], str], None]
+"""Puts shards on a queue, which is named second. Raises redis.RedisError if the broker does not
+take them."""
 
 
 def ranges(rows: Iterable[int]) -> list[RowRange]:

@@ -5,9 +5,8 @@ from datetime import datetime
 
 import redis
 
-from common.broker import queue_of_slug
+from common.broker import queue_of_run
 from common.live_workers import LiveWorker, live_workers
-from common.run import RunKey
 from common.run_counters import RunCounters
 from common.run_state import RunState
 
@@ -29,8 +28,10 @@ class Listeners:
         None if a worker serves them, if none of them waits for a worker, and while the broker
         does not answer.
         """
-        queues = {_queue(state) for state in states if state.name in ("queued", "running")}
-        busy = {_queue(state) for state in states if state.is_at_work}
+        queues = {
+            queue_of_run(state.key) for state in states if state.name in ("queued", "running")
+        }
+        busy = {queue_of_run(state.key) for state in states if state.is_at_work}
         try:
             workers = live_workers(self._counters) if queues else []
         except redis.RedisError:
@@ -57,7 +58,3 @@ def _loading(worker: LiveWorker) -> str:
     held = worker.loading[0]
     since = datetime.fromtimestamp(held.since)
     return f"worker {worker.name} is loading {held.model} since {since:%H:%M:%S}"
-
-
-def _queue(state: RunState) -> str:
-    return queue_of_slug(RunKey.parse(state.key).model)

@@ -1,24 +1,21 @@
-"""Send messages to the queue of a model. No other module of the producer imports Celery."""
+"""Put the messages of runs on the queue of their model, on a broker that answers."""
 
 from collections.abc import Sequence
 
 import redis
-from celery import Celery
-from kombu.exceptions import OperationalError
 
-from common.broker import ANSWER_SHARD, celery_settings, queue_of
+from common.broker import queue_of
 from common.broker_url import parse_broker_url
 from common.errors import UsageError
 from common.messages import ShardMessage
 from common.models import ModelSource
 from common.run_counters import RunCounters
 from common.settings import Settings
+from common.shard_sender import shard_sender
 from common.store import RunFolder
 from common.store.enqueued import note_enqueued
 from common.store.identity import store_id
 from common.store.progress import done_rows
-
-BATCH_SIZE = 1000
 
 
 def check_broker(settings: Settings) -> RunCounters:
@@ -40,8 +37,6 @@ def publish(
     Repeating it costs no work: workers skip rows that a part already holds. Raises UsageError if
     the broker does not answer.
     """
-    app = Celery("self_ensemble", set_as_current=False)
-    app.conf.update(celery_settings(settings))
     try:
         identity = store_id(runs[0].store) if runs else ""
         for run in runs:
@@ -49,13 +44,12 @@ def publish(
             counters.note_store(str(run.key), identity)
             if settings.reconcile:
                 note_enqueued(run, settings.namespace)
-        _put(app, messages, queue_of(model))
-    except (OperationalError, redis.RedisError) as error:
+        with shard_sender(settings) as send:
+            send(messages, queue_of(model))
+    except redis.RedisError as error:
         raise UsageError(
             f"{_no_answer(settings, error)}; enqueue again to send what was not sent"
         ) from None
-    finally:
-        app.close()
 
 
 def send_again(settings: Settings, messages: Sequence[ShardMessage], queue: str) -> None:
@@ -63,27 +57,8 @@ def send_again(settings: Settings, messages: Sequence[ShardMessage], queue: str)
 
     Raises redis.RedisError if the broker does not answer.
     """
-    app = Celery("self_ensemble", set_as_current=False)
-    app.conf.update(celery_settings(settings))
-    try:
-        _put(app, messages, queue)
-    except OperationalError as error:
-        raise redis.ConnectionError(str(error)) from error
-    finally:
-        app.close()
-
-
-def _put(app: Celery, messages: Sequence[ShardMessage], queue: str) -> None:
-    with app.producer_pool.acquire(block=True) as sender, sender.batch(max_size=BATCH_SIZE):
-        for message in messages:
-            app.send_task(
-                ANSWER_SHARD,
-                kwargs=message.model_dump(),
-                kwargsrepr=message.shown(),
-                queue=queue,
-                producer=sender,
-                ignore_result=True,
-            )
+    with shard_sender(settings) as send:
+        send(messages, queue)
 
 
 def _no_answer(settings: Settings, error: Exception) -> str:

@@ -17,9 +17,8 @@ from typing import Any, TypeVar
 
 import redis
 
-from common.broker import OTHER_QUEUE
+from common.broker import queue_of_run
 from common.live_workers import live_workers, place_of
-from common.models import REGISTRY
 from common.run_counters import RunCounters
 from worker.shards import Shard
 from worker.sick_device import EXIT_STATUS, GAVE_UP_STATUS, witnessed
@@ -150,8 +149,7 @@ class DeviceDeaths:
 
     def _is_alone(self, run: str) -> bool:
         """Whether no other process serves the run's queue."""
-        slug = run.split("/")[1]
-        queue = f"model.{slug}" if slug in REGISTRY else OTHER_QUEUE
+        queue = queue_of_run(run)
         here = place_of(os.getppid())
         serving = [w for w in live_workers(self._counters) if queue in w.queues]
         return all(w.place == here and w.processes == 1 for w in serving)

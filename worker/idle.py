@@ -7,22 +7,22 @@ workers one looks at a time, and only at the runs that were enqueued and are not
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from celery import Celery, bootsteps
+from celery import bootsteps
 from celery.worker import state
 from redis.exceptions import LockError
 
-from common.broker import ANSWER_SHARD
 from common.errors import first_line
-from common.messages import ShardMessage
-from common.planning.reconcile import Reconciler, RunFinding, SendAll
+from common.messages import SendShards
+from common.planning.reconcile import Reconciler, RunFinding
 from common.planning.reconcile_store import reconcile_enqueued
 from common.resends import reconciling_lock
 from common.run_counters import RunCounters
 from common.settings import Settings
+from common.shard_sender import send_shards
 from common.store.filesystem import StoreFilesystem
 from common.store.runs import RunFolder
 from worker.merge_starter import MergeStarter
@@ -33,8 +33,6 @@ LOOK_SECONDS = 4.0
 IDLE_SECONDS = 4.0
 PAUSE_SECONDS = 15.0
 """After a fault of the store or the broker, which others report as well."""
-
-_BATCH = 1000
 
 
 class Idle(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -50,7 +48,7 @@ class Idle(bootsteps.StartStopStep):  # type: ignore[misc]
         if not settings.reconcile:
             return
         self._ended = threading.Event()
-        look = idle_look(settings, sender(consumer.app))
+        look = idle_look(settings, partial(send_shards, consumer.app))
         arguments = (look, lambda: bool(state.reserved_requests), self._ended)
         threading.Thread(target=look_when_idle, args=arguments, name="idle", daemon=True).start()
 
@@ -84,7 +82,7 @@ def look_when_idle(
                 logger.warning("could not look for lost work, will try again: %s", reason)
 
 
-def idle_look(settings: Settings, send: SendAll) -> Callable[[], list[RunFinding]]:
+def idle_look(settings: Settings, send: SendShards) -> Callable[[], list[RunFinding]]:
     """Return a function that looks at the enqueued runs once, unless another worker does."""
     # Not opened here: a store that cannot be is the matter of whoever answers shards.
     store = cache(partial(StoreFilesystem.open, settings.store))
@@ -119,21 +117,3 @@ def release(lock: Any) -> None:
         lock.release()
     except LockError:
         logger.info("the look for lost work took longer than its lock")
-
-
-def sender(app: Celery) -> SendAll:
-    """Return a function that puts messages on a queue."""
-
-    def send(messages: Sequence[ShardMessage], queue: str) -> None:
-        with app.producer_pool.acquire(block=True) as pooled, pooled.batch(max_size=_BATCH):
-            for message in messages:
-                app.send_task(
-                    ANSWER_SHARD,
-                    kwargs=message.model_dump(),
-                    kwargsrepr=message.shown(),
-                    queue=queue,
-                    producer=pooled,
-                    ignore_result=True,
-                )
-
-    return send

@@ -40,13 +40,13 @@ def finish_all(settings: Settings, keys: Sequence[str]) -> bool:
     """Merge the runs one after the other; returns whether each has come to an end."""
     # Not above: many may wait for their turn, and pyarrow and Celery take 100 MB.
     from common.run_counters import RunCounters
+    from common.shard_sender import shard_sender
     from common.store import StoreFilesystem
     from worker.merging import Merger
-    from worker.sending import sender
 
     store = StoreFilesystem.open(settings.store)
     counters = RunCounters.connect(settings.broker, settings.namespace)
-    with sender(settings) as send:
+    with shard_sender(settings) as send:
         merger = Merger(store, counters, send)
         ended = [merger.finish(key) for key in keys]
     return all(ended)

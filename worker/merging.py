@@ -7,7 +7,8 @@ from collections.abc import Callable
 import redis
 
 from common.errors import RetryShard, UsageError, first_line
-from common.planning.finishing import SendShard, finish_run
+from common.messages import SendShards
+from common.planning.finishing import finish_run
 from common.run import RunKey
 from common.run_counters import RunCounters
 from common.store import RunFolder, StoreFilesystem
@@ -27,7 +28,7 @@ class Merger:
         self,
         store: StoreFilesystem,
         counters: RunCounters,
-        send: SendShard,
+        send: SendShards,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store

@@ -25,6 +25,7 @@ from common.errors import (
 from common.messages import ShardMessage
 from common.run_counters import RunCounters
 from common.settings import Settings
+from common.shard_sender import send_shards
 from common.store import StoreFilesystem
 from worker.app import app
 from worker.host import set_variables
@@ -114,11 +115,7 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
         with as_errors():
             shard = open_shard(worker.store, runs, rows, worker.was_deleted)
             halves = worker.execute(shard)
-        for half in halves:
-            message = ShardMessage.of(runs, half.rows)
-            self.apply_async(
-                kwargs=message.model_dump(), kwargsrepr=message.shown(), queue=_queue(self)
-            )
+        send_shards(self.app, [ShardMessage.of(runs, half.rows) for half in halves], _queue(self))
     except (ReturnShard, MemoryError) as error:
         _give_back(self, runs, error)
     except PermissionError as error:

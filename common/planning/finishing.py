@@ -6,11 +6,15 @@ model calls it; a worker has a process of its own for it (`worker.merge_starter`
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
-from common.errors import OverwrittenRun, UsageError
-from common.messages import ShardMessage
-from common.models import ModelSource, find_model
+import redis
+
+from common.broker import queue_of_run
+from common.errors import OverwrittenRun, RetryShard, UsageError
+from common.messages import SendShards, ShardMessage
+from common.models import find_model
 from common.planning.dependents import create_dependents, read_dependents
 from common.planning.sharding import messages_for
 from common.run_counters import RunCounters
@@ -21,16 +25,13 @@ from common.store.progress import done_rows
 
 logger = logging.getLogger(__name__)
 
-SendShard = Callable[[ShardMessage, ModelSource], None]
-"""Puts a message on the queue of a model."""
 
-
-def finish_run(run: RunFolder, counters: RunCounters, send: SendShard) -> None:
+def finish_run(run: RunFolder, counters: RunCounters, send: SendShards) -> None:
     """Merge a complete run, then create the runs that depend on it and send their shards.
 
     Does nothing for a run with missing rows, or one that is cancelled. What is wrong with the run
     stops it, and what is wrong with a dependent stops that one. Raises OSError, redis.RedisError
-    and what `send` raises: the run is not to blame then, and calling this again does what is left.
+    and RetryShard: the run is not to blame then, and calling this again does what is left.
     """
     try:
         if not missing_rows(run).size and not is_cancelled(run):
@@ -61,7 +62,7 @@ def _stop_if_it_stands(run: RunFolder, counters: RunCounters, error: UsageError)
     counters.stop(str(run.key), str(error))
 
 
-def _begin_dependents(run: RunFolder, counters: RunCounters, send: SendShard) -> None:
+def _begin_dependents(run: RunFolder, counters: RunCounters, send: SendShards) -> None:
     """Create the dependents of a merged run, and send their shards."""
     try:
         dependents = create_dependents(run)
@@ -75,21 +76,30 @@ def _begin_dependents(run: RunFolder, counters: RunCounters, send: SendShard) ->
         logger.info("run %s was created, it depends on %s", new.key, run.key)
         counters.reset(str(new.key), done_rows(new))
         counters.note_store(str(new.key), store_id(new.store))
-    models = _find_models(dependents, counters)
-    for message in messages_for([new for new in dependents if str(new.key) in models]):
-        send(message, models[message.runs[0]])
+    _send(messages_for(_with_models(dependents, counters)), send)
 
 
-def _find_models(runs: Sequence[RunFolder], counters: RunCounters) -> dict[str, ModelSource]:
-    """Map the key of each run to its model; a run whose model is not on this host is stopped."""
-    models = {}
+def _send(messages: Iterable[ShardMessage], send: SendShards) -> None:
+    """Put each message on the queue of its runs; raises RetryShard if the broker is away."""
+    try:
+        for queue, of_queue in groupby(messages, lambda message: queue_of_run(message.runs[0])):
+            send(list(of_queue), queue)
+    except redis.RedisError as error:
+        raise RetryShard(f"the broker does not take the dependent runs: {error}") from error
+
+
+def _with_models(runs: Sequence[RunFolder], counters: RunCounters) -> list[RunFolder]:
+    """Those of the runs whose model is on this host; the others are stopped."""
+    sendable = []
     for run in runs:
         try:
-            models[str(run.key)] = find_model(run.spec.model)
+            find_model(run.spec.model)
         except UsageError as error:
             logger.error("run %s stopped: %s", run.key, error)
             counters.stop(str(run.key), f"{error} (on the host that merged the run before it)")
-    return models
+        else:
+            sendable.append(run)
+    return sendable
 
 
 def _stop_dependents(run: RunFolder, counters: RunCounters, reason: str) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from common.broker import queue_of_slug
 from common.errors import OverwrittenRun, UsageError, first_line
 from common.in_flight import read_in_flight
-from common.messages import ShardMessage
+from common.messages import SendShards, ShardMessage
 from common.methods import STEPS
 from common.planning import suspicions
 from common.planning.dependents import create_dependents, read_dependents
@@ -30,9 +30,6 @@ from common.store.merge import merge_run
 from common.store.parts import RowNumbers
 from common.store.progress import missing_rows, read_progress
 from common.store.runs import RunFolder
-
-SendAll = Callable[[Sequence[ShardMessage], str], None]
-"""Puts messages on a queue, which is named second."""
 
 Merge = Callable[[RunFolder], str]
 """Merges a complete run and creates its dependents, or begins to; returns a verb that says so.
@@ -94,7 +91,7 @@ class Reconciler:
     """
 
     def __init__(
-        self, counters: RunCounters, send: SendAll, merge: Merge = merge_and_create
+        self, counters: RunCounters, send: SendShards, merge: Merge = merge_and_create
     ) -> None:
         self._counters = counters
         self._send = send
@@ -104,7 +101,7 @@ class Reconciler:
     def look(self, runs: Iterable[RunFolder]) -> list[RunFinding]:
         """Look at each run; returns one finding each, in no order.
 
-        Raises redis.RedisError and what `send` raises.
+        Raises redis.RedisError.
         """
         lost: list[_Lost] = []
         findings = []

@@ -7,8 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from common.messages import ShardMessage
-from common.models import ModelSource
+from common.messages import SendShards, ShardMessage
 from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem
@@ -35,16 +34,20 @@ def settings(tmp_path: Path, broker_url: str) -> Settings:
 
 
 @pytest.fixture
-def sent() -> list[tuple[ShardMessage, ModelSource]]:
-    """The messages that were sent when a run was merged, each with the model of its queue."""
+def sent() -> list[tuple[ShardMessage, str]]:
+    """The messages that were sent when a run was merged, each with its queue."""
     return []
 
 
+def send_into(sent: list[tuple[ShardMessage, str]]) -> SendShards:
+    return lambda messages, queue: sent.extend((message, queue) for message in messages)
+
+
 @pytest.fixture
-def executor(settings: Settings, sent: list[tuple[ShardMessage, ModelSource]]) -> ShardExecutor:
+def executor(settings: Settings, sent: list[tuple[ShardMessage, str]]) -> ShardExecutor:
     store = StoreFilesystem.open(settings.store)
     counters = RunCounters.connect(settings.broker, settings.namespace)
-    merger = Merger(store, counters, lambda *message: sent.append(message))
+    merger = Merger(store, counters, send_into(sent))
     return ShardExecutor(settings, store, counters, merging_here(merger))
 
 

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
+import redis
 
-from common.errors import RetryShard
 from common.planning import finishing
 from common.run_counters import RunCounters
 from common.store import RunFolder, StoreFilesystem, merge_run, verify_run
 from tests.common.permissions import allowing
 from tests.common.stepkit import make, plan, put_paraphrases, questions
+from tests.worker.conftest import send_into
 from worker.merging import MOST_TRIES, Merger
 
 DEPENDENT = "quiz/owner--model/avg-3"
@@ -36,7 +37,7 @@ def pauses():
 
 @pytest.fixture
 def merger(complete, counters, sent, pauses):
-    return Merger(complete.store, counters, lambda *message: sent.append(message), pauses.append)
+    return Merger(complete.store, counters, send_into(sent), pauses.append)
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_dependents_are_sent_once_their_run_is_merged(merger, complete, counters
     sent_when_merged = []
     merger._send = lambda *_: sent_when_merged.append(complete.is_merged())
     assert merger.finish(str(complete.key))
-    assert sent_when_merged == [True, True]
+    assert sent_when_merged == [True]
     assert RunFolder(complete.store, complete.key.parse(DEPENDENT)).exists()
     assert verify_run(complete) == []
 
@@ -99,17 +100,21 @@ def test_a_store_that_stays_away_is_no_verdict_on_the_run(
     assert len(sent) == 2
 
 
-def test_a_broker_that_does_not_take_the_dependents_is_tried_again(merger, complete, pauses):
+def test_a_broker_that_does_not_take_the_dependents_is_tried_again(
+    merger, complete, counters, pauses
+):
     taken = []
 
-    def send(message, model):
+    def send(messages, _):
         if not pauses:
-            raise RetryShard("the broker does not take the dependent runs")
-        taken.append(message.rows)
+            raise redis.ConnectionError("refused")
+        taken.extend(message.rows for message in messages)
 
     merger._send = send
     assert merger.finish(str(complete.key))
     assert taken == [[(0, 4)], [(4, 7)]]
+    told = counters.delayed(str(complete.key))
+    assert told == "the broker does not take the dependent runs: refused"
 
 
 def test_an_incomplete_run_is_left_as_it_is(merger, complete, counters, sent):

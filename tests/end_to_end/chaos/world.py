@@ -14,11 +14,12 @@ from functools import partial
 from typing import Any
 
 import pytest
+import redis
 from celery.exceptions import Reject, Retry
 from rich.console import Console
 
+from common import shard_sender
 from common.broker import OTHER_QUEUE
-from common.errors import RetryShard
 from common.messages import ShardMessage
 from common.models import find_model
 from common.planning import suspicions
@@ -30,9 +31,9 @@ from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem, list_runs, merge_run
 from common.store.verify import holds
-from producer import publish as publishing
 from producer import retrying
 from producer.prepare import prepare
+from producer.publish import publish
 from producer.request import RunRequest
 from producer.retrying import retry_run
 from producer.session import Session
@@ -162,7 +163,7 @@ class World:
 
     def merge(self, fault: Fault | None) -> None:
         """Have the merge process of a worker finish a run that looks complete."""
-        merger = Merger(self.store, self.counters, send_dependent, lambda _: None)
+        merger = Merger(self.store, self.counters, send_shards, lambda _: None)
         key = self.merges.pop(0)
 
         def finish() -> bool:
@@ -193,7 +194,7 @@ class World:
         _here.world = self
         messages = list(messages_for([run]))
         model = find_model(run.spec.model)
-        publishing.publish(SETTINGS, self.counters, model, [run], messages)
+        publish(SETTINGS, self.counters, model, [run], messages)
         last = len(self.deliveries) + MOST_DELIVERIES
         while self.queue:
             assert len(self.deliveries) < last, "the queue does not get empty"
@@ -232,10 +233,11 @@ def must_not_fail(process: Process) -> None:
         raise AssertionError(f"{process.error!r} left the process") from process.error
 
 
-def send_dependent(message: Any, _: Any) -> None:
+def send_shards(messages: Sequence[ShardMessage], _: str) -> None:
     if _here.world.redis.away:
-        raise RetryShard("the broker does not take the dependent runs: away")
-    _here.world.send(message.model_dump())
+        raise redis.ConnectionError("away")
+    for message in messages:
+        _here.world.send(message.model_dump())
 
 
 def noting_generations(open_shard: Callable[..., Shard]) -> Callable[..., Shard]:
@@ -251,7 +253,7 @@ def noting_generations(open_shard: Callable[..., Shard]) -> Callable[..., Shard]
 
 def without_celery_and_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lead the task and the producer to the world of the process that runs them."""
-    monkeypatch.setattr(publishing, "Celery", InsteadOfCelery)
+    monkeypatch.setattr(shard_sender, "Celery", InsteadOfCelery)
     monkeypatch.setattr(retrying, "check_broker", lambda _: _here.world.counters)
     monkeypatch.setattr(tasks, "executor", lambda: _here.executor)
     monkeypatch.setattr(tasks, "counters", lambda: _here.world.counters)
@@ -261,6 +263,4 @@ def without_celery_and_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suspicions, "CONFIRM_MERGE_SECONDS", 0)
     monkeypatch.setattr(merging, "MOST_TRIES", 2)
     monkeypatch.setattr(tasks.answer_shard, "retry", lambda **_: Retry("later"))
-    monkeypatch.setattr(
-        tasks.answer_shard, "apply_async", lambda kwargs, **_: _here.world.send(kwargs)
-    )
+    monkeypatch.setattr(tasks, "send_shards", lambda _, *sent: send_shards(*sent))
