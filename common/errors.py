@@ -65,6 +65,15 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def described(error: BaseException) -> str:
+    """Return an error's class and the first line of its message.
+
+    >>> described(KeyError("model"))
+    "KeyError: 'model'"
+    """
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
 def is_of_the_system(error: BaseException) -> bool:
     """Whether the system could not read a file just now; the file may well be whole.
 

@@ -15,7 +15,7 @@ from kombu.utils.objects import cached_property
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from common.broker import DEAD_LETTERS, all_queues
-from common.errors import first_line
+from common.errors import described, first_line
 from worker.envelopes import read_envelope
 from worker.own_faults import own_faults
 from worker.unacked import ServerTimeQoS
@@ -104,7 +104,7 @@ class SortingChannel(Channel):
         except (RedisError, OSError, Empty):
             raise
         except Exception as error:
-            logger.error("broadcast refused: %s: %s", type(error).__name__, first_line(error))
+            logger.error("broadcast refused: %s", described(error))
             return None
 
 

@@ -8,24 +8,18 @@ worker ends. With no other worker to agree, one device puts the blame on a shard
 Notes are hints: without Redis a death counts for nothing.
 """
 
-import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
-
-import redis
+from typing import Any
 
 from common.broker import queue_of_run
 from common.live_workers import live_workers, place_of
 from common.run_counters import RunCounters
+from worker.hints import hint
 from worker.shards import Shard
 from worker.sick_device import EXIT_STATUS, GAVE_UP_STATUS, witnessed
-
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 AGREEING = 2
 """Devices that have to get sick of the same."""
@@ -41,6 +35,7 @@ DEVICE_DEATHS, DEVICE_DEATHS_ALONE = 3, 10
 """Deaths of a device over different shards, with nothing answered in between, after which its
 worker ends."""
 
+NOT_KNOWN = "deaths of devices are not known"
 _LIFETIME = 14 * 24 * 3600
 
 
@@ -67,14 +62,15 @@ class DeviceDeaths:
 
     def blame(self, shard: Shard) -> str | None:
         """Return why a shard is to blame for the deaths of devices, or None."""
-        return self._hint(lambda: self._blame(str(shard.runs[0].key), shard.name), None)
+        run = str(shard.runs[0].key)
+        return hint(lambda: self._blame(run, shard.name), None, NOT_KNOWN)
 
     @contextmanager
     def watching(self, shard: Shard) -> Iterator[None]:
         """Note a death in the block as one over the shard, and its end as an answer."""
         with witnessed(lambda: self._died(shard)):
             yield
-        self._hint(lambda: self._answered(str(shard.runs[0].key)), None)
+        hint(lambda: self._answered(str(shard.runs[0].key)), None, NOT_KNOWN)
 
     @contextmanager
     def loading(self, place: str, model: str) -> Iterator[None]:
@@ -160,13 +156,6 @@ class DeviceDeaths:
     @property
     def _devices_key(self) -> str:
         return self._counters.prefix + "sick-devices"
-
-    def _hint(self, call: Callable[[], T], otherwise: T) -> T:
-        try:
-            return call()
-        except redis.RedisError as error:
-            logger.warning("deaths of devices are not known: %s", error)
-            return otherwise
 
 
 def forget_deaths(counters: RunCounters, processes: int) -> None:

@@ -1,15 +1,10 @@
 """Ended runs: those whose shards are dropped, as they are stopped or cancelled."""
 
-import logging
-
-import redis
-
 from common.errors import AlreadyStopped, CancelledRun, StopRun
 from common.run_counters import RunCounters
 from common.store import RunFolder
 from common.store.cancellation import is_cancelled
-
-logger = logging.getLogger(__name__)
+from worker.hints import hint
 
 
 def why_ended(run: RunFolder, counters: RunCounters) -> StopRun | None:
@@ -19,11 +14,7 @@ def why_ended(run: RunFolder, counters: RunCounters) -> StopRun | None:
     """
     if is_cancelled(run):
         return CancelledRun(f"run {run.key} is cancelled, its shard is dropped")
-    try:
-        reason = counters.stop_reason(str(run.key))
-    except redis.RedisError as error:
-        logger.warning("counters not reached, going on without them: %s", error)
-        return None
+    reason = hint(lambda: counters.stop_reason(str(run.key)), None)
     if reason is None:
         return None
     return AlreadyStopped(f"run {run.key} is stopped, its shard is dropped: {reason}")

@@ -1,6 +1,5 @@
 """Executes shards in one worker process: answers them, and writes their parts."""
 
-import logging
 import os
 import socket
 import time
@@ -8,9 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property, partial
-from typing import TypeVar
-
-import redis
 
 from common.errors import RetryShard, StopRun, UnusableModel, UsageError
 from common.live_workers import place_of
@@ -25,6 +21,7 @@ from worker.answering import answer_shard
 from worker.device_deaths import DeviceDeaths
 from worker.ended_runs import why_ended
 from worker.engine.request import Counts
+from worker.hints import hint
 from worker.late_shards import is_late, unless_overwritten
 from worker.manager import LoadedEngine, ModelManager
 from worker.model_notes import ModelNotes
@@ -33,9 +30,6 @@ from worker.results import failed_rows
 from worker.shard_report import ShardReport
 from worker.shards import Shard
 
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 StartMerge = Callable[[Sequence[str], bool], object]
 
 
@@ -86,7 +80,7 @@ class ShardExecutor:
 
     def was_deleted(self, run: RunFolder) -> bool:
         """Whether a run that is missing was enqueued for this very store."""
-        noted = self._hint(lambda: self.counters.store_of(str(run.key)), None)
+        noted = hint(lambda: self.counters.store_of(str(run.key)), None)
         return noted is not None and noted == known_store_id(self.store)
 
     def execute(self, shard: Shard) -> list[Shard]:
@@ -113,7 +107,7 @@ class ShardExecutor:
         answered = [run for run in shard.runs if run not in todo]
         if going_on:
             self._refuse_if_loading_kills(going_on[0].spec.model)
-            attempt = self._hint(lambda: self.counters.start_attempt(first, shard.name), 1)
+            attempt = hint(lambda: self.counters.start_attempt(first, shard.name), 1)
             killed = self._deaths.blame(shard)
             if attempt > self.settings.max_attempts:
                 killed = f"its worker process died {attempt - 1} times while answering it"
@@ -125,7 +119,7 @@ class ShardExecutor:
                     answered += self._answer(remaining, killed)
             finally:
                 # The process lives, whatever was raised: only attempts that ended it still count.
-                self._hint(lambda: self.counters.finish_attempt(first, shard.name), None)
+                hint(lambda: self.counters.finish_attempt(first, shard.name), None)
         complete = [run for run in answered if self._looks_complete(run, shard.rows)]
         if complete:
             written = any(run in todo for run in complete)
@@ -176,23 +170,23 @@ class ShardExecutor:
     @contextmanager
     def _noted_as_loading(self, model: str) -> Iterator[None]:
         """Count an attempt to load a model, which stays counted if the process ends meanwhile."""
-        self._hint(lambda: self.counters.start_attempt(self._place, model), 1)
+        hint(lambda: self.counters.start_attempt(self._place, model), 1)
         try:
             noted = self._notes.loading(model, lambda: self.manager.held)
             with self._deaths.loading(self._place, model), noted:
                 yield
         finally:
-            self._hint(lambda: self.counters.finish_attempt(self._place, model), None)
+            hint(lambda: self.counters.finish_attempt(self._place, model), None)
 
     def _loading_kills(self, model: str) -> bool:
         """Whether this process and its predecessors ended each time they loaded the model."""
-        deaths = self._hint(lambda: self.counters.attempts(self._place, model), 0)
+        deaths = hint(lambda: self.counters.attempts(self._place, model), 0)
         return deaths >= self.settings.max_attempts
 
     def _refuse_if_loading_kills(self, model: str) -> None:
         """Raise UnusableModel if loading the model ends the process, and reset the count."""
         if self._loading_kills(model):
-            self._hint(lambda: self.counters.finish_attempt(self._place, model), None)
+            hint(lambda: self.counters.finish_attempt(self._place, model), None)
             raise UnusableModel(loading_kills(model, self.settings.max_attempts))
 
     def _write_killed(self, shard: Shard, reason: str) -> list[RunFolder]:
@@ -227,29 +221,18 @@ class ShardExecutor:
 
         The store is not asked if the counters know of none that is done.
         """
-        if not self._hint(lambda: self.counters.any_done(str(run.key), rows), True):
+        if not hint(lambda: self.counters.any_done(str(run.key), rows), True):
             return rows
         return missing_among(run, rows)
 
     def _count_done(self, run: RunFolder, rows: Sequence[int]) -> int:
         """Count rows as done; returns the number of rows counted so far."""
-        return self._hint(partial(self._mark_done, run, rows), 0)
+        return hint(partial(self._mark_done, run, rows), 0)
 
     def _mark_done(self, run: RunFolder, rows: Sequence[int]) -> int:
         """Mark rows as done; if Redis knows of none, as after a loss, all that the store holds."""
-        known = self.counters.knows_done(str(run.key))
-        return self.counters.mark_done(str(run.key), rows if known else done_rows(run))
-
-    def _hint(self, call: Callable[[], T], otherwise: T) -> T:
-        """Result of a call of the counters, or `otherwise` if the broker cannot be reached.
-
-        Counters only hint, so work goes on without them.
-        """
-        try:
-            return call()
-        except redis.RedisError as error:
-            logger.warning("counters not reached, going on without them: %s", error)
-            return otherwise
+        any_done = self.counters.knows_done(str(run.key))
+        return self.counters.mark_done(str(run.key), rows if any_done else done_rows(run))
 
 
 def _part_info(

@@ -15,7 +15,7 @@ from celery import bootsteps
 from celery.worker import state
 from redis.exceptions import LockError
 
-from common.errors import first_line
+from common.errors import described
 from common.messages import SendShards
 from common.planning.reconcile import Reconciler, RunFinding
 from common.planning.reconcile_store import reconcile_enqueued
@@ -78,8 +78,9 @@ def look_when_idle(
                 look()
             except Exception as error:
                 pause = PAUSE_SECONDS
-                reason = f"{type(error).__name__}: {first_line(error)}"
-                logger.warning("could not look for lost work, will try again: %s", reason)
+                logger.warning(
+                    "could not look for lost work, will try again: %s", described(error)
+                )
 
 
 def idle_look(settings: Settings, send: SendShards) -> Callable[[], list[RunFinding]]:

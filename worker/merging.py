@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import redis
 
-from common.errors import RetryShard, UsageError, first_line
+from common.errors import RetryShard, UsageError, described, first_line
 from common.messages import SendShards
 from common.planning.finishing import finish_run
 from common.run import RunKey
 from common.run_counters import RunCounters
 from common.store import RunFolder, StoreFilesystem
+from worker.denials import folder_denied
+from worker.hints import tell_delay
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,9 @@ class Merger:
             try:
                 return self._try(RunFolder(self._store, RunKey.parse(key)))
             except (RetryShard, OSError, redis.RedisError) as error:
-                self._tell(key, first_line(error))
+                reason = first_line(error)
+                logger.warning("merging %s is tried again in %d s: %s", key, RETRY_SECONDS, reason)
+                tell_delay(self._counters, [key], reason)
                 if tries_left:
                     self._pause(RETRY_SECONDS)
         return False
@@ -63,25 +67,16 @@ class Merger:
             raise
         except Exception as error:
             logger.exception("run stopped by an error that is not foreseen")
-            reason = f"merging failed: {type(error).__name__}: {first_line(error)}"
+            reason = f"merging failed: {described(error)}"
             self._counters.stop(str(run.key), f"{reason}; the worker's log has the traceback")
         return True
 
     def _judge_denial(self, run: RunFolder, error: PermissionError) -> bool:
         """Stop the run if this process may write elsewhere in its store; else leave it be."""
         try:
-            self._store.check_writable()
+            reason = folder_denied(self._store, error)
         except UsageError as denied:
             logger.error("run %s is not merged here: %s", run.key, denied)
             return False
-        reason = f"the store may be written, but not this run's folder; change its mode: {error}"
         self._counters.stop(str(run.key), reason)
         return True
-
-    def _tell(self, key: str, reason: str) -> None:
-        """Have the log and `--wait` say why a run is not merged yet."""
-        logger.warning("merging %s is tried again in %d s: %s", key, RETRY_SECONDS, reason)
-        try:
-            self._counters.delay(key, reason)
-        except redis.RedisError as unreachable:
-            logger.warning("the producer cannot be told: %s", unreachable)

@@ -1,15 +1,12 @@
 """Model notes: which model a process loads or holds, for `common.live_workers`. Hints only."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-import redis
+from functools import partial
 
 from common.live_workers import forget_model, note_model
 from common.run_counters import RunCounters
-
-logger = logging.getLogger(__name__)
+from worker.hints import hint
 
 
 class ModelNotes:
@@ -41,10 +38,8 @@ class ModelNotes:
         self._note(None)
 
     def _note(self, model: str | None, loading: bool = False) -> None:
-        try:
-            if model is None:
-                forget_model(self._counters, self._place, self._slot)
-            else:
-                note_model(self._counters, self._place, self._slot, model, loading)
-        except redis.RedisError as error:
-            logger.warning("the model of this process is not noted: %s", error)
+        if model is None:
+            note = partial(forget_model, self._counters, self._place, self._slot)
+        else:
+            note = partial(note_model, self._counters, self._place, self._slot, model, loading)
+        hint(note, None, "the model of this process is not noted")

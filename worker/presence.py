@@ -89,10 +89,10 @@ def _with_store_id(worker: Announcement) -> Announcement:
     if worker.store_id or not worker.store:
         return worker
     try:
-        found = known_store_id(StoreFilesystem.open(worker.store))
+        store_id = known_store_id(StoreFilesystem.open(worker.store))
     except (OSError, UsageError):
         return worker  # Its shards say so, too.
-    return worker.model_copy(update={"store_id": found})
+    return worker.model_copy(update={"store_id": store_id})
 
 
 def _stopping() -> bool:

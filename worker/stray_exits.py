@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from billiard.common import terminate_handler_fired
 
-from common.errors import first_line
+from common.errors import described
 
 
 class StrayExit(RuntimeError):
@@ -30,4 +30,4 @@ def as_errors() -> Iterator[None]:
     except BaseException as error:
         if terminate_handler_fired():
             raise
-        raise StrayExit(f"{type(error).__name__}: {first_line(error)}") from error
+        raise StrayExit(described(error)) from error

@@ -20,6 +20,7 @@ from common.errors import (
     StopRun,
     UnusableModel,
     UsageError,
+    described,
     first_line,
 )
 from common.messages import ShardMessage
@@ -28,6 +29,8 @@ from common.settings import Settings
 from common.shard_sender import send_shards
 from common.store import StoreFilesystem
 from worker.app import app
+from worker.denials import folder_denied
+from worker.hints import tell_delay
 from worker.host import set_variables
 from worker.last_resort import never_without_verdict
 from worker.merge_starter import MergeStarter
@@ -69,7 +72,7 @@ def executor() -> "ShardExecutor":
             return ShardExecutor(settings, store, counters(), merges().start, slot)
     except Exception as error:
         logger.exception("this process cannot begin")
-        raise ReturnShard(f"a worker process cannot begin: {_described(error)}") from error
+        raise ReturnShard(f"a worker process cannot begin: {described(error)}") from error
 
 
 @cache
@@ -115,7 +118,9 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
         with as_errors():
             shard = open_shard(worker.store, runs, rows, worker.was_deleted)
             halves = worker.execute(shard)
-        send_shards(self.app, [ShardMessage.of(runs, half.rows) for half in halves], _queue(self))
+        if halves:
+            messages = [ShardMessage.of(runs, half.rows) for half in halves]
+            send_shards(self.app, messages, _queue(self))
     except (ReturnShard, MemoryError) as error:
         _give_back(self, runs, error)
     except PermissionError as error:
@@ -138,7 +143,7 @@ def answer_shard(self: Any, runs: Any, rows: Any) -> None:
     except Exception as error:
         end_process_if_sick(error)
         logger.exception("run stopped by an error that is not foreseen")
-        _stop(self, runs, f"a worker failed: {_described(error)}; its log has the traceback")
+        _stop(self, runs, f"a worker failed: {described(error)}; its log has the traceback")
 
 
 def _try_later(task: Any, runs: Any, error: Exception) -> NoReturn:
@@ -146,7 +151,7 @@ def _try_later(task: Any, runs: Any, error: Exception) -> NoReturn:
     if task.request.retries >= task.max_retries:
         _stop(task, runs, f"given up after {task.max_retries} tries: {first_line(error)}")
     logger.warning("tried again in %d s: %s", RETRY_SECONDS, error)
-    _tell_producer(runs, first_line(error))
+    tell_delay(counters(), runs, first_line(error))
     shown = getattr(task.request, "kwargsrepr", None)
     raise task.retry(exc=error, countdown=RETRY_SECONDS, kwargsrepr=shown) from error
 
@@ -154,7 +159,7 @@ def _try_later(task: Any, runs: Any, error: Exception) -> NoReturn:
 def _give_back(task: Any, runs: Any, error: Exception) -> NoReturn:
     """Put the shard at the end of its queue, for other workers: this one is at fault."""
     reason = f"worker {task.request.hostname} gave a shard back: {first_line(error)}"
-    _tell_producer(runs, reason)
+    tell_delay(counters(), runs, reason)
     raise GivenBack(reason) from error
 
 
@@ -175,20 +180,10 @@ def _queue(task: Any) -> str:
 def _judge_denial(task: Any, runs: Any, error: PermissionError) -> NoReturn:
     """Stop the runs if this worker may write to its store elsewhere; else give the shard back."""
     try:
-        executor().store.check_writable()
+        reason = folder_denied(executor().store, error)
     except UsageError as denied:
         _give_back(task, runs, denied)
-    reason = f"the store may be written, but not this run's folder; change its mode: {error}"
     _stop(task, runs, reason)
-
-
-def _tell_producer(runs: Any, reason: str) -> None:
-    """Have `--wait` show why a shard of the runs is not answered yet."""
-    try:
-        for run in runs:
-            counters().delay(str(run), reason)
-    except redis.RedisError as unreachable:
-        logger.warning("the producer cannot be told: %s", unreachable)
 
 
 def _stop(task: Any, runs: Any, reason: str) -> NoReturn:
@@ -206,7 +201,3 @@ def _drop(task: Any, error: CancelledRun) -> NoReturn:
     except OperationalError as unreachable:
         logger.warning("Flower cannot be told: %s", unreachable)
     raise Ignore(str(error)) from None
-
-
-def _described(error: Exception) -> str:
-    return f"{type(error).__name__}: {first_line(error)}"

@@ -13,6 +13,7 @@ from itertools import groupby
 import numpy as np
 
 from common.broker import queue_of_slug
+from common.counted import counted
 from common.errors import OverwrittenRun, UsageError, first_line
 from common.in_flight import read_in_flight
 from common.messages import SendShards, ShardMessage
@@ -65,11 +66,7 @@ class _Lost:
 
 
 def _rows(rows: RowNumbers) -> str:
-    return _counted(len(rows), "row")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    return counted(len(rows), "row")
 
 
 def _queue(lost: _Lost) -> str:
@@ -106,11 +103,11 @@ class Reconciler:
         lost: list[_Lost] = []
         findings = []
         for run in runs:
-            found = self._look_at(run)
-            if isinstance(found, RunFinding):
-                findings.append(found)
+            outcome = self._look_at(run)
+            if isinstance(outcome, RunFinding):
+                findings.append(outcome)
             else:
-                lost.append(found)
+                lost.append(outcome)
         return [*findings, *self._send_again(lost)]
 
     def _look_at(self, run: RunFolder) -> RunFinding | _Lost:
@@ -143,7 +140,7 @@ class Reconciler:
         if not len(missing):
             return self._finish(run, held)
         if in_flight.queued:
-            queued = _counted(in_flight.queued, "message")
+            queued = counted(in_flight.queued, "message")
             return RunFinding(run, f"waits: {queued} in its queue, {_rows(missing)} left")
         lost = np.setdiff1d(missing, np.asarray(held, dtype=np.int64))
         if not len(lost):
@@ -163,12 +160,12 @@ class Reconciler:
         if not len(self._suspicions.confirmed(run, _THE_MERGE, seconds)):
             return RunFinding(run, "is complete and not merged", seems_lost=True)
         try:
-            said = self._merge(run)
+            verb = self._merge(run)
         except OverwrittenRun:
             raise
         except UsageError as error:
             return self._stop_unmergeable(run, error)
-        return RunFinding(run, f"was complete and {said}", did=True)
+        return RunFinding(run, f"was complete and {verb}", did=True)
 
     def _stop_unmergeable(self, run: RunFolder, error: UsageError) -> RunFinding:
         """Stop the run, or what depends on it if the run itself is merged."""

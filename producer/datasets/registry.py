@@ -14,7 +14,7 @@ import pkgutil
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from common.errors import UsageError, first_line
+from common.errors import UsageError, described
 from producer.datasets import builtin
 from producer.datasets.dataset import Dataset, file_dataset
 
@@ -81,8 +81,8 @@ def _open_entry_point(name: str) -> Dataset:
         dataset = entry_point.load()()
     except Exception as error:
         # Code of others may raise anything; the message must name the distribution.
-        reason = f"{type(error).__name__}: {first_line(error)}"
-        raise UsageError(_refusal(entry_point, f"cannot be opened ({reason})")) from error
+        reason = f"cannot be opened ({described(error)})"
+        raise UsageError(_refusal(entry_point, reason)) from error
     if not isinstance(dataset, Dataset):
         raise UsageError(_refusal(entry_point, f"is no Dataset but {type(dataset).__name__}"))
     return dataset

@@ -26,8 +26,8 @@ class Finding:
         >>> Finding("redis", "warning", "no persistence", "turn it on").line()
         'warning  redis    no persistence: turn it on'
         """
-        said = f"{self.text}: {self.remedy}" if self.remedy else self.text
-        return f"{self.level:<9}{self.subject:<9}{plain_text(said)}"
+        text = f"{self.text}: {self.remedy}" if self.remedy else self.text
+        return f"{self.level:<9}{self.subject:<9}{plain_text(text)}"
 
     def document(self) -> dict[str, Any]:
         """Return the finding as JSON-able data."""
@@ -44,12 +44,3 @@ def warning(subject: str, text: str, remedy: str) -> Finding:
 
 def fault(subject: str, text: str, remedy: str) -> Finding:
     return Finding(subject, "fault", text, remedy)
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> counted(1, "message"), counted(1500, "message")
-    ('1 message', '1,500 messages')
-    """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import redis
 
 from common.broker import DEAD_LETTERS, all_queues
+from common.counted import counted
 from common.live_workers import LiveWorker
-from producer.doctor.finding import Finding, counted, fault, ok, warning
+from producer.doctor.finding import Finding, fault, ok, warning
 
 LONGEST_EXCERPT = 100
 """Characters of a dead letter that are shown."""

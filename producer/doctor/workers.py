@@ -4,16 +4,21 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 from common.broker import all_queues
+from common.counted import counted
 from common.live_workers import LiveWorker
-from producer.doctor.finding import Finding, counted, fault, ok, warning
+from producer.doctor.finding import Finding, fault, ok, warning
 
 
 def check_workers(workers: Sequence[LiveWorker], messages: int) -> Iterator[Finding]:
     """Yield what is to be said of the live workers. messages: how many wait for them."""
     if not workers:
         start = "start one on each GPU host with `celery -A worker worker`"
-        none = fault if messages else warning
-        yield none("workers", f"none is alive; waiting: {counted(messages, 'message')}", start)
+        if messages:
+            yield fault(
+                "workers", f"none is alive, waiting: {counted(messages, 'message')}", start
+            )
+        else:
+            yield warning("workers", "none is alive", start)
     for worker in workers:
         yield ok("workers", _describe(worker))
     yield from check_versions(workers, version("self-ensemble"))
@@ -44,5 +49,5 @@ def _processes(worker: LiveWorker) -> str:
 
 
 def _models(worker: LiveWorker) -> str:
-    said = [f"{'loads' if held.loading else 'holds'} {held.model}" for held in worker.models]
-    return ", ".join(dict.fromkeys(said)) or "holds no model"
+    models = [f"{'loads' if held.loading else 'holds'} {held.model}" for held in worker.models]
+    return ", ".join(dict.fromkeys(models)) or "holds no model"

@@ -85,14 +85,6 @@ def rate(per_second: float) -> str:
     return f"{per_second:,.1f}" if per_second >= 10 else f"{per_second:.2f}"
 
 
-def counted(number: int, noun: str) -> str:
-    """
-    >>> counted(1, "question"), counted(2000, "question")
-    ('1 question', '2,000 questions')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def listed(names: Sequence[str]) -> str:
     """
     >>> listed(["a", "b", "c"]), listed(["a"])

@@ -7,6 +7,7 @@ import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from common.counted import counted
 from common.errors import UsageError
 from producer.report import formatting, sentences
 from producer.report.document import ALPHA, Document, SampleRow
@@ -39,6 +40,7 @@ def render_page(document: Document) -> str:
         names=names,
         sentences=sentences,
         numbers=formatting,
+        counted=counted,
         alpha=ALPHA,
         plots=all_plots(document, names),
         masks=mask_pictures(document.runs),
