@@ -130,9 +130,9 @@ def live_workers(counters: RunCounters) -> list[LiveWorker]:
     pipe.time()
     pipe.hgetall(counters.prefix + "workers")
     (now, _), fields = pipe.execute()
-    found = [worker for text in fields.values() if (worker := _read_worker(text, now))]
-    found.sort(key=lambda worker: worker.name)
-    return [w.model_copy(update={"models": _models(counters, w)}) for w in found]
+    workers = [worker for text in fields.values() if (worker := _read_worker(text, now))]
+    workers.sort(key=lambda worker: worker.name)
+    return [w.model_copy(update={"models": _models(counters, w)}) for w in workers]
 
 
 def _read_worker(text: bytes, now: int) -> LiveWorker | None:

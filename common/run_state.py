@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from common.errors import CancelledRun, StopRun
 from common.run_activity import RunActivity, Stop
 from common.store.cancellation import cancelled_since
 from common.store.filesystem import StoredFile
@@ -61,6 +62,11 @@ class RunState:
         return min(sum(self.activity.answered.values()), self.progress.missing)
 
     @property
+    def answered(self) -> int:
+        """Samples that are answered, those of shards at work included."""
+        return self.progress.ok + self.progress.failed + self.answering if self.progress else 0
+
+    @property
     def is_at_work(self) -> bool:
         """Whether a worker has a shard of the run."""
         return bool(self.activity and self.activity.answered)
@@ -69,6 +75,13 @@ class RunState:
     def ends_waiting(self) -> bool:
         """Whether the run stays as it is until a person acts."""
         return self.name in ("stopped", "cancelled", "merged", "damaged")
+
+    def check_goes_on(self) -> None:
+        """Raise CancelledRun or StopRun for a run that only a person can have go on."""
+        if self.name == "cancelled":
+            raise CancelledRun(self.sentence() or "")
+        if self.stop is not None:
+            raise StopRun(self.sentence() or "")
 
     def sentence(self) -> str | None:
         """Say why the run does not go on, and what to do; None if nothing needs to be said."""
@@ -103,6 +116,16 @@ def state_of(
     cancelled = cancelled_since(run, files)
     name = state_name(progress, cancelled is not None, activity or RunActivity())
     return RunState(str(run.key), name, progress, activity, cancelled)
+
+
+def ended_state(run: RunFolder, activity: RunActivity | None) -> RunState | None:
+    """The state of a run that is cancelled or stopped; None if it goes on. Reads no part."""
+    since = cancelled_since(run)
+    if since is not None:
+        return RunState(str(run.key), "cancelled", activity=activity, cancelled=since)
+    if activity is not None and activity.stop is not None:
+        return RunState(str(run.key), "stopped", activity=activity)
+    return None
 
 
 def waiting_state(key: str, after: str, activity: RunActivity | None) -> RunState:

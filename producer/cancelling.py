@@ -18,7 +18,10 @@ def cancel_run(run: RunFolder, counters: RunCounters) -> bool:
     Raises UsageError for a run that is merged.
     """
     if run.is_merged():
-        raise UsageError(f"run {run.key} is merged, there is nothing to cancel; `producer delete`")
+        raise UsageError(
+            f"run {run.key} is merged, there is nothing to cancel; `producer delete {run.key}` "
+            "takes its result away"
+        )
     cancel(run)
     try:
         counters.cancel(str(run.key))

@@ -36,8 +36,8 @@ class Listeners:
             workers = live_workers(self._counters) if queues else []
         except redis.RedisError:
             return None
-        said = (self._of_queue(queue, workers, queue in busy) for queue in sorted(queues))
-        return "; ".join(filter(None, said)) or None
+        sentences = (self._of_queue(queue, workers, queue in busy) for queue in sorted(queues))
+        return "; ".join(filter(None, sentences)) or None
 
     def _of_queue(self, queue: str, workers: Sequence[LiveWorker], is_busy: bool) -> str | None:
         serving = [worker for worker in workers if queue in worker.queues]

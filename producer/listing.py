@@ -11,7 +11,7 @@ from common.planning.dependents import pending_dependents
 from common.run import RunKey
 from common.run_activity import RunActivity
 from common.run_counters import RunCounters
-from common.run_state import RunState, state_of, waiting_state
+from common.run_state import RunState, ended_state, state_of, waiting_state
 from common.store import RunFolder, StoreFilesystem, list_runs, open_run
 from common.store.run_listing import list_runs_with_files
 
@@ -93,6 +93,15 @@ def find_run(store: StoreFilesystem, name: str, counters: RunCounters) -> Listin
     else:
         state = state_of(open_run(store, key), activities.of(name))
     return Listing([state], activities.by_run is not None)
+
+
+def read_end(run: RunFolder, counters: RunCounters) -> RunState | None:
+    """Read the state of a run that is cancelled or stopped; None if it goes on.
+
+    A stop is not known while the broker does not answer.
+    """
+    name = str(run.key)
+    return ended_state(run, Activities.read(counters, [name]).of(name))
 
 
 class WaitingRun(NamedTuple):

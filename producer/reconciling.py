@@ -31,14 +31,14 @@ class StoreReconciler:
 
     def lines(self) -> Iterator[str]:
         """Put right what is lost; yield a line for each run that is not merged, then a summary."""
-        did: dict[str, RunFinding] = {}
+        mended: dict[str, RunFinding] = {}
         for _ in range(_MOST_LOOKS):
             findings = {str(finding.run.key): finding for finding in self._look()}
-            did |= {key: finding for key, finding in findings.items() if finding.did}
+            mended |= {key: finding for key, finding in findings.items() if finding.did}
             if not any(finding.seems_lost for finding in findings.values()):
                 break
             self._wait(CONFIRM_SECONDS)
-        for key, finding in (findings | did).items():
+        for key, finding in (findings | mended).items():
             if not finding.settled:
                 yield f"{key} {finding.text}"
         settled = sum(finding.settled for finding in findings.values())
@@ -46,16 +46,16 @@ class StoreReconciler:
 
     def changes(self, every: float) -> Iterator[str]:
         """Look every so many seconds, for ever; yield a line whenever it says something new."""
-        said: dict[str, str] = {}
+        printed: dict[str, str] = {}
         while True:
             try:
-                now = {str(v.run.key): v.text for v in self._look() if not v.settled}
+                texts = {str(v.run.key): v.text for v in self._look() if not v.settled}
             except (redis.RedisError, OSError) as error:
-                now = {self._store.uri: f"could not be looked through: {first_line(error)}"}
-            for key, text in now.items():
-                if said.get(key) != text:
+                texts = {self._store.uri: f"could not be looked through: {first_line(error)}"}
+            for key, text in texts.items():
+                if printed.get(key) != text:
                     yield f"{key} {text}"
-            said = now
+            printed = texts
             self._wait(every)
 
     def _look(self) -> list[RunFinding]:

@@ -73,6 +73,8 @@ def _counts(state: RunState, p: Progress, pace: Pace | None) -> list[str]:
         rate, left = pace.rate, pace.seconds_left(p.missing - state.answering)
     answering = f"+{state.answering}" if state.answering else ""
     counts = [str(p.expected), f"{p.ok}{answering}", str(p.failed), str(p.missing)]
+    if state.ends_waiting:
+        left = None
     shown_left = f"{left:.0f} s" if p.missing and left is not None else "-"
     return [*counts, f"{rate:.1f}/s" if rate else "-", shown_left]
 

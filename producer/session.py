@@ -79,8 +79,8 @@ class Session:
     def print_listeners(self) -> None:
         """Print why nobody works on the runs yet, if nobody does."""
         states = [state_of(run, None) for run in self.prepared.runs]
-        if said := Listeners(self.counters).sentence(states):
-            self._print(said)
+        if sentence := Listeners(self.counters).sentence(states):
+            self._print(sentence)
 
     def wait(self, check_worker: Callable[[], None] | None = None) -> None:
         """Return when every run is merged. check_worker: raises if the local worker has ended."""

@@ -1,4 +1,4 @@
-"""The rows of a run as its parts come, each once, until the run is merged or stopped."""
+"""The rows of a run as its parts come, each once, until no more of them come."""
 
 import logging
 import time
@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import StopRun, UsageError
+from common.errors import UsageError
+from common.run_state import RunState
 from common.store import RunFolder
 from common.store.filesystem import StoredFile
 from common.store.manifest import read_manifest
@@ -25,16 +26,16 @@ POLL_SECONDS = 0.5
 def follow_rows(
     run: RunFolder,
     lines: int,
-    stop_reason: Callable[[], str | None],
+    read_end: Callable[[], RunState | None],
     wait: Callable[[], None] = lambda: time.sleep(POLL_SECONDS),
 ) -> Iterator[StoredRow]:
     """Yield the newest rows of a run, then those of each new part, until the run is merged.
 
     A row is yielded once, though it be in two parts. Of a merged run the last rows are yielded.
 
-    lines: how many rows of before. stop_reason: why the run is stopped, or None.
-    Raises StopRun if the run is stopped, OverwrittenRun if another takes its place, and
-    FileNotFoundError if it is deleted.
+    lines: how many rows of before. read_end: the state of the run if it is stopped or cancelled.
+    Raises StopRun if the run is stopped, CancelledRun if a person cancels it, OverwrittenRun if
+    another takes its place, and FileNotFoundError if it is deleted.
     """
     if _is_over(run):
         yield from _last_rows(run, lines)
@@ -44,12 +45,12 @@ def follow_rows(
     while True:
         run.check_stands()
         over = _is_over(run)
-        reason = None if over else stop_reason()
+        end = None if over else read_end()
         yield from parts.new()
         if over:
             return
-        if reason:
-            raise StopRun(f"run {run.key} is stopped: {reason}")
+        if end is not None:
+            end.check_goes_on()
         wait()
 
 

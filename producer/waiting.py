@@ -7,7 +7,7 @@ import redis
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from common.errors import CancelledRun, OverwrittenRun, StopRun, UsageError
+from common.errors import OverwrittenRun, UsageError
 from common.run_counters import RunCounters
 from common.run_state import RunState, state_of, waiting_state
 from common.store import RunFolder, merge_run
@@ -50,7 +50,7 @@ class Waiter:
         self._listeners = listeners or Listeners(counters)
         self._upstream = upstream
         self._paces: dict[str, Pace] = {str(run.key): Pace() for run in runs}
-        self._said: str | None = None
+        self._last_sentence: str | None = None
         self._unreached: redis.RedisError | None = None
         self._looked = time.monotonic()
         self._resends = 0
@@ -76,13 +76,16 @@ class Waiter:
             while not _is_all_answered(states := self._look()):
                 for state in states:
                     self._show(state, bars, tasks[state.key])
-                _raise_if_ended(states)
+                for state in states:
+                    state.check_goes_on()
                 self._check_worker()
                 self._check_broker(states)
                 time.sleep(POLL_SECONDS)
             for state in states:
                 self._show(state, bars, tasks[state.key])
-        _raise_if_ended([state for state in states if state.name == "cancelled"])
+        for state in states:
+            if state.name == "cancelled":
+                state.check_goes_on()
         for run in self._runs:
             merge_unless_merged(run)
 
@@ -104,12 +107,12 @@ class Waiter:
         if state.progress is None:
             bars.update(bar, note=state.name)
             return
-        answered = state.progress.ok + state.progress.failed + state.answering
+        expected, answered = state.progress.expected, state.answered
         pace = self._paces[state.key]
         pace.note(answered, state.is_at_work)
-        left = shown_seconds(pace.seconds_left(state.progress.expected - answered))
+        left = shown_seconds(pace.seconds_left(expected - answered))
         note = f"{state.progress.failed} failed" if state.progress.failed else ""
-        bars.update(bar, total=state.progress.expected, completed=answered, note=note, left=left)
+        bars.update(bar, total=expected, completed=answered, note=note, left=left)
 
     def _check_broker(self, states: Sequence[RunState]) -> None:
         """Read the run counters. A broker may be away for a while: the store loses nothing."""
@@ -131,7 +134,7 @@ class Waiter:
         """Raise if the run that others wait for has ended. Raises redis.RedisError."""
         if self._upstream is not None and self._upstream.exists():
             (activity,) = self._counters.activity([str(self._upstream.key)])
-            _raise_if_ended([state_of(self._upstream, activity)])
+            state_of(self._upstream, activity).check_goes_on()
 
     def _print_reasons(self, states: Sequence[RunState]) -> None:
         """Print why workers wait, once, and why nobody works, whenever that changes."""
@@ -140,10 +143,10 @@ class Waiter:
             if reason and reason not in self._reported:
                 self._reported.add(reason)
                 self._print(state.sentence() or reason)
-        said = self._listeners.sentence(states)
-        if said and said != self._said:
-            self._print(said)
-        self._said = said
+        sentence = self._listeners.sentence(states)
+        if sentence and sentence != self._last_sentence:
+            self._print(sentence)
+        self._last_sentence = sentence
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -167,15 +170,6 @@ class Waiter:
 
 def _is_all_answered(states: Iterable[RunState]) -> bool:
     return all(state.progress is not None and not state.progress.missing for state in states)
-
-
-def _raise_if_ended(states: Iterable[RunState]) -> None:
-    """Raise CancelledRun or StopRun for a run that only a person can have go on."""
-    for state in states:
-        if state.name == "cancelled":
-            raise CancelledRun(state.sentence() or "")
-        if state.stop is not None:
-            raise StopRun(state.sentence() or "")
 
 
 def _as_it_is_now(run: RunFolder) -> RunFolder:

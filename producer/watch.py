@@ -29,8 +29,8 @@ def watch_run(
     with Live(console=console, auto_refresh=False) as live:
         while True:
             (state,), broker_answers = find_run(store, name, counters)
-            said = listeners.sentence([state]) if broker_answers else UNKNOWN_ACTIVITY
-            live.update(_shown(state, pace, [state.sentence(), said]), refresh=True)
+            why_idle = listeners.sentence([state]) if broker_answers else UNKNOWN_ACTIVITY
+            live.update(_shown(state, pace, [state.sentence(), why_idle]), refresh=True)
             if state.ends_waiting:
                 return state
             time.sleep(REFRESH_SECONDS)
@@ -38,7 +38,6 @@ def watch_run(
 
 def _shown(state: RunState, pace: Pace, lines: Sequence[str | None]) -> Group:
     if state.progress is not None:
-        answered = state.progress.ok + state.progress.failed + state.answering
-        pace.note(answered, state.is_at_work)
+        pace.note(state.answered, state.is_at_work)
     texts = [Text(line) for line in lines if line]
     return Group(states_table([state], pace), *texts)

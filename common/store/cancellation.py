@@ -28,12 +28,13 @@ def is_cancelled(run: RunFolder) -> bool:
     return run.store.exists(_path(run))
 
 
-def cancelled_since(run: RunFolder, files: Iterable[StoredFile]) -> float | None:
+def cancelled_since(run: RunFolder, files: Iterable[StoredFile] | None = None) -> float | None:
     """Return when the run was cancelled, in seconds since the epoch, or None if it is not.
 
-    0 if it is, and the file does not tell when. files: a listing of those of the run.
+    0 if it is, and the file does not tell when. files: a listing of those of the run, if the
+    caller has one.
     """
-    if _path(run) not in {file.path for file in files}:
+    if not (is_cancelled(run) if files is None else _path(run) in {file.path for file in files}):
         return None
     try:
         return float(json.loads(run.store.read_bytes(_path(run)))["since"])

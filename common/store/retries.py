@@ -72,8 +72,8 @@ def attempt_of(run: RunFolder, path: str) -> int | None:
 
 def _attempts(run: RunFolder) -> list[int]:
     """Numbers of the retries of this very run, in order."""
-    found = (attempt_of(run, path) for path in run.store.list(run.file("retries")))
-    return sorted(attempt for attempt in found if attempt is not None)
+    attempts = (attempt_of(run, path) for path in run.store.list(run.file("retries")))
+    return sorted(attempt for attempt in attempts if attempt is not None)
 
 
 def _path(run: RunFolder, attempt: int) -> str:

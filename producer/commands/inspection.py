@@ -2,12 +2,14 @@
 
 import json
 import sys
+from functools import partial
 
 import click
 
 from producer.commands.shared import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
+    glance,
     open_named,
     print_line,
     settings_from,
@@ -30,19 +32,20 @@ from producer.options import broker_option, store_option
 def tail(run_name: str, lines: int, as_json: bool, store: str | None, broker: str | None) -> None:
     """Show the rows of a run as workers write them, after the newest that there are.
 
-    Stays until the run is merged or stopped; Ctrl-C ends it sooner. Of a merged run the last rows
-    are shown.
+    Stays until the run is merged, stopped or cancelled; Ctrl-C ends it sooner. Of a merged run the
+    last rows are shown.
 
     \b
     Example:
         producer tail webqa/llama3.2_3b_it/flex_attention-5 --lines 3
     """
-    from producer.stop_reasons import stop_reason_of
+    from producer.listing import read_end
     from producer.tail import describe_row, follow_rows
 
     run = open_named(run_name, store)
+    counters = glance(settings_from(store, broker))
     try:
-        for row in follow_rows(run, lines, stop_reason_of(run, settings_from(store, broker))):
+        for row in follow_rows(run, lines, partial(read_end, run, counters)):
             print_line(json.dumps(row) if as_json else describe_row(row))
             sys.stdout.flush()
     except KeyboardInterrupt:

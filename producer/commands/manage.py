@@ -112,9 +112,9 @@ def cancel(run_name: str, store: str | None, broker: str | None) -> None:
     """
     from producer.cancelling import cancel_run
 
-    told = cancel_run(open_named(run_name, store), glance(settings_from(store, broker)))
+    workers_told = cancel_run(open_named(run_name, store), glance(settings_from(store, broker)))
     print_line(f"{run_name} is cancelled; `producer enqueue` again goes on with it")
-    if not told:
+    if not workers_told:
         print_line("the broker does not answer, so shards at work are finished first", err=True)
 
 

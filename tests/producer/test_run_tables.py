@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from common.run_activity import RunActivity
+from common.run_activity import RunActivity, Stop
 from common.run_state import state_of
 from common.store import merge_run
 from common.store.parts import write_part
@@ -134,6 +134,13 @@ def test_progress_is_shown_and_written_alike(store):
     assert cells == [str(run.key), "running", "7", "1", "2", "4", "2.0/s", "2 s"]
     names = ("expected", "ok", "failed", "missing")
     assert [str(document[name]) for name in names] == cells[2:6]
+
+
+def test_a_run_that_does_not_go_on_has_no_time_left(store):
+    run = make_run(store, 7)
+    put_parts_seconds_apart(run, 1.0, [0], [1, 2])
+    state = state_of(run, RunActivity(Stop(reason="no weights", since=0.0, worker="gpu1")))
+    assert line(shown(states_table([state])), str(run.key))[-2:] == ["2.0/s", "-"]
 
 
 def test_samples_of_shards_at_work_are_shown_apart_from_those_in_the_store(store):

@@ -6,9 +6,12 @@ import os
 import pytest
 
 from common.errors import OverwrittenRun, StopRun
+from common.run_activity import RunActivity, Stop
 from common.run_counters import RunCounters
+from common.run_state import RunState
 from common.settings import Settings
 from common.store import StoreFilesystem, list_parts, merge_run
+from common.store.cancellation import cancel
 from producer.tail import describe_row, follow_rows
 from tests.common.storekit import make_run, memory_store, put_part
 
@@ -127,9 +130,10 @@ def test_a_partial_file_does_not_end_it(run):
 
 def test_what_came_before_a_stop_is_shown_and_then_the_reason(run):
     put_part(run, [0])
-    rows = follow_rows(run, 5, lambda: "no memory")
+    stopped = RunActivity(Stop(reason="no memory", since=0.0, worker="gpu1"))
+    rows = follow_rows(run, 5, lambda: RunState(RUN, "stopped", activity=stopped))
     assert next(rows)["row"] == 0
-    with pytest.raises(StopRun, match=f"run {RUN} is stopped: no memory"):
+    with pytest.raises(StopRun, match=f"{RUN} was stopped by worker gpu1: no memory"):
         next(rows)
 
 
@@ -180,10 +184,22 @@ def test_the_command_ends_with_the_reason_for_a_stop(command, server, monkeypatc
     settings = Settings.from_environment()
     run = make_run(StoreFilesystem.open(settings.store), 7)
     put_part(run, [0])
-    RunCounters.connect(settings.broker, settings.namespace).stop(str(run.key), "no memory")
+    RunCounters.connect(settings.broker, settings.namespace).stop(RUN, "no memory", "gpu1")
     done = command("tail", RUN)
     assert (done.status, done.out) == (2, "id0  answer 0.0\n")
-    assert done.err == f"error: run {RUN} is stopped: no memory\n"
+    assert done.err.startswith(f"error: {RUN} was stopped at ")
+    assert "by worker gpu1: no memory; once that is mended" in done.err
+
+
+@pytest.mark.timeout(60)
+def test_the_command_ends_when_the_run_is_cancelled(command, monkeypatch, tmp_path):
+    monkeypatch.setenv("SELF_ENSEMBLE_STORE", str(tmp_path / "runs"))
+    run = make_run(StoreFilesystem.open(str(tmp_path / "runs")), 7)
+    put_part(run, [0])
+    monkeypatch.setattr("time.sleep", lambda _: cancel(run))
+    done = command("tail", RUN, "--broker", "redis://127.0.0.1:1/0")
+    assert (done.status, done.out) == (2, "id0  answer 0.0\n")
+    assert done.err.startswith(f"error: {RUN} was cancelled at ")
 
 
 def test_the_command_follows_a_run_though_the_broker_is_away(command, monkeypatch, tmp_path):

@@ -132,7 +132,7 @@ def test_a_merged_run_is_not_cancelled(command, folder):
     merge_run(run)
     result = command("cancel", RUN)
     assert result.status == 2
-    assert "is merged, there is nothing to cancel" in result.err
+    assert f"is merged, there is nothing to cancel; `producer delete {RUN}`" in result.err
 
 
 def test_deleting_asks_and_no_keeps_everything(command, folder, monkeypatch):
