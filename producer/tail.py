@@ -1,4 +1,4 @@
-"""The rows of a run as its parts come, each once, until the run is merged or stopped."""
+"""The rows of a run as its parts come, each once, until it is merged, stopped or cancelled."""
 
 import logging
 import time
@@ -9,6 +9,7 @@ import numpy as np
 
 from common.errors import StopRun, UsageError
 from common.store import RunFolder
+from common.store.cancellation import refuse_cancelled
 from common.store.filesystem import StoredFile
 from common.store.manifest import read_manifest
 from common.store.parts import name_of, read_part
@@ -33,8 +34,8 @@ def follow_rows(
     A row is yielded once, though it be in two parts. Of a merged run the last rows are yielded.
 
     lines: how many rows of before. stop_reason: why the run is stopped, or None.
-    Raises StopRun if the run is stopped, OverwrittenRun if another takes its place, and
-    FileNotFoundError if it is deleted.
+    Raises StopRun if the run is stopped, CancelledRun if it is cancelled, OverwrittenRun if
+    another takes its place, and FileNotFoundError if it is deleted.
     """
     if _is_over(run):
         yield from _last_rows(run, lines)
@@ -48,6 +49,7 @@ def follow_rows(
         yield from parts.new()
         if over:
             return
+        refuse_cancelled(run)
         if reason:
             raise StopRun(f"run {run.key} is stopped: {reason}")
         wait()

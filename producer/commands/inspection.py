@@ -30,8 +30,8 @@ from producer.options import broker_option, store_option
 def tail(run_name: str, lines: int, as_json: bool, store: str | None, broker: str | None) -> None:
     """Show the rows of a run as workers write them, after the newest that there are.
 
-    Stays until the run is merged or stopped; Ctrl-C ends it sooner. Of a merged run the last rows
-    are shown.
+    Stays until the run is merged, stopped or cancelled; Ctrl-C ends it sooner. Of a merged run the
+    last rows are shown.
 
     \b
     Example:

@@ -5,10 +5,11 @@ import os
 
 import pytest
 
-from common.errors import OverwrittenRun, StopRun
+from common.errors import CancelledRun, OverwrittenRun, StopRun
 from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import StoreFilesystem, list_parts, merge_run
+from common.store.cancellation import cancel
 from producer.tail import describe_row, follow_rows
 from tests.common.storekit import make_run, memory_store, put_part
 
@@ -130,6 +131,19 @@ def test_what_came_before_a_stop_is_shown_and_then_the_reason(run):
     rows = follow_rows(run, 5, lambda: "no memory")
     assert next(rows)["row"] == 0
     with pytest.raises(StopRun, match=f"run {RUN} is stopped: no memory"):
+        next(rows)
+
+
+def test_what_came_before_a_cancellation_is_shown_and_then_that_it_is_cancelled(run):
+    put_part(run, [0])
+
+    def cancelled():
+        put_part(run, [1, 2])
+        cancel(run)
+
+    rows = follow_rows(run, 5, nobody, cancelled)
+    assert [next(rows)["row"] for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(CancelledRun, match=f"run {RUN} is cancelled; `producer enqueue` again"):
         next(rows)
 
 
