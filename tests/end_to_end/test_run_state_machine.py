@@ -139,10 +139,37 @@ class Histories(RuleBasedStateMachine):
         retrying = partial(self.world.retry, runs[number % len(runs)], every)
         self.world.run(retrying, fault, self.refusals_are_fine)
 
+    @precondition(lambda self: self.world.runs())
+    @rule(number=ANY, fault=FAULTS)
+    def cancel(self, number, fault):
+        runs = self.world.runs()
+        cancelling = partial(self.world.cancel, runs[number % len(runs)])
+        self.world.run(cancelling, fault, self.refusals_are_fine)
+
+    @rule(method=st.sampled_from(["origin", "per_prompt"]), answered=st.booleans())
+    def cancel_late(self, method, answered):
+        """A run is cancelled that waits for its merge, or for workers."""
+        self.world.redis.away = False
+        self.start_enqueue(self.request((method,), overwrite=True), None)
+        for _ in range(len(self.world.queue) if answered else 0):
+            self.world.deliver(self.world.queue.popleft(), "weights A", None, None)
+        for run in self.world.runs():
+            self.world.run(partial(self.world.cancel, run), None, self.refusals_are_fine)
+
+    @precondition(lambda self: self.world.runs())
+    @rule(number=ANY, force=st.booleans(), fault=FAULTS)
+    def delete(self, number, force, fault):
+        runs = self.world.runs()
+        deleting = partial(self.world.delete, runs[number % len(runs)], force)
+        self.start_delete(deleting, fault)
+
+    def start_delete(self, deleting, fault):
+        self.world.run(deleting, fault, self.refusals_are_fine)
+
     @precondition(lambda self: not self.world.redis.away)
     @rule(fault=FAULTS)
     def reconcile(self, fault):
-        self.world.run(self.world.reconcile, fault, self.refusals_are_fine)
+        self.world.run(self.world.reconcile, fault, self.refusals_are_fine, set())
 
     @precondition(lambda self: self.world.paused)
     @rule(number=ANY, fault=FAULTS)
@@ -194,8 +221,9 @@ class Histories(RuleBasedStateMachine):
 class HistoriesOfObjects(Histories):
     """The same, in an object store.
 
-    Two things are not asked of it, as it has no exclusive step: that one producer overwrites while
-    another creates the run anew, and that two at once create it with different samples.
+    Two things are not asked of it, as it has no exclusive step: that one producer overwrites or
+    deletes while another creates the run anew, and that two at once create it with different
+    samples.
     """
 
     def make_store(self):
@@ -206,6 +234,10 @@ class HistoriesOfObjects(Histories):
         return super().start_enqueue(
             replace(request, max_samples=None), None if waits and request.overwrite else fault
         )
+
+    def start_delete(self, deleting, fault):
+        waits = fault is not None and fault.kind == "pause"
+        return super().start_delete(deleting, None if waits else fault)
 
 
 @pytest.mark.parametrize("machine", [Histories, HistoriesOfObjects])

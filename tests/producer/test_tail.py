@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from common.errors import OverwrittenRun, StopRun
+from common.errors import CancelledRun, OverwrittenRun, StopRun
 from common.run_activity import RunActivity, Stop
 from common.run_counters import RunCounters
-from common.run_state import RunState
+from common.run_state import RunState, ended_state
 from common.settings import Settings
 from common.store import StoreFilesystem, list_parts, merge_run
 from common.store.cancellation import cancel
@@ -134,6 +134,19 @@ def test_what_came_before_a_stop_is_shown_and_then_the_reason(run):
     rows = follow_rows(run, 5, lambda: RunState(RUN, "stopped", activity=stopped))
     assert next(rows)["row"] == 0
     with pytest.raises(StopRun, match=f"{RUN} was stopped by worker gpu1: no memory"):
+        next(rows)
+
+
+def test_what_came_before_a_cancellation_is_shown_and_then_that_it_is_cancelled(run):
+    put_part(run, [0])
+
+    def cancelled():
+        put_part(run, [1, 2])
+        cancel(run)
+
+    rows = follow_rows(run, 5, lambda: ended_state(run, None), cancelled)
+    assert [next(rows)["row"] for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(CancelledRun, match=f"{RUN} was cancelled at .*; `producer enqueue` again"):
         next(rows)
 
 

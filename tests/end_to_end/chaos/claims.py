@@ -1,4 +1,13 @@
-"""What must hold of a store whenever one looks: compared with what was ever seen in its parts."""
+"""What must hold of a store whenever one looks: compared with what was ever seen in its parts.
+
+Of cancelled, overwritten and deleted runs this holds. A cancellation lasts until the run is
+enqueued or retried, or another takes its place. Meanwhile no worker that began after it adds an
+answer, and neither a worker nor reconciling that began after it writes a merged file; answers and
+merges that were at work may end, and `producer merge` may merge what there is. A generation that
+was overwritten or deleted comes back never: no merged file with rows of it is this run's, and none
+is written any more. What was there when its deletion was killed may stay, and so may a file whose
+writer was killed between the rename and the look after it.
+"""
 
 from collections import defaultdict
 from typing import Any
@@ -8,6 +17,7 @@ import pyarrow as pa
 from common.store import RunFolder, list_parts, verify_run
 from common.store.manifest import read_manifest
 from common.store.parts import read_part
+from tests.end_to_end.chaos.gone_generations import GoneGenerations
 from tests.end_to_end.chaos.marked_answers import mark_of
 from tests.end_to_end.chaos.world import World
 
@@ -24,13 +34,17 @@ class Claims:
         self._read: set[str] = set()
         self._stale: set[str] = set()
         self._merged: dict[str, tuple[bytes, dict[str, bytes]]] = {}
+        self._gone = GoneGenerations(world)
 
     def check(self) -> None:
+        self._world.look()
+        self._gone.check()
         for run in self._world.runs():
             self._check_verdict(run)
             self._check_parts(run)
             if run.is_merged():
                 self._check_merged(run)
+        self._world.merging.clear()
 
     def check_finished(self) -> None:
         """Every run is merged, whole, and verifies."""
@@ -65,16 +79,19 @@ class Claims:
         if mark is None:
             return  # Its worker died of it, so no engine made the row.
         uuid, number = mark
-        opened = self._world.deliveries[number].opened.get(str(run.key))
-        assert (uuid, opened) == (row["uuid"], run.record.generation), f"{run.key}: {row}"
+        delivery, generation = self._world.deliveries[number], run.record.generation
+        opened = delivery.opened.get(str(run.key))
+        assert (uuid, opened) == (row["uuid"], generation), f"{run.key}: {row}"
+        assert generation not in delivery.barred, f"{run.key} was cancelled: {row}"
 
     def _check_merged(self, run: RunFolder) -> None:
         merged, parts = run.store.read_bytes(run.feather), self._parts[run.record.generation]
         before, self._merged[str(run.key)] = self._merged.get(str(run.key)), (merged, dict(parts))
         if before == (merged, parts):
             return
-        if before and before[0] != merged:
+        if not before or before[0] != merged:
             self._stale.discard(str(run.key))
+            self._check_not_cancelled(run)
         rows = rows_of(run.open_result().read_all())
         width = run.spec.num_paraphrases if run.method.row_per_paraphrase else 1
         places = [place(row) for row in rows]
@@ -86,6 +103,11 @@ class Claims:
         problems = verify_run(run)
         newer = len(list_parts(run)) > manifest.parts or str(run.key) in self._stale
         assert not [p for p in problems if not newer or p.startswith(("rows", "run:"))], problems
+
+    def _check_not_cancelled(self, run: RunFolder) -> None:
+        """Somebody may have merged the run: of those who ran, not all were barred from it."""
+        barred = [run.record.generation in bars for bars in self._world.merging]
+        assert not barred or not all(barred), f"{run.key} was merged though it is cancelled"
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:

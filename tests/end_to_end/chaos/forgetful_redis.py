@@ -96,9 +96,9 @@ class ForgetfulRedis:
         for field in fields:
             self._values.get(key, {}).pop(field, None)
 
-    def exists(self, key: str) -> int:
+    def exists(self, *keys: str) -> int:
         self._answer()
-        return int(key in self._values)
+        return sum(key in self._values for key in keys)
 
     def _answer(self) -> None:
         if self.away:

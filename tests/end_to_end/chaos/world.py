@@ -5,6 +5,7 @@ the model is none (tests.end_to_end.chaos.marked_answers).
 """
 
 import io
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +16,12 @@ from typing import Any
 
 import pytest
 import redis
-from celery.exceptions import Reject, Retry
+from celery.exceptions import Ignore, Reject, Retry
 from rich.console import Console
 
 from common import shard_sender
 from common.broker import OTHER_QUEUE
+from common.errors import StopRun
 from common.messages import ShardMessage
 from common.models import find_model
 from common.planning import suspicions
@@ -32,6 +34,8 @@ from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem, list_runs, merge_run
 from common.store.verify import holds
 from producer import retrying
+from producer.cancelling import cancel_run, resume_run
+from producer.deleting import delete_run
 from producer.prepare import prepare
 from producer.publish import publish
 from producer.request import RunRequest
@@ -47,6 +51,7 @@ from worker.shards import Shard
 
 SETTINGS = Settings(broker="redis://nobody.listens")
 MOST_DELIVERIES = 400
+CANCELLED = re.compile(r"/cancelled-([0-9a-f]{12})\.json$")
 
 _here = threading.local()
 
@@ -61,15 +66,23 @@ class Message:
 
 @dataclass
 class Delivery:
-    """One delivery of a message. opened: generation of each run, as the worker opened it."""
+    """One delivery of a message. opened: generation of each run, as the worker opened it.
+
+    barred: as of `World.run`.
+    """
 
     message: Message
     identity: str
+    barred: set[str] = field(default_factory=set)
     opened: dict[str, str] = field(default_factory=dict)
 
 
 class World:
-    """Everything that processes share. deliveries: all that there were, by their numbers."""
+    """Everything that processes share. deliveries: all that there were, by their numbers.
+
+    cancelled: generations that are cancelled now. merging: of the processes that ran since the
+    last check and may have merged, what each is barred from.
+    """
 
     def __init__(self, store: StoreFilesystem) -> None:
         self.store = store
@@ -81,15 +94,41 @@ class World:
         self.deliveries: list[Delivery] = []
         self.merges: list[str] = []
         self.paused: list[tuple[Process, Callable[[Process], None]]] = []
+        self.cancelled: set[str] = set()
+        self.merging: list[set[str]] = []
+        self.killed = False
+        self._barred: dict[Process, set[str]] = {}
 
     def run(
-        self, work: Callable[[], Any], fault: Fault | None, after: Callable[[Process], None]
+        self,
+        work: Callable[[], Any],
+        fault: Fault | None,
+        after: Callable[[Process], None],
+        barred: set[str] | None = None,
     ) -> None:
-        """Start a process. after: called when it has ended, now or when it is resumed."""
-        self._settle(Process(work, fault).start(), after)
+        """Start a process. after: called when it has ended, now or when it is resumed.
+
+        barred: becomes the generations that it must add nothing to, as they were cancelled when
+        it began and have been ever since; None for what a person starts, who may.
+        """
+        self.look()
+        process = Process(work, fault)
+        self._barred[process] = set() if barred is None else barred
+        self._barred[process] |= set() if barred is None else self.cancelled
+        self.merging.append(self._barred[process])
+        self._settle(process.start(), after)
+
+    def look(self) -> None:
+        """See which generations are cancelled, and lift the bars of those that are not."""
+        found = map(CANCELLED.search, self.store.list("", recursive=True))
+        self.cancelled = {match[1] for match in found if match}
+        for barred in self._barred.values():
+            barred &= self.cancelled
 
     def resume(self, number: int, fault: Fault | None) -> None:
+        self.look()
         process, after = self.paused.pop(number % len(self.paused))
+        self.merging.append(self._barred[process])
         process.go_on(fault)
         self._settle(process, after)
 
@@ -102,6 +141,7 @@ class World:
         if process.is_paused:
             self.paused.append((process, after))
         else:
+            self.killed |= process.was_killed
             after(process)
 
     def send(self, kwargs: dict[str, Any], **_: Any) -> None:
@@ -123,7 +163,8 @@ class World:
         delivery = Delivery(message, identity)
         self.deliveries.append(delivery)
         answers = MarkedAnswers(number, identity, flaky)
-        self.run(partial(self._answer, delivery, answers), fault, partial(self._judge, delivery))
+        answer, judge = partial(self._answer, delivery, answers), partial(self._judge, delivery)
+        self.run(answer, fault, judge, delivery.barred)
 
     def _answer(self, delivery: Delivery, answers: MarkedAnswers) -> None:
         _here.world, _here.delivery = self, delivery
@@ -144,13 +185,21 @@ class World:
             self.queue.append(message)
         elif isinstance(error, Retry):
             self.queue.append(Message(message.kwargs, message.retries + 1))
-        elif error is not None and not isinstance(error, Reject):
+        elif error is not None and not isinstance(error, Reject | StopRun | Ignore):
             raise AssertionError(f"{error!r} left the task; Celery drops the message") from error
 
     def retry(self, run: RunFolder, every: bool) -> None:
         """What `producer retry` does."""
         _here.world = self
         retry_run(SETTINGS, RunFolder(run.store, run.key), every)
+
+    def cancel(self, run: RunFolder) -> None:
+        """What `producer cancel` does."""
+        cancel_run(RunFolder(run.store, run.key), self.counters)
+
+    def delete(self, run: RunFolder, force: bool) -> None:
+        """What `producer delete` does."""
+        delete_run(run.store, str(run.key), self.counters, force)
 
     def reconcile(self) -> None:
         """What `producer reconcile` does, with the second look that believes the first."""
@@ -170,7 +219,7 @@ class World:
             _here.world = self
             return merger.finish(key)
 
-        self.run(finish, fault, must_not_fail)
+        self.run(finish, fault, must_not_fail, set())
 
     def runs(self) -> list[RunFolder]:
         return list(list_runs(self.store))
@@ -182,6 +231,7 @@ class World:
             self.resume(0, None)
         while self.merges:
             self.merge(None)
+        self._drop_messages_of_deleted_runs()
         before = -1
         while before < len(self.runs()):  # Merged runs create those that depend on them.
             before = len(self.runs())
@@ -190,8 +240,14 @@ class World:
             for run in self.runs():
                 self._finish_run(run)
 
+    def _drop_messages_of_deleted_runs(self) -> None:
+        """Drop what is given back for ever once Redis has forgotten which store a run was in."""
+        there = {str(run.key) for run in self.runs()}
+        self.queue = deque(m for m in self.queue if there.issuperset(m.kwargs["runs"]))
+
     def _finish_run(self, run: RunFolder) -> None:
         _here.world = self
+        resume_run(run)
         messages = list(messages_for([run]))
         model = find_model(run.spec.model)
         publish(SETTINGS, self.counters, model, [run], messages)
@@ -262,5 +318,6 @@ def without_celery_and_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suspicions, "CONFIRM_SECONDS", 0)
     monkeypatch.setattr(suspicions, "CONFIRM_MERGE_SECONDS", 0)
     monkeypatch.setattr(merging, "MOST_TRIES", 2)
+    monkeypatch.setattr(tasks.answer_shard, "send_event", lambda *_, **__: None)
     monkeypatch.setattr(tasks.answer_shard, "retry", lambda **_: Retry("later"))
     monkeypatch.setattr(tasks, "send_shards", lambda _, *sent: send_shards(*sent))
