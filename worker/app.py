@@ -10,14 +10,16 @@ from common.broker import all_queues, celery_settings
 from common.errors import UsageError
 from common.models import find_model
 from common.settings import Settings
-from worker.dead_letters import put_bad_messages_aside
-from worker.flower_address import keep_flower_private
-from worker.health import Health, TakesMessages
 from worker.host import default_processes, let_threads_wait
-from worker.idle import Idle
-from worker.lease import Lease
-from worker.presence import Presence
-from worker.readiness import Readiness
+from worker.main_process.dead_letters import put_bad_messages_aside
+from worker.main_process.flower_address import keep_flower_private
+from worker.main_process.health import Health, TakesMessages
+from worker.main_process.idle import Idle
+from worker.main_process.lease import Lease
+from worker.main_process.presence import Presence
+from worker.main_process.readiness import Readiness
+
+MAIN_PROCESS = "worker.main_process"
 
 
 def create_app(settings: Settings) -> Celery:
@@ -33,9 +35,11 @@ def create_app(settings: Settings) -> Celery:
     keep_flower_private()
     app = Celery("self_ensemble", include=["worker.tasks"])
     app.conf.update(celery_settings(settings))
-    app.conf.broker_transport_options["queue_order_strategy"] = "worker.affinity:StickyCycle"
+    app.conf.broker_transport_options["queue_order_strategy"] = (
+        f"{MAIN_PROCESS}.affinity:StickyCycle"
+    )
     app.conf.worker_concurrency = processes
-    app.conf.worker_pool = "worker.pool:ModelPool"
+    app.conf.worker_pool = f"{MAIN_PROCESS}.pool:ModelPool"
     app.conf.task_queues = [Queue(name, routing_key=name) for name in all_queues()]
     app.steps["worker"].update((Presence, Readiness, Health))
     app.steps["consumer"].update((Lease, Idle, TakesMessages))

@@ -15,7 +15,7 @@ from celery.exceptions import Reject, TaskPredicate
 from kombu.exceptions import OperationalError
 
 from common.errors import StopRun, first_line
-from worker.own_faults import GivenBack, PutBack
+from worker.main_process.own_faults import GivenBack, PutBack
 from worker.stray_exits import as_errors
 
 logger = logging.getLogger(__name__)

@@ -33,8 +33,8 @@ from worker.denials import folder_denied
 from worker.hints import tell_delay
 from worker.host import set_variables
 from worker.last_resort import never_without_verdict
+from worker.main_process.own_faults import GivenBack
 from worker.merge_starter import MergeStarter
-from worker.own_faults import GivenBack
 from worker.refusals import no_worker_left
 from worker.shards import open_shard
 from worker.sick_device import end_process_if_sick
@@ -105,7 +105,7 @@ def finish_merges(**_: Any) -> None:
 
 @app.task(  # type: ignore[untyped-decorator]
     name=ANSWER_SHARD, bind=True, max_retries=100, throws=(StopRun,),
-    Request="worker.own_faults:CountedRequest",
+    Request="worker.main_process.own_faults:CountedRequest",
 )  # fmt: skip
 @never_without_verdict
 def answer_shard(self: Any, runs: Any, rows: Any) -> None:

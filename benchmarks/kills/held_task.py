@@ -48,7 +48,7 @@ def connect(settings: Settings) -> redis.Redis:
 
 
 @app.task(  # type: ignore[untyped-decorator]
-    name=ANSWER_SHARD, Request="worker.own_faults:CountedRequest"
+    name=ANSWER_SHARD, Request="worker.main_process.own_faults:CountedRequest"
 )
 def hold_shard(runs: Any, rows: Any) -> None:
     """Note the start, then wait, without using the processor, until the shard is let go."""

@@ -11,7 +11,7 @@ import redis
 from common.broker import DEAD_LETTERS, OTHER_QUEUE, key_prefix
 from common.settings import Settings
 from tests.end_to_end.conftest import DEADLINE, running_worker, until
-from tests.worker.task_messages import written
+from tests.worker.main_process.task_messages import written
 
 QUEUE, DEAD = (key_prefix("se") + name for name in (OTHER_QUEUE, DEAD_LETTERS))
 

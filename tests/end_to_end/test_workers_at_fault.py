@@ -10,7 +10,7 @@ from common.run_counters import RunCounters
 from common.store import RunFolder, StoreFilesystem
 from tests.conftest import numbered_questions, write_questions
 from tests.end_to_end.conftest import DEADLINE, producer, running_worker, until
-from worker.own_faults import EXIT_STATUS, MOST_IN_A_ROW
+from worker.main_process.own_faults import EXIT_STATUS, MOST_IN_A_ROW
 
 KEY = "numbers/tiny-llama/avg-3"
 SHARDS = 4

@@ -51,7 +51,9 @@ FLOORS = {
     ],
     "worker": [
         ["worker.tasks"],
-        ["worker.app", "worker.executor", "worker.merge_process", "worker.merge_starter"],
+        ["worker.app"],
+        ["worker.main_process"],
+        ["worker.executor", "worker.merge_process", "worker.merge_starter"],
         ["worker.merging"],
         ["worker.answering"],
         ["worker.manager", "worker.paraphrasing"],
@@ -66,8 +68,9 @@ FLOORS = {
 KNOW_CELERY = {
     f"worker.{name}"
     for name in (
-        *("app", "tasks", "lease", "readiness", "affinity", "dead_letters", "own_faults"),
-        *("pool", "presence", "unacked", "last_resort", "idle", "health"),
+        *("app", "tasks", "last_resort", "main_process.dead_letters", "main_process.own_faults"),
+        *(f"main_process.{step}" for step in ("lease", "readiness", "presence", "idle", "health")),
+        *("main_process.affinity", "main_process.pool", "main_process.unacked"),
     )
 }
 

@@ -24,7 +24,7 @@ from common.store.identity import store_id
 from tests.common.permissions import allowing
 from tests.worker.checkpoints import copied, cut
 from worker import tasks
-from worker.own_faults import GivenBack
+from worker.main_process.own_faults import GivenBack
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from kombu.exceptions import OperationalError
 
 from common.errors import RetryShard, StopRun
 from common.run_counters import RunCounters
-from worker import own_faults, tasks
+from worker import tasks
 from worker.bisect import answer_or_bisect
-from worker.own_faults import CountedRequest, GivenBack, OwnFaults, PutBack
+from worker.main_process import own_faults
+from worker.main_process.own_faults import CountedRequest, GivenBack, OwnFaults, PutBack
 
 
 class PanicException(BaseException):

@@ -11,7 +11,7 @@ from kombu.utils.objects import cached_property
 
 from common.settings import Settings
 from worker.app import create_app
-from worker.dead_letters import SortingTransport
+from worker.main_process.dead_letters import SortingTransport
 
 
 @pytest.mark.parametrize(

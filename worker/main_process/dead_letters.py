@@ -16,9 +16,9 @@ from redis.exceptions import OutOfMemoryError, RedisError
 
 from common.broker import DEAD_LETTERS, all_queues
 from common.errors import described, first_line
-from worker.envelopes import read_envelope
-from worker.own_faults import own_faults
-from worker.unacked import ServerTimeQoS
+from worker.main_process.envelopes import read_envelope
+from worker.main_process.own_faults import own_faults
+from worker.main_process.unacked import ServerTimeQoS
 
 logger = logging.getLogger(__name__)
 
@@ -112,5 +112,5 @@ class SortingTransport(Transport):
     """kombu's transport for Redis, with the channel above."""
 
     Channel = SortingChannel
-    # Connects anew, and again, where a full server refuses what `worker.unacked` does not write.
+    # Connects anew, and again, where a full server refuses what `unacked` does not write.
     connection_errors = (*Transport.connection_errors, OutOfMemoryError)

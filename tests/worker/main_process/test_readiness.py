@@ -8,7 +8,7 @@ import pytest
 from celery.exceptions import WorkerShutdown
 from celery.worker import state
 
-from worker.readiness import await_up
+from worker.main_process.readiness import await_up
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from common.store import StoreFilesystem
 from common.store.identity import store_id
 from tests.worker.conftest import shard_of
 from worker.executor import ShardExecutor
-from worker.presence import announcement, keep_announcing
+from worker.main_process.presence import announcement, keep_announcing
 
 
 @pytest.fixture

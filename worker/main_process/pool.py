@@ -15,7 +15,7 @@ from celery.concurrency.asynpool import AsynPool
 from celery.concurrency.prefork import TaskPool
 
 from common.settings import Settings
-from worker.own_faults import DeviceLost, own_faults
+from worker.main_process.own_faults import DeviceLost, own_faults
 from worker.sick_device import EXIT_STATUS, GAVE_UP_STATUS
 
 logger = logging.getLogger(__name__)

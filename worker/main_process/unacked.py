@@ -14,7 +14,7 @@ from kombu.transport.redis import QoS
 from kombu.utils.json import dumps
 from redis.exceptions import OutOfMemoryError
 
-from worker.server_clock import lead_of_this_host, server_time
+from worker.main_process.server_clock import lead_of_this_host, server_time
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from kombu import Connection
 from kombu.transport import redis as kombu_redis
 from kombu.transport.redis import QoS
 
-from worker import server_clock, unacked
-from worker.dead_letters import SortingTransport
+from worker.main_process import server_clock, unacked
+from worker.main_process.dead_letters import SortingTransport
 
 PREFIX = "clocks:"
 NAME = f"{SortingTransport.__module__}:{SortingTransport.__name__}"

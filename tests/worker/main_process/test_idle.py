@@ -1,4 +1,4 @@
-"""worker.idle: a worker looks for lost work when it has none, one worker at a time."""
+"""A worker looks for lost work when it has none, one worker at a time."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from common.resends import reconciling_lock
 from common.run_counters import RunCounters
 from common.store import StoreFilesystem
 from common.store.enqueued import note_enqueued
-from worker.idle import idle_look, look_when_idle, release
+from worker.main_process.idle import idle_look, look_when_idle, release
 
 
 def looks_until(count, is_busy=lambda: False, fail=False):
@@ -41,7 +41,7 @@ def test_a_busy_worker_does_not_look():
 
 
 def test_an_error_is_logged_and_the_thread_lives_on(monkeypatch, caplog):
-    monkeypatch.setattr("worker.idle.PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("worker.main_process.idle.PAUSE_SECONDS", 0.001)
     assert looks_until(5, fail=True) > 1
     assert "OSError: the store is away" in caplog.text
 
@@ -78,7 +78,7 @@ def test_a_worker_with_an_empty_store_finds_nothing(settings):
 
 
 def test_the_main_process_loads_no_torch():
-    code = "import sys, worker.idle, worker.app; print('torch' in sys.modules)"
+    code = "import sys, worker.main_process.idle, worker.app; print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )

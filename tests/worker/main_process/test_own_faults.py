@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 from kombu.transport.redis import QoS
 
-from worker import own_faults
-from worker.dead_letters import SortingQoS
-from worker.own_faults import EXIT_STATUS, MOST_IN_A_ROW, PAUSE_SECONDS, OwnFaults
+from worker.main_process import own_faults
+from worker.main_process.dead_letters import SortingQoS
+from worker.main_process.own_faults import EXIT_STATUS, MOST_IN_A_ROW, PAUSE_SECONDS, OwnFaults
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_worker_that_is_told_to_stop_keeps_the_status_it_was_told(faults, flag
 def test_in_a_pause_the_queues_are_left_alone_and_broadcasts_are_heard(
     faults, monkeypatch, queues, takes
 ):
-    monkeypatch.setattr("worker.dead_letters.own_faults", faults)
+    monkeypatch.setattr("worker.main_process.dead_letters.own_faults", faults)
     monkeypatch.setattr(QoS, "can_consume", lambda _: True)
     qos = SortingQoS.__new__(SortingQoS)
     qos.channel = SimpleNamespace(active_queues=queues)

@@ -12,9 +12,9 @@ from common.broker import ANSWER_SHARD, OTHER_QUEUE, key_prefix
 from common.errors import RejectShard
 from common.messages import ShardMessage
 from common.settings import Settings
-from tests.worker.task_messages import written
+from tests.worker.main_process.task_messages import written
 from worker.app import create_app
-from worker.envelopes import LONGEST_WAIT_SECONDS, read_envelope
+from worker.main_process.envelopes import LONGEST_WAIT_SECONDS, read_envelope
 from worker.tasks import RETRY_SECONDS
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from worker.health import Health, HealthFiles, TakesMessages, keep_touching
+from worker.main_process.health import Health, HealthFiles, TakesMessages, keep_touching
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from worker.affinity import StickyCycle
+from worker.main_process.affinity import StickyCycle
 
 
 def test_the_queue_last_taken_from_stays_first_until_its_quantum_ends(monkeypatch):
@@ -10,7 +10,7 @@ def test_the_queue_last_taken_from_stays_first_until_its_quantum_ends(monkeypatc
         current, since = None, 0.0
 
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr("worker.affinity.time.monotonic", lambda: clock.now)
+    monkeypatch.setattr("worker.main_process.affinity.time.monotonic", lambda: clock.now)
     cycle = Cycle(["a", "b", "c"])
     cycle.rotate("b")
     assert cycle.consume(1) == ["b"]

@@ -14,7 +14,7 @@ from typing import Any
 from celery import bootsteps
 from celery.worker import state
 
-from worker.server_clock import server_time
+from worker.main_process.server_clock import server_time
 
 logger = logging.getLogger(__name__)
 

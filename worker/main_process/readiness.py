@@ -11,7 +11,7 @@ from typing import Any
 from celery import bootsteps
 from celery.worker import state
 
-from worker.pool import ModelProcesses
+from worker.main_process.pool import ModelProcesses
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +23,10 @@ class Readiness(bootsteps.StartStopStep):  # type: ignore[misc]
 
     # While it waits, the worker is seen to live.
     requires = (
-        "celery.worker.components:Pool", "worker.presence:Presence", "worker.health:Health",
-    )  # fmt: skip
+        "celery.worker.components:Pool",
+        "worker.main_process.presence:Presence",
+        "worker.main_process.health:Health",
+    )
 
     def start(self, worker: Any) -> None:
         # Only the pool of processes has any; its first ones have no time limit.

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from celery.worker import state
 
-from worker.lease import keep_leases
+from worker.main_process.lease import keep_leases
 
 
 def test_the_lease_refreshes_what_is_in_work_and_survives_a_lost_broker(monkeypatch):
