@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from common.errors import OverwrittenRun, UsageError
 from common.messages import ShardMessage
 from common.models import ModelSource, find_model
-from common.planning.dependents import create_dependents, read_dependents
+from common.planning.dependents import create_dependents
 from common.planning.sharding import messages_for
 from common.run_counters import RunCounters
 from common.store import RunFolder, merge_run, missing_rows
 from common.store.cancellation import is_cancelled
 from common.store.identity import store_id
 from common.store.progress import done_rows
+from common.store.waiting import list_dependents
 
 logger = logging.getLogger(__name__)
 
@@ -93,9 +94,5 @@ def _find_models(runs: Sequence[RunFolder], counters: RunCounters) -> dict[str, 
 
 
 def _stop_dependents(run: RunFolder, counters: RunCounters, reason: str) -> None:
-    try:
-        plans = read_dependents(run)
-    except UsageError:
-        return  # Damaged plans name no run to stop; the error is in the log.
-    for plan in plans:
-        counters.stop(plan.key, reason)
+    for dependent in list_dependents(run):
+        counters.stop(str(dependent.key), reason)
