@@ -42,8 +42,13 @@ def is_planned(run: RunFolder) -> bool:
 
 
 def list_dependents(run: RunFolder) -> list[RunFolder]:
-    """List the runs that depend on this one directly, created or not, ordered by key."""
-    ending = f".after/{run.key.model}/{run.key.name}{_SUFFIX}"
-    paths = run.store.list(run.key.dataset, recursive=True)
-    keys = [path.removesuffix(ending) for path in paths if path.endswith(ending)]
-    return [RunFolder(run.store, RunKey.parse(key)) for key in keys]
+    """List the runs that depend on this one directly, created or not, ordered by key.
+
+    No folder of a run is listed: the parts of a data set may be many.
+    """
+    store = run.store
+    models = store.list_folders(run.key.dataset)
+    beside = (path for model in models for path in store.list_folders(model))
+    keys = [path.removesuffix(".after") for path in beside if path.endswith(".after")]
+    planned = [RunFolder(store, RunKey.parse(key)) for key in keys]
+    return [each for each in planned if store.exists(plan_path(each, run))]
