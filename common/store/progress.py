@@ -96,7 +96,7 @@ def read_progress(run: RunFolder, files: Sequence[StoredFile] | None = None) -> 
         ok=answered - failed,
         failed=failed,
         merged=run.feather in paths and has_mark(run, paths),
-        rate=_rate({file.modified: name.num_rows for file, name in parts.items()}),
+        rate=_rate([(file.modified, name.num_rows) for file, name in parts.items()]),
         again=again,
     )
 
@@ -131,10 +131,15 @@ def _rows_of(run: RunFolder, path: str) -> "tuple[slice | list[int], int]":
     return list(info.rows), info.attempt
 
 
-def _rate(rows_by_time: dict[datetime | None, int]) -> float | None:
-    """Rows per second of the parts after the first, which took a time that no listing tells."""
-    times = [time for time in rows_by_time if time is not None]
-    if len(times) < 2:
+def _rate(parts: Sequence[tuple[datetime | None, int]]) -> float | None:
+    """Rows per second after the first part, which took a time that no listing tells.
+
+    parts: when each was written, and its number of rows.
+    """
+    timed = [(time, rows) for time, rows in parts if time is not None]
+    times = [time for time, _ in timed]
+    if not times or min(times) == max(times):
         return None
-    seconds = (max(times) - min(times)).total_seconds()
-    return (sum(rows_by_time.values()) - rows_by_time[min(times)]) / seconds
+    first = min(times)
+    rows = sum(rows for time, rows in timed if time > first)
+    return rows / (max(times) - first).total_seconds()
