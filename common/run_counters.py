@@ -107,8 +107,8 @@ class RunCounters:
         return Stop.of_json(text).reason if isinstance(text, bytes) else None
 
     def lift_stop(self, run: str) -> None:
-        """Forget a stop of a run that is not created yet: sending its shards resets the others."""
-        self._redis.delete(self._key("stop", run))
+        """Forget why a run that is not created yet is not to be: sending shards resets others."""
+        self._redis.delete(self._key("stop", run), self._key("cancel", run))
 
     def cancel(self, run: str) -> None:
         self._redis.set(self._key("cancel", run), 1, ex=_LIFETIME)

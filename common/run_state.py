@@ -18,11 +18,14 @@ from datetime import datetime
 from typing import Literal
 
 from common.errors import CancelledRun, StopRun
+from common.planning.dependents import read_plan
 from common.run_activity import RunActivity, Stop
 from common.store.cancellation import cancelled_since
 from common.store.filesystem import StoredFile
 from common.store.progress import Progress, read_progress
+from common.store.run_listing import is_created
 from common.store.runs import RunFolder
+from common.store.waiting import upstream_of
 
 StateName = Literal[
     "waiting", "queued", "running", "stopped", "cancelled", "complete", "merged", "damaged"
@@ -106,12 +109,16 @@ class RunState:
 def state_of(
     run: RunFolder, activity: RunActivity | None, files: Sequence[StoredFile] | None = None
 ) -> RunState:
-    """Read the state of a run that exists, from one listing of its files.
+    """Read the state of a run, created or waiting, from one listing of its files.
 
     activity: None if the broker does not answer. files: the listing, if it is there already.
     Raises UsageError if a file of the run is damaged.
     """
     files = run.list_files() if files is None else files
+    if not is_created(run, files) and (upstream := upstream_of(run, files)):
+        read_plan(run, upstream)
+        after, cancelled = str(upstream.key), cancelled_since(run, files)
+        return waiting_state(str(run.key), after, activity, cancelled)
     progress = read_progress(run, files)
     cancelled = cancelled_since(run, files)
     name = state_name(progress, cancelled is not None, activity or RunActivity())
@@ -128,10 +135,14 @@ def ended_state(run: RunFolder, activity: RunActivity | None) -> RunState | None
     return None
 
 
-def waiting_state(key: str, after: str, activity: RunActivity | None) -> RunState:
+def waiting_state(
+    key: str, after: str, activity: RunActivity | None, cancelled: float | None = None
+) -> RunState:
     """The state of a dependent run that is not created yet; it is stopped if it cannot be."""
-    stopped = activity is not None and activity.stop is not None
-    return RunState(key, "stopped" if stopped else "waiting", activity=activity, after=after)
+    name: StateName = "stopped" if activity and activity.stop else "waiting"
+    if cancelled is not None:
+        name = "cancelled"
+    return RunState(key, name, activity=activity, cancelled=cancelled, after=after)
 
 
 def state_name(progress: Progress, cancelled: bool, activity: RunActivity) -> StateName:

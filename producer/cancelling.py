@@ -9,15 +9,16 @@ from common.store.cancellation import cancel, resume
 
 
 def cancel_run(run: RunFolder, counters: RunCounters) -> bool:
-    """Cancel a run; return whether workers that answer a shard of it are told.
+    """Cancel a run, created or waiting; return whether workers that answer a shard of it are told.
 
     The store has it first, where each worker looks before it takes a shard: that drops the queued
     ones. Those at work end with their next group of samples, if the broker tells them, or are
-    finished. Answers in the store are kept, and runs that depend on this one wait.
+    finished. Answers in the store are kept, and runs that depend on this one wait. One that waits
+    itself is not created.
 
     Raises UsageError for a run that is merged.
     """
-    if run.is_merged():
+    if run.exists() and run.is_merged():
         raise UsageError(
             f"run {run.key} is merged, there is nothing to cancel; `producer delete {run.key}` "
             "takes its result away"

@@ -1,19 +1,20 @@
-"""Delete runs: their record, snapshot, parts and merged file, and the plans to create them."""
+"""Delete runs: their record, snapshot, parts and merged file, and what waits for them."""
 
 import redis
 
 from common.errors import UsageError
-from common.planning.dependents import forget_dependent, pending_dependents
+from common.planning.dependents import forget_dependents, waiting_for
 from common.run import RunKey
 from common.run_counters import RunCounters
-from common.store import RunFolder, StoreFilesystem, list_runs
-from producer.listing import find_run, find_waiting
+from common.store import RunFolder, StoreFilesystem
+from common.store.opening import open_listed
+from producer.listing import find_run
 
 
 def delete_run(
     store: StoreFilesystem, name: str, counters: RunCounters, force: bool = False
 ) -> None:
-    """Delete a run, or the plan of one that waits, and with it the runs that wait for it.
+    """Delete a run, created or waiting, and with it the runs that wait for it.
 
     force: also while a worker answers a shard of it, whose part is then dropped. Messages of the
     run that are still queued are dropped by the workers that take them.
@@ -21,26 +22,15 @@ def delete_run(
     Raises UsageError if there is no such run, if a worker is at work on it, and if the broker,
     which knows that, does not answer.
     """
-    run = RunFolder(store, RunKey.parse(name))
-    if not run.exists() and find_waiting(store, name) is None:
-        raise UsageError(f"run {name} is not in the store {store.uri}; `producer runs` lists all")
+    run = open_listed(store, RunKey.parse(name))
     if not force:
         refuse_at_work(store, name, counters)
-    for other in list_runs(store):
-        if other.key != run.key:
-            _forget_plan(other, name)
     run.delete()
+    forget_dependents(run)
     try:
         counters.forget(name)
     except redis.RedisError:
         return  # What is left there expires; it is reset if the run is ever enqueued again.
-
-
-def _forget_plan(run: RunFolder, name: str) -> None:
-    try:
-        forget_dependent(run, name)
-    except UsageError:
-        return  # `producer runs` names the damaged plan.
 
 
 def refuse_at_work(store: StoreFilesystem, name: str, counters: RunCounters) -> None:
@@ -73,19 +63,13 @@ def describe(store: StoreFilesystem, name: str, counters: RunCounters) -> str:
 
     Raises UsageError if there is no such run. A damaged run can be deleted.
     """
-    run = RunFolder(store, RunKey.parse(name))
+    run = open_listed(store, RunKey.parse(name))
     try:
         (state,), _ = find_run(store, name, counters)
-        waiting = _dependents_of(run) if run.exists() else []
     except UsageError as error:
-        if not run.exists():
-            raise
         return f"{name}: damaged ({error})"
     text = f"{name}: {state.name}"
     if state.progress is not None:
         text += f", {state.progress.ok} of {state.progress.expected} rows answered"
-    return f"{text}, and with it {', '.join(waiting)}" if waiting else text
-
-
-def _dependents_of(run: RunFolder) -> list[str]:
-    return list(pending_dependents(run, {str(other.key) for other in list_runs(run.store)}))
+    waiting = ", ".join(str(later.key) for later in waiting_for(run))
+    return f"{text}, and with it {waiting}" if waiting else text

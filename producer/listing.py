@@ -7,12 +7,12 @@ from typing import NamedTuple
 import redis
 
 from common.errors import UsageError
-from common.planning.dependents import pending_dependents
 from common.run import RunKey
 from common.run_activity import RunActivity
 from common.run_counters import RunCounters
-from common.run_state import RunState, ended_state, state_of, waiting_state
-from common.store import RunFolder, StoreFilesystem, list_runs, open_run
+from common.run_state import RunState, ended_state, state_of
+from common.store import RunFolder, StoreFilesystem
+from common.store.opening import open_listed
 from common.store.run_listing import list_runs_with_files
 
 
@@ -47,37 +47,26 @@ def list_every_run(store: StoreFilesystem, counters: RunCounters | None) -> List
     counters: None to ask the store alone.
     """
     folders = list(list_runs_with_files(store))
-    created = {str(run.key) for run, _ in folders}
-    waiting: dict[str, str] = {}
-    damaged: dict[str, str] = {}
-    for run, _ in folders:
-        try:
-            waiting.update(pending_dependents(run, created))
-        except (UsageError, FileNotFoundError) as error:
-            _note_damage(run, error, damaged)
     activities = Activities(None)
     if counters is not None:
-        activities = Activities.read(counters, [*created, *waiting])
+        activities = Activities.read(counters, [str(run.key) for run, _ in folders])
     states = []
     for run, files in folders:
+        key = str(run.key)
         try:
-            if str(run.key) not in damaged:
-                states.append(state_of(run, activities.of(str(run.key)), files))
-        except (UsageError, FileNotFoundError) as error:
-            _note_damage(run, error, damaged)
-    states += [waiting_state(key, on, activities.of(key)) for key, on in waiting.items()]
-    states += [RunState(key, "damaged", error=error) for key, error in damaged.items()]
+            states.append(state_of(run, activities.of(key), files))
+        except UsageError as error:
+            states.append(RunState(key, "damaged", error=str(error)))
+        except FileNotFoundError:
+            if run.exists() and not run.is_overwritten():
+                raise  # It was not deleted, overwritten or created while it was read.
+    states.sort(key=_place)
     return Listing(states, activities.by_run is not None)
 
 
-def _note_damage(
-    run: RunFolder, error: UsageError | FileNotFoundError, damaged: dict[str, str]
-) -> None:
-    """Note a damaged run; one that was deleted or overwritten while it was read is none."""
-    if isinstance(error, UsageError):
-        damaged[str(run.key)] = str(error)
-    elif run.exists() and not run.is_overwritten():
-        raise error
+def _place(state: RunState) -> int:
+    """Created runs first, then those that wait, then what is damaged."""
+    return 2 if state.name == "damaged" else int(state.after is not None)
 
 
 def find_run(store: StoreFilesystem, name: str, counters: RunCounters) -> Listing:
@@ -86,12 +75,7 @@ def find_run(store: StoreFilesystem, name: str, counters: RunCounters) -> Listin
     Raises UsageError if the store does not have it, or a file of it is damaged.
     """
     activities = Activities.read(counters, [name])
-    key = RunKey.parse(name)
-    run = RunFolder(store, key)
-    if not run.exists() and (waiting := find_waiting(store, name)):
-        state = waiting_state(name, waiting.after, activities.of(name))
-    else:
-        state = state_of(open_run(store, key), activities.of(name))
+    state = state_of(open_listed(store, RunKey.parse(name)), activities.of(name))
     return Listing([state], activities.by_run is not None)
 
 
@@ -102,24 +86,3 @@ def read_end(run: RunFolder, counters: RunCounters) -> RunState | None:
     """
     name = str(run.key)
     return ended_state(run, Activities.read(counters, [name]).of(name))
-
-
-class WaitingRun(NamedTuple):
-    """A run that is not created yet: the run beside which it is planned, and what it waits for."""
-
-    planned_at: RunFolder
-    after: str
-
-
-def find_waiting(store: StoreFilesystem, name: str) -> WaitingRun | None:
-    """Find the run `name` among the plans of other runs."""
-    folders = list(list_runs(store))
-    created = {str(run.key) for run in folders}
-    for run in folders:
-        try:
-            pending = pending_dependents(run, created)
-        except UsageError:
-            continue  # `producer runs` names the damaged file.
-        if name in pending:
-            return WaitingRun(run, pending[name])
-    return None

@@ -12,6 +12,7 @@ from common.run_counters import RunCounters
 from common.run_state import RunState, state_of, waiting_state
 from common.store import RunFolder, merge_run
 from common.store.verify import holds
+from common.store.waiting import is_planned
 from producer.listeners import Listeners
 from producer.listing import Activities
 from producer.pace import Pace, shown_seconds
@@ -98,8 +99,8 @@ class Waiter:
 
     def _state(self, run: RunFolder, activities: Activities) -> RunState:
         key = str(run.key)
-        if not run.exists():
-            return waiting_state(key, "another run", activities.of(key))
+        if not run.exists() and not is_planned(run):
+            return waiting_state(key, "another run", activities.of(key))  # It is being replaced.
         return state_of(run, activities.of(key))
 
     def _show(self, state: RunState, bars: Progress, bar: TaskID) -> None:

@@ -1,10 +1,10 @@
 """Dependent runs: the result of one run -> the samples of the runs that depend on it.
 
-Each plan of a dependent is a file beside the run, so producers that plan at the same time keep
-each other's plans. Whoever merges a run creates its dependents. A producer that adds a dependent
-to a merged run creates it itself. Whichever comes second sees the other's file. Creating
-dependents twice makes nothing new. A dependent that was made before its run was retried stays as
-it is, until somebody deletes it.
+Each plan of a dependent is a file of its own (common.store.waiting), so producers that plan at the
+same time keep each other's plans. Whoever merges a run creates its dependents. A producer that
+adds a dependent to a merged run creates it itself. Whichever comes second sees the other's file.
+Creating dependents twice makes nothing new. A dependent that was made before its run was retried
+stays as it is, until somebody deletes it.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -19,59 +19,57 @@ from common.planning.plan import RunPlan, create_runs
 from common.planning.sharding import DEPENDS_ON_ATTEMPT, depends_on_attempt
 from common.records import Sample
 from common.run import RunKey
+from common.store.cancellation import is_cancelled, keep_cancelled, resume
 from common.store.filesystem import StoreFilesystem
 from common.store.manifest import read_manifest
 from common.store.merge import merge_run
 from common.store.progress import missing_rows
 from common.store.retries import FIRST_ATTEMPT, latest_attempt
 from common.store.runs import RunFolder
+from common.store.waiting import is_planned, list_dependents, plan_path
 
 
 def note_dependents(run: RunFolder, dependents: Sequence[RunPlan]) -> None:
-    """Write the plans of dependents beside the run, one file each."""
+    """Write the plans of dependents, and of theirs. One that was cancelled waits again."""
     for dependent in dependents:
-        run.store.write_bytes(_plan_path(run, dependent), dependent.model_dump_json().encode())
+        waiting = RunFolder(run.store, RunKey.parse(dependent.key))
+        alone = dependent.model_dump_json(exclude={"dependents"})
+        run.store.write_bytes(plan_path(waiting, run), alone.encode())
+        if not waiting.exists():
+            resume(waiting)
+        note_dependents(waiting, dependent.dependents)
 
 
-def forget_dependent(run: RunFolder, key: str) -> bool:
-    """Take a dependent out of the plans of a run, with what depends on it; return if it was there.
-
-    Plans hold the plans of later dependents: a run that is deleted must go from those too, or
-    whoever merges the run next creates it again.
-    """
-    plans = read_dependents(run)
-    for plan in plans:
-        if plan.key == key:
-            run.store.delete(_plan_path(run, plan))
-        elif key in {later.key for later in plan.all()}:
-            note_dependents(run, [_without(plan, key)])
-    return any(key == later.key for plan in plans for later in plan.all())
+def forget_dependents(run: RunFolder) -> None:
+    """Delete the plans to make runs of this one's result, and the runs that are not made yet."""
+    for dependent in list_dependents(run):
+        run.store.delete(plan_path(dependent, run))
+        if not dependent.exists() and not is_planned(dependent):
+            dependent.delete()
+            forget_dependents(dependent)
 
 
-def _plan_path(run: RunFolder, plan: RunPlan) -> str:
-    key = RunKey.parse(plan.key)
-    return run.file(f"dependents/{key.model}-{key.name}.json")
-
-
-def _without(plan: RunPlan, key: str) -> RunPlan:
-    kept = tuple(_without(later, key) for later in plan.dependents if later.key != key)
-    return plan.model_copy(update={"dependents": kept})
+def waiting_for(run: RunFolder) -> list[RunFolder]:
+    """The runs that wait for this one, each followed by those that wait for it."""
+    waiting = [later for later in list_dependents(run) if not later.exists()]
+    return [each for later in waiting for each in (later, *waiting_for(later))]
 
 
 def read_dependents(run: RunFolder) -> list[RunPlan]:
     """Read the plans of the run's dependents. Raises UsageError for a damaged file."""
-    plans = []
-    for path in run.store.list(run.file("dependents")):
-        if not path.endswith(".json"):
-            continue  # A temporary file: another producer is writing it, or was killed.
-        try:
-            plans.append(RunPlan.model_validate_json(run.store.read_bytes(path)))
-        except ValidationError as error:
-            raise UsageError(
-                f"{run.store.path(path)} is no planned run of this version "
-                f"({error.errors()[0]['msg']}); delete it and enqueue again"
-            ) from None
-    return plans
+    return [read_plan(dependent, run) for dependent in list_dependents(run)]
+
+
+def read_plan(run: RunFolder, upstream: RunFolder) -> RunPlan:
+    """Read the plan of a run that waits for `upstream`. Raises UsageError if it is damaged."""
+    path = plan_path(run, upstream)
+    try:
+        return RunPlan.model_validate_json(run.store.read_bytes(path))
+    except ValidationError as error:
+        raise UsageError(
+            f"{run.store.path(path)} is no planned run of this version "
+            f"({error.errors()[0]['msg']}); delete it and enqueue again"
+        ) from None
 
 
 def create_with_dependents(
@@ -84,11 +82,14 @@ def create_with_dependents(
 ) -> list[RunFolder]:
     """Create runs, note their dependents, and create the dependents of complete runs.
 
-    overwrite: keys of runs and dependents to delete, once every snapshot is written.
+    overwrite: keys of runs and dependents to delete, once every snapshot is written, and with
+    them what waits for them.
     Raises UsageError as `create_runs` does.
     """
     runs = create_runs(store, plans, samples, provenance, overwrite, describe_row)
     for run, plan in zip(runs, plans, strict=True):
+        if plan.key in overwrite:
+            _forget_those_of(run, plan)
         delete_runs(store, plan.dependents, overwrite)
         note_dependents(run, plan.dependents)
     return [*runs, *(made for run in runs for made in create_dependents(run))]
@@ -100,17 +101,25 @@ def delete_runs(
     """Delete the planned runs, and their dependents, whose keys are in `overwrite`."""
     for plan in (plan for root in plans for plan in root.all()):
         if plan.key in overwrite:
-            RunFolder(store, RunKey.parse(plan.key)).delete()
+            run = RunFolder(store, RunKey.parse(plan.key))
+            run.delete()
+            _forget_those_of(run, plan)
+
+
+def _forget_those_of(run: RunFolder, plan: RunPlan) -> None:
+    if plan.spec.method in STEPS:
+        forget_dependents(run)
 
 
 def create_dependents(run: RunFolder) -> list[RunFolder]:
     """Create the dependents of a run, and their dependents; [] before the run is complete.
 
-    Raises UsageError if one of them exists with another fingerprint.
+    Those that were cancelled while they waited are not created. Raises UsageError if one of them
+    exists with another fingerprint.
     """
     if run.spec.method not in STEPS:
         return []
-    plans = read_dependents(run)
+    plans = [plan for plan in read_dependents(run) if not _is_kept_waiting(run, plan)]
     if not plans or not merge_if_complete(run):
         return []
     provenance = {
@@ -123,14 +132,24 @@ def create_dependents(run: RunFolder) -> list[RunFolder]:
     anew = [plan for plan in plans if plan.key not in kept]
     samples = result_samples(run) if anew else ()
     made = create_with_dependents(run.store, anew, samples, provenance, (), lambda: str(run.key))
+    for new in made:
+        keep_cancelled(new)
     return [*made, *outdated, *(later for old in outdated for later in create_dependents(old))]
 
 
+def _is_kept_waiting(run: RunFolder, plan: RunPlan) -> bool:
+    dependent = RunFolder(run.store, RunKey.parse(plan.key))
+    return not dependent.exists() and is_cancelled(dependent)
+
+
+def dependents_of(run: RunFolder) -> list[RunFolder]:
+    """The direct dependents of a run that is created, themselves created or not."""
+    return list_dependents(run) if run.spec.method in STEPS else []
+
+
 def existing_dependents(run: RunFolder) -> list[RunFolder]:
-    """The dependents of a run that are created. Raises UsageError as `read_dependents`."""
-    plans = read_dependents(run) if run.spec.method in STEPS else []
-    dependents = (RunFolder(run.store, RunKey.parse(plan.key)) for plan in plans)
-    return [dependent for dependent in dependents if dependent.exists()]
+    """The dependents of a run that are created."""
+    return [dependent for dependent in dependents_of(run) if dependent.exists()]
 
 
 def outdated_dependents(run: RunFolder) -> list[RunFolder]:
@@ -162,18 +181,6 @@ def merge_if_complete(run: RunFolder) -> bool:
             return False  # A retry has withdrawn rows meanwhile.
         raise
     return True
-
-
-def pending_dependents(run: RunFolder, created: Collection[str]) -> dict[str, str]:
-    """Map the key of each dependent that is not created yet to the key of the run it waits for.
-
-    created: keys of the runs of the store. Raises UsageError as `read_dependents`.
-    """
-    upstream: dict[str, str] = {}
-    for plan in read_dependents(run) if run.spec.method in STEPS else []:
-        upstream.update({dependent.key: str(run.key) for dependent in plan.all()})
-        upstream.update({dependent.key: plan.key for dependent in plan.dependents})
-    return {key: after for key, after in upstream.items() if key not in created}
 
 
 def result_samples(run: RunFolder) -> Iterator[Sample]:

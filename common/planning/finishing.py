@@ -15,13 +15,14 @@ from common.broker import queue_of_run
 from common.errors import OverwrittenRun, RetryShard, UsageError
 from common.messages import SendShards, ShardMessage
 from common.models import find_model
-from common.planning.dependents import create_dependents, read_dependents
+from common.planning.dependents import create_dependents
 from common.planning.sharding import messages_for
 from common.run_counters import RunCounters
 from common.store import RunFolder, merge_run, missing_rows
 from common.store.cancellation import is_cancelled
 from common.store.identity import store_id
 from common.store.progress import done_rows
+from common.store.waiting import list_dependents
 
 logger = logging.getLogger(__name__)
 
@@ -103,9 +104,5 @@ def _with_models(runs: Sequence[RunFolder], counters: RunCounters) -> list[RunFo
 
 
 def _stop_dependents(run: RunFolder, counters: RunCounters, reason: str) -> None:
-    try:
-        plans = read_dependents(run)
-    except UsageError:
-        return  # Damaged plans name no run to stop; the error is in the log.
-    for plan in plans:
-        counters.stop(plan.key, reason)
+    for dependent in list_dependents(run):
+        counters.stop(str(dependent.key), reason)

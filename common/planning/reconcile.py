@@ -17,13 +17,11 @@ from common.counted import counted
 from common.errors import OverwrittenRun, UsageError, first_line
 from common.in_flight import read_in_flight
 from common.messages import SendShards, ShardMessage
-from common.methods import STEPS
 from common.planning import suspicions
-from common.planning.dependents import create_dependents, read_dependents
+from common.planning.dependents import create_dependents, dependents_of
 from common.planning.sharding import messages_of_rows, recorded_shard_size, sharing_runs
 from common.planning.suspicions import Suspicions
 from common.resends import MOST_IN_VAIN, claim_resend, forget_resends, resends_in_vain
-from common.run import RunKey
 from common.run_counters import RunCounters
 from common.store.cancellation import is_cancelled
 from common.store.identity import store_id
@@ -172,19 +170,15 @@ class Reconciler:
         if not read_progress(run).merged:
             self._counters.stop(str(run.key), str(error))
             return RunFinding(run, f"is stopped, it cannot be merged: {error}", did=True)
-        for key in dependent_keys(run):
-            self._counters.stop(str(key), str(error))
+        for dependent in dependents_of(run):
+            self._counters.stop(str(dependent.key), str(error))
         return RunFinding(run, f"is merged, what depends on it is stopped: {error}", did=True)
 
     def _is_settled(self, run: RunFolder) -> bool:
-        """Whether the merged file is of all parts, and every dependent is there or stopped."""
+        """Whether the merged file is of all parts, and each dependent is there or is not to be."""
         return read_progress(run).merged and all(
-            self._is_created(run, key) for key in dependent_keys(run)
+            dependent.exists() or self._set_aside(dependent) for dependent in dependents_of(run)
         )
-
-    def _is_created(self, run: RunFolder, dependent: RunKey) -> bool:
-        stopped = self._counters.stop_reason(str(dependent))
-        return bool(stopped) or RunFolder(run.store, dependent).exists()
 
     def _send_again(self, lost: Sequence[_Lost]) -> list[RunFinding]:
         """Send lost rows, those of runs that share a prefill in one message."""
@@ -229,9 +223,3 @@ class Reconciler:
                     sent=len(each.rows), did=True)
             for each in lost
         ]  # fmt: skip
-
-
-def dependent_keys(run: RunFolder) -> list[RunKey]:
-    """Keys of the runs that depend on this one directly."""
-    plans = read_dependents(run) if run.spec.method in STEPS else []
-    return [RunKey.parse(plan.key) for plan in plans]

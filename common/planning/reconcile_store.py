@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from common.planning.reconcile import Reconciler, RunFinding, dependent_keys
+from common.planning.dependents import dependents_of
+from common.planning.reconcile import Reconciler, RunFinding
 from common.store.enqueued import forget_enqueued, list_enqueued, note_enqueued
 from common.store.filesystem import StoreFilesystem
 from common.store.run_listing import list_runs
@@ -44,5 +45,4 @@ def _reconcile(
 
 
 def _dependents(run: RunFolder) -> list[RunFolder]:
-    keys = dependent_keys(run) if run.exists() else []
-    return [RunFolder(run.store, key) for key in keys]
+    return dependents_of(run) if run.exists() else []

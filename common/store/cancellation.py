@@ -1,6 +1,7 @@
 """Cancellation of a run, recorded beside it: the counters may lose it, the store does not.
 
-The file's name carries the generation, so that a run that is overwritten is not cancelled.
+The file's name carries the generation, so that a run that is overwritten is not cancelled. That of
+a waiting run, which has none, is beside its plan; it keeps the run from being created.
 """
 
 import json
@@ -10,18 +11,34 @@ from collections.abc import Iterable
 from common.errors import CancelledRun
 from common.store.filesystem import StoredFile
 from common.store.runs import RunFolder
+from common.store.waiting import is_planned
 
 
 def cancel(run: RunFolder) -> None:
-    """Record that nobody is to work on the run. Raises as `RunFolder.check_stands`."""
+    """Record that nobody is to work on the run, or create it.
+
+    Raises as `RunFolder.check_stands`.
+    """
+    content = json.dumps({"since": time.time()}).encode()
+    if not run.exists() and is_planned(run):
+        run.store.write_bytes(_while_waiting(run), content)
+        if not run.exists():  # Nor was it created meanwhile.
+            return
     with run.write(_path(run)) as sink:
-        sink.write(json.dumps({"since": time.time()}).encode())
+        sink.write(content)
 
 
 def resume(run: RunFolder) -> None:
     """Forget a cancellation, if there is one."""
-    if is_cancelled(run):
-        run.store.delete(_path(run))
+    for path in {_path(run), _while_waiting(run)}:
+        if run.store.exists(path):
+            run.store.delete(path)
+
+
+def keep_cancelled(run: RunFolder) -> None:
+    """Cancel a run that was created while somebody cancelled the waiting one."""
+    if run.store.exists(_while_waiting(run)):
+        cancel(run)
 
 
 def is_cancelled(run: RunFolder) -> bool:
@@ -49,4 +66,11 @@ def refuse_cancelled(run: RunFolder) -> None:
 
 
 def _path(run: RunFolder) -> str:
-    return run.file(f"cancelled-{run.record.generation}.json")
+    try:
+        return run.file(f"cancelled-{run.record.generation}.json")
+    except FileNotFoundError:
+        return _while_waiting(run)
+
+
+def _while_waiting(run: RunFolder) -> str:
+    return f"{run.plans}/cancelled.json"

@@ -33,7 +33,7 @@ def set_aside(store: StoreFilesystem, folder: str, unless: str | None = None) ->
     if not store.is_local:
         store.delete(votes_folder(f"{folder}/run.json"))
         store.delete(f"{folder}/run.json")
-        _try(lambda: store.delete(folder), store.path(folder))
+        clear(store, folder)
         return
     if store.exists(folder):
         aside = f"{_leftovers(folder)}/{uuid.uuid4().hex}"
@@ -51,6 +51,11 @@ def sweep(store: StoreFilesystem, folder: str) -> None:
     leftovers = _leftovers(folder)
     if store.is_local:
         _try(lambda: store.empty(leftovers), store.path(leftovers))
+
+
+def clear(store: StoreFilesystem, folder: str) -> None:
+    """Delete a folder, if there is one; what cannot be deleted is left, and logged."""
+    _try(lambda: store.delete(folder), store.path(folder))
 
 
 def _leftovers(folder: str) -> str:

@@ -119,6 +119,13 @@ class StoreFilesystem:
         files = self._files(self.filesystem.get_file_info(selector))
         return sorted(files, key=attrgetter("path"))
 
+    def list_folders(self, relative: str) -> Sequence[str]:
+        """Paths of the folders in a folder, ordered; empty if there is no folder."""
+        selector = fs.FileSelector(self.inside(relative), allow_not_found=True)
+        infos = self.filesystem.get_file_info(selector)
+        prefix = len(self.root) + 1
+        return sorted(i.path[prefix:] for i in infos if i.type == fs.FileType.Directory)
+
     def list_file(self, relative: str) -> Sequence[StoredFile]:
         """The file of this path as a list of one; empty if there is none."""
         return self._files([self.filesystem.get_file_info(self.inside(relative))])

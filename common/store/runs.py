@@ -18,7 +18,7 @@ from common.model_files import Stamp
 from common.records import Sample
 from common.run import RunKey, RunSpec
 from common.store.creation import put_in_place
-from common.store.deletion import set_aside, sweep
+from common.store.deletion import clear, set_aside, sweep
 from common.store.filesystem import StoredFile, StoreFilesystem
 from common.store.first_writer import votes_folder, write_first
 from common.store.run_record import RunRecord
@@ -40,6 +40,11 @@ class RunFolder:
         return f"{self.key}.feather"
 
     @property
+    def plans(self) -> str:
+        """Folder of the plan of a run that waits for another (common.store.waiting)."""
+        return f"{self.key}.after"
+
+    @property
     def feather_path(self) -> str:
         """Path of the merged file for people and for other programs."""
         return self.store.path(self.feather)
@@ -48,9 +53,11 @@ class RunFolder:
         return self.store.exists(self.file("run.json"))
 
     def list_files(self) -> list[StoredFile]:
-        """The files of the run, and its merged file if there is one."""
-        beside = self.store.list_file(self.feather)
-        return [*self.store.list_files(str(self.key), recursive=True), *beside]
+        """The files of the run, and its merged file if there is one; its plan if it waits."""
+        files = [*self.store.list_files(str(self.key), recursive=True)]
+        if all(file.path != self.file("run.json") for file in files):
+            files += self.store.list_files(self.plans, recursive=True)
+        return [*files, *self.store.list_file(self.feather)]
 
     @cached_property
     def record(self) -> RunRecord:
@@ -112,12 +119,16 @@ class RunFolder:
         return put_in_place(self.store, str(self.key), snapshot, text)
 
     def delete(self) -> None:
-        """Delete the run and its merged file, even while workers write parts of it."""
+        """Delete the run, its merged file and its plan, even while workers write parts of it."""
         self.set_aside()
         self.sweep()
 
     def set_aside(self) -> None:
-        """Make the run and its merged file vanish, at once if renaming is; `sweep` must follow."""
+        """Make the run and its merged file vanish, at once if renaming is; `sweep` must follow.
+
+        Its plan goes first, or who merges the run before it would create it again.
+        """
+        clear(self.store, self.plans)
         set_aside(self.store, str(self.key))
         self.store.delete(self.feather)
 
@@ -283,13 +294,3 @@ class RunFolder:
 
 def _pin(identity: str, files: Stamp) -> bytes:
     return json.dumps({"identity": identity, "files": files}).encode()
-
-
-def open_run(store: StoreFilesystem, key: RunKey) -> RunFolder:
-    """Return the folder of run `key`. Raises UsageError if the store does not have it."""
-    run = RunFolder(store, key)
-    if not run.exists():
-        raise UsageError(
-            f"run {key} is not in the store {store.uri}; `producer runs` lists what is"
-        )
-    return run

@@ -104,15 +104,21 @@ def cancel(run_name: str, store: str | None, broker: str | None) -> None:
     """Have nobody work on a run until it is enqueued again.
 
     Its queued shards are dropped when workers take them, those at work end with their next group
-    of samples. Answers are kept, and runs that depend on this one wait.
+    of samples. Answers are kept, and runs that depend on this one wait. One that waits itself is
+    not created.
 
     \b
     Example:
         producer cancel webqa/llama3.2_3b_it/flex_attention-5
     """
+    from common.run import RunKey
+    from common.store import StoreFilesystem
+    from common.store.opening import open_listed
     from producer.cancelling import cancel_run
 
-    workers_told = cancel_run(open_named(run_name, store), glance(settings_from(store, broker)))
+    settings = settings_from(store, broker)
+    run = open_listed(StoreFilesystem.open(settings.store), RunKey.parse(run_name))
+    workers_told = cancel_run(run, glance(settings))
     print_line(f"{run_name} is cancelled; `producer enqueue` again goes on with it")
     if not workers_told:
         print_line("the broker does not answer, so shards at work are finished first", err=True)

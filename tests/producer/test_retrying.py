@@ -170,7 +170,7 @@ def test_a_retry_says_which_runs_were_made_of_the_old_result_and_changes_none(
 
 
 def test_a_dependent_that_is_not_there_yet_is_made_of_the_new_result(store, settings, written):
-    RunFolder(store, plan_key(written, "max-3")).delete()
+    store.delete(str(plan_key(written, "max-3")))
     retry_run(settings, written, every=True)
     assert create_dependents(written) == []
     put_paraphrases(written, [3], attempt=2)

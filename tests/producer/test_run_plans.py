@@ -4,7 +4,8 @@ import pytest
 
 from common.errors import UsageError
 from common.methods import METHODS
-from common.planning.dependents import create_dependents, read_dependents
+from common.planning.dependents import create_dependents
+from common.store.waiting import list_dependents
 from producer.prepare import prepare
 from tests.common.stepkit import finish_confidences, finish_paraphrases, names
 from tests.common.storekit import all_files
@@ -41,11 +42,7 @@ def facts(jsonl):
 
 def tree(runs):
     """The dependents of each run, by name."""
-    return {run.key.name: _below(read_dependents(run)) for run in runs}
-
-
-def _below(plans):
-    return {plan.key.rpartition("/")[2]: _below(plan.dependents) for plan in plans}
+    return {run.key.name: tree(list_dependents(run)) for run in runs}
 
 
 @pytest.mark.parametrize("method", PLAIN)

@@ -8,9 +8,11 @@ import redis
 from rich.console import Console
 
 import producer.session
-from common.errors import UsageError
+from common.errors import CancelledRun, UsageError
+from common.run_state import state_of
 from common.settings import Settings
 from common.store import merge_run
+from producer.cancelling import cancel_run
 from producer.session import Session
 from tests.common.stepkit import finish_confidences, finish_paraphrases, put_paraphrases
 from tests.common.storekit import put_part, read_feather
@@ -129,6 +131,26 @@ def test_a_session_that_borrows_paraphrases_creates_its_runs_if_nobody_did(sessi
 
     made.wait(alive)
     assert read_feather(avg).num_rows == 11
+
+
+def test_a_cancelled_run_that_waits_ends_the_wait_and_enqueueing_lifts_it(session, server):
+    made, _ = session("avg")
+    made.enqueue()
+    written, avg = made.all_runs()
+    cancel_run(avg, made.counters)
+    with pytest.raises(CancelledRun, match="avg-3 was cancelled"):
+        made.wait()
+    session("avg")[0].enqueue()
+    assert not made.counters.all_cancelled([str(avg.key)])
+    assert state_of(avg, None).name == "waiting"
+    cancel_run(avg, made.counters)
+    finish_paraphrases(written)
+    assert made._reconciler.look([written])[0].settled
+    assert not avg.exists()
+    again, screen = session("avg")
+    again.enqueue()
+    assert "avg-3: 11 rows enqueued, 0 done before" in screen.getvalue()
+    assert not made.counters.all_cancelled([str(avg.key)])
 
 
 def test_nothing_to_send_and_something_to_wait_for_is_something_to_do(session, server):

@@ -163,7 +163,7 @@ def test_a_damaged_plan_of_a_dependent_is_logged_and_fails_no_shard(
     executor, sent, begin, plan, caplog
 ):
     begin(plan("paraphrases", plan("avg")))
-    executor.store.write_bytes(f"{FOLDER}/paraphrases-3/dependents/x-max-3.json", b"{")
+    executor.store.write_bytes(f"{FOLDER}/max-3.after/tiny-llama/paraphrases-3.json", b"{")
     execute_all(executor)
     assert "is no planned run of this version" in caplog.text
     assert sent == []

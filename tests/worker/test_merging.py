@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from common.planning import finishing
+from common.planning.dependents import forget_dependents
 from common.run_counters import RunCounters
 from common.store import RunFolder, StoreFilesystem, merge_run, verify_run
 from tests.common.permissions import allowing
@@ -129,6 +130,7 @@ def test_an_incomplete_run_is_left_as_it_is(merger, complete, counters, sent):
 
 def test_a_run_that_was_deleted_is_no_error_and_stops_nothing(merger, complete, counters, pauses):
     complete.delete()
+    forget_dependents(complete)
     assert not merger.finish(str(complete.key))
     assert pauses == []
     assert counters.stop_reason(str(complete.key)) is None

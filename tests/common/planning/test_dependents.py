@@ -12,7 +12,7 @@ from common.planning.dependents import (
     read_dependents,
 )
 from common.planning.plan import RunPlan
-from common.store import merge_run, read_progress
+from common.store import list_runs, merge_run, read_progress
 from tests.common.stepkit import (
     confidence_of,
     finish_confidences,
@@ -26,9 +26,10 @@ from tests.common.stepkit import (
     questions,
     snapshot,
 )
-from tests.common.storekit import all_files, put_part
+from tests.common.storekit import put_part
 
 LATER = [plan("avg"), plan("max")]
+NOTE = "quiz/owner--model/avg-3.after/owner--model/paraphrases-3.json"
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_dependents_are_noted_and_not_made_before_there_is_a_result(written, any
     put_paraphrases(written, range(4))
     assert create_dependents(written) == []
     assert read_dependents(written) == LATER
-    assert not [path for path in all_files(any_store) if path.startswith("quiz/owner--model/avg")]
+    assert [run.key for run in list_runs(any_store)] == [written.key]
 
 
 def test_the_dependents_of_a_merged_run_are_created(written):
@@ -113,7 +114,8 @@ def test_producers_that_plan_different_dependents_keep_each_others(any_store):
 
 
 def test_a_note_that_is_being_written_or_was_left_half_written_is_passed_over(written, any_store):
-    any_store.write_bytes(written.file("dependents/owner--model-avg-9.json.0a1b2c.tmp"), b'{"ke')
+    note = "quiz/owner--model/avg-9.after/owner--model/paraphrases-3.json.0a1b2c.tmp"
+    any_store.write_bytes(note, b'{"ke')
     finish_paraphrases(written)
     assert names(create_dependents(written)) == ["avg-3", "max-3"]
 
@@ -123,14 +125,13 @@ def test_a_note_that_is_being_written_or_was_left_half_written_is_passed_over(wr
     [b"", b"{", b"[]", b"\xff", b'{"key": "a/b/c"}', plan("avg").model_dump_json()[:-1].encode()],
 )
 def test_a_damaged_note_is_one_sentence_that_names_its_file(written, any_store, content):
-    note = written.file("dependents/owner--model-avg-3.json")
-    any_store.write_bytes(note, content)
+    any_store.write_bytes(NOTE, content)
     finish_paraphrases(written)
     before = snapshot(any_store)
     with pytest.raises(UsageError) as refused:
         create_dependents(written)
     message = str(refused.value)
-    assert message.startswith(f"{any_store.path(note)} is no planned run of this version (")
+    assert message.startswith(f"{any_store.path(NOTE)} is no planned run of this version (")
     assert message.endswith("; delete it and enqueue again")
     assert "\n" not in message
     assert snapshot(any_store) == before
@@ -138,15 +139,14 @@ def test_a_damaged_note_is_one_sentence_that_names_its_file(written, any_store, 
 
 def test_a_note_of_a_later_version_is_refused(written, any_store):
     text = plan("avg").model_dump_json().removesuffix("}") + ', "soon": 1}'
-    any_store.write_bytes(written.file("dependents/owner--model-avg-3.json"), text.encode())
+    any_store.write_bytes(NOTE, text.encode())
     with pytest.raises(UsageError, match="Extra inputs are not permitted"):
         read_dependents(written)
 
 
 def test_a_note_cannot_name_a_place_outside_the_store(written, any_store):
     away = plan("avg").model_copy(update={"key": "../../etc"})
-    note = written.file("dependents/x-avg-3.json")
-    any_store.write_bytes(note, away.model_dump_json().encode())
+    any_store.write_bytes(NOTE, away.model_dump_json().encode())
     finish_paraphrases(written)
     with pytest.raises(UsageError, match=r"run '\.\./\.\./etc"):
         create_dependents(written)

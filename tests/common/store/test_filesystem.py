@@ -81,6 +81,13 @@ def test_a_folder_that_is_not_there_holds_nothing(any_store):
     assert any_store.list("nowhere") == all_files(any_store) == []
 
 
+def test_folders_are_listed_without_files_and_without_what_is_in_them(any_store):
+    for path in ("a/file", "a/z/deep/file", "a/b/file"):
+        any_store.write_bytes(path, b"")
+    assert any_store.list_folders("a") == ["a/b", "a/z"]
+    assert any_store.list_folders("none") == []
+
+
 def test_a_second_writing_replaces_the_first(any_store):
     any_store.write_bytes("a.txt", b"first, and longer")
     any_store.write_bytes("a.txt", b"second")

@@ -21,14 +21,12 @@ def damaged(request, folder):
     """A store of three runs, one of them damaged; the file that is."""
     for key in GOOD:
         put_part(make_run(folder, 7, name=key.rpartition("/")[2]), range(3))
-    options = {"method": "paraphrases", "num_paraphrases": 5}
-    # Where two parts may have the same rows, they are opened.
-    run = make_run(folder, 7, name="bad-1", **(options if request.param == "dependent" else {}))
-    path = {"dependent": run.file("dependents/a-b.json"), "part": put_part(run, range(3))}.get(
-        request.param.rpartition(" ")[2], run.file("run.json")
-    )
-    put_part(run, range(2, 5))
-    whole = folder.read_bytes(path) if folder.exists(path) else b"{}"
+    if request.param == "dependent":
+        path, whole = f"{BAD}.after/owner--model/paraphrases-5.json", b"{}"
+    else:
+        run = make_run(folder, 7, name="bad-1")
+        path, whole = run.file("run.json"), folder.read_bytes(run.file("run.json"))
+        put_part(run, range(3))
     folder.write_bytes(path, b"" if "empty" in request.param else whole[: len(whole) // 2])
     return path
 

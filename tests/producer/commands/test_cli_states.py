@@ -8,6 +8,7 @@ import pytest
 
 from common.planning.dependents import note_dependents, read_dependents
 from common.planning.plan import RunPlan
+from common.run import RunKey
 from common.run_counters import RunCounters
 from common.store import RunFolder, StoreFilesystem, merge_run
 from common.store.cancellation import is_cancelled
@@ -199,10 +200,24 @@ def test_a_damaged_run_can_be_deleted(command, folder, file):
     assert not run.exists()
 
 
+def test_a_run_that_waits_is_cancelled_as_any_other(command, chain, server):
+    result = command("cancel", f"{FOLDER}/avg-3")
+    assert (result.status, result.err) == (0, "")
+    server.flushdb()
+    listed = {d["run"].rpartition("/")[2]: d for d in json.loads(command("runs", "--json").out)}
+    assert listed["avg-3"]["state"] == "cancelled"
+    assert listed["avg-3"] == json.loads(command("status", f"{FOLDER}/avg-3", "--json").out)
+    assert "`producer enqueue` again goes on with it" in listed["avg-3"]["why"]
+    assert "│ cancelled │" in command("status", f"{FOLDER}/avg-3").out
+    assert command("status", f"{FOLDER}/avg-3", "--watch").status == 1
+    assert command("delete", f"{FOLDER}/avg-3", "--yes").status == 0
+    assert command("cancel", f"{FOLDER}/avg-3").status == 2
+
+
 def test_a_run_that_waits_is_deleted_from_the_plans_and_comes_back_no_more(command, chain):
     assert command("delete", f"{FOLDER}/weighted_avg-3", "--yes").status == 0
-    plans = {plan.key: plan for plan in read_dependents(chain)}
-    assert plans[f"{FOLDER}/confidence-3"].dependents == ()
+    confidence = RunFolder(chain.store, RunKey.parse(f"{FOLDER}/confidence-3"))
+    assert read_dependents(confidence) == []
     assert command("delete", f"{FOLDER}/confidence-3", "--yes").status == 0
     assert [plan.key for plan in read_dependents(chain)] == [f"{FOLDER}/avg-3"]
     assert command("delete", f"{FOLDER}/confidence-3", "--yes").status == 2
