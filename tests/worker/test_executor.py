@@ -211,7 +211,7 @@ def test_a_broker_that_is_away_does_not_stop_the_work(executor, make_runs, monke
     import redis
 
     runs = make_runs().runs
-    executor.counters._redis = redis.Redis(port=1)
+    executor.counters._redis = redis.Redis.from_url("redis://localhost:1")
     executor.execute(shard_of(runs, list(range(7))))
     assert not missing_rows(runs[0]).size
 

@@ -270,7 +270,7 @@ def test_a_run_that_cannot_be_stopped_as_the_broker_is_away_gives_the_shard_back
 
     runs = make_runs().runs
     monkeypatch.setattr(executor, "execute", fails)
-    monkeypatch.setattr(executor.counters, "_redis", redis.Redis(port=1))
+    monkeypatch.setattr(executor.counters, "_redis", redis.Redis.from_url("redis://localhost:1"))
     with pytest.raises(
         Reject, match="the broker does not take what became of a shard"
     ) as rejected:

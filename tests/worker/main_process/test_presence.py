@@ -61,7 +61,7 @@ def test_a_worker_that_is_told_to_end_is_withdrawn(counters, worker, monkeypatch
 def test_a_broker_that_is_away_is_said_once_and_awaited(counters, worker, monkeypatch, caplog):
     beats, seen = iter(range(4)), []
     client = counters._redis
-    counters._redis = redis.Redis(port=1)
+    counters._redis = redis.Redis.from_url("redis://localhost:1")
 
     def back_at_the_third():
         beat = next(beats)
