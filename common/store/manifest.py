@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from common.errors import UsageError
 from common.schema import META_MANIFEST, SCHEMA_VERSION
-from common.store.parts import RowNumbers, inspect_part, list_parts, map_parts, name_of
+from common.store.parts import RowNumbers, inspect_part, map_parts, name_of
 from common.store.retries import FIRST_ATTEMPT, latest_attempt, read_retries
 from common.store.row_states import RowStates
 from common.store.runs import RunFolder
@@ -45,19 +46,19 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
 
 
-def build_manifest(run: RunFolder, attempt: int | None = None) -> Manifest:
-    """Read every part once and count its rows.
+def build_manifest(run: RunFolder, parts: Sequence[str], attempt: int | None = None) -> Manifest:
+    """Read parts once and count their rows.
 
-    attempt: the one that the file was merged at; None for the latest.
+    parts: paths of those to merge. attempt: the one that the file was merged at; None for the
+    latest.
     Raises UsageError if the weights of parts differ.
     """
-    attempt = attempt or _attempt_now(run)
+    attempt = attempt or _attempt_now(run, parts)
     digest = hashlib.sha256()
     states = RowStates(run.spec.num_samples, read_retries(run, attempt))
     total, choices = 0, Counter[str]()
     identities: set[str | None] = set()
-    paths = list_parts(run, attempt)
-    for path, part in zip(paths, map_parts(partial(inspect_part, run), paths), strict=True):
+    for path, part in zip(parts, map_parts(partial(inspect_part, run), parts), strict=True):
         digest.update(path.rpartition("/")[2].encode() + part.content)
         states.add(part.info.rows, part.info.failed, part.info.attempt)
         total += len(part.rows)
@@ -76,7 +77,7 @@ def build_manifest(run: RunFolder, attempt: int | None = None) -> Manifest:
         failed=int((states.held & ~states.ok).sum()),
         duplicates_dropped=total - found,
         partial=not states.present.all(),
-        parts=len(paths),
+        parts=len(parts),
         parts_sha256=digest.hexdigest(),
         model_identities=sorted(map(str, identities)),
         choices=[{**json.loads(c), "samples": n} for c, n in sorted(choices.items())],
@@ -87,9 +88,9 @@ def build_manifest(run: RunFolder, attempt: int | None = None) -> Manifest:
     )
 
 
-def _attempt_now(run: RunFolder) -> int:
+def _attempt_now(run: RunFolder, parts: Sequence[str]) -> int:
     """The latest attempt; also that of a part whose retry somebody has deleted."""
-    names = (name_of(run, path) for path in list_parts(run))
+    names = (name_of(run, path) for path in parts)
     return max(latest_attempt(run), *(name.attempt for name in names if name), FIRST_ATTEMPT)
 
 

@@ -11,7 +11,7 @@ scored: they are kept in a file that merging reads (common.store.scores).
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 
@@ -26,6 +26,7 @@ from common.store.manifest import Manifest, build_manifest
 from common.store.merged_mark import mark_merged
 from common.store.part_names import PartName
 from common.store.parts import RowFlags, RowNumbers, list_parts, map_parts, name_of, read_part
+from common.store.progress import missing_rows
 from common.store.runs import RunFolder
 from common.store.scores import KeptScores, open_scores, scores_stamp, with_scores
 from common.store.snapshot import SNAPSHOT_BATCH_ROWS, damaged_snapshot, read_batch
@@ -45,22 +46,27 @@ def merge_run(run: RunFolder, partial: bool = False, anew: bool = False) -> Mani
     """
     run.check_stands()
     files = [file.path for file in run.list_files()]
-    manifest = build_manifest(run)
+    parts = [path for path in files if name_of(run, path)]
+    manifest = build_manifest(run, parts)
     if manifest.partial and not partial:
         raise UsageError(_describe_missing(run, manifest))
     stamp = scores_stamp(run)
     scores = open_scores(run)
     if anew or not _is_current(run, _metadata(run, manifest, scores)):
-        _write(run, manifest, scores)
-        if scores_stamp(run) != stamp or (not manifest.partial and _has_other_parts(run, files)):
+        _write(run, parts, manifest, scores)
+        if scores_stamp(run) != stamp or _is_overtaken(run, parts):
             # It was scored or got a part meanwhile, and a file with that may have been replaced.
             return merge_run(run, partial, anew=True)
     mark_merged(run, files)
     return manifest
 
 
-def _has_other_parts(run: RunFolder, files: Iterable[str]) -> bool:
-    return set(list_parts(run)) != {path for path in files if name_of(run, path)}
+def _is_overtaken(run: RunFolder, parts: Sequence[str]) -> bool:
+    """Whether the run has other parts by now, and every row.
+
+    While rows are missing, whoever commits the last one merges the run.
+    """
+    return list_parts(run) != parts and not missing_rows(run).size
 
 
 def _describe_missing(run: RunFolder, manifest: Manifest) -> str:
@@ -77,19 +83,19 @@ def _describe_missing(run: RunFolder, manifest: Manifest) -> str:
 
 
 def merged_windows(
-    run: RunFolder, scores: KeptScores | None = None, attempt: int | None = None
+    run: RunFolder, parts: Sequence[str], scores: KeptScores | None = None
 ) -> Iterator[pa.Table]:
     """Yield the rows of the merged file, one window of samples at a time.
 
-    scores: of the run, for rows with score columns; they are used up.
-    attempt: the one that the file is merged at, as its manifest says; None for the latest.
+    parts: paths of those that the manifest counts. scores: of the run, for rows with score
+    columns; they are used up.
     """
     schema = _schema(run)
-    parts = _parts_by_worth(run, attempt)
+    named = _by_worth(run, parts)
     samples = run.store.open_arrow(run.file("input.arrow"))
     for low in range(0, run.spec.num_samples, WINDOW_ROWS):
         high = min(low + WINDOW_ROWS, run.spec.num_samples)
-        overlapping = [p for p, name in parts if name.first < high and name.last >= low]
+        overlapping = [p for p, name in named if name.first < high and name.last >= low]
         asked = _input_window(run, samples, low, high) if overlapping or scores else None
         given = scores.take(asked["uuid"]) if asked and scores else None
         answers = _answers(run, overlapping, low, high) if overlapping else None
@@ -119,7 +125,9 @@ def _is_current(run: RunFolder, expected: dict[bytes | str, bytes | str]) -> boo
     return expected.items() <= said.items()
 
 
-def _write(run: RunFolder, manifest: Manifest, scores: KeptScores | None) -> None:
+def _write(
+    run: RunFolder, parts: Sequence[str], manifest: Manifest, scores: KeptScores | None
+) -> None:
     fields = [*_schema(run), *(SCORE_FIELDS if scores else [])]
     schema = pa.schema(fields, metadata=_metadata(run, manifest, scores))
     options = pa.ipc.IpcWriteOptions(compression="zstd")
@@ -128,7 +136,7 @@ def _write(run: RunFolder, manifest: Manifest, scores: KeptScores | None) -> Non
         run.write_result() as sink,
         pa.ipc.new_file(sink, schema, options=options) as writer,
     ):
-        for table in merged_windows(run, scores, manifest.attempt):
+        for table in merged_windows(run, parts, scores):
             writer.write_table(table)
             unscored += table["correct_exact"].null_count if scores else 0
     if unscored:
@@ -141,10 +149,10 @@ def _schema(run: RunFolder) -> pa.Schema:
     return result_schema(run.method, run.store.open_arrow(run.file("input.arrow")).schema)
 
 
-def _parts_by_worth(run: RunFolder, attempt: int | None) -> list[tuple[str, PartName]]:
-    """The parts of a run up to an attempt, those of the last attempt first."""
-    parts = [(path, name) for path in list_parts(run, attempt) if (name := name_of(run, path))]
-    return sorted(parts, key=lambda part: -part[1].attempt)
+def _by_worth(run: RunFolder, parts: Sequence[str]) -> list[tuple[str, PartName]]:
+    """Parts and their names, those of the last attempt first."""
+    named = [(path, name) for path in parts if (name := name_of(run, path))]
+    return sorted(named, key=lambda part: -part[1].attempt)
 
 
 def _answers(run: RunFolder, paths: list[str], low: int, high: int) -> pa.Table:

@@ -9,6 +9,7 @@ from common.errors import UsageError, first_line
 from common.schema import META_RUN, META_SCORES
 from common.store.manifest import build_manifest, read_manifest
 from common.store.merge import merged_windows
+from common.store.parts import list_parts
 from common.store.retries import latest_attempt
 from common.store.runs import RunFolder
 from common.store.scores import KeptScores, open_scores
@@ -23,7 +24,8 @@ def verify_run(run: RunFolder) -> list[str]:
     Raises UsageError if there is no merged file, or a part is damaged.
     """
     manifest = read_manifest(run)
-    claimed, actual = asdict(manifest), asdict(build_manifest(run, manifest.attempt))
+    parts = list_parts(run, manifest.attempt)
+    claimed, actual = asdict(manifest), asdict(build_manifest(run, parts, manifest.attempt))
     problems = [
         f"{name}: the file claims {claimed[name]!r}, the parts give {actual[name]!r}"
         for name in actual
@@ -32,7 +34,7 @@ def verify_run(run: RunFolder) -> list[str]:
     if run.open_result().schema.metadata[META_RUN] != run.record.model_dump_json().encode():
         problems.append("run: the file was made for another run record")
     try:
-        windows = merged_windows(run, _scores(run), manifest.attempt)
+        windows = merged_windows(run, parts, _scores(run))
         if not problems and not _same_rows(run.batches(), windows):
             problems.append("rows: the file's rows are not those of the parts")
     except (pa.ArrowException, OSError) as error:

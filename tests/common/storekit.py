@@ -4,6 +4,7 @@ Also used by tests/producer. Everything here goes through the product's own func
 is for conftest.py files to import.
 """
 
+import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -147,9 +148,22 @@ def local_store(folder: Path) -> StoreFilesystem:
     return StoreFilesystem.open(str(folder / "store"))
 
 
+class SharedMemory(MemoryFileSystem):  # type: ignore[misc]
+    """Files in memory that several threads may read at once, as on a server.
+
+    By itself fsspec gives every reader the same file object: one thread moves it for the others.
+    """
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+        if mode != "rb":
+            return super()._open(path, mode, **options)
+        with super()._open(path, mode, **options) as file:
+            return io.BytesIO(file.getvalue())
+
+
 def memory_store() -> StoreFilesystem:
     """A file system that is not the local disk: what S3 is to the store, without a network."""
-    memory = MemoryFileSystem()
+    memory = SharedMemory()
     memory.store, memory.pseudo_dirs = {}, [""]
     handler = fs.FSSpecHandler(memory)
     return StoreFilesystem(fs.PyFileSystem(handler), "/bucket/runs", "memory://bucket/runs")

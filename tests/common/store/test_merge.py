@@ -6,6 +6,7 @@ import pytest
 
 from common.errors import UsageError
 from common.store import merge, merge_run, missing_rows, verify_run
+from common.store.manifest import read_manifest
 from tests.common.storekit import all_files, make_run, put_part, read_feather, shards
 
 SINGLE = {
@@ -135,6 +136,27 @@ def test_a_part_that_answers_other_samples_is_refused(store):
         merge_run(run)
     assert not store.exists(run.feather)
     assert other.exists()
+
+
+@pytest.mark.parametrize("rows", [range(3, 5), range(3, 7)], ids=["not the last", "the last"])
+def test_a_partial_merge_that_is_overtaken_by_parts_and_a_merge_ends_with_a_true_file(
+    store, monkeypatch, rows
+):
+    run = make_run(store, 7)
+    put_part(run, range(3))
+    windows = merge.merged_windows
+
+    def overtaken(of, *others):
+        monkeypatch.setattr(merge, "merged_windows", windows)
+        put_part(run, rows)
+        merge_run(run, partial=True)
+        yield from windows(of, *others)
+
+    monkeypatch.setattr(merge, "merged_windows", overtaken)
+    merge_run(run, partial=True)
+    claimed = read_manifest(run)
+    assert claimed.found == len(read_feather(run))
+    assert claimed.partial is (rows.stop < 7)
 
 
 def test_a_merge_that_is_overtaken_by_another_does_not_bring_back_its_older_file(
