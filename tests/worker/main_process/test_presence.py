@@ -105,13 +105,13 @@ def test_a_process_notes_the_model_that_it_loads_and_then_holds(
 
 
 def test_a_model_that_cannot_be_loaded_is_not_noted_as_held(
-    executor: ShardExecutor, counters, worker
+    executor: ShardExecutor, counters, worker, tmp_path
 ):
     here = worker.model_copy(update={"place": executor._notes._place})
     seen = []
 
     def fails():
-        executor.settings = executor.settings.model_copy(update={"warm_model": "no/such"})
+        executor.settings = executor.settings.model_copy(update={"warm_model": str(tmp_path)})
         executor.warm_up()
         seen.extend(live_workers(counters))
         return True
