@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Iterable
 
-from common.errors import CancelledRun
 from common.store.filesystem import StoredFile
 from common.store.runs import RunFolder
 from common.store.waiting import is_planned
@@ -57,12 +56,6 @@ def cancelled_since(run: RunFolder, files: Iterable[StoredFile] | None = None) -
         return float(json.loads(run.store.read_bytes(_path(run)))["since"])
     except (ValueError, TypeError, KeyError, FileNotFoundError):
         return 0.0
-
-
-def refuse_cancelled(run: RunFolder) -> None:
-    """Raise CancelledRun if the run is cancelled."""
-    if is_cancelled(run):
-        raise CancelledRun(f"run {run.key} is cancelled; `producer enqueue` again goes on with it")
 
 
 def _path(run: RunFolder) -> str:
