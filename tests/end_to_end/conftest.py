@@ -14,6 +14,7 @@ import pytest
 
 from common.settings import Settings
 from producer.local import child, tail
+from tests.conftest import numbered_questions, write_questions
 
 PRODUCER = [sys.executable, "-m", "producer"]
 DEADLINE = 180.0
@@ -66,3 +67,15 @@ def settings(tmp_path: Path, broker_url: str) -> Settings:
     return Settings(
         store=str(tmp_path / "store"), broker=broker_url, visibility_timeout=6, device="cpu"
     )
+
+
+def avg_options(
+    folder: Path, model: Path, count: int, *, shard_size: int, max_new_tokens: int
+) -> list[object]:
+    """Options that make one run of `avg` over three paraphrases of numbered questions."""
+    data = write_questions(folder / "numbers.jsonl", numbered_questions(count))
+    return [
+        "--dataset", "numbers", "--data", data, "--model", model, "--method", "avg",
+        "--num-paraphrases", 3, "--num-few-shot", 0, "--dtype", "float32",
+        "--max-new-tokens", max_new_tokens, "--shard-size", shard_size,
+    ]  # fmt: skip

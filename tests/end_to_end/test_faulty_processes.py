@@ -13,8 +13,14 @@ from common.run import RunKey
 from common.run_counters import RunCounters
 from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem, list_parts
-from tests.conftest import numbered_questions, write_questions
-from tests.end_to_end.conftest import DEADLINE, Worker, producer, running_worker, until
+from tests.end_to_end.conftest import (
+    DEADLINE,
+    Worker,
+    avg_options,
+    producer,
+    running_worker,
+    until,
+)
 from worker.sick_device import EXIT_STATUS
 
 KEY = "numbers/tiny-llama/avg-3"
@@ -31,12 +37,8 @@ def counters(settings):
 @pytest.fixture
 def run(settings, counters, tmp_path, tiny_model):
     """A run whose shards of two rows are on the queue."""
-    data = write_questions(tmp_path / "numbers.jsonl", numbered_questions(ROWS))
-    producer(
-        "enqueue", "--dataset", "numbers", "--data", data, "--model", tiny_model,
-        "--method", "avg", "--num-paraphrases", 3, "--num-few-shot", 0, "--dtype", "float32",
-        "--max-new-tokens", 3, "--shard-size", 2, settings=settings,
-    )  # fmt: skip
+    options = avg_options(tmp_path, tiny_model, ROWS, shard_size=2, max_new_tokens=3)
+    producer("enqueue", *options, settings=settings)
     return RunFolder(StoreFilesystem.open(settings.store), RunKey.parse(KEY))
 
 

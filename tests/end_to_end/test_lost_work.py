@@ -9,8 +9,7 @@ from common.run import RunKey
 from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem, list_parts, read_progress, verify_run
 from common.store.enqueued import list_enqueued
-from tests.conftest import numbered_questions, write_questions
-from tests.end_to_end.conftest import producer, running_worker, until
+from tests.end_to_end.conftest import avg_options, producer, running_worker, until
 
 
 @pytest.fixture
@@ -20,12 +19,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def arguments(tmp_path: Path, tiny_model: Path) -> list[object]:
-    data = write_questions(tmp_path / "numbers.jsonl", numbered_questions(30))
-    return [
-        "--dataset", "numbers", "--data", data, "--model", tiny_model, "--method", "avg",
-        "--num-paraphrases", 3, "--shard-size", 1, "--max-new-tokens", 30, "--dtype", "float32",
-        "--num-few-shot", 0,
-    ]  # fmt: skip
+    return avg_options(tmp_path, tiny_model, 30, shard_size=1, max_new_tokens=30)
 
 
 def the_run(settings: Settings) -> RunFolder:

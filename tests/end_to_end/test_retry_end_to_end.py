@@ -7,18 +7,12 @@ from common.run import RunKey
 from common.store import RunFolder, StoreFilesystem, read_progress, verify_run
 from common.store.manifest import read_manifest
 from tests.common.storekit import put_part
-from tests.conftest import numbered_questions, write_questions
-from tests.end_to_end.conftest import producer, running_worker, until
+from tests.end_to_end.conftest import avg_options, producer, running_worker, until
 
 
 @pytest.fixture
 def options(tmp_path, tiny_model):
-    data = write_questions(tmp_path / "numbers.jsonl", numbered_questions(12))
-    return [
-        "--dataset", "numbers", "--data", data, "--model", tiny_model, "--method", "avg",
-        "--num-paraphrases", 3, "--shard-size", 4, "--max-new-tokens", 5, "--dtype", "float32",
-        "--num-few-shot", 0,
-    ]  # fmt: skip
+    return avg_options(tmp_path, tiny_model, 12, shard_size=4, max_new_tokens=5)
 
 
 def test_a_retry_has_a_worker_answer_what_was_killed_and_merge_the_run_again(

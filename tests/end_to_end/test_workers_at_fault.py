@@ -8,8 +8,7 @@ import redis
 from common.run import RunKey
 from common.run_counters import RunCounters
 from common.store import RunFolder, StoreFilesystem
-from tests.conftest import numbered_questions, write_questions
-from tests.end_to_end.conftest import DEADLINE, producer, running_worker, until
+from tests.end_to_end.conftest import DEADLINE, avg_options, producer, running_worker, until
 from worker.main_process.own_faults import EXIT_STATUS, MOST_IN_A_ROW
 
 KEY = "numbers/tiny-llama/avg-3"
@@ -26,12 +25,8 @@ def wrong(settings, tmp_path):
 def run(settings, tmp_path, tiny_model):
     """A run whose shards are on the queue, and nothing else."""
     redis.Redis.from_url(settings.broker).flushdb()
-    data = write_questions(tmp_path / "numbers.jsonl", numbered_questions(2 * SHARDS))
-    producer(
-        "enqueue", "--dataset", "numbers", "--data", data, "--model", tiny_model,
-        "--method", "avg", "--num-paraphrases", 3, "--num-few-shot", 0, "--dtype", "float32",
-        "--max-new-tokens", 3, "--shard-size", 2, settings=settings,
-    )  # fmt: skip
+    options = avg_options(tmp_path, tiny_model, 2 * SHARDS, shard_size=2, max_new_tokens=3)
+    producer("enqueue", *options, settings=settings)
     return RunFolder(StoreFilesystem.open(settings.store), RunKey.parse(KEY))
 
 
