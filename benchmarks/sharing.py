@@ -18,10 +18,11 @@ from benchmarks.questions import MAX_SAMPLES, SEED
 from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_torch
 from benchmarks.workload import MODEL, Workload
 from common.errors import UsageError
+from common.prompts import PromptFormat
 from common.records import Sample
 from producer.datasets import open_dataset
 from worker.engine.plan import Segment, distinct_segments
-from worker.engine.planning import plan_samples
+from worker.engine.planning import plan_samples, tokenize_samples
 from worker.engine.prefix_cache import prefix_segments, prefix_splitter
 from worker.engine.prefix_tree import packs_of, split_shared_prefixes
 from worker.engine.request import Request
@@ -64,24 +65,21 @@ def _questions(file: str, samples: int, request: Request) -> tuple[str, list[Sam
     questions = [
         Sample(sample.paraphrases[:paraphrases]) for sample in islice(dataset.samples(), samples)
     ]
-    request = replace(
-        request, num_paraphrases=paraphrases, template=dataset.template, few_shot=examples
-    )
+    prompt_format = PromptFormat(dataset.template, examples)
+    request = replace(request, num_paraphrases=paraphrases, prompt_format=prompt_format)
     return name, questions, request
 
 
 def _row(
     name: str, questions: Sequence[Sample], request: Request, tokenizer: PromptTokenizer
 ) -> BenchmarkRow:
-    splitter = prefix_splitter(tokenizer, request, movable=True)
-    bos, examples, *_ = splitter.cuts
-    prompt_tokens = tokenizer.pieces_of(
-        [q.paraphrases for q in questions], request.template, request.few_shot
-    )
-    lengths = [len(bos) + len(prompt) for each in prompt_tokens for prompt in each.prompts]
+    frame = tokenizer.frame(request.prompt_format)
+    splitter = prefix_splitter(frame, movable=True)
+    tokenized = tokenize_samples(questions, request, tokenizer)
+    lengths = [len(prompt) for each in tokenized for prompt in each.prompts.prompts]
     # Decoding, not prefill, feeds a prompt's last token.
-    after = sum(length - len(bos + examples) - 1 for length in lengths)
-    plans = plan_samples(questions, request, tokenizer, splitter, lambda last, new: None, 1 << 31)
+    after = sum(length - len(frame.head) - 1 for length in lengths)
+    plans = plan_samples(tokenized, request, splitter, lambda last, new: None, 1 << 31)
     cached = prefix_segments(splitter)
     computed = sum(_computed(pack, cached) for pack in packs_of(plans, cached, PACK_TOKENS))
     return {

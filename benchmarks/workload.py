@@ -76,7 +76,10 @@ class Workload:
     def plain_texts(self, questions: Sequence[Sample]) -> list[str]:
         """Text of the plain prompt of every paraphrase, few-shot examples included."""
         request = self.request("origin")
-        return [request.template.prompt(text, request.few_shot) for text in texts_of(questions)]
+        return [
+            request.prompt_format.template.prompt(text, request.prompt_format.few_shot)
+            for text in texts_of(questions)
+        ]
 
     def prompt_tokens(
         self, tokenizer: PromptTokenizer, questions: Sequence[Sample]
@@ -84,7 +87,7 @@ class Workload:
         """Tokens of the prompts of each question."""
         request = self.request("per_prompt")
         paraphrases = [question.paraphrases for question in questions]
-        return tokenizer.pieces_of(paraphrases, request.template, request.few_shot)
+        return tokenizer.cut_all(request.prompt_format, paraphrases)
 
     def loaded_engine(self) -> LoadedEngine:
         """Engine that a worker with this machine's settings would build."""

@@ -12,24 +12,37 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.errors import UsageError
 from common.methods import METHODS, get_method
-from common.prompts import Example, Template
+from common.prompts import Example, PromptFormat, PromptStyle, Template, before_stop
 
-SEMANTICS_VERSION = 2
+SEMANTICS_VERSION = 3
 """Raised only when the same spec would give other rows than before.
 
 2: votes and confidences compare answers by `answer_key`; a draw is an argmax over scores and noise
 (`worker.engine.sampling`), no longer a walk through the cumulative sum.
+3: every method reads the tokens of whole prompts (`common.layout`); with `concat` and `aligned`
+every paraphrase leaves its last token to the tail.
 """
 
 Layout = Literal["concat", "shared"]
 Positions = Literal["sequential", "aligned"]
 DTypeName = Literal["auto", "bfloat16", "float16", "float32"]
+Thinking = Literal["off", "on"] | Annotated[int, Field(ge=1, le=1_000_000)]
+"""Whether a model reasons before it answers; a number is the most tokens it may do so."""
+
+DATE_STRING = "26 Jul 2024"
+"""The date in chat prompts: the one that Llama's own template falls back to. A run that is
+resumed after midnight, or made again next year, must have the same tokens."""
+
+MAX_NEW_TOKENS = 32_768
+StopStrings = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=100)], ...], Field(max_length=16)
+]
 
 DEFAULT_POSITIONS: dict[Layout, Positions] = {"concat": "sequential", "shared": "aligned"}
 
@@ -86,6 +99,9 @@ class RunSpec(BaseModel):
     layout, positions: None for methods whose sequences see one paraphrase each, because the
         layout does not change their answers.
     dtype: as requested; each part records the dtype that its worker resolved "auto" to.
+    prompt, thinking, date_string: the prompt format, see `common.prompts.PromptFormat`.
+    stop: texts that end an answer, in addition to the model's own end of text.
+    revision: of a hub model; None for the newest when the first worker loads it.
     sampling: None for greedy runs.
     exemplars: the examples that a run of `paraphrases` shows its model: questions, each followed
         by its paraphrases.
@@ -104,8 +120,13 @@ class RunSpec(BaseModel):
     positions: Positions | None
     template: Template
     few_shot: tuple[Example, ...]
-    max_new_tokens: int = Field(ge=1, le=4096)
+    max_new_tokens: int = Field(ge=1, le=MAX_NEW_TOKENS)
     dtype: DTypeName
+    prompt: PromptStyle = "plain"
+    thinking: Thinking = "off"
+    stop: StopStrings = ("\n",)
+    date_string: str | None = None
+    revision: str | None = None
     semantics: int = SEMANTICS_VERSION
     sampling: SamplingParams | None = None
     exemplars: tuple[tuple[str, ...], ...] | None = None
@@ -116,6 +137,17 @@ class RunSpec(BaseModel):
         fields = self.model_dump(mode="json")
         canonical = json.dumps(fields, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def prompt_format(self) -> PromptFormat:
+        """The format of the run's prompts."""
+        return PromptFormat(
+            self.template, self.few_shot, self.prompt, self.thinking != "off", self.date_string
+        )
+
+    def predict(self, text: str) -> str:
+        """Return the answer in a generated text without reasoning; ends at a stop string."""
+        return self.template.predict(before_stop(text, self.stop))
 
     def differences(self, other: "RunSpec") -> dict[str, tuple[Any, Any]]:
         """Return the fields in which two specs differ: `{field: (value here, value there)}`."""
@@ -128,8 +160,9 @@ class RunSpec(BaseModel):
         `share_prefill` compares layout, positions and the number of paraphrases by itself.
         """
         return (
-            self.model, self.model_source, self.dtype, self.template, self.few_shot,
-            self.max_new_tokens, self.num_samples, self.sampling, self.exemplars,
+            self.model, self.model_source, self.revision, self.dtype, self.prompt_format,
+            self.thinking, self.stop, self.max_new_tokens, self.num_samples, self.sampling,
+            self.exemplars,
         )  # fmt: skip
 
 

@@ -12,7 +12,8 @@ MAX_NEW_TOKENS = 30
 
 TEMPLATE = Template(
     instruction="Paraphrase the question: ask for the same thing in other words.",
-    question="Question: ",
+    example="Question: {question}\nParaphrase: {answer}\n\n",
+    question="Question: {question}\n",
     cue="Paraphrase:",
 )
 

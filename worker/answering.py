@@ -23,9 +23,10 @@ def make_request(specs: Sequence[RunSpec]) -> Request:
         num_paraphrases=max(get_method(s.method).num_read(s.num_paraphrases) for s in specs),
         layout=(fused and fused.layout) or "concat",
         positions=(fused and fused.positions) or "sequential",
-        template=first.template,
-        few_shot=first.few_shot,
+        prompt_format=first.prompt_format,
         max_new_tokens=first.max_new_tokens,
+        stop=first.stop,
+        max_reasoning_tokens=first.thinking if isinstance(first.thinking, int) else None,
         sampling=first.sampling,
     )
 

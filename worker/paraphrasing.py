@@ -5,7 +5,7 @@ made of the sample, i and the number of the attempt, so it is the same in every 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from common.errors import StopRun
 from common.methods import PARAPHRASES
@@ -105,7 +105,7 @@ def _draw(
         if isinstance(answer, Exception):
             draft.error = answer
         else:
-            texts[draft.sample.uuid] = spec.template.predict(engine.text(answer[0]))
+            texts[draft.sample.uuid] = spec.predict(engine.text(answer[0]))
     return texts
 
 
@@ -116,14 +116,15 @@ def paraphrase_request(spec: RunSpec, i: int) -> Request:
             f"the run's spec has no {'exemplars' if spec.sampling else 'sampling'}, so no "
             "paraphrases can be drawn; enqueue with --overwrite"
         )
+    examples = tuple(exemplar_pair(exemplar, i) for exemplar in spec.exemplars)
     return Request(
         methods=(PARAPHRASES,),
         num_paraphrases=1,
         layout="concat",
         positions="sequential",
-        template=spec.template,
-        few_shot=tuple(exemplar_pair(exemplar, i) for exemplar in spec.exemplars),
+        prompt_format=replace(spec.prompt_format, few_shot=examples),
         max_new_tokens=spec.max_new_tokens,
+        stop=spec.stop,
         sampling=spec.sampling,
     )
 

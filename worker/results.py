@@ -93,7 +93,7 @@ class RowMaker:
             uuid=sample.uuid,
             paraphrase=paraphrase,
             prompt=None if paraphrase is None else spec.template.prompt(paraphrase, spec.few_shot),
-            prediction=spec.template.predict(text),
+            prediction=spec.predict(text),
             generation=text,
             tokens=list(generation.tokens),
             token_logprobs=list(generation.token_logprobs),
@@ -103,7 +103,7 @@ class RowMaker:
         )
 
     def _predict(self, generation: Generation) -> str:
-        return self.spec.template.predict(self.to_text(generation))
+        return self.spec.predict(self.to_text(generation))
 
 
 def failed_rows(

@@ -17,7 +17,7 @@ from benchmarks.random_llama import make_tokenizer
 from common.errors import SampleError, StopRun, first_line
 from common.layout import TokenIds, pack_plain
 from common.methods import METHODS
-from common.prompts import Template
+from common.prompts import PromptFormat, Template
 from common.run import Layout, Positions
 from worker.engine.attention import SdpaBackend
 from worker.engine.canary import check_engine
@@ -30,8 +30,9 @@ SEED = 7
 
 Kind = Literal["exact", "refused", "wrong", "error", "not built"]
 
-_TEMPLATE = Template(instruction="Say one word.")
-_FEW_SHOT = (("who is it?", "Ann"), ("where is it?", "Rome"))
+_FORMAT = PromptFormat(
+    Template(instruction="Say one word."), (("who is it?", "Ann"), ("where is it?", "Rome"))
+)
 _SAMPLES = tuple(
     (f"who is {name}?", f"{name} is the name of", "tell me " * i + name)
     for i, name in enumerate(["7", "Ann", "the one or not", "it"])
@@ -130,7 +131,7 @@ def _compare_with_reference(
     stops = prompts.stops(VOCABULARY, [EOS])
     wrong = 0
     for sample, got in zip(_SAMPLES, answers, strict=True):
-        pieces = prompts.pieces(sample, _TEMPLATE, _FEW_SHOT)
+        pieces = prompts.cut(_FORMAT, sample)
         (packed,) = reference_prompts(pieces, method, request.layout, request.positions)
         wrong += got != reference_decode(twin, packed, method, stops, _NEW_TOKENS).tokens
     if wrong:
@@ -145,8 +146,7 @@ def _request(method: str, layout: Layout, positions: Positions = "sequential") -
         num_paraphrases=len(_SAMPLES[0]),
         layout=layout,
         positions=positions,
-        template=_TEMPLATE,
-        few_shot=_FEW_SHOT,
+        prompt_format=_FORMAT,
         max_new_tokens=_NEW_TOKENS,
     )
 
@@ -164,7 +164,7 @@ def _answers(engine: Engine, request: Request) -> list[TokenIds]:
 
 
 def _plain_prompts(prompts: PromptTokenizer) -> Iterator[TokenIds]:
-    for pieces in prompts.pieces_of(_SAMPLES, _TEMPLATE, _FEW_SHOT):
+    for pieces in prompts.cut_all(_FORMAT, _SAMPLES):
         for number in range(len(pieces.prompts)):
             yield pack_plain(pieces, number).tokens
 
@@ -189,7 +189,9 @@ def _generate(model: Any, prompt: TokenIds) -> TokenIds:
 
 def _texts() -> list[str]:
     return [
-        _TEMPLATE.prompt(paraphrase, _FEW_SHOT) for sample in _SAMPLES for paraphrase in sample
+        _FORMAT.template.prompt(paraphrase, _FORMAT.few_shot)
+        for sample in _SAMPLES
+        for paraphrase in sample
     ]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from common.errors import UsageError
 from common.methods import METHODS, Method
 from common.models import find_model
-from common.prompts import Example
+from common.prompts import Example, PromptFormat
 from common.records import Sample
 from producer.datasets.stream import SampleStream
 from producer.examples import choose_examples
@@ -36,8 +36,8 @@ def compose(request: RunRequest, uuid: str | None) -> MaskPicture:
     method, model = METHODS[request.methods[0]], find_model(request.model)
     sample = choose_sample(request, method, uuid)
     examples, notes = choose_shown(request)
-    template = request.opened_dataset.template
-    tokens, text_of = tokenize(model, sample.paraphrases, template, examples)
+    prompt_format = PromptFormat(request.opened_dataset.template, examples)
+    tokens, text_of = tokenize(model, prompt_format, sample.paraphrases)
     layout, positions = request.chosen_layout, request.chosen_positions
     packed = pack(tokens, method, layout, positions, sample.num_manual or 0)
     notes += sample_notes(request, method, sample, uuid)

@@ -54,14 +54,14 @@ def pack(
     num_manual: how many of the paraphrases, counted from the first, were written by hand.
 
         >>> from common.methods import METHODS
-        >>> tokens = PromptTokens((), (1,), ((2,), (3,)), (9,), ((1, 2, 9), (1, 3, 9)))
+        >>> tokens = PromptTokens((), (1,), ((2,), (3,)), (9,))
         >>> packed = pack(tokens, METHODS["flex_attention"], "shared", "aligned")
         >>> packed.prompt.tokens, packed.names
         ((1, 2, 3, 9), ('prefix', 'paraphrase 0', 'paraphrase 1', 'answer cue'))
         >>> pack(tokens, METHODS["avg"], "shared", "aligned").prompt.tokens
         (1, 2, 9)
     """
-    fused = method.has_layout and len(tokens.prompts) > 1
+    fused = method.has_layout and len(tokens.segments) > 1
     prompt = pack_fused(tokens, layout, positions) if fused else pack_plain(tokens, 0)
     n = prompt.num_segments
     table = VISIBILITIES[method.visibility](n, min(num_manual, n))

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from common.errors import UsageError
 from common.layout import PromptTokens
 from common.models import ModelSource
-from common.prompts import Example, Template
+from common.prompts import PromptFormat
 
 TextOf = Callable[[int], str]
 
 
 def tokenize(
-    model: ModelSource, paraphrases: Sequence[str], template: Template, few_shot: Sequence[Example]
+    model: ModelSource, prompt_format: PromptFormat, paraphrases: Sequence[str]
 ) -> tuple[PromptTokens, TextOf]:
     """The tokens of one sample's prompts, and a function from a token id to its literal text.
 
@@ -35,4 +35,4 @@ def tokenize(
     from worker.model.tokenizer import PromptTokenizer
 
     tokenizer = PromptTokenizer(load_tokenizer(model))
-    return tokenizer.pieces(paraphrases, template, few_shot), tokenizer.literal
+    return tokenizer.cut(prompt_format, paraphrases), tokenizer.literal

@@ -1,8 +1,9 @@
 """common.prompts: the exact text of prompts, and that prefix, segment and cue add up."""
 
 import pytest
+from pydantic import ValidationError
 
-from common.prompts import QUESTION_ANSWERING, Template
+from common.prompts import QUESTION_ANSWERING, Template, before_stop
 
 INSTRUCTION = (
     "Answer the question based on general world knowledge. Provide a short and direct answer."
@@ -32,12 +33,10 @@ def test_a_template_without_instruction_begins_with_its_first_entry():
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_prefix_segment_and_cue_are_the_prompt(count):
+def test_the_prefix_is_what_prompts_of_all_questions_begin_with(count):
     t, examples = QUESTION_ANSWERING, EXAMPLES[:count]
     assert t.prefix(examples).endswith("\n\n")
-    assert t.segment("where?") == "Q: where?\n"
-    assert t.cue == "A:"
-    assert t.prefix(examples) + t.segment("where?") + t.cue == t.prompt("where?", examples)
+    assert t.prompt("where?", examples) == t.prefix(examples) + "Q: where?\nA:"
 
 
 def test_a_question_that_looks_like_a_template_is_left_as_it_is():
@@ -45,8 +44,39 @@ def test_a_question_that_looks_like_a_template_is_left_as_it_is():
     assert QUESTION_ANSWERING.prompt(paraphrase, []).endswith(f"Q: {paraphrase}\nA:")
 
 
-def test_other_words_for_question_and_cue_are_used_in_the_examples_too():
-    template = Template(instruction="Antworte.", question="F: ", cue="Antwort:")
-    assert template.prompt("wo?", [("wer?", "er")]) == (
-        "Antworte.\n\nF: wer?\nAntwort: er\n\nF: wo?\nAntwort:"
-    )
+def test_every_part_of_a_template_is_taken_as_it_stands():
+    template = Template(
+        instruction="Antworte. ", gap="\n", example="F: {question} -> {answer}\n",
+        question="F: {question}", cue=" ->",
+    )  # fmt: skip
+    assert template.prompt(" wo?", [("wer? ", "er")]) == "Antworte. \nF: wer?  -> er\nF:  wo? ->"
+
+
+def test_a_question_that_spells_a_place_is_not_filled_again():
+    shown = Template(instruction="").prompt("q", [("what is {answer}?", "{question}")])
+    assert shown == "Q: what is {answer}?\nA: {question}\n\nQ: q\nA:"
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "missing"),
+    [("question", "Q: ", "{question}"), ("example", "{question}", "{answer}")],
+)
+def test_a_template_that_would_leave_a_text_out_is_refused(part, text, missing):
+    with pytest.raises(ValidationError, match=f"{part} must hold {missing}"):
+        Template(instruction="", **{part: text})
+
+
+@pytest.mark.parametrize(
+    ("text", "stop", "wanted"),
+    [
+        ("Paris\nQ", ("\n",), "Paris"),
+        ("Paris", ("\n",), "Paris"),
+        ("Paris", (), "Paris"),
+        ("a###b\n", ("\n", "###"), "a"),
+        ("xabc", ("abc", "xab"), ""),
+        ("xabcd", ("bc", "xabc"), ""),
+        ("日本。東京", ("。",), "日本"),
+    ],
+)
+def test_text_ends_at_the_stop_string_that_is_complete_first(text, stop, wanted):
+    assert before_stop(text, stop) == wanted

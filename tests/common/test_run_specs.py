@@ -24,7 +24,12 @@ CHANGES = {
     "few_shot": (),
     "max_new_tokens": 21,
     "dtype": "auto",
-    "semantics": 3,
+    "prompt": "chat",
+    "thinking": 512,
+    "stop": ("###",),
+    "date_string": "27 Nov 2026",
+    "revision": "v2",
+    "semantics": 2,
     "sampling": {"temperature": 1.5, "top_p": 0.9, "num_draws": 3},
     "exemplars": (("who?", "which one?"),),
 }
@@ -41,7 +46,14 @@ def test_the_fingerprint_changes_with_each_field(field):
 
 @pytest.mark.parametrize(
     ("part", "value"),
-    [("instruction", "Rate."), ("question", "F: "), ("cue", "W:"), ("prediction", "word")],
+    [
+        ("instruction", "Rate."),
+        ("gap", "\n"),
+        ("example", "F: {question}\nA: {answer}\n\n"),
+        ("question", "F: {question}\n"),
+        ("cue", "W:"),
+        ("prediction", "word"),
+    ],
 )
 def test_the_fingerprint_changes_with_each_part_of_the_template(part, value):
     template = make_spec().template.model_copy(update={part: value})
@@ -49,7 +61,8 @@ def test_the_fingerprint_changes_with_each_part_of_the_template(part, value):
 
 
 def test_the_changes_above_are_of_every_part_of_the_template():
-    assert set(Template.model_fields) == {"instruction", "question", "cue", "prediction"}
+    parts = {"instruction", "gap", "example", "question", "cue", "prediction"}
+    assert set(Template.model_fields) == parts
 
 
 @pytest.mark.parametrize(("part", "value"), [("temperature", 0.7), ("top_p", 1), ("num_draws", 9)])
@@ -67,7 +80,7 @@ def test_the_fingerprint_changes_with_the_order_of_the_examples():
 
 def test_the_fingerprint_of_a_known_spec_stays_what_it_was():
     """Another value here means that every run made before would be refused."""
-    expected = "13cb6e94f8fb677494cb843d0f356d99cf59012d305951e7f016e83d933ad45f"
+    expected = "02bb035a48423b28f57cfc0bd35ed81c735e2e6de2c71988d086a0f140688b06"
     assert make_spec().fingerprint == expected
 
 
@@ -112,7 +125,20 @@ def test_runs_that_differ_in_what_is_fused_share_a_prefill(field):
 
 @pytest.mark.parametrize(
     "field",
-    ["model", "model_source", "dtype", "template", "few_shot", "sampling", "exemplars"],
+    [
+        "model",
+        "model_source",
+        "revision",
+        "dtype",
+        "template",
+        "few_shot",
+        "prompt",
+        "thinking",
+        "stop",
+        "date_string",
+        "sampling",
+        "exemplars",
+    ],
 )
 def test_runs_that_differ_in_the_prompt_or_the_model_share_none(field):
     assert make_spec(**{field: CHANGES[field]}).engine_options() != make_spec().engine_options()

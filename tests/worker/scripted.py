@@ -64,7 +64,7 @@ class ScriptedEngine:
         uuid, paraphrase, number = question.uuid.rsplit("/", 2)
         place = uuid, int(paraphrase), int(number)
         self.draws.append(place)
-        self.shown[place[1]] = request.few_shot
+        self.shown[place[1]] = request.prompt_format.few_shot
         return self._script(*place)
 
     def text(self, generation: Generation) -> str:

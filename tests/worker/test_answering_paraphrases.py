@@ -18,7 +18,7 @@ from worker.engine.engine import Engine
 from worker.executor import ShardExecutor
 from worker.shards import open_shard
 
-ASK = Template(instruction="Ask it again.", question="Question: ", cue="Paraphrase:")
+ASK = Template(instruction="Ask it again.", question="Question: {question}\n", cue="Paraphrase:")
 QUESTIONS = ["what is the number?", "who is 7?", "the answer is it?", "is it 9?", "A or Q?"]
 
 

@@ -97,7 +97,7 @@ def test_a_row_for_each_paraphrase_names_it_and_its_prompt():
     assert all(answer.singles is None for answer in answers)
 
 
-WORD = Template(instruction="One word.", question="", cue="->", prediction="word")
+WORD = Template(instruction="One word.", question="{question}\n", cue="->", prediction="word")
 
 
 @pytest.mark.parametrize(

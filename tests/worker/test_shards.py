@@ -6,7 +6,6 @@ import pytest
 
 from common.errors import RejectShard, ReturnShard, StopRun
 from common.planning.plan import RunPlan, create_runs
-from common.prompts import Template
 from common.records import Sample
 from common.run import SEMANTICS_VERSION, RunKey
 from common.store import StoreFilesystem
@@ -117,7 +116,14 @@ def test_a_run_with_fewer_paraphrases_joins_one_with_more(make_runs):
     ("text", "line"), [(" Paris\nQ: x", "Paris"), ("\n\nParis", ""), ("a b ", "a b"), ("", "")]
 )
 def test_a_prediction_is_the_first_line_stripped(text, line):
-    assert Template(instruction="").predict(text) == line
+    assert make_spec("avg").predict(text) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("\n\nParis\nQ", "Paris"), (" \n a \n", "a"), ("a###b", "a"), ("\n", "")]
+)
+def test_without_a_newline_that_stops_it_is_the_first_line_that_is_not_blank(text, line):
+    assert make_spec("avg", stop=("###",), prompt="chat").predict(text) == line
 
 
 def test_runs_of_one_message_must_read_as_many_paraphrases(make_runs):

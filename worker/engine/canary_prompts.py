@@ -66,15 +66,14 @@ def invent_cases(
 
 def _plain(name: str, tokens: TokenIds, end: int | None = None) -> CanaryCase:
     """Make a plain prompt. end: the position after its last token; None to begin at 0."""
-    prompt = pack_plain(PromptTokens((), (), (), (), (tokens,)), 0)
+    prompt = pack_plain(PromptTokens((), (), (tokens,), ()), 0)
     offset = 0 if end is None else end - prompt.next_position
     return CanaryCase(name, PackedPrompt(prompt.groups, tuple(s + offset for s in prompt.starts)))
 
 
 def _fused(prefix: TokenIds, segments: list[TokenIds], cue: TokenIds) -> CanaryCase:
-    prompts = tuple(prefix + segment + cue for segment in segments)
-    pieces = PromptTokens((), prefix, tuple(segments), cue, prompts)
-    prompt = pack_fused(pieces, "concat", "sequential")
+    tokens = PromptTokens((), prefix, tuple(segments), cue)
+    prompt = pack_fused(tokens, "concat", "sequential")
     return CanaryCase("a flex_attention prompt", prompt, METHODS["flex_attention"], prefix)
 
 

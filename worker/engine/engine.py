@@ -21,7 +21,7 @@ from worker.engine.kv_cache import Placed, prefill
 from worker.engine.numbers import refuse_nan
 from worker.engine.packing import split_by_budget
 from worker.engine.plan import SequencePlan, distinct_segments
-from worker.engine.planning import plan_samples
+from worker.engine.planning import plan_samples, tokenize_samples
 from worker.engine.prefix_cache import PrefixCache
 from worker.engine.prefix_tree import packs_of, split_shared_prefixes
 from worker.engine.request import Counts, Request, as_sample
@@ -79,11 +79,14 @@ class Engine:
         StopRun if several samples have answers and all of their logits are NaN.
         """
         counts = counts or Counts()
-        self._prefix = self._prefix_cache.get(request, self.backend)
+        tokenized = tokenize_samples(
+            [as_sample(sample) for sample in samples], request, self.tokenizer
+        )
+        ends = {len(each.prompts.prefix) for each in tokenized}
+        self._prefix = self._prefix_cache.get(request, self.backend, ends)
         plans = plan_samples(
-            [as_sample(sample) for sample in samples],
+            tokenized,
             request,
-            self.tokenizer,
             self._prefix.splitter,
             self.geometry.length_fault,
             self.geometry.num_ids,

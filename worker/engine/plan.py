@@ -68,8 +68,9 @@ class SequencePlan:
 class PrefixSplitter:
     """Cuts runs of tokens after known prefixes, so that equal prefixes become equal segments.
 
-    cuts: token runs that many prompts begin with, in order (BOS, instruction and few-shot
-    examples). movable: whether this model's keys may be rotated to another position.
+    cuts: token runs that many prompts begin with, in order (BOS, then instruction, few-shot
+    examples and the words before the question). movable: whether this model's keys may be rotated
+    to another position.
     """
 
     cuts: tuple[TokenIds, ...]

@@ -1,7 +1,7 @@
 """Planning a request: samples -> tokens -> one SamplePlan each."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from common.errors import SampleError
 from common.layout import PromptTokens
@@ -19,40 +19,60 @@ from worker.engine.sample import (
 from worker.model.tokenizer import PromptTokenizer
 
 
-def plan_samples(
-    samples: Sequence[Sample],
-    request: Request,
-    tokenizer: PromptTokenizer,
-    splitter: PrefixSplitter,
-    length_fault: LengthFault,
-    num_ids: int,
-) -> list[SamplePlan]:
-    """Plan each sample. All samples are tokenized in one call, which uses all cores.
+@dataclass(frozen=True)
+class TokenizedSample:
+    """A sample, its prompts, the methods that can read it, and the errors of the others."""
 
-    length_fault: why the model cannot answer a prompt of some length
-    (`ModelGeometry.length_fault`). num_ids: the model takes token ids below this number.
-    """
+    sample: Sample
+    prompts: PromptTokens
+    methods: tuple[Method, ...]
+    errors: Mapping[str, SampleError]
+
+
+def tokenize_samples(
+    samples: Sequence[Sample], request: Request, tokenizer: PromptTokenizer
+) -> list[TokenizedSample]:
+    """Tokenize the prompts of all samples in one call, which uses all cores."""
     readable = [readable_methods(sample, request) for sample in samples]
     paraphrases = [
         _paraphrases_read(sample, methods, request)
         for sample, (methods, _) in zip(samples, readable, strict=True)
     ]
-    prompts = tokenizer.pieces_of(paraphrases, request.template, request.few_shot)
+    prompts = tokenizer.cut_all(request.prompt_format, paraphrases)
+    return [
+        TokenizedSample(sample, each, methods, errors)
+        for sample, each, (methods, errors) in zip(samples, prompts, readable, strict=True)
+    ]
+
+
+def plan_samples(
+    samples: Sequence[TokenizedSample],
+    request: Request,
+    splitter: PrefixSplitter,
+    length_fault: LengthFault,
+    num_ids: int,
+) -> list[SamplePlan]:
+    """Plan each sample.
+
+    length_fault: why the model cannot answer a prompt of some length
+    (`ModelGeometry.length_fault`). num_ids: the model takes token ids below this number.
+    """
     plans = []
-    for sample, (methods, errors), tokens in zip(samples, readable, prompts, strict=True):
-        if fault := _unknown_token(tokens, num_ids):
-            unread = {method.name: SampleError(fault) for method in methods}
-            plans.append(SamplePlan({}, {**unread, **errors}))
+    for each in samples:
+        if fault := _unknown_token(each.prompts, num_ids):
+            unread = {method.name: SampleError(fault) for method in each.methods}
+            plans.append(SamplePlan({}, {**unread, **each.errors}))
             continue
-        plan = plan_sample(tokens, replace(request, methods=methods), splitter, sample)
-        plans.append(drop_too_long(plan, errors, request.max_new_tokens, length_fault))
+        plan = plan_sample(
+            each.prompts, replace(request, methods=each.methods), splitter, each.sample
+        )
+        plans.append(drop_too_long(plan, each.errors, request.max_new_tokens, length_fault))
     return plans
 
 
-def _unknown_token(pieces: PromptTokens, num_ids: int) -> str | None:
+def _unknown_token(prompts: PromptTokens, num_ids: int) -> str | None:
     """Return why the model cannot read a sample's tokens; None if it can."""
-    runs = (pieces.bos, pieces.prefix, *pieces.segments, pieces.cue, *pieces.prompts)
-    largest = max((max(run) for run in runs if run), default=0)
+    largest = max((max(prompt) for prompt in prompts.prompts if prompt), default=0)
     if largest < num_ids:
         return None
     return (

@@ -1,22 +1,23 @@
-"""The prefix cache: the common beginning of a run's prompts, computed once and kept.
+"""The prefix cache: the head of a prompt format, computed once and kept.
 
-It holds the instruction, the few-shot examples and the words before the question itself (`Q:`).
+It holds what all prompts of a run begin with: the instruction, the few-shot examples and the words
+before the question itself (`Q:`).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 
 from transformers import PreTrainedModel
 
+from common.layout import PromptFrame
 from worker.engine.attention import AttentionBackend
 from worker.engine.geometry import geometry_of
 from worker.engine.kv_cache import KVCache, prefill
 from worker.engine.plan import PrefixSplitter, Segment
 from worker.engine.request import Request
 from worker.engine.rotary import can_move_keys
-from worker.model.tokenizer import PromptTokenizer, common_prefix
-
-_PROBES = ("what", "1")
-"""Two questions that begin differently: most prompts begin like the common part of theirs."""
+from worker.model.tokenizer import PromptTokenizer
 
 _KEPT_PREFIXES = 8
 """Writing paraphrases alternates between prefixes, one for each paraphrase."""
@@ -29,6 +30,23 @@ class CachedPrefix:
     splitter: PrefixSplitter
     cache: KVCache
 
+    def cut_at(self, ends: Collection[int]) -> "CachedPrefix":
+        """Return the same keys in segments that end also after so many tokens.
+
+        The keys of a token depend on those before it alone, so a prompt that begins with a part of
+        the prefix reads that part.
+        """
+        tokens = tuple(token for cut in self.splitter.cuts for token in cut)
+        inside = {end for end in ends if 0 < end < len(tokens)}
+        if not inside:
+            return self
+        bounds = sorted({0, len(self.splitter.cuts[0]), len(tokens), *inside})
+        cuts = tuple(tokens[first:end] for first, end in pairwise(bounds))
+        splitter = PrefixSplitter(cuts, self.splitter.movable)
+        spans = (range(first, end) for first, end in pairwise(bounds))
+        slots = dict(zip(prefix_segments(splitter), spans, strict=True))
+        return CachedPrefix(splitter, KVCache(self.cache.keys, self.cache.values, slots))
+
 
 class PrefixCache:
     """Prefixes of the last requests. none: the empty prefix."""
@@ -39,17 +57,22 @@ class PrefixCache:
         self.none = CachedPrefix(PrefixSplitter((), self._movable), KVCache.empty(model))
         self._prefixes: dict[object, CachedPrefix] = {}
 
-    def get(self, request: Request, backend: AttentionBackend) -> CachedPrefix:
-        """Return the prefix of a request's prompts; computed unless a recent call had it."""
-        key = (request.template, request.few_shot)
+    def get(
+        self, request: Request, backend: AttentionBackend, ends: Collection[int] = ()
+    ) -> CachedPrefix:
+        """Return the prefix of a request's prompts; computed unless a recent call had it.
+
+        ends: lengths of the prefixes of the samples, where they are shorter.
+        """
+        key = request.prompt_format
         if key not in self._prefixes:
             while len(self._prefixes) >= _KEPT_PREFIXES:
                 del self._prefixes[next(iter(self._prefixes))]
-            self._prefixes[key] = self._compute(request, backend)
-        return self._prefixes[key]
+            self._prefixes[key] = self._compute(self._tokenizer.frame(key), backend)
+        return self._prefixes[key].cut_at(ends)
 
-    def _compute(self, request: Request, backend: AttentionBackend) -> CachedPrefix:
-        splitter = prefix_splitter(self._tokenizer, request, self._movable)
+    def _compute(self, frame: PromptFrame, backend: AttentionBackend) -> CachedPrefix:
+        splitter = prefix_splitter(frame, self._movable)
         segments = prefix_segments(splitter)
         if any(max(segment.tokens) >= geometry_of(self._model).num_ids for segment in segments):
             return self.none  # The model can read no prompt; the plan of each sample says so.
@@ -58,21 +81,10 @@ class PrefixCache:
 
 def prefix_segments(splitter: PrefixSplitter) -> list[Segment]:
     """Return the segments between the cuts of a `prefix_splitter`, each after those it sees."""
-    bos, common, lead_in, rest = splitter.cuts
-    before = splitter.refs(bos + common, 0, ())
-    ends = [splitter.refs(end, len(bos + common), before) for end in (lead_in, rest)]
-    return list(dict.fromkeys(ref.segment for refs in (before, *ends) for ref in refs))
+    tokens = tuple(token for cut in splitter.cuts for token in cut)
+    return [ref.segment for ref in splitter.refs(tokens, 0, ())]
 
 
-def prefix_splitter(tokenizer: PromptTokenizer, request: Request, movable: bool) -> PrefixSplitter:
-    """Return a splitter that cuts after the BOS, the common prefix, and its two ends.
-
-    A packed prompt has its prefix tokenized alone, a plain prompt together with the question, and
-    the last tokens of the prefix may differ: `\\n\\n` in the one, `\\n`, `\\n`, `Q`, `:` in the
-    other. Hence the two ends.
-    """
-    pieces = tokenizer.pieces(_PROBES, request.template, request.few_shot)
-    plain = common_prefix(*pieces.prompts)
-    common = common_prefix(pieces.prefix, plain)
-    ends = plain[len(common) :], pieces.prefix[len(common) :]
-    return PrefixSplitter((pieces.bos, common, *ends), movable)
+def prefix_splitter(frame: PromptFrame, movable: bool) -> PrefixSplitter:
+    """Return a splitter that cuts after the BOS and after the head of all prompts."""
+    return PrefixSplitter((frame.bos, frame.head[len(frame.bos) :]), movable)

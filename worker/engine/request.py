@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.methods import Method
-from common.prompts import Example, Template
+from common.prompts import PromptFormat
 from common.records import Sample
 from common.run import Layout, Positions, SamplingParams
 
@@ -18,16 +18,19 @@ def as_sample(question: Sample | Sequence[str]) -> Sample:
 class Request:
     """Methods and options, the same for every sample of a call.
 
-    num_paraphrases: the most that are read of a sample. sampling: for methods that draw answers.
+    num_paraphrases: the most that are read of a sample. stop: texts that end an answer, outside
+    of reasoning. max_reasoning_tokens: after so many the end mark of reasoning is forced; None for
+    no limit of its own. sampling: for methods that draw answers.
     """
 
     methods: tuple[Method, ...]
     num_paraphrases: int
     layout: Layout
     positions: Positions
-    template: Template
-    few_shot: tuple[Example, ...]
+    prompt_format: PromptFormat
     max_new_tokens: int
+    stop: tuple[str, ...] = ("\n",)
+    max_reasoning_tokens: int | None = None
     sampling: SamplingParams | None = None
 
 

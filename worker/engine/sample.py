@@ -78,7 +78,7 @@ def drop_too_long(
     length_fault: LengthFault,
 ) -> SamplePlan:
     """Return the plan with an error for each method whose sequences are too long for the model."""
-    by_method, all_errors = {}, dict(errors)
+    by_method, all_errors = {}, {**errors, **plan.errors}
     for name, ensembles in plan.by_method.items():
         last = max(sequence.position for ensemble in ensembles for sequence in ensemble.sequences)
         fault = length_fault(last, max_new_tokens)
@@ -90,29 +90,40 @@ def drop_too_long(
 
 
 def plan_sample(
-    pieces: PromptTokens,
+    prompts: PromptTokens,
     request: Request,
     splitter: PrefixSplitter,
     sample: Sample | None = None,
 ) -> SamplePlan:
     """Plan the ensembles of one sample. Methods that need equal ensembles share one."""
     sample = sample or Sample(())
-    n = len(pieces.prompts)
-    single = generate_isolated_visibility(1)
-    plain = [
-        plan_sequence(pack_plain(pieces, i), single, splitter)
-        for i in range(n if any(m.sequences != "fused" for m in request.methods) else 0)
-    ]
-    by_method = {}
+    by_method, errors = {}, {}
     for method in request.methods:
-        if method.sequences == "fused":
-            prompt = pack_fused(pieces, request.layout, request.positions)
-            visible, bias = fused_tables(prompt, method, sample)
-            sequences = [plan_sequence(prompt, visible, splitter, bias)]
-        else:
-            sequences = [plain[i] for i in read_paraphrases(method, n, sample)]
-        by_method[method.name] = _ensembles(sequences, method, request, sample)
-    return SamplePlan(by_method)
+        try:
+            sequences = _sequences(prompts, method, request, splitter, sample)
+            by_method[method.name] = _ensembles(sequences, method, request, sample)
+        except SampleError as error:
+            errors[method.name] = error
+    return SamplePlan(by_method, errors)
+
+
+def _sequences(
+    prompts: PromptTokens,
+    method: Method,
+    request: Request,
+    splitter: PrefixSplitter,
+    sample: Sample,
+) -> list[SequencePlan]:
+    """Plan the sequences of one method. Raises SampleError for a prompt without a tail."""
+    if method.sequences == "fused":
+        prompt = pack_fused(prompts, request.layout, request.positions)
+        visible, bias = fused_tables(prompt, method, sample)
+        return [plan_sequence(prompt, visible, splitter, bias)]
+    single = generate_isolated_visibility(1)
+    return [
+        plan_sequence(pack_plain(prompts, i), single, splitter)
+        for i in read_paraphrases(method, len(prompts.segments), sample)
+    ]
 
 
 def fused_tables(

@@ -4,7 +4,7 @@ Prefill compiles for long rows only, so the questions together make a long row.
 """
 
 from common.methods import get_method
-from common.prompts import Template
+from common.prompts import PromptFormat, Template
 from common.records import Sample
 from worker.engine.attention import FLEX_MIN_TOKENS
 from worker.engine.engine import Engine
@@ -21,8 +21,7 @@ def warm_up(engine: Engine) -> None:
         num_paraphrases=3,
         layout="concat",
         positions="sequential",
-        template=Template(instruction="Answer the question."),
-        few_shot=(),
+        prompt_format=PromptFormat(Template(instruction="Answer the question.")),
         max_new_tokens=2,
     )
     words = len(_WORDS.split())

@@ -1,6 +1,9 @@
-"""Prompt pieces -> tokens, and tokens -> text."""
+"""Prompts -> tokens, and tokens -> text."""
 
+import hashlib
+import json
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import islice
 
 import torch
@@ -9,22 +12,27 @@ from transformers import PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from common.errors import StopRun
-from common.layout import PromptTokens, TokenIds
-from common.prompts import Example, Template
-
-RUNNING, NEWLINE, EOS = range(3)
-"""What a token does to the answer it is in: the answer goes on, or ends for one of two reasons."""
+from common.layout import PromptFrame, PromptTokens, TokenIds, cut_frame, cut_prompts
+from common.layout.cut import PROBES
+from common.prompts import PromptFormat
+from worker.model.chat import ChatTemplate
 
 _PROBE = "What is 7?"
 """A text to examine a tokenizer with: it holds words, a digit and a punctuation mark."""
 
+_KEPT_FRAMES = 16
+"""Writing paraphrases alternates between formats, one for each paraphrase."""
+
+RUNNING, NEWLINE, EOS = range(3)
+"""What a token does to the answer it is in: the answer goes on, or ends for one of two reasons."""
+
 
 class PromptTokenizer:
-    """Tokenizes the pieces of prompts separately.
+    """Tokenizes whole prompts, and cuts them where the prompts of a sample agree.
 
-    bos: the tokens that the tokenizer itself puts before a text, in their order: none, a BOS, or
-    several, such as `[gMASK]<sop>`. They stand once, at the start of a prompt. Tokens that it
-    puts behind a text (an EOS, a separator) are left out, because a prompt is continued.
+    bos: the tokens that the tokenizer itself puts before a plain text, in their order: none, a
+    BOS, or several, such as `[gMASK]<sop>`. Tokens that it puts behind a text (an EOS, a
+    separator) are left out, because a prompt is continued. A chat template writes both itself.
 
     Raises StopRun if the tokenizer gives a text other tokens once it adds special tokens.
     """
@@ -32,14 +40,14 @@ class PromptTokenizer:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
         self.bos = self._put_before_a_text()
-        (self._newline,) = self._ids(["\n"])
-        self._puts_space_first = self._inside([_PROBE]) != self._ids([_PROBE])
+        self.chat = ChatTemplate(tokenizer)
+        self.frame = lru_cache(_KEPT_FRAMES)(self._frame)
 
     def _put_before_a_text(self) -> TokenIds:
         (plain,) = self._ids([_PROBE])
         added = tuple(self._tokenizer([_PROBE])["input_ids"][0])
         for start in range(len(added) - len(plain) + 1):
-            if _begins(added[start:], plain):
+            if added[start:][: len(plain)] == plain:
                 return added[:start]
         raise StopRun(
             f"the model's tokenizer makes {list(plain)} of {_PROBE!r}, and {list(added)} with its "
@@ -52,53 +60,38 @@ class PromptTokenizer:
         encoded = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         return [tuple(ids) for ids in encoded]
 
-    def _inside(self, texts: Sequence[str]) -> list[TokenIds]:
-        """The tokens of texts that follow a newline.
+    def texts(self, prompt_format: PromptFormat, paraphrases: Sequence[str]) -> list[str]:
+        """The literal prompt of each paraphrase. Raises StopRun without a usable chat template."""
+        if prompt_format.style == "chat":
+            return self.chat.prompts(prompt_format, paraphrases)
+        template, few_shot = prompt_format.template, prompt_format.few_shot
+        return [template.prompt(paraphrase, few_shot) for paraphrase in paraphrases]
 
-        A SentencePiece tokenizer puts a space before every text, but no space stands there
-        inside a prompt. So each text is tokenized behind a newline, whose tokens are then
-        removed. A text whose first token swallows the newline is tokenized alone.
-        """
-        newline = self._newline
-        encoded = dict(zip(texts, self._ids([f"\n{text}" for text in texts]), strict=True))
-        merged = [text for text, ids in encoded.items() if not _begins(ids, newline)]
-        inside = {text: ids[len(newline) :] for text, ids in encoded.items()}
-        inside |= dict(zip(merged, self._ids(merged), strict=True))
-        return [inside[text] for text in texts]
+    def tokens(self, prompt_format: PromptFormat, paraphrases: Sequence[str]) -> list[TokenIds]:
+        """The tokens of the whole prompt of each paraphrase; all tokenized in one call."""
+        bos = () if prompt_format.style == "chat" else self.bos
+        return [bos + ids for ids in self._ids(self.texts(prompt_format, paraphrases))]
 
-    def pieces(
-        self, paraphrases: Sequence[str], template: Template, few_shot: Sequence[Example]
-    ) -> PromptTokens:
-        """The pieces of one sample."""
-        return self.pieces_of([paraphrases], template, few_shot)[0]
+    def _frame(self, prompt_format: PromptFormat) -> PromptFrame:
+        """What all prompts of a format begin and end with."""
+        return cut_frame(self.tokens(prompt_format, PROBES), self.bos)
 
-    def pieces_of(
-        self,
-        samples: Sequence[Sequence[str]],
-        template: Template,
-        few_shot: Sequence[Example],
+    def digest(self, prompt_format: PromptFormat) -> str:
+        """A hash of the texts and tokens of a format's prompts, by which workers are compared."""
+        prompts = [self.texts(prompt_format, PROBES), self.tokens(prompt_format, PROBES)]
+        return hashlib.sha256(json.dumps(prompts).encode()).hexdigest()
+
+    def cut(self, prompt_format: PromptFormat, paraphrases: Sequence[str]) -> PromptTokens:
+        """The prompts of one sample."""
+        return self.cut_all(prompt_format, [paraphrases])[0]
+
+    def cut_all(
+        self, prompt_format: PromptFormat, samples: Sequence[Sequence[str]]
     ) -> list[PromptTokens]:
-        """The pieces of many samples, each given as its paraphrases, tokenized in one call."""
-        paraphrases = [paraphrase for sample in samples for paraphrase in sample]
-        prefix_text = template.prefix(few_shot)
-        prefix, *prompts = self._ids(
-            [prefix_text, *(template.prompt(p, few_shot) for p in paraphrases)]
-        )
-        inside = self._inside if self._puts_space_first else self._ids
-        (cue,) = inside([template.cue])
-        tokenize = inside if prefix_text else self._ids
-        segments = tokenize([template.segment(p) for p in paraphrases])
-        each_prompt, each_segment = iter(prompts), iter(segments)
-        return [
-            PromptTokens(
-                self.bos,
-                prefix,
-                tuple(islice(each_segment, len(sample))),
-                cue,
-                tuple(islice(each_prompt, len(sample))),
-            )
-            for sample in samples
-        ]
+        """The prompts of many samples, each given as its paraphrases."""
+        frame = self.frame(prompt_format)
+        tokens = iter(self.tokens(prompt_format, [text for sample in samples for text in sample]))
+        return [cut_prompts(frame, tuple(islice(tokens, len(sample)))) for sample in samples]
 
     def text(self, tokens: Sequence[int]) -> str:
         """The decoded text, without special tokens."""
@@ -132,10 +125,6 @@ class PromptTokenizer:
         return stops
 
 
-def _begins(tokens: TokenIds, start: TokenIds) -> bool:
-    return tokens[: len(start)] == start
-
-
 def _bytes_of(entry: str) -> bytes:
     """The bytes that a vocabulary entry stands for; the entry's own if it is not byte-level.
 
@@ -146,13 +135,3 @@ def _bytes_of(entry: str) -> bytes:
     if bytes_of.keys() >= set(entry):
         return bytes(bytes_of[sign] for sign in entry)
     return entry.encode()
-
-
-def common_prefix(a: TokenIds, b: TokenIds) -> TokenIds:
-    """The tokens with which both sequences begin.
-
-    >>> common_prefix((1, 2, 3), (1, 2, 9, 3))
-    (1, 2)
-    """
-    length = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), None)
-    return a[: min(len(a), len(b)) if length is None else length]

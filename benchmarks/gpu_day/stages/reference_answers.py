@@ -55,7 +55,7 @@ class ReferenceAnswers:
     def _prompts(
         self, question: Sample, method: Method, request: Request
     ) -> list[list[PackedPrompt]]:
-        pieces = self._tokenizer.pieces(question.paraphrases, request.template, request.few_shot)
+        pieces = self._tokenizer.cut(request.prompt_format, question.paraphrases)
         return reference_prompts(pieces, method, request.layout, request.positions)
 
     def _decoded(self, prompts: list[PackedPrompt], method: Method) -> CheckedAnswer:

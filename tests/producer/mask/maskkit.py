@@ -16,10 +16,10 @@ def make_pieces(lengths: tuple[int, ...], bos: bool = False, prefix: int = 7) ->
     def ids(length: int) -> tuple[int, ...]:
         return tuple(draw.randrange(2, 300) for _ in range(length))
 
+    first = (BOS,) if bos else ()
     head, cue = ids(prefix), ids(2)
     segments = tuple(ids(length) for length in lengths)
-    prompts = tuple(head + segment + cue for segment in segments)
-    return PromptTokens((BOS,) if bos else (), head, segments, cue, prompts)
+    return PromptTokens(first, first + head, segments, cue)
 
 
 def make_picture(

@@ -46,8 +46,9 @@ def test_the_document_holds_the_mask_of_the_prompt(mask, layout, tiny_model, qui
     if layout == "concat":
         assert text == "".join(template.prompt(w, shots) for w in sample.paraphrases)
     else:
-        segments = "".join(map(template.segment, sample.paraphrases))
-        assert text == template.prefix(shots) + segments + template.cue
+        first, *others = sample.paraphrases
+        rest = "".join(f" {paraphrase}" for paraphrase in others)
+        assert text == template.prompt(first, shots).removesuffix("\nA:") + rest + "\nA:"
     groups = np.array(data["group_ids"])
     assert len(groups) == len(data["tokens"]) == len(data["positions"]) == len(data["token_ids"])
     assert np.array_equal(np.unique(groups), np.arange(layout == "concat", 5))

@@ -8,7 +8,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from common.errors import StopRun, UsageError
 from common.models import find_model
-from common.prompts import Template
+from common.prompts import PromptFormat, Template
 from producer.mask.compose import label
 from producer.mask.tokens import tokenize
 from worker.model.loader import load_model, load_tokenizer
@@ -91,15 +91,13 @@ def test_a_label_holds_nothing_that_moves_the_cursor(text, shown):
     assert label(text) == shown
 
 
-def test_the_pieces_are_those_the_engine_reads(tiny_model, tiny):
-    template, shots, paraphrases = (
-        Template(instruction="Say."),
-        [("a?", "b")],
-        ("who?", "what is?"),
-    )
-    pieces, text_of = tokenize(find_model(str(tiny_model)), paraphrases, template, shots)
-    assert pieces == PromptTokenizer(tiny).pieces(paraphrases, template, shots)
-    assert "".join(map(text_of, pieces.prompts[1])) == template.prompt("what is?", shots)
+def test_the_cut_is_the_one_the_engine_reads(tiny_model, tiny):
+    prompt_format = PromptFormat(Template(instruction="Say."), (("a?", "b"),))
+    paraphrases = ("who?", "what is?")
+    cut, text_of = tokenize(find_model(str(tiny_model)), prompt_format, paraphrases)
+    assert cut == PromptTokenizer(tiny).cut(prompt_format, paraphrases)
+    wanted = prompt_format.template.prompt("what is?", prompt_format.few_shot)
+    assert "".join(map(text_of, cut.prompts[1])) == wanted
 
 
 def test_the_tokenizer_alone_is_that_of_the_model_and_needs_no_weights(tiny_model, tmp_path):
@@ -125,4 +123,4 @@ def test_a_folder_without_a_tokenizer_is_one_sentence(tmp_path):
 def test_without_the_worker_the_person_is_told_what_to_install(name, tiny_model, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UsageError, match=rf"{name} cannot be .* 'self-ensemble\[worker\]'"):
-        tokenize(find_model(str(tiny_model)), ("who?",), Template(instruction=""), [])
+        tokenize(find_model(str(tiny_model)), PromptFormat(Template(instruction="")), ("who?",))

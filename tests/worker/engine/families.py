@@ -4,6 +4,7 @@ Sizes are odd on purpose, weights are large enough that attention decides the ne
 a seed makes every model the same in every test.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,8 +21,9 @@ from transformers import (
 
 from common.layout import PackedPrompt, PromptTokens
 from common.methods import METHODS
-from common.prompts import Template
+from common.prompts import PromptFormat, Template
 from common.records import Sample
+from worker.engine.plan import PrefixSplitter
 from worker.engine.reference import reference_prompts
 from worker.engine.request import Request, as_sample
 from worker.model.tokenizer import PromptTokenizer
@@ -46,6 +48,7 @@ PLAIN_METHODS = tuple(
 
 TEMPLATE = Template(instruction="Say one word.")
 FEW_SHOT = (("who is it?", "Ann"), ("where is it?", "Rome"))
+FORMAT = PromptFormat(TEMPLATE, FEW_SHOT)
 SAMPLES = (
     ("what is 7?", "name the 7", "is 7 it, or not?"),
     ("who wrote it?", "the one who wrote it is", "wrote by?"),
@@ -90,7 +93,7 @@ def make_tokenizer(bos: bool) -> PreTrainedTokenizerFast:
         special_tokens=["<pad>", "<s>", "</s>"],
         show_progress=False,
     )
-    texts = [TEMPLATE.prefix(FEW_SHOT), *(TEMPLATE.segment(w) for s in SAMPLES for w in s)]
+    texts = [TEMPLATE.prefix(FEW_SHOT), *(f"Q: {w}\n" for s in SAMPLES for w in s)]
     tokenizer.train_from_iterator(texts, trainer)
     if bos:
         tokenizer.post_processor = processors.TemplateProcessing(
@@ -101,15 +104,16 @@ def make_tokenizer(bos: bool) -> PreTrainedTokenizerFast:
     )
 
 
-def make_request(*methods: str, **changes: Any) -> Request:
+def make_request(
+    *methods: str, template: Template = TEMPLATE, few_shot: Any = FEW_SHOT, **changes: Any
+) -> Request:
     """A request for some methods; without names for all that read nothing but paraphrases."""
     options: dict[str, Any] = {
         "methods": tuple(METHODS[name] for name in methods or PLAIN_METHODS),
         "num_paraphrases": 3,
         "layout": "concat",
         "positions": "sequential",
-        "template": TEMPLATE,
-        "few_shot": FEW_SHOT,
+        "prompt_format": PromptFormat(template, few_shot),
         "max_new_tokens": 5,
     }
     return Request(**options | changes)
@@ -140,23 +144,33 @@ def known(sample: Any) -> Sample:
 
 def packed_prompts(tokenizer: Any, question: Sample, request: Request) -> list[list[PackedPrompt]]:
     """Prompts by the reference: for each answer of a one-method request one per sequence."""
-    pieces = PromptTokenizer(tokenizer).pieces(
-        question.paraphrases, request.template, request.few_shot
-    )
+    pieces = PromptTokenizer(tokenizer).cut(request.prompt_format, question.paraphrases)
     (method,) = request.methods
     return reference_prompts(pieces, method, request.layout, request.positions, question)
+
+
+def edit(pieces: PromptTokens, paraphrase: int) -> PromptTokens:
+    """A copy whose paraphrase has other tokens, as many as before."""
+    segments = list(pieces.segments)
+    segments[paraphrase] = tuple(3 + (token + 1) % 300 for token in segments[paraphrase])
+    return replace(pieces, segments=tuple(segments))
+
+
+def splitter_of(pieces: PromptTokens, movable: bool = True) -> PrefixSplitter:
+    """A splitter that cuts where a run whose prompts begin with this prefix is cut."""
+    return PrefixSplitter((pieces.bos, pieces.prefix[len(pieces.bos) :]), movable)
 
 
 def make_pieces(
     lengths: tuple[int, ...], bos: bool, prefix: int = 7, seed: int = 0
 ) -> PromptTokens:
-    """Random prompt tokens: one segment per length, prompts = prefix + segment + cue."""
+    """Random prompt tokens: one segment per length; the prefix begins with the BOS."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(length: int) -> tuple[int, ...]:
         return tuple(torch.randint(3, VOCABULARY, (length,), generator=generator).tolist())
 
+    first = (BOS,) if bos else ()
     beginning, cue = draw(prefix), draw(2)
     segments = tuple(draw(length) for length in lengths)
-    prompts = tuple(beginning + segment + cue for segment in segments)
-    return PromptTokens((BOS,) if bos else (), beginning, segments, cue, prompts)
+    return PromptTokens(first, first + beginning, segments, cue)

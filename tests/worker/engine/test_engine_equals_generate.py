@@ -16,7 +16,7 @@ NEW_TOKENS = 11
 
 def generate(model, tokenizer, paraphrase, request):
     """The tokens that `generate` adds to the plain prompt."""
-    pieces = PromptTokenizer(tokenizer).pieces([paraphrase], request.template, request.few_shot)
+    pieces = PromptTokenizer(tokenizer).cut(request.prompt_format, [paraphrase])
     ids = torch.tensor([pack_plain(pieces, 0).tokens])
     with torch.inference_mode():
         output = model.generate(

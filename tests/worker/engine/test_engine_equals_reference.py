@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 
 from common.methods import METHODS
-from tests.worker.engine.families import SAMPLES, make_request
+from tests.worker.engine.families import SAMPLES, TEMPLATE, make_request
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
 
@@ -37,7 +37,7 @@ def test_keys_that_may_not_move_give_the_reference_too(
 def test_a_template_without_instruction_and_examples_equals_the_reference(
     make_engine, tokenizers, compare, bos, layout, positions
 ):
-    template = make_request().template.model_copy(update={"instruction": ""})
+    template = TEMPLATE.model_copy(update={"instruction": ""})
     request = make_request(
         "flex_attention", layout=layout, positions=positions, template=template, few_shot=()
     )

@@ -47,9 +47,7 @@ def test_answers_equal_generate(plain_copy, name, bos, backend):
     different = set()
     for paraphrases, answer in zip(MANY, answers, strict=True):
         for paraphrase, got in zip(paraphrases, answer["per_prompt"], strict=True):
-            pieces = PromptTokenizer(tokenizer).pieces(
-                [paraphrase], request.template, request.few_shot
-            )
+            pieces = PromptTokenizer(tokenizer).cut(request.prompt_format, [paraphrase])
             wanted = generate(twin, pack_plain(pieces, 0).tokens, 9)
             assert got.tokens == wanted[: len(got.tokens)]
             different.add(got.tokens)

@@ -8,8 +8,14 @@ import torch
 from common.layout import pack_fused
 from common.methods import METHODS
 from common.records import Sample
-from tests.worker.engine.families import BOS, make_config, make_model, make_pieces, make_request
-from worker.engine.plan import PrefixSplitter
+from tests.worker.engine.families import (
+    BOS,
+    make_config,
+    make_model,
+    make_pieces,
+    make_request,
+    splitter_of,
+)
 from worker.engine.reference import reference_logits
 from worker.engine.sample import plan_sample
 from worker.model.tokenizer import PromptTokenizer
@@ -20,28 +26,23 @@ LAYOUTS = [("concat", "sequential"), ("concat", "aligned"), ("shared", "aligned"
 
 def sequence_of(pieces, layout, positions, name=CORRECTED.name):
     request = make_request(name, layout=layout, positions=positions)
-    (sequence,) = plan_sample(
-        pieces, request, PrefixSplitter((pieces.bos, pieces.prefix), True)
-    ).sequences
+    (sequence,) = plan_sample(pieces, request, splitter_of(pieces)).sequences
     return sequence
 
 
-def lengths_of(pieces, layout):
-    """Tokens of each paraphrase that the tail reads; the last token of a prompt is the tail."""
-    if layout == "shared":
-        return [len(segment) for segment in pieces.segments]
-    *before, last = pieces.prompts
-    return [*map(len, before), len(last) - 1]
+def lengths_of(pieces, layout, positions):
+    """Tokens of each paraphrase that the tail reads: those of the packed prompt's groups."""
+    return [len(group) for group in pack_fused(pieces, layout, positions).groups[1:-1]]
 
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
 def test_every_paraphrase_weighs_the_geometric_mean_of_their_lengths(bos, layout, positions):
     """Paraphrases of 4, 11 and 1 tokens weigh 44^(1/3) each, every other key 1."""
     pieces = make_pieces((4, 11, 1), bos)
-    lengths = lengths_of(pieces, layout)
+    lengths = lengths_of(pieces, layout, positions)
     refs = sequence_of(pieces, layout, positions).refs
     weight = sum(len(ref.segment.tokens) * math.exp(ref.bias) for ref in refs)
-    others = {"concat": bos, "shared": bos + len(pieces.prefix) + len(pieces.cue) - 1}[layout]
+    others = {"concat": bos, "shared": len(pieces.prefix) + len(pieces.cue) - 1}[layout]
     assert weight == pytest.approx(3 * math.prod(lengths) ** (1 / 3) + others, abs=1e-4)
     assert len({round(ref.bias, 5) for ref in refs}) >= 3
 
@@ -147,13 +148,13 @@ def test_where_all_scores_are_equal_each_paraphrase_is_read_as_its_mean(
 ):
     """By hand: the mean of a paraphrase weighs the geometric mean length, other tokens 1."""
     model, read, request = attended(bos, layout, positions)
-    pieces = PromptTokenizer(tokenizers[bos]).pieces(
-        PARAPHRASES, request.template, request.few_shot
-    )
-    *before, last = pieces.prompts
+    pieces = PromptTokenizer(tokenizers[bos]).cut(request.prompt_format, PARAPHRASES)
+    *before, last = (prompt[len(pieces.bos) :] for prompt in pieces.prompts)
+    if positions == "aligned":
+        before = [prompt[:-1] for prompt in before]
     paraphrases, others = [*before, last[:-1]], [*pieces.bos, last[-1]]
     if layout == "shared":
-        paraphrases, others = pieces.segments, [*pieces.bos, *pieces.prefix, *pieces.cue]
+        paraphrases, others = pieces.segments, [*pieces.prefix, *pieces.cue]
     assert pieces.bos == ((BOS,) if bos else ())
     assert len({len(paraphrase) for paraphrase in paraphrases}) == 3
     means = torch.stack([values(model, paraphrase).mean(dim=0) for paraphrase in paraphrases])

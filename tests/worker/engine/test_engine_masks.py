@@ -10,14 +10,20 @@ from torch.nn.attention.flex_attention import create_block_mask, create_mask
 from common.layout import pack_fused
 from common.methods import METHODS
 from common.visibility import VISIBILITIES, generate_isolated_visibility
-from tests.worker.engine.families import make_config, make_model, make_pieces, make_request
+from tests.worker.engine.families import (
+    make_config,
+    make_model,
+    make_pieces,
+    make_request,
+    splitter_of,
+)
 from worker.engine.kv_cache import segment_mask_spec
 from worker.engine.masks import (
     create_visibility_block_mask,
     create_visibility_dense_mask,
     generate_visibility_mask_mod,
 )
-from worker.engine.plan import PrefixSplitter, Segment, distinct_segments
+from worker.engine.plan import Segment, distinct_segments
 from worker.engine.reference import reference_logits
 from worker.engine.sample import plan_sample
 
@@ -89,7 +95,7 @@ def test_block_mask_leaves_out_exactly_the_empty_blocks():
 def plan_slots(bos, layout, positions):
     pieces = make_pieces((5, 13, 8), bos)
     request = make_request(layout=layout, positions=positions)
-    plan = plan_sample(pieces, request, PrefixSplitter((pieces.bos, pieces.prefix), True))
+    plan = plan_sample(pieces, request, splitter_of(pieces))
     slots, end = {}, 0
     for segment in distinct_segments(plan.sequences):
         slots[segment] = range(end, end := end + len(segment.tokens))

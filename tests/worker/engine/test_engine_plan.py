@@ -1,6 +1,7 @@
 """Plans: they see exactly what the packed prompt defines, and compute shared parts once."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from common.layout import pack_fused, pack_plain
 from common.visibility import generate_isolated_visibility
-from tests.worker.engine.families import make_pieces, make_request
+from tests.worker.engine.families import make_pieces, make_request, splitter_of
 from worker.engine.plan import (
     PrefixSplitter,
     Segment,
@@ -67,7 +68,8 @@ def test_a_sequence_sees_what_the_packed_prompt_defines(
     pieces = make_pieces((3, 11, 6), bos)
     prompt = pack_fused(pieces, layout, positions)
     visible = make_table(table, prompt.num_segments)
-    splitter = PrefixSplitter((pieces.bos, pieces.prefix[:cut]), movable)
+    rest = pieces.prefix[len(pieces.bos) :]
+    splitter = PrefixSplitter((pieces.bos, rest[:cut]), movable)
     sequence = plan_sequence(prompt, visible, splitter)
     assert planned(sequence) == defined(prompt, visible)
     assert (sequence.token, sequence.position) == (prompt.tokens[-1], prompt.positions[-1])
@@ -90,7 +92,7 @@ def test_a_ref_at_its_own_position_moves_all_that_it_sees():
 
 def plan_of(lengths, bos, request, seed=0):
     pieces = make_pieces(lengths, bos, seed=seed)
-    return plan_sample(pieces, request, PrefixSplitter((pieces.bos, pieces.prefix), True))
+    return plan_sample(pieces, request, splitter_of(pieces))
 
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
@@ -103,9 +105,7 @@ def test_methods_that_decode_each_paraphrase_share_their_sequences(bos, layout, 
 
 def test_equal_paraphrases_are_one_ensemble_but_answer_twice(bos):
     pieces = make_pieces((5,), bos)
-    twice = pieces.__class__(
-        pieces.bos, pieces.prefix, pieces.segments * 2, pieces.cue, pieces.prompts * 2
-    )
+    twice = replace(pieces, segments=pieces.segments * 2)
     plan = plan_sample(twice, make_request("per_prompt"), PrefixSplitter((), True))
     assert len(plan.ensembles) == 1
     assert plan.by_method["per_prompt"] == plan.ensembles * 2
@@ -114,7 +114,7 @@ def test_equal_paraphrases_are_one_ensemble_but_answer_twice(bos):
 def test_origin_asks_for_the_first_paraphrase_alone(bos):
     plan = plan_of((4, 9, 2), bos, make_request("origin"))
     pieces = make_pieces((4, 9, 2), bos)
-    splitter = PrefixSplitter((pieces.bos, pieces.prefix), True)
+    splitter = splitter_of(pieces)
     wanted = plan_sequence(pack_plain(pieces, 0), generate_isolated_visibility(1), splitter)
     assert plan.sequences == [wanted]
 

@@ -7,11 +7,11 @@ from math import exp, isclose
 import pytest
 
 from common.methods import METHODS
+from common.prompts import PromptFormat, Template
 from common.records import Sample
 from tests.worker.engine.families import (
-    FEW_SHOT,
+    FORMAT,
     SAMPLES,
-    TEMPLATE,
     make_request,
     watch_fed_tokens,
 )
@@ -38,10 +38,10 @@ def sequence_of(*runs, start=0, sees=()):
 
 def plans_of(tokenizers, bos, samples, request, movable=True):
     tokenizer = PromptTokenizer(tokenizers[bos])
-    splitter = prefix_splitter(tokenizer, request, movable)
+    splitter = prefix_splitter(tokenizer.frame(request.prompt_format), movable)
     return [
         plan_sample(
-            tokenizer.pieces(paraphrases, request.template, request.few_shot), request, splitter,
+            tokenizer.cut(request.prompt_format, paraphrases), request, splitter,
             Sample(paraphrases, num_manual=2, confidences=(0.5,) * len(paraphrases)),
         )
         for paraphrases in samples
@@ -179,21 +179,17 @@ def test_the_engine_prefills_common_prefixes_once(make_engine):
 
 def test_the_words_before_a_question_are_cached(tokenizers, bos):
     """Prompts of other questions begin with the cuts, and with nothing more."""
-    tokenizer, request = PromptTokenizer(tokenizers[bos]), make_request()
-    bos_cut, common, lead_in, rest = prefix_splitter(tokenizer, request, True).cuts
-    pieces = tokenizer.pieces([w for s in SAMPLES for w in s], TEMPLATE, FEW_SHOT)
-    assert bos_cut == pieces.bos
-    assert common + rest == pieces.prefix
-    assert {prompt[: len(common + lead_in)] for prompt in pieces.prompts} == {common + lead_in}
-    assert len({prompt[len(common + lead_in)] for prompt in pieces.prompts}) > 1
-    assert tokenizer.text(lead_in).endswith("Q:")
+    tokenizer = PromptTokenizer(tokenizers[bos])
+    cuts = prefix_splitter(tokenizer.frame(FORMAT), True).cuts
+    pieces = tokenizer.cut(FORMAT, [w for s in SAMPLES for w in s])
+    head = cuts[0] + cuts[1]
+    assert cuts[0] == pieces.bos
+    assert {prompt[: len(head)] for prompt in pieces.prompts} == {head}
+    assert len({prompt[len(head)] for prompt in pieces.prompts}) > 1
+    assert tokenizer.text(head).endswith("Q:")
 
 
 def test_a_template_without_anything_in_front_has_nothing_to_cache(tokenizers):
-    request = make_request(
-        template=TEMPLATE.model_copy(update={"instruction": "", "question": ""})
-    )
-    bare = request.__class__(**{**vars(request), "few_shot": ()})
-    assert prefix_splitter(PromptTokenizer(tokenizers[False]), bare, True) == PrefixSplitter(
-        ((), (), (), ()), True
-    )
+    bare = PromptFormat(Template(instruction="", question="{question}\n"))
+    frame = PromptTokenizer(tokenizers[False]).frame(bare)
+    assert prefix_splitter(frame, True) == PrefixSplitter(((), ()), True)

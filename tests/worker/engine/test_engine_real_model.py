@@ -72,7 +72,9 @@ def test_one_paraphrase_on_smollm2_equals_transformers_generate(engine, smollm2,
     for paraphrases in SAMPLES:
         (answer,) = engine.answer([paraphrases[:1]], request)
         (got,) = answer[method]
-        text = request.template.prompt(paraphrases[0], request.few_shot)
+        text = request.prompt_format.template.prompt(
+            paraphrases[0], request.prompt_format.few_shot
+        )
         wanted = generate(smollm2, text, 9)
         assert got.tokens == wanted[: len(got.tokens)]
 

@@ -5,20 +5,22 @@ from itertools import product
 import pytest
 import torch
 
-from common.layout import PromptTokens, pack_fused
+from common.layout import pack_fused
 from common.methods import METHODS
 from common.records import Sample
 from tests.worker.engine.families import (
     MANY,
     SAMPLES,
+    edit,
     make_config,
     make_model,
     make_pieces,
     make_request,
+    splitter_of,
 )
 from worker.engine.attention import FLEX_MIN_TOKENS, FlexBackend, SdpaBackend, install_attention
 from worker.engine.kv_cache import KVCache, prefill
-from worker.engine.plan import PrefixSplitter, distinct_segments
+from worker.engine.plan import distinct_segments
 from worker.engine.sample import plan_sample
 from worker.model.tokenizer import PromptTokenizer
 
@@ -48,12 +50,11 @@ def test_causal_is_generate_on_the_paraphrases_as_one_text(
     model = plain_copy(engine.model)
     request = make_request("flex_attention_causal", layout=layout, max_new_tokens=NEW_TOKENS)
     for paraphrases, answer in zip(MANY, engine.answer(MANY, request), strict=True):
-        pieces = PromptTokenizer(tokenizers[bos]).pieces(
-            paraphrases, request.template, request.few_shot
-        )
-        ids = [*pieces.bos, *(token for prompt in pieces.prompts for token in prompt)]
+        pieces = PromptTokenizer(tokenizers[bos]).cut(request.prompt_format, paraphrases)
+        n = len(pieces.bos)
+        ids = [*pieces.bos, *(token for prompt in pieces.prompts for token in prompt[n:])]
         if layout == "shared":
-            ids = [*pieces.bos, *pieces.prefix, *sum_of(pieces.segments), *pieces.cue]
+            ids = [*pieces.prefix, *sum_of(pieces.segments), *pieces.cue]
         (got,) = answer["flex_attention_causal"]
         assert got.tokens == generate(model, ids, NEW_TOKENS)[: len(got.tokens)]
         assert got.finish_reason != "length" or len(got.tokens) == NEW_TOKENS
@@ -111,21 +112,13 @@ def test_any_number_of_manual_paraphrases_equals_the_reference(
     compare(make_engine("mistral"), tokenizers[False], manual(number), request)
 
 
-def edited(pieces, paraphrase):
-    """A copy with other tokens, as many as before, in one paraphrase."""
-    segment = tuple(3 + (token + 1) % 300 for token in pieces.segments[paraphrase])
-    segments, prompts = list(pieces.segments), list(pieces.prompts)
-    segments[paraphrase], prompts[paraphrase] = segment, pieces.prefix + segment + pieces.cue
-    return PromptTokens(pieces.bos, pieces.prefix, tuple(segments), pieces.cue, tuple(prompts))
-
-
 @torch.inference_mode()
 def prefilled(pieces, layout, backend, visibility_of=CROSS):
     """The cache of a fused sequence whose first two of four paraphrases are manual."""
     model = make_model(make_config("mistral"))
     install_attention(model)
     request = make_request(visibility_of, layout=layout, num_paraphrases=4)
-    splitter = PrefixSplitter((pieces.bos, pieces.prefix), True)
+    splitter = splitter_of(pieces)
     plan = plan_sample(pieces, request, splitter, Sample((), num_manual=2))
     cache = prefill(model, backend, distinct_segments(plan.sequences), KVCache.empty(model))
     assert cache.num_slots >= FLEX_MIN_TOKENS
@@ -147,7 +140,7 @@ def test_editing_an_automatic_paraphrase_changes_its_own_keys_alone(bos, layout,
     lengths = (83, 71, 90, 67)
     pieces = make_pieces(lengths, bos)
     before = prefilled(pieces, layout, backend)
-    after = prefilled(edited(pieces, 2), layout, backend)
+    after = prefilled(edit(pieces, 2), layout, backend)
     own = {"concat": 90 + 2, "shared": 90 + 1}[layout]
     assert 90 <= changed_tokens(before, after) <= own
 
@@ -156,7 +149,7 @@ def test_editing_an_automatic_paraphrase_changes_its_own_keys_alone(bos, layout,
 def test_editing_a_manual_paraphrase_changes_the_next_manual_ones_keys(bos, layout):
     pieces = make_pieces((83, 71, 90, 67), bos)
     before = prefilled(pieces, layout, SdpaBackend())
-    after = prefilled(edited(pieces, 0), layout, SdpaBackend())
+    after = prefilled(edit(pieces, 0), layout, SdpaBackend())
     assert 83 + 71 <= changed_tokens(before, after) < 83 + 71 + 67
 
 
@@ -173,7 +166,8 @@ def test_no_method_changes_what_another_one_computes(make_engine, bos, name):
 def test_a_packed_prompt_is_the_literal_one(bos):
     """The prompt of `generate` in the tests above follows from the layout's definition."""
     pieces = make_pieces((4, 9, 3), bos)
+    n = len(pieces.bos)
     assert list(pack_fused(pieces, "concat", "sequential").tokens) == [
         *pieces.bos,
-        *sum_of(pieces.prompts),
+        *sum_of(prompt[n:] for prompt in pieces.prompts),
     ]

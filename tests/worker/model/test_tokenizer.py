@@ -1,4 +1,4 @@
-"""Text to pieces and back, with a tokenizer that adds a BOS and one that does not."""
+"""Prompts to tokens and back, with a tokenizer that adds a BOS and one that does not."""
 
 import copy
 
@@ -13,6 +13,7 @@ from tests.worker.engine.families import (
     BOS,
     EOS,
     FEW_SHOT,
+    FORMAT,
     MANY,
     PAD,
     SAMPLES,
@@ -26,7 +27,7 @@ from tests.worker.engine.families import (
 from worker.engine.attention import SdpaBackend
 from worker.engine.engine import Engine
 from worker.model.tokenizer import EOS as EOS_STATE
-from worker.model.tokenizer import NEWLINE, RUNNING, PromptTokenizer, common_prefix
+from worker.model.tokenizer import NEWLINE, RUNNING, PromptTokenizer
 
 
 def make_tokenizer_that_adds(single):
@@ -78,7 +79,7 @@ def test_every_token_put_before_a_text_is_kept_and_none_behind(single, wanted):
 def test_added_tokens_stand_once_at_the_start_of_a_packed_prompt(single, layout):
     tokenizer = make_tokenizer_that_adds(single)
     prompts = PromptTokenizer(tokenizer)
-    packed = pack_fused(prompts.pieces(SAMPLES[0], TEMPLATE, FEW_SHOT), layout, "sequential")
+    packed = pack_fused(prompts.cut(FORMAT, SAMPLES[0]), layout, "sequential")
     assert packed.groups[0][: len(prompts.bos)] == prompts.bos
     assert {PAD, BOS, EOS}.isdisjoint(packed.tokens[len(prompts.bos) :])
 
@@ -108,44 +109,52 @@ def test_a_tokenizer_that_puts_special_tokens_inside_a_text_is_refused():
         PromptTokenizer(tokenizer)
 
 
-def test_pieces_of_a_tokenizer_that_puts_a_space_first_join_to_the_plain_prompt(
-    puts_space_first,
-):
-    prompts = PromptTokenizer(puts_space_first)
-    pieces = prompts.pieces(SAMPLES[0], TEMPLATE, FEW_SHOT)
-    for i, prompt in enumerate(pieces.prompts):
-        assert pieces.prefix + pieces.segments[i] + pieces.cue == prompt
+def test_prompts_hold_the_bos_once_at_their_start(prompts, bos):
+    for prompt in prompts.cut(FORMAT, SAMPLES[0]).prompts:
+        assert [i for i, token in enumerate(prompt) if token == BOS] == [0] * bos
 
 
-def test_without_a_prefix_a_segment_starts_the_prompt_and_keeps_its_space(puts_space_first):
-    prompts = PromptTokenizer(puts_space_first)
-    pieces = prompts.pieces(SAMPLES[0], TEMPLATE.model_copy(update={"instruction": ""}), ())
-    for segment, prompt in zip(pieces.segments, pieces.prompts, strict=True):
-        assert segment + pieces.cue == prompt
-
-
-def test_no_piece_but_bos_holds_a_bos(prompts):
-    pieces = prompts.pieces(SAMPLES[0], TEMPLATE, FEW_SHOT)
-    for piece in (pieces.prefix, pieces.cue, *pieces.segments, *pieces.prompts):
-        assert BOS not in piece
-
-
-def test_pieces_are_the_templates_texts(prompts):
-    pieces = prompts.pieces(SAMPLES[0], TEMPLATE, FEW_SHOT)
-    assert prompts.text(pieces.prefix) == TEMPLATE.prefix(FEW_SHOT)
-    assert prompts.text(pieces.cue) == "A:"
-    for paraphrase, segment, prompt in zip(
-        SAMPLES[0], pieces.segments, pieces.prompts, strict=True
-    ):
-        assert prompts.text(segment) == TEMPLATE.segment(paraphrase)
+def test_parts_are_the_templates_texts(prompts):
+    cut = prompts.cut(FORMAT, SAMPLES[0])
+    assert TEMPLATE.prefix(FEW_SHOT).startswith(prompts.text(cut.prefix).removesuffix("Q:"))
+    assert prompts.text(cut.cue).endswith("A:")
+    for paraphrase, prompt in zip(SAMPLES[0], cut.prompts, strict=True):
         assert prompts.text(prompt) == TEMPLATE.prompt(paraphrase, FEW_SHOT)
 
 
 def test_a_plain_prompt_is_what_the_tokenizer_makes_of_the_text(prompts, tokenizers, bos):
-    pieces = prompts.pieces(SAMPLES[0], TEMPLATE, FEW_SHOT)
+    cut = prompts.cut(FORMAT, SAMPLES[0])
     for i, paraphrase in enumerate(SAMPLES[0]):
         ids = tokenizers[bos](TEMPLATE.prompt(paraphrase, FEW_SHOT))["input_ids"]
-        assert list(pack_plain(pieces, i).tokens) == ids
+        assert list(cut.prompts[i]) == list(pack_plain(cut, i).tokens) == ids
+
+
+def test_a_tokenizer_that_puts_a_space_first_puts_none_inside_a_prompt(puts_space_first):
+    cut = PromptTokenizer(puts_space_first).cut(FORMAT, SAMPLES[0])
+    for paraphrase, prompt in zip(SAMPLES[0], cut.prompts, strict=True):
+        text = TEMPLATE.prompt(paraphrase, FEW_SHOT)
+        assert list(prompt) == puts_space_first(text)["input_ids"]
+
+
+def test_the_cut_of_a_sample_does_not_depend_on_the_samples_beside_it(prompts):
+    together = prompts.cut_all(FORMAT, MANY)
+    assert together == [prompts.cut(FORMAT, sample) for sample in MANY]
+
+
+def test_samples_whose_paraphrases_begin_alike_keep_that_beginning_in_their_segments(prompts):
+    alike = ("who is it, Ann?", "who is it, or not?")
+    other = prompts.cut(FORMAT, ("what is 7?", "name the 7"))
+    cut = prompts.cut(FORMAT, alike)
+    assert cut.prefix == other.prefix == prompts.frame(FORMAT).head
+    assert all(prompts.text(segment).startswith(" who is it,") for segment in cut.segments)
+
+
+def test_a_paraphrase_that_melts_into_the_prefix_shortens_it(prompts):
+    """Behind a space that is followed by another one, `Q:` is tokenized otherwise."""
+    frame = prompts.frame(FORMAT)
+    for text in ("\n who?", "", " who?"):
+        cut = prompts.cut(FORMAT, (text, "who?"))
+        assert frame.head[: len(cut.prefix)] == cut.prefix
 
 
 def test_text_leaves_out_special_tokens(prompts, tokenizers):
@@ -167,24 +176,3 @@ def test_ids_that_no_tokenizer_has_do_not_stop(prompts, tokenizers, bos):
     size = len(tokenizers[bos])
     assert size < VOCABULARY
     assert set(prompts.stops(VOCABULARY, [EOS])[size:].tolist()) == {RUNNING}
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "wanted"),
-    [
-        ((), (1,), ()),
-        ((1, 2), (1, 2), (1, 2)),
-        ((1, 2), (1, 2, 3), (1, 2)),
-        ((1, 2, 3), (1, 2), (1, 2)),
-        ((4, 2), (1, 2), ()),
-    ],
-)
-def test_common_prefix_is_what_both_begin_with(a, b, wanted):
-    assert common_prefix(a, b) == wanted
-
-
-def test_the_tiny_tokenizer_joins_the_prefixs_end_otherwise_than_inside_a_prompt(prompts):
-    """So that the tests of the engine meet a prefix that is no exact prefix of the prompts."""
-    pieces = prompts.pieces(SAMPLES[0], TEMPLATE, FEW_SHOT)
-    common = common_prefix(pieces.prefix, pieces.prompts[0])
-    assert 0 < len(common) < len(pieces.prefix)
