@@ -151,7 +151,8 @@ class ShardExecutor:
         pinned = []
         for run in shard.runs:
             with unless_overwritten():
-                run.pin_model(loaded.identity, loaded.files.stamp)
+                prompts = loaded.engine.tokenizer.digest(run.spec.prompt_format)
+                run.pin_model(loaded.identity, loaded.files.stamp, prompts)
                 pinned.append(run)
         if not pinned:
             return []

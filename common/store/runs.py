@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
-from common.errors import OverwrittenRun, RejectShard, StopRun, UsageError, first_line
+from common.errors import OverwrittenRun, RejectShard, UsageError
 from common.methods import Method, get_method
 from common.model_files import Stamp
 from common.records import Sample
@@ -21,6 +21,7 @@ from common.store.creation import put_in_place
 from common.store.deletion import clear, set_aside, sweep
 from common.store.filesystem import StoredFile, StoreFilesystem
 from common.store.first_writer import votes_folder, write_first
+from common.store.pin import Pin
 from common.store.run_record import RunRecord
 from common.store.snapshot import read_snapshot
 
@@ -234,26 +235,25 @@ class RunFolder:
         fields = pa.schema([schema.field(name) for name in columns])
         return pa.Table.from_batches(list(self.batches(columns)), schema=fields)
 
-    def pin_model(self, identity: str, files: Stamp | None = None) -> None:
-        """Pin the run to the weights of the first worker. Raises StopRun for other weights.
+    def pin_model(
+        self, identity: str, files: Stamp | None = None, prompts: str | None = None
+    ) -> None:
+        """Pin the run to the weights and prompts of the first worker; see `Pin`.
 
-        files: the files of a local model, which a producer compares without hashing them.
-        Of workers that begin at once one pins the run; the others are told before they compute.
-        Raises as `check_stands` does. The file's name carries the generation: a pin that comes
-        late is not the new run's.
+        Raises StopRun for others. Of workers that begin at once one pins the run; the others are
+        told before they compute. Raises as `check_stands` does. The file's name carries the
+        generation: a pin that comes late is not the new run's.
         """
         self.check_stands()
-        content = _pin(identity, files or {})
-        pinned = self._pin_of(write_first(self.store, self.pin_path, content))
-        if pinned["identity"] != identity:
-            raise StopRun(
-                f"run {self.key} was begun with the weights {pinned['identity']}, this worker "
-                f"holds {identity}; give it the same weights, or enqueue with --overwrite"
-            )
+        mine = Pin(identity, files or {}, prompts)
+        pinned = self._decode_pin(write_first(self.store, self.pin_path, mine.encode()))
+        pinned.refuse_other(mine, str(self.key))
 
     def note_model(self, identity: str, files: Stamp) -> None:
         """Note again the files that the weights of a pinned run are read from."""
-        self.store.write_bytes(self.pin_path, _pin(identity, files))
+        pinned = self._pinned()
+        pin = Pin(identity, files, pinned.prompts if pinned else None)
+        self.store.write_bytes(self.pin_path, pin.encode())
 
     def forget_model(self) -> None:
         """Unpin a run that has no answers yet: the next worker pins it again."""
@@ -263,34 +263,22 @@ class RunFolder:
     def pinned_model(self) -> str | None:
         """Identity of the weights that the run is pinned to, or None before the first shard."""
         pinned = self._pinned()
-        return str(pinned["identity"]) if pinned else None
+        return pinned.identity if pinned else None
 
     def pinned_files(self) -> Stamp:
         """Stamp of the model's files at that time; empty unless the model is a local folder."""
-        files = (self._pinned() or {}).get("files", {})
-        return {name: (size, changed) for name, (size, changed) in files.items()}
+        pinned = self._pinned()
+        return pinned.files if pinned else {}
 
     @property
     def pin_path(self) -> str:
         """Path, inside the store, of the file that tells the weights."""
         return self.file(f"model-{self.record.generation}.json")
 
-    def _pinned(self) -> dict[str, Any] | None:
+    def _pinned(self) -> Pin | None:
         if not self.store.exists(self.pin_path):
             return None
-        return self._pin_of(self.store.read_bytes(self.pin_path))
+        return self._decode_pin(self.store.read_bytes(self.pin_path))
 
-    def _pin_of(self, content: bytes) -> dict[str, Any]:
-        try:
-            pinned: dict[str, Any] = json.loads(content)
-            return {"identity": str(pinned["identity"]), "files": dict(pinned.get("files", {}))}
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UsageError(
-                f"{self.store.path(self.pin_path)} does not tell the weights that the run was "
-                f"begun with ({first_line(error)}); delete it if all workers have the same "
-                "weights, else enqueue with --overwrite"
-            ) from None
-
-
-def _pin(identity: str, files: Stamp) -> bytes:
-    return json.dumps({"identity": identity, "files": files}).encode()
+    def _decode_pin(self, content: bytes) -> Pin:
+        return Pin.decode(content, self.store.path(self.pin_path))

@@ -30,6 +30,17 @@ def test_the_loser_of_a_race_is_told_before_it_computes(executor, make_runs, mon
     assert list_parts(runs[0]) == []
 
 
+def test_a_worker_whose_tokenizer_makes_other_tokens_is_told_before_it_computes(
+    executor, make_runs, monkeypatch
+):
+    runs = make_runs().runs
+    loaded = executor.manager.engine_for(runs[0].spec)
+    runs[0].pin_model(loaded.identity, loaded.files.stamp, prompts="made by another release")
+    with pytest.raises(StopRun, match="tokens made by ano, this worker makes"):
+        executor.execute(shard_of(runs, [0, 1]))
+    assert list_parts(runs[0]) == []
+
+
 def test_a_damaged_pin_stops_the_run_and_names_the_file(executor, make_runs):
     runs = make_runs().runs
     runs[0].store.write_bytes(runs[0].pin_path, b'{"identity"')

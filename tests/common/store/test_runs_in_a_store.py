@@ -97,6 +97,23 @@ def test_other_weights_stop_the_run_and_both_are_named(any_store):
     assert run.pinned_model() == "hub:m@1"
 
 
+def test_other_tokens_of_the_prompts_stop_the_run(any_store):
+    run = make_run(any_store)
+    run.pin_model("hub:m@1", prompts="aaaa")
+    run.pin_model("hub:m@1", prompts="aaaa")
+    with pytest.raises(StopRun, match=r"tokens aaaa, .* makes bbbb .*releases of transformers"):
+        run.pin_model("hub:m@1", prompts="bbbb")
+
+
+def test_noting_the_files_again_keeps_the_tokens_that_a_run_is_pinned_to(any_store):
+    run = make_run(any_store)
+    run.pin_model("hub:m@1", prompts="aaaa")
+    run.note_model("hub:m@1", {"config.json": (7, 9)})
+    assert run.pinned_files() == {"config.json": (7, 9)}
+    with pytest.raises(StopRun, match="tokens aaaa"):
+        run.pin_model("hub:m@1", prompts="bbbb")
+
+
 @pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("columns", [None, ["prediction", "uuid"]])
 def test_batches_are_the_merged_file_or_columns_of_it_in_the_order_asked(any_store, columns):
