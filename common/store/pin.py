@@ -29,7 +29,8 @@ class Pin:
         """Read a pin. path: where it is, for the message. Raises UsageError if it is damaged."""
         try:
             said = json.loads(content)
-            files = {name: (size, changed) for name, (size, changed) in said["files"].items()}
+            files = said.get("files", {})
+            files = {name: (size, changed) for name, (size, changed) in files.items()}
             return cls(str(said["identity"]), files, said.get("prompts"))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UsageError(

@@ -36,7 +36,7 @@ def test_a_worker_whose_tokenizer_makes_other_tokens_is_told_before_it_computes(
     runs = make_runs().runs
     loaded = executor.manager.engine_for(runs[0].spec)
     runs[0].pin_model(loaded.identity, loaded.files.stamp, prompts="made by another release")
-    with pytest.raises(StopRun, match="tokens made by ano, this worker makes"):
+    with pytest.raises(StopRun, match="tokens made by anot, this worker makes"):
         executor.execute(shard_of(runs, [0, 1]))
     assert list_parts(runs[0]) == []
 
