@@ -6,7 +6,7 @@ docs/operations.md has the reason for each setting. Imports no celery.
 from typing import Any
 
 from common.broker_url import parse_broker_url
-from common.models import REGISTRY, ModelSource
+from common.models import REGISTRY, ModelSource, name_of_slug
 from common.run import RunKey
 from common.settings import Settings
 
@@ -38,10 +38,13 @@ def queue_of(model: ModelSource) -> str:
 def queue_of_slug(slug: str) -> str:
     """Return the queue of a model by its part of a run's key.
 
-    >>> queue_of_slug("qwen3_4b"), queue_of_slug("someone--model")
-    ('model.qwen3_4b', 'model.other')
+    Revisions of a model share its queue.
+
+    >>> queue_of_slug("qwen3_4b"), queue_of_slug("qwen3_4b+main"), queue_of_slug("someone--model")
+    ('model.qwen3_4b', 'model.qwen3_4b', 'model.other')
     """
-    return f"model.{slug}" if slug in REGISTRY else OTHER_QUEUE
+    name = name_of_slug(slug)
+    return f"model.{name}" if name in REGISTRY else OTHER_QUEUE
 
 
 def queue_of_run(run: str) -> str:

@@ -6,10 +6,12 @@ Knows names only; `worker.model.loader` loads weights and handles models that ca
     'meta-llama/Llama-3.2-3B-Instruct'
     >>> find_model("someone/some-model").slug
     'someone--some-model'
+    >>> find_model("qwen3_4b", "refs/pr/3").slug
+    'qwen3_4b+refs+pr+3'
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,19 +19,25 @@ from common.errors import UsageError
 
 DEFAULT_MODEL = "llama3.2_3b_it"
 
+_BEFORE_REVISION = "+"
+"""In neither names nor revisions, so that no two pairs of them have one slug."""
+
 
 @dataclass(frozen=True)
 class ModelSource:
     """The place that a model is loaded from.
 
-    slug: the model's name in run keys and queue names: letters, digits, `.`, `_`, `-`.
+    slug: the model's name in run keys: letters, digits, `.`, `_`, `-`; with a revision, `+` and
+        the revision behind it, `+` in place of its `/`.
     kind: "hub" (a hub id), "directory" (a local folder) or "gguf_package" (a file that a
         Python package carries, written `package:file`).
+    revision: a branch, tag or commit of a hub model; None for the newest.
     """
 
     slug: str
     kind: Literal["hub", "directory", "gguf_package"]
     location: str
+    revision: str | None = None
 
 
 _HUB = {
@@ -62,13 +70,53 @@ REGISTRY: dict[str, ModelSource] = {
 }
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_REVISION = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._/-]*")
 
 
-def find_model(name: str) -> ModelSource:
+def find_model(name: str, revision: str | None = None) -> ModelSource:
     """Resolve a short name, a local directory or a hub id, in this order.
 
-    Raises UsageError if `name` is none of the three.
+    revision: of a hub model. Raises UsageError if `name` is none of the three, or the revision
+    cannot be one, or belongs to a model that has none.
     """
+    model = _find(name)
+    if revision is None:
+        return model
+    if not _REVISION.fullmatch(revision) or ".." in revision:
+        raise UsageError(
+            f"--revision {revision!r} may hold letters, digits and . _ - / only, no `..`, and "
+            "starts with none of / and -; give a branch, tag or commit of the model's hub "
+            "repository"
+        )
+    if model.kind != "hub":
+        what = "a folder" if model.kind == "directory" else "bundled in a Python package"
+        raise UsageError(
+            f"--revision {revision} needs a model of the hub, and {name} is {what}, which has one "
+            "state only; leave --revision out, or give a hub id"
+        )
+    slug = f"{model.slug}{_BEFORE_REVISION}{revision.replace('/', _BEFORE_REVISION)}"
+    return replace(model, slug=slug, revision=revision)
+
+
+def with_revision(model: str, revision: str | None) -> str:
+    """Return a model's name as messages have it.
+
+    >>> with_revision("qwen3_4b", None), with_revision("qwen3_4b", "refs/pr/3")
+    ('qwen3_4b', 'qwen3_4b@refs/pr/3')
+    """
+    return model if revision is None else f"{model}@{revision}"
+
+
+def name_of_slug(slug: str) -> str:
+    """Return a slug without the revision.
+
+    >>> name_of_slug("someone--model+main")
+    'someone--model'
+    """
+    return slug.partition(_BEFORE_REVISION)[0]
+
+
+def _find(name: str) -> ModelSource:
     if name in REGISTRY:
         return REGISTRY[name]
     folder = _directory(name)

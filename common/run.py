@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from common.errors import UsageError
 from common.methods import METHODS, get_method
+from common.models import with_revision
 from common.prompts import Example, PromptFormat, PromptStyle, Template, before_stop
 
 SEMANTICS_VERSION = 3
@@ -139,6 +140,11 @@ class RunSpec(BaseModel):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @property
+    def model_name(self) -> str:
+        """The model as it was asked for: `qwen3_4b`, or `qwen3_4b@REVISION`."""
+        return with_revision(self.model, self.revision)
+
+    @property
     def prompt_format(self) -> PromptFormat:
         """The format of the run's prompts."""
         return PromptFormat(
@@ -184,11 +190,13 @@ def run_name(
     layout: Layout | None,
     positions: Positions | None,
     default_layout: Layout = "concat",
+    prompt: str = "plain",
+    thinking: Thinking = "off",
 ) -> str:
-    """Return the last part of a run's key; it names layout and positions unless they are defaults.
+    """Return the last part of a run's key; it names an option unless that is at its default.
 
     paraphrases: how many, or the name of a selection (`m5a5s5`: 5 manual and 5 auto paraphrases,
-    5 shots).
+    5 shots). prompt: "plain", "chat", or the name of a prompt file.
 
         >>> run_name("flex_attention", 5, "concat", "sequential")
         'flex_attention-5'
@@ -196,13 +204,19 @@ def run_name(
         'flex_attention-5-shared'
         >>> run_name("avg", "m5a5s5", None, None)
         'avg-m5a5s5'
+        >>> run_name("origin", 5, None, None, prompt="chat", thinking=512)
+        'origin-chat-thinking512'
     """
     row = get_method(method)
-    if row.name in METHODS and row.sequences == "first" and isinstance(paraphrases, int):
-        return method
-    parts = [method, str(paraphrases)]
+    parts = [method]
+    if not (row.name in METHODS and row.sequences == "first" and isinstance(paraphrases, int)):
+        parts.append(str(paraphrases))
     if row.has_layout and layout and layout != default_layout:
         parts.append(layout)
     if row.has_layout and layout and positions and positions != DEFAULT_POSITIONS[layout]:
         parts.append(positions)
+    if prompt != "plain":
+        parts.append(prompt)
+    if thinking != "off":
+        parts.append("thinking" if thinking == "on" else f"thinking{thinking}")
     return "-".join(parts)

@@ -50,6 +50,7 @@ class Settings(BaseModel):
     warm_model: str | None = Field(
         None, description="model that is loaded and compiled before the first task is taken"
     )
+    warm_revision: str | None = Field(None, description="its revision, as --revision gives it")
     warm_dtype: DTypeName = Field("auto", description="its dtype, as --dtype gives it")
     warm_samples: int | None = Field(
         None, ge=1, description="samples of the run it is warmed for (unset: many)"

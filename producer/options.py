@@ -6,13 +6,25 @@ from typing import Any
 
 import click
 
+from common.errors import UsageError
 from common.messages import MAX_ROWS
 from common.methods import METHODS
 from common.models import DEFAULT_MODEL
+from common.run import MAX_NEW_TOKENS
+from producer.stop_strings import unescape
 
 METHODS_HELP = "\n".join(
     ["\b", "Methods:", *(f"  {name:<33}{row.summary}" for name, row in METHODS.items())]
 )
+
+PROMPT_FILE_HELP = """\b
+A file for --prompt, with texts that are read as they stand; only `question` is needed:
+  instruction = "Answer shortly.\\n\\n"
+  example = "Question: {question}\\nAnswer: {answer}\\n\\n"
+  question = "Question: {question}\\n"
+  cue = "Answer:"
+  stop = ["\\n"]
+  prediction = "line"    # or "word": what of the answer is the prediction"""
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -44,6 +56,54 @@ _DATA: list[Decorator] = [
         default=DEFAULT_MODEL,
         show_default=True,
         help="Short name, hub id or local directory.",
+    ),
+]
+
+_REVISION: Decorator = click.option(
+    "--revision",
+    metavar="REV",
+    help="Branch, tag or commit of a hub model.  [default: the newest when it is first loaded]",
+)
+
+
+def _thinking(_: click.Context, __: click.Parameter, text: str) -> str | int:
+    if text in ("off", "on"):
+        return text
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_NEW_TOKENS:
+        return int(text)
+    raise UsageError(
+        f"--thinking {text!r} is none of off, on and a number of tokens from 1 to {MAX_NEW_TOKENS}"
+    )
+
+
+def _stop(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> Any:
+    return tuple(map(unescape, texts)) or None
+
+
+_PROMPT: list[Decorator] = [
+    click.option(
+        "--prompt",
+        metavar="plain|chat|FILE",
+        default="plain",
+        show_default=True,
+        help="Text as published, the model's own chat template, or a template of your own in a "
+        "TOML file with question, and example, instruction, cue, stop (docs/prompts.md).",
+    ),
+    click.option(
+        "--thinking",
+        metavar="off|on|N",
+        default="off",
+        show_default=True,
+        callback=_thinking,
+        help="With --prompt chat: whether the model reasons first; N tokens at most.",
+    ),
+    click.option(
+        "--stop",
+        metavar="TEXT",
+        multiple=True,
+        callback=_stop,
+        help="Text that ends an answer; repeat for several. \\n is a newline, \\t a tab, "
+        "\\\\ a backslash.  [default: \\n; with chat only the end of the turn]",
     ),
 ]
 
@@ -117,8 +177,9 @@ _JOB: list[Decorator] = [
 
 _MAX_NEW_TOKENS: Decorator = click.option(
     "--max-new-tokens",
-    type=click.IntRange(1, 4096),
-    help="Length of an answer.  [default: 20; 10 for sentences with [MASK]]",
+    type=click.IntRange(1, MAX_NEW_TOKENS),
+    help="Length of an answer.  [default: 20; 10 for sentences with [MASK]; with --prompt chat "
+    "64, N + 64 with --thinking N, 4096 with --thinking on]",
 )
 
 _FROM_RUN: Decorator = click.option(
@@ -159,20 +220,32 @@ def _add(options: Sequence[Decorator]) -> Decorator:
 
 
 request_options = _add(
-    [*_DATA, _FROM_RUN, *_METHOD, *_NUM_PARAPHRASES, _NUM_DRAWS, _MAX_NEW_TOKENS, *_JOB]
+    [
+        *_DATA,
+        _REVISION,
+        _FROM_RUN,
+        *_METHOD,
+        *_NUM_PARAPHRASES,
+        *_PROMPT,
+        _NUM_DRAWS,
+        _MAX_NEW_TOKENS,
+        *_JOB,
+    ]
 )
 """Options of a request: data set, model, methods, and how its runs are answered."""
 
 paraphrase_options = _add(
-    [*_DATA[:2], _DATA[-1], _NUM_PARAPHRASES[0], *_sampling_options(1.5, 0.9), *_JOB]
+    [*_DATA[:2], _DATA[-1], _REVISION, _NUM_PARAPHRASES[0], *_sampling_options(1.5, 0.9), *_JOB]
 )
 """Options of `paraphrase`: data set, model, and how paraphrases are drawn."""
 
 confidence_options = _add(
     [
         *_DATA,
+        _REVISION,
         _FROM_RUN,
         *_NUM_PARAPHRASES,
+        *_PROMPT,
         _NUM_DRAWS,
         *_sampling_options(1, 1),
         _MAX_NEW_TOKENS,

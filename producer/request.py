@@ -8,18 +8,29 @@ from common.errors import UsageError
 from common.methods import CONFIDENCE, PARAPHRASES, Method
 from common.models import ModelSource
 from common.planning.sharding import DEFAULT_SHARD_SIZE
+from common.prompts import PromptStyle, Template
 from common.run import (
     DEFAULT_POSITIONS,
+    MAX_NEW_TOKENS,
     DTypeName,
     Layout,
     Positions,
     RunKey,
     SamplingParams,
+    Thinking,
     run_name,
 )
 from producer import paraphrase_prompt
 from producer.datasets import Dataset, Selection, known_datasets, open_dataset
 from producer.datasets.dataset import file_dataset
+from producer.prompt_file import PromptFile, read_prompt_file
+from producer.stop_strings import check_stop
+
+CHAT_TOKENS = 64
+"""Default limit of an answer with --prompt chat: instruct models answer in sentences."""
+
+THINKING_TOKENS = 4096
+"""Default limit with --thinking on; how long a model reasons is not known before."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,8 @@ class RunRequest:
     """A data set, a model and methods, with their options; one run for each method.
 
     None means "not given"; the data set's default applies, and properties return it.
-    paraphrases: key of the run that wrote the paraphrases. step: name of the one step to run
+    paraphrases: key of the run that wrote the paraphrases. prompt: "plain", "chat" or the path of
+    a prompt file. stop: literal texts. step: name of the one step to run
     alone; temperature and top_p are its sampling.
 
     Raises UsageError for options that contradict each other or do not apply to the data set.
@@ -47,6 +59,10 @@ class RunRequest:
     positions: Positions | None = None
     max_new_tokens: int | None = None
     max_samples: int | None = None
+    prompt: str = "plain"
+    thinking: Thinking = "off"
+    stop: tuple[str, ...] | None = None
+    revision: str | None = None
     num_draws: int | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -56,6 +72,7 @@ class RunRequest:
     step: str | None = None
 
     def __post_init__(self) -> None:
+        self._check_prompt()
         if self.paraphrases is not None and self.data is not None:
             raise UsageError(
                 f"--paraphrases {self.paraphrases} brings its questions with it; leave out "
@@ -82,6 +99,55 @@ class RunRequest:
                 f"--num-paraphrases {self.num_paraphrases} does not say which paraphrases of "
                 f"--dataset {self.dataset} to take; give --num-manual and --num-auto"
             )
+
+    def _check_prompt(self) -> None:
+        check_stop(self.chosen_stop, "--stop")
+        if self.thinking != "off" and self.prompt != "chat":
+            raise UsageError(
+                f"--thinking {self.thinking} needs --prompt chat, as the model's chat template "
+                f"switches its reasoning; with --prompt {self.prompt} leave it out"
+            )
+        if isinstance(self.thinking, str):
+            return
+        if self.max_new_tokens is not None and self.thinking >= self.max_new_tokens:
+            raise UsageError(
+                f"--thinking {self.thinking} leaves none of --max-new-tokens "
+                f"{self.max_new_tokens} for the answer; reasoning counts as generated, so give "
+                "more of them, or think less"
+            )
+        if self.token_limit > MAX_NEW_TOKENS:
+            raise UsageError(
+                f"--thinking {self.thinking} is too much: with {CHAT_TOKENS} tokens for the "
+                f"answer it comes to more than {MAX_NEW_TOKENS}, the most that is generated"
+            )
+
+    @cached_property
+    def prompt_file(self) -> PromptFile | None:
+        """The prompt file, if one is given; raises UsageError if it cannot be used."""
+        return None if self.prompt in ("plain", "chat") else read_prompt_file(self.prompt)
+
+    @property
+    def prompt_style(self) -> PromptStyle:
+        """The style of the prompts; a prompt file is a plain one with a template of its own."""
+        return "chat" if self.prompt == "chat" else "plain"
+
+    @property
+    def chosen_template(self) -> Template:
+        """The prompt file's template, or the data set's; a chat's answer is a line, not a word."""
+        if self.prompt_file:
+            return self.prompt_file.template
+        template = self.opened_dataset.template
+        is_chat = self.prompt_style == "chat"
+        return template.model_copy(update={"prediction": "line"}) if is_chat else template
+
+    @property
+    def chosen_stop(self) -> tuple[str, ...]:
+        """The requested stop strings, or the prompt file's, or those of the style."""
+        if self.stop is not None:
+            return tuple(dict.fromkeys(self.stop))
+        if self.prompt_file and self.prompt_file.stop is not None:
+            return self.prompt_file.stop
+        return () if self.prompt_style == "chat" else ("\n",)
 
     @cached_property
     def opened_dataset(self) -> Dataset:
@@ -121,8 +187,14 @@ class RunRequest:
 
     @property
     def token_limit(self) -> int:
-        """Maximum number of tokens of an answer."""
-        return self.max_new_tokens or self.opened_dataset.default_max_new_tokens
+        """Maximum number of tokens of an answer, reasoning included."""
+        if self.max_new_tokens is not None:
+            return self.max_new_tokens
+        if self.prompt_style == "plain":
+            return self.opened_dataset.default_max_new_tokens
+        if self.thinking == "on":
+            return THINKING_TOKENS
+        return CHAT_TOKENS + (self.thinking if isinstance(self.thinking, int) else 0)
 
     @property
     def paraphrase_sampling(self) -> SamplingParams:
@@ -158,8 +230,15 @@ class RunRequest:
             paraphrases = self.selection.label(num_few_shot)
         if written_by and method.sequences != "first":
             paraphrases = f"{paraphrases}-by-{written_by}"
+        prompt, thinking = self._named_prompt(method)
         name = run_name(
             method.name, paraphrases, self.chosen_layout, self.chosen_positions,
-            self.opened_dataset.default_layout,
+            self.opened_dataset.default_layout, prompt, thinking,
         )  # fmt: skip
         return RunKey(self.dataset, model.slug, name)
+
+    def _named_prompt(self, method: Method) -> tuple[str, Thinking]:
+        """Prompt and thinking in a run's name. Paraphrases are written by one prompt for all."""
+        if method == PARAPHRASES:
+            return "plain", "off"
+        return self.prompt_file.name if self.prompt_file else self.prompt, self.thinking

@@ -67,7 +67,7 @@ def retry_run(settings: Settings, run: RunFolder, every: bool = False) -> Retrie
     changed, and OverwrittenRun if it was overwritten since it was opened.
     """
     counters = check_broker(settings)
-    model = find_model(run.spec.model)
+    model = find_model(run.spec.model, run.spec.revision)
     refuse_replaced_model(model, [run], ())
     withdrawn = withdraw(run, every)
     messages = tuple(messages_for([run]))

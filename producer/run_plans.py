@@ -13,13 +13,21 @@ from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
 from common.models import ModelSource
 from common.planning.plan import RunPlan
 from common.prompts import Example
-from common.run import RunKey, RunSpec, SamplingParams
+from common.run import DATE_STRING, RunKey, RunSpec, SamplingParams
 from common.store import RunFolder, StoreFilesystem
 from producer import paraphrase_prompt
 from producer.request import RunRequest
 
 UNTIL_SNAPSHOT: dict[str, Any] = {"dataset_sha256": "", "num_samples": 1}
 """Placeholders for the fields of a spec that are known once the snapshot is written."""
+
+_PLAIN: dict[str, Any] = {
+    "prompt": "plain",
+    "thinking": "off",
+    "stop": ("\n",),
+    "date_string": None,
+}
+"""How paraphrases are written, so that runs of all prompt styles share them."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,7 @@ class Planner:
             "num_paraphrases": self.request.chosen_num_paraphrases,
             "template": paraphrase_prompt.TEMPLATE,
             "few_shot": (),
+            **_PLAIN,
             "max_new_tokens": paraphrase_prompt.MAX_NEW_TOKENS,
             "sampling": self._sampling(PARAPHRASES, self.request.paraphrase_sampling),
             "exemplars": paraphrase_prompt.exemplars(),
@@ -116,11 +125,16 @@ class Planner:
             dataset=self.request.dataset,
             model=self.model.location if is_folder else self.request.model,
             model_source=self.model.location,
+            revision=self.model.revision,
             method="origin",
             num_paraphrases=1,
             layout=None,
             positions=None,
-            template=self.request.opened_dataset.template,
+            template=self.request.chosen_template,
+            prompt=self.request.prompt_style,
+            thinking=self.request.thinking,
+            stop=self.request.chosen_stop,
+            date_string=DATE_STRING if self.request.prompt_style == "chat" else None,
             few_shot=self.examples,
             max_new_tokens=self.request.token_limit,
             dtype=self.request.dtype,

@@ -30,7 +30,7 @@ def create_app(settings: Settings) -> Celery:
     processes = settings.processes or default_processes()
     let_threads_wait(processes)
     if settings.warm_model:
-        find_model(settings.warm_model)
+        find_model(settings.warm_model, settings.warm_revision)
     put_bad_messages_aside()
     keep_flower_private()
     app = Celery("self_ensemble", include=["worker.tasks"])

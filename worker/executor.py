@@ -10,6 +10,7 @@ from functools import cached_property, partial
 
 from common.errors import RetryShard, StopRun, UnusableModel, UsageError
 from common.live_workers import place_of
+from common.models import with_revision
 from common.records import ResultRow
 from common.run_counters import RunCounters
 from common.settings import Settings
@@ -70,13 +71,14 @@ class ShardExecutor:
         A model whose loading ended this process again and again is skipped; its first shard
         stops the run with that reason.
         """
-        settings = self.settings
+        settings, model = self.settings, self.settings.warm_model
         self._notes.begin()
-        if settings.warm_model and not self._loading_kills(settings.warm_model):
-            with self._noted_as_loading(settings.warm_model):
-                self.manager.warm_up(
-                    settings.warm_model, settings.warm_dtype, settings.warm_samples
-                )
+        if not model or self._loading_kills(name := with_revision(model, settings.warm_revision)):
+            return
+        with self._noted_as_loading(name):
+            self.manager.warm_up(
+                model, settings.warm_dtype, settings.warm_samples, settings.warm_revision
+            )
 
     def was_deleted(self, run: RunFolder) -> bool:
         """Whether a run that is missing was enqueued for this very store."""
@@ -106,7 +108,7 @@ class ShardExecutor:
         first = str(shard.runs[0].key)
         answered = [run for run in shard.runs if run not in todo]
         if going_on:
-            self._refuse_if_loading_kills(going_on[0].spec.model)
+            self._refuse_if_loading_kills(going_on[0].spec.model_name)
             attempt = hint(lambda: self.counters.start_attempt(first, shard.name), 1)
             killed = self._deaths.blame(shard)
             if attempt > self.settings.max_attempts:
@@ -146,7 +148,7 @@ class ShardExecutor:
     def _answer_and_write(self, shard: Shard) -> list[RunFolder]:
         started = time.time()
         spec = shard.runs[0].spec
-        with self._noted_as_loading(spec.model):
+        with self._noted_as_loading(spec.model_name):
             loaded = self.manager.engine_for(spec)
         pinned = []
         for run in shard.runs:

@@ -9,11 +9,12 @@ import gc
 import logging
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import torch
 
 from common.errors import RetryShard, StopRun, UnusableModel, UsageError, first_line
-from common.models import ModelSource, find_model
+from common.models import ModelSource, find_model, with_revision
 from common.run import RunSpec
 from common.settings import Settings
 from worker.engine.budget import Budget, choose_budget
@@ -69,6 +70,14 @@ class LoadedEngine:
         return self.reasons | ({} if budget == self.budget else {"halved": f"to {budget}"})
 
 
+class _ModelKey(NamedTuple):
+    """What makes a loaded model another one. dtype: as asked for, may be "auto"."""
+
+    location: str
+    revision: str | None
+    dtype: str
+
+
 class ModelManager:
     """Holds one engine at a time. slot: number of this process on its host."""
 
@@ -76,22 +85,28 @@ class ModelManager:
         self._settings = settings
         self._slot = slot
         self._name: str | None = None
-        self._key: tuple[str, str] | None = None
+        self._key: _ModelKey | None = None
         self._loaded: LoadedEngine | None = None
-        self._budgets: dict[tuple[str, str], Budget] = {}
+        self._budgets: dict[_ModelKey, Budget] = {}
 
     @property
     def held(self) -> str | None:
         """The name of the model that is loaded, if any."""
         return self._name if self._loaded else None
 
-    def warm_up(self, model: str, dtype: str, num_samples: int | None = None) -> None:
+    def warm_up(
+        self,
+        model: str,
+        dtype: str,
+        num_samples: int | None = None,
+        revision: str | None = None,
+    ) -> None:
         """Load a model and compile its code. A failure is only logged: the first shard meets it
         again and stops the run.
         """
         try:
-            location = find_model(model).location
-            warm_up(self.engine_of(model, location, dtype, num_samples).engine)
+            location = find_model(model, revision).location
+            warm_up(self.engine_of(model, location, dtype, num_samples, revision).engine)
         except Exception as error:
             logger.warning("model %s could not be warmed: %s", model, first_line(error))
         else:
@@ -99,10 +114,17 @@ class ModelManager:
 
     def engine_for(self, spec: RunSpec) -> LoadedEngine:
         """The engine for a run's model and dtype. Raises UnusableModel if it cannot be made."""
-        return self.engine_of(spec.model, spec.model_source, spec.dtype, spec.num_samples)
+        return self.engine_of(
+            spec.model, spec.model_source, spec.dtype, spec.num_samples, spec.revision
+        )
 
     def engine_of(
-        self, model: str, location: str, dtype: str, num_samples: int | None
+        self,
+        model: str,
+        location: str,
+        dtype: str,
+        num_samples: int | None,
+        revision: str | None = None,
     ) -> LoadedEngine:
         """The engine for a model and a dtype; loads the model again if its files were replaced.
 
@@ -110,9 +132,10 @@ class ModelManager:
 
         model: the name; location: that of its source. dtype: as asked for, may be "auto".
         num_samples: those of the run, if known; a small run is not worth compiling for.
+        revision: of a hub model; two revisions are two models.
         """
         try:
-            return self._engine_of(model, location, dtype, num_samples)
+            return self._engine_of(model, _ModelKey(location, revision, dtype), num_samples)
         except RetryShard:
             raise
         except StopRun as error:
@@ -122,14 +145,11 @@ class ModelManager:
             logger.exception("model %s cannot be used", model)
             raise UnusableModel(_cannot_be_used(model, error)) from error
 
-    def _engine_of(
-        self, model: str, location: str, dtype: str, num_samples: int | None
-    ) -> LoadedEngine:
-        key = (location, dtype)
+    def _engine_of(self, model: str, key: _ModelKey, num_samples: int | None) -> LoadedEngine:
         if self._loaded is None or self._key != key or self._loaded.files.changed():
             self._unload()
-            self._loaded = self._load(model, dtype, self._budgets.get(key))
-            self._key, self._name = key, model
+            self._loaded = self._load(model, key, self._budgets.get(key))
+            self._key, self._name = key, with_revision(model, key.revision)
             _keep_out_of_collections()
         wanted = wants_compiled(self._settings.compile, num_samples)
         if self._loaded.compiles(wanted):
@@ -158,15 +178,15 @@ class ModelManager:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _load(self, model: str, dtype_setting: str, known: Budget | None) -> LoadedEngine:
+    def _load(self, model: str, key: _ModelKey, known: Budget | None) -> LoadedEngine:
         """Load a model and make its engine. known: the budget that it ended with last time."""
         log = partial(_log, model)
         _precompile_headers_if_allowed()
         device = log("device", choose_device(self._settings.device, self._slot))
         if device.value == "cpu":
             keep_freed_memory()
-        dtype = log("dtype", choose_dtype(dtype_setting, device.value))
-        loaded = _load_weights(model, dtype.value, device.value)
+        dtype = log("dtype", choose_dtype(key.dtype, device.value))
+        loaded = _load_weights(_source(model, key.revision), dtype.value, device.value)
         backend, attention = choose_attention(self._settings.attention, loaded.model)
         log("attention", attention)
         budget, limits = choose_budget(self._settings, loaded.model, attention.value)
@@ -228,21 +248,21 @@ def _cannot_be_used(model: str, error: Exception) -> str:
     )
 
 
-def _load_weights(model: str, dtype: str, device: str) -> LoadedModel:
+def _load_weights(source: ModelSource, dtype: str, device: str) -> LoadedModel:
     try:
-        return load_model(_source(model), dtype, device)
+        return load_model(source, dtype, device)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         release(error)
         raise StopRun(
-            f"model {model} in {dtype} does not fit into the free memory of {device} on this "
-            f"worker: {first_line(error)}"
+            f"model {source.slug} in {dtype} does not fit into the free memory of {device} on "
+            f"this worker: {first_line(error)}"
         ) from None
 
 
-def _source(model: str) -> ModelSource:
+def _source(model: str, revision: str | None) -> ModelSource:
     try:
-        return find_model(model)
+        return find_model(model, revision)
     except UsageError as error:
         raise StopRun(f"{error} (on this worker)") from None

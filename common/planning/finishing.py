@@ -94,7 +94,7 @@ def _with_models(runs: Sequence[RunFolder], counters: RunCounters) -> list[RunFo
     sendable = []
     for run in runs:
         try:
-            find_model(run.spec.model)
+            find_model(run.spec.model, run.spec.revision)
         except UsageError as error:
             logger.error("run %s stopped: %s", run.key, error)
             counters.stop(str(run.key), f"{error} (on the host that merged the run before it)")

@@ -1,5 +1,6 @@
 """Plans of runs, and how plans and samples become runs in the store: all of them or none."""
 
+import json
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -184,7 +185,7 @@ def _refuse_other_spec(run: RunFolder, spec: RunSpec) -> None:
         return
     listed = "; ".join(
         f"{name} is {_short(old)} there and {_short(new)} here"
-        for name, (old, new) in run.spec.differences(spec).items()
+        for name, (old, new) in _by_part(run.spec.differences(spec)).items()
     )
     raise UsageError(
         f"run {run.key} exists with another fingerprint: {listed}. "
@@ -193,6 +194,21 @@ def _refuse_other_spec(run: RunFolder, spec: RunSpec) -> None:
     )
 
 
+def _by_part(differences: dict[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
+    """The differences, with those of a template key by key: `template.cue`."""
+    parts: dict[str, tuple[Any, Any]] = {}
+    for name, (old, new) in differences.items():
+        if isinstance(old, dict) and isinstance(new, dict):
+            keys = [key for key in old if old[key] != new[key]]
+            parts |= {f"{name}.{key}": (old[key], new[key]) for key in keys}
+        else:
+            parts[name] = (old, new)
+    return parts
+
+
 def _short(value: Any) -> str:
-    text = str(value)
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+    """At most 60 characters of a value. JSON for lists: `repr` would escape a newline twice."""
+    is_list = isinstance(value, list)
+    text = json.dumps(value, ensure_ascii=False) if is_list else str(value)
+    text = text if len(text) <= 60 else f"{text[:57]}..."
+    return text if is_list else repr(text)

@@ -7,6 +7,7 @@ import click
 from producer.commands.shared import console, exit_past, print_line, settings_from
 from producer.options import (
     METHODS_HELP,
+    PROMPT_FILE_HELP,
     confidence_options,
     paraphrase_options,
     request_options,
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from producer.request import RunRequest
 
 
-@click.command(epilog=METHODS_HELP)
+_EPILOG = f"{METHODS_HELP}\n\n{PROMPT_FILE_HELP}"
+
+
+@click.command(epilog=_EPILOG)
 @request_options
 @store_option
 @waiting_options
@@ -37,7 +41,7 @@ def enqueue(**options: Any) -> None:
     _enqueue(**options)
 
 
-@click.command(epilog=METHODS_HELP)
+@click.command(epilog=_EPILOG)
 @request_options
 @store_option
 def run(store: str | None, failure_limit: float, **options: Any) -> None:
@@ -126,6 +130,7 @@ def _run_here(request: "RunRequest", store: str | None, failure_limit: float) ->
         if session.enqueue():
             warm = {
                 "warm_model": request.model,
+                "warm_revision": request.revision,
                 "warm_dtype": request.dtype,
                 "warm_samples": session.num_samples,
             }

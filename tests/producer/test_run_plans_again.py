@@ -61,7 +61,8 @@ def test_paraphrases_drawn_otherwise_are_taken_as_they_are(paraphrase, enqueue):
 def test_paraphrases_drawn_with_another_sampling_are_refused(paraphrase, store, sampling):
     paraphrase(temperature=0.7, top_p=0.5)
     before = snapshot(store)
-    with pytest.raises(UsageError, match=r"sampling is .* Give --overwrite to `producer par"):
+    match = r"sampling\.t\w+ is .* Give --overwrite to `producer par"
+    with pytest.raises(UsageError, match=match):
         paraphrase(**sampling)
     assert snapshot(store) == before
 
@@ -72,7 +73,9 @@ def test_confidences_of_other_draws_are_taken_as_they_are_unless_the_request_nam
     (made,) = confidence(num_draws=7, temperature=0.5).runs
     request = ask(methods=("weighted_avg",))
     assert prepare(request, store).runs[0].record == made.record
-    with pytest.raises(UsageError, match=r"confidence-3 exists with another .*: sampling is "):
+    with pytest.raises(
+        UsageError, match=r"confidence-3 exists with another .*: sampling\.\w+ is "
+    ):
         prepare(ask(methods=("weighted_avg",), num_draws=8), store)
 
 

@@ -158,20 +158,27 @@ def _on_the_hub(source: ModelSource) -> _Place:
     The commit is looked up once, so that tokenizer and weights have the same one. There is none
     if a folder in the working directory has the model's name; then the files are the identity.
     """
+    is_folder = Path(source.location).is_dir()
+    if is_folder and source.revision:
+        raise StopRun(
+            f"model {source.slug}: {source.location} is a folder in this worker's working "
+            "directory, which has no revisions; start the worker elsewhere"
+        )
     try:
-        config = cached_file(source.location, "config.json")
+        config = cached_file(source.location, "config.json", revision=source.revision)
     except (OSError, ValueError) as error:
         raise StopRun(_not_on_the_hub(source, error)) from error
-    commit = None if Path(source.location).is_dir() else extract_commit_hash(config, None)
+    commit = None if is_folder else extract_commit_hash(config, None)
     return _Place(source, Path(str(config)).parent, commit)
 
 
 def _not_on_the_hub(source: ModelSource, error: Exception) -> str:
     offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+    revision = f" at revision {source.revision}" if source.revision else ""
     return (
-        f"model {source.slug}: tried the hub id {source.location}{offline} and this host's hub "
-        f"cache: {_reason(error)}. If it is gated, accept its licence on the hub and set "
-        "HF_TOKEN; without network, `hf download` it elsewhere and give the folder as --model"
+        f"model {source.slug}: tried the hub id {source.location}{revision}{offline} and this "
+        f"host's hub cache: {_reason(error)}. If it is gated, accept its licence on the hub and "
+        "set HF_TOKEN; without network, `hf download` it elsewhere and give the folder as --model"
     )
 
 
