@@ -19,6 +19,8 @@ def choose_examples(
     if request.step == PARAPHRASES.name:
         return (), None  # The paraphrase prompt has its own examples.
     count = request.num_few_shot
+    if request.prompt_file and not request.prompt_file.takes_examples:
+        return _no_examples(request)
     if request.few_shot is not None:
         examples = few_shot_from(request.few_shot, count, dataset.example)
         if count is not None and len(examples) < count:
@@ -45,3 +47,19 @@ def choose_examples(
             f"few-shot examples: {wanted} bundled ones instead of {dataset.few_shot_origin}, "
             f"because {error}"
         )
+
+
+def _no_examples(request: RunRequest) -> tuple[tuple[Example, ...], str | None]:
+    """The examples of a prompt file that does not say how to write one: none.
+
+    An example in a form that is not in the file would be text that the person never wrote.
+    """
+    if request.num_few_shot == 0:
+        return (), None
+    if request.num_few_shot is not None or request.few_shot is not None:
+        asked = "--few-shot" if request.few_shot else "--num-few-shot"
+        raise UsageError(
+            f"--prompt {request.prompt} has no key `example`, which says how an example is "
+            f"written, so those of {asked} cannot be shown; add the key, or give --num-few-shot 0"
+        )
+    return (), f"few-shot examples: none, as --prompt {request.prompt} has no key `example`"

@@ -32,6 +32,7 @@ from common.run import RunKey
 from common.store import RunFolder, StoreFilesystem, open_run
 from producer.datasets.stream import SampleStream
 from producer.examples import choose_examples
+from producer.prompt_notes import prompt_notes
 from producer.provenance import make_provenance
 from producer.request import RunRequest
 from producer.run_plans import Planner
@@ -62,9 +63,10 @@ def prepare(request: RunRequest, store: StoreFilesystem) -> Prepared:
     Raises UsageError for a request that cannot be carried out; no run is changed then.
     """
     store.check_writable()
-    model = find_model(request.model)
+    model = find_model(request.model, request.revision)
+    notes = prompt_notes(request, model)
     examples, note = choose_examples(request, request.opened_dataset)
-    notes: tuple[str, ...] = (note,) if note else ()
+    notes += (note,) if note else ()
     special = SpecialTokens.read(model)
     upstream = None if request.paraphrases is None else _open_upstream(request, store)
     if upstream is not None:
@@ -84,7 +86,8 @@ def prepare(request: RunRequest, store: StoreFilesystem) -> Prepared:
         watched = special.watch(samples, lambda: samples.where)
         runs = _create(plans, watched, request, store, lambda: samples.where)
         notes += samples.notes
-    notes += special.notes(request.opened_dataset.template.prefix(examples))
+    template = request.chosen_template
+    notes += special.notes(f"{template.prefix(examples)}{template.question}{template.cue}")
     keys = dict.fromkeys(plan.key for plan in _with_dependents(plans))
     all_runs = tuple(RunFolder(store, RunKey.parse(key)) for key in keys)
     # A step may have dependents of other requests, even of models that have other queues.
@@ -200,7 +203,8 @@ def _refuse_replaced(
 ) -> None:
     """Raise UsageError if the model's files have changed since one of the runs was answered."""
     runs = [RunFolder(store, RunKey.parse(plan.key)) for plan in _with_dependents(plans)]
-    refuse_replaced_model(find_model(request.model), runs, overwritten)
+    model = find_model(request.model, request.revision)
+    refuse_replaced_model(model, runs, overwritten)
 
 
 def _refuse_other_specs(

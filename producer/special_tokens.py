@@ -4,17 +4,13 @@ The producer has no tokenizer. It reads the special tokens from the model's file
 the files, and otherwise looks for common spellings.
 """
 
-import json
-import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from pathlib import Path
 from typing import Any, TypeGuard
-
-from platformdirs import user_cache_path
 
 from common.models import ModelSource
 from common.records import Sample
+from producer.model_files import model_folders, read_document
 
 COMMON = re.compile(
     r"<\|[^|<>\s]{1,40}\|>"
@@ -56,8 +52,8 @@ class SpecialTokens:
                 self._first = self._first or f"{where()} (uuid {sample.uuid}): {spelled.group()!r}"
             yield sample
 
-    def notes(self, prefix: str = "") -> tuple[str, ...]:
-        """Sentences to show to the user. prefix: text that every prompt begins with."""
+    def notes(self, around: str = "") -> tuple[str, ...]:
+        """Sentences to show to the user. around: the text of every prompt around a question."""
         which = "special tokens" if self._known else "what are special tokens of many models"
         ending = f"the tokenizer of {self._model_name} reads such text as the token it names"
         if not self._known:
@@ -68,7 +64,7 @@ class SpecialTokens:
                 f"{self._num_spelled} of {self._num_read} questions spell {which}, the first in "
                 f"{self._first}; {ending}"
             )
-        if spelled := self._spelled.search(prefix):
+        if spelled := self._spelled.search(around):
             notes.append(f"instruction or examples spell {which}: {spelled.group()!r}; {ending}")
         return tuple(notes)
 
@@ -76,38 +72,10 @@ class SpecialTokens:
 def known_tokens(model: ModelSource) -> set[str]:
     """Spellings of the model's special tokens; empty if this host does not have its files."""
     tokens: set[str] = set()
-    for folder in _folders(model):
-        tokens |= _configured_tokens(_read_document(folder / "tokenizer_config.json"))
-        tokens |= _special_tokens(_read_document(folder / "tokenizer.json").get("added_tokens"))
+    for folder in model_folders(model):
+        tokens |= _configured_tokens(read_document(folder / "tokenizer_config.json"))
+        tokens |= _special_tokens(read_document(folder / "tokenizer.json").get("added_tokens"))
     return tokens
-
-
-def _folders(model: ModelSource) -> list[Path]:
-    if model.kind == "directory":
-        return [Path(model.location)]
-    if model.kind == "gguf_package":
-        return [user_cache_path("self-ensemble") / "models" / model.slug]
-    name = f"models--{model.location.replace('/', '--')}"
-    return sorted((_hub_cache() / name / "snapshots").glob("*"))
-
-
-def _hub_cache() -> Path:
-    """The cache folder by the rules of huggingface_hub.
-
-    That library decides at import whether it works offline, so it is not imported here.
-    """
-    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    home = os.environ.get("HF_HOME", f"{cache}/huggingface")
-    return Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
-
-
-def _read_document(path: Path) -> dict[str, Any]:
-    """Read a JSON file; {} if it is missing or damaged, which the worker will report."""
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _configured_tokens(fields: dict[str, Any]) -> set[str]:
