@@ -87,5 +87,7 @@ def _template(folder: Path) -> str:
             continue
     configured = read_document(folder / "tokenizer_config.json").get("chat_template")
     listed = configured if isinstance(configured, list) else [{"template": configured}]
-    texts = [entry.get("template") for entry in listed if isinstance(entry, dict)]
+    entries = [entry for entry in listed if isinstance(entry, dict)]
+    entries.sort(key=lambda entry: entry.get("name") != "default")
+    texts = [entry.get("template") for entry in entries]
     return next((text for text in texts if isinstance(text, str)), "")

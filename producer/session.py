@@ -14,6 +14,7 @@ from common.run_state import state_of
 from common.settings import Settings
 from common.store import RunFolder, StoreFilesystem
 from producer.cancelling import resume_run
+from producer.cut_off import cut_off_lines
 from producer.listeners import Listeners
 from producer.prepare import Prepared, prepare
 from producer.publish import check_broker, publish, send_again
@@ -101,7 +102,7 @@ class Session:
         if answering:
             self.console.print(results_table(answering))
             self.console.print(answers_table(answering))
-        for line in [*steps_lines(runs), *choices_lines(runs)]:
+        for line in [*cut_off_lines(answering), *steps_lines(runs), *choices_lines(runs)]:
             self._print(line)
         for run in runs:
             self._print(run.feather_path)

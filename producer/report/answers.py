@@ -19,7 +19,9 @@ Judge = Callable[[str | None, Sequence[str]], bool]
 NO_LOGPROB = -1e6
 """Stands for the log-probability of a missing answer: below any other, and finite for means."""
 
-_NEEDED = ("uuid", "paraphrases", "answers", "prediction", "tokens", "logprob", "error")
+_NEEDED = (
+    "uuid", "paraphrases", "answers", "prediction", "tokens", "logprob", "finish_reason", "error",
+)  # fmt: skip
 _SINGLES = ("singles",)
 _SCORES = ("correct_exact", "correct_f1", "correct_lemma")
 
@@ -43,6 +45,7 @@ class QuestionResult:
     """One question and a run's answers to it.
 
     replies: one, or one per paraphrase in a run with a row per paraphrase. f1: one per reply.
+    cut_off: number of replies that ended at the limit of tokens.
     error: the error of the first reply that failed. singles: the answer to each paraphrase alone.
     """
 
@@ -52,6 +55,7 @@ class QuestionResult:
     replies: tuple[Reply, ...]
     f1: tuple[float, ...]
     tokens: int
+    cut_off: int
     error: str | None
     singles: tuple[Reply, ...] | None
 
@@ -92,6 +96,7 @@ def _question(rows: list[dict[str, Any]], metric: Metric, judge: Judge) -> Quest
         replies=tuple(_reply(row, metric, judge) for row in rows),
         f1=tuple(_f1(row) for row in rows),
         tokens=sum(len(row["tokens"] or ()) for row in rows),
+        cut_off=sum(row["finish_reason"] == "length" for row in rows),
         error=next((row["error"] for row in rows if row["error"] is not None), None),
         singles=_singles(first, judge),
     )

@@ -71,6 +71,7 @@ def _run_report(run: RunAnswers, seed: int) -> RunReport:
         accuracy=share_interval(run.correct, seed),
         f1=mean_interval(run.f1, seed),
         tokens=sum(question.tokens for question in questions),
+        cut_off=sum(question.cut_off for question in questions),
         seconds=run.seconds,
         questions_per_second=run.rate,
     )

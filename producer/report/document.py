@@ -25,7 +25,8 @@ class RunReport(_Data):
     """One run. Failed rows count as wrong.
 
     accuracy, f1: mean over questions; a run with a row per paraphrase counts a question by the
-    mean over its paraphrases. tokens: number of generated tokens. seconds: of the run's shards,
+    mean over its paraphrases. tokens: number of generated tokens. cut_off: number of answers that
+    ended at --max-new-tokens. seconds: of the run's shards,
     which runs answered together share.
     """
 
@@ -39,6 +40,7 @@ class RunReport(_Data):
     accuracy: Interval
     f1: Interval
     tokens: int
+    cut_off: int
     seconds: float | None
     questions_per_second: float | None
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from math import comb
 
+from producer.cut_off import cut_off_sentence
 from producer.report.answers import QuestionResult
 from producer.report.compare import comparable_runs
 from producer.report.document import ALPHA, Comparison, Document
@@ -30,7 +31,7 @@ MAX_PAIRS = 6
 
 _NAMED_FIELDS = {
     "dataset", "dataset_sha256", "num_samples", "model", "model_source", "method",
-    "num_paraphrases", "layout", "positions",
+    "num_paraphrases", "layout", "positions", "prompt", "thinking", "date_string", "revision",
 }  # fmt: skip
 """Fields of a RunSpec that the reader sees in the run's key or in its row of the report."""
 
@@ -70,6 +71,10 @@ def _on_run(run: RunAnswers, name: str) -> Iterator[str]:
         yield f"{name} is PARTIAL: merged with {manifest.found} of {manifest.expected} questions."
     if manifest.mixed_choices:
         yield f"{name} was answered with mixed choices of device, dtype or attention."
+    questions = run.questions.values()
+    if cut_off := sum(question.cut_off for question in questions):
+        rows = sum(len(question.replies) for question in questions)
+        yield f"{name}: {cut_off_sentence(cut_off, rows, run.spec.max_new_tokens)}"
     if run.rescored:
         yield (
             f"{name} was scored by other versions, whose columns are not used: it is judged anew "

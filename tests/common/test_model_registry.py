@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from common.broker import queue_of
 from common.errors import UsageError
 from common.models import DEFAULT_MODEL, REGISTRY, find_model
 from common.run import RunKey
@@ -97,3 +98,42 @@ def test_an_empty_name_is_not_the_current_directory():
 def test_a_name_that_the_system_cannot_look_up_is_nonsense_too(name):
     with pytest.raises(UsageError):
         find_model(name)
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    ("revision", "ending"),
+    [("main", "main"), ("refs/pr/3", "refs+pr+3"), ("v1.0-rc_2", "v1.0-rc_2"), (COMMIT, COMMIT)],
+)
+def test_a_revision_is_part_of_the_slug_and_not_of_the_location(revision, ending):
+    source = find_model("qwen3_4b", revision)
+    assert (source.slug, source.revision) == (f"qwen3_4b+{ending}", revision)
+    assert source.location == find_model("qwen3_4b").location
+    assert RunKey("webqa", source.slug, "origin").model == source.slug
+
+
+def test_no_two_revisions_have_one_slug():
+    """As `a/b` and `a-b` would, were `/` written as `-`."""
+    revisions = ["a/b", "a-b", "a_b", "a.b", "ab"]
+    assert len({find_model("o/m", revision).slug for revision in revisions}) == len(revisions)
+
+
+@pytest.mark.parametrize("name", [*NAMES[:3], "someone/some-model"])
+def test_revisions_of_a_model_share_its_queue(name):
+    assert queue_of(find_model(name, "refs/pr/3")) == queue_of(find_model(name))
+
+
+@pytest.mark.parametrize(
+    "revision", ["", "/a", "-a", "a b", "a..b", "..", "a+b", "a\n", "é", "a@b", "a~1", "a:b"]
+)
+def test_what_can_be_no_revision_is_refused(revision):
+    with pytest.raises(UsageError, match=r"--revision .* may hold letters, digits and"):
+        find_model("qwen3_4b", revision)
+
+
+def test_a_folder_and_a_bundled_model_have_no_revisions(tmp_path):
+    for name, what in ((str(tmp_path), "a folder"), ("smollm2_135m_it", "bundled in a Python")):
+        with pytest.raises(UsageError, match=f"--revision main needs a model of the hub.*{what}"):
+            find_model(name, "main")

@@ -65,6 +65,15 @@ def test_a_refusal_shows_the_form_with_an_example():
         (("flex_attention", 5, "shared", "aligned"), "flex_attention-5-shared"),
         (("flex_attention", 5, "shared", "sequential"), "flex_attention-5-shared-sequential"),
         (("flex_attention", 1, None, None), "flex_attention-1"),
+        (("origin", 5, None, None, "concat", "chat"), "origin-chat"),
+        (("avg", 5, None, None, "concat", "chat", "off"), "avg-5-chat"),
+        (("avg", 5, None, None, "concat", "chat", "on"), "avg-5-chat-thinking"),
+        (("avg", 5, None, None, "concat", "chat", 512), "avg-5-chat-thinking512"),
+        (("max", "m5a5s5", None, None, "concat", "mine"), "max-m5a5s5-mine"),
+        (
+            ("flex_attention", 5, "shared", "aligned", "concat", "mine"),
+            "flex_attention-5-shared-mine",
+        ),
     ],
 )
 def test_a_run_is_named_after_what_differs_from_the_default(arguments, name):

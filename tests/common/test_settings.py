@@ -15,6 +15,7 @@ GOOD = {
     "processes": ("3", 3),
     "pack_tokens": ("777", 777),
     "kv_cache_gib": ("0.25", 0.25),
+    "warm_revision": ("refs/pr/3", "refs/pr/3"),
     "warm_model": ("smollm2_135m_it", "smollm2_135m_it"),
     "warm_dtype": ("bfloat16", "bfloat16"),
     "warm_samples": ("99", 99),

@@ -1,5 +1,6 @@
 """producer.run_tables: tables of runs with failed rows, odd texts and shared seconds."""
 
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -9,6 +10,7 @@ from common.run_activity import RunActivity, Stop
 from common.run_state import state_of
 from common.store import merge_run
 from common.store.parts import write_part
+from producer.cut_off import cut_off_lines
 from producer.pace import Pace
 from producer.run_tables import (
     answers_table,
@@ -179,3 +181,18 @@ def test_a_choice_without_a_reason_is_shown_too(store):
     put_part(run, [0], choices={"device": "cpu"}, reasons={})
     (text,) = choices_lines([run])
     assert text.startswith("device: cpu")
+
+
+def test_rows_that_were_cut_off_are_counted_for_each_run_with_what_to_do(store):
+    run, other = make_run(store, 5, "avg-3"), make_run(store, 5, "max-3")
+    ended = {run: ["eos", "length", "stop:\n", None, "length"], other: ["eos"] * 5}
+    for each, reasons in ended.items():
+        answers = [
+            replace(make_answer(each, row), finish_reason=reason)
+            for row, reason in enumerate(reasons)
+        ]
+        write_part(each, make_info(each, range(5)), answers)
+        merge_run(each)
+    (line,) = cut_off_lines([run, other])
+    assert line.startswith(f"{run.key}: 2 of 5 answers were cut off at 20 tokens (length); ")
+    assert line.endswith("a larger --max-new-tokens lets them end")

@@ -112,7 +112,7 @@ def _run_report(run: str, samples: Sequence[SampleRow]) -> RunReport:
     return RunReport(
         run=run, method=method, num_paraphrases=paraphrases, layout=layout, positions=positions,
         questions=len(samples), failed=sum(run in sample.errors for sample in samples),
-        accuracy=accuracy, f1=accuracy, tokens=len(samples) * 21,
+        accuracy=accuracy, f1=accuracy, tokens=len(samples) * 21, cut_off=0,
         seconds=len(samples) * skill if timed else None,
         questions_per_second=1 / skill if timed else None,
     )  # fmt: skip

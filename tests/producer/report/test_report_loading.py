@@ -1,5 +1,7 @@
 """The runs that a report accepts, the runs that it refuses, and its notes on them."""
 
+from dataclasses import replace
+
 import pytest
 
 from common.errors import UsageError
@@ -7,7 +9,7 @@ from common.records import Sample
 from common.store import list_parts, merge_run
 from producer.report.build import build_document
 from producer.scoring.score import score_run
-from tests.common.storekit import make_run, put_part
+from tests.common.storekit import make_answer, make_run, put_part
 from tests.producer.report.reportkit import (
     a_single,
     an_answer,
@@ -255,3 +257,43 @@ def test_other_prompts_may_be_compared_and_are_pointed_out(store):
         put_part(run, range(3))
         merge_run(run)
     assert "one and other also differ in few_shot, max_new_tokens." in build_document(runs).notes
+
+
+def test_answers_that_ended_at_the_limit_of_tokens_are_counted_for_each_run(store):
+    runs = [begin(store, name, 7) for name in ("avg-3", "max-3")]
+    ended = [*["length"] * 3, *["eos"] * 2, "stop:\n", None]
+    for run in runs:
+        reasons = ended if run is runs[0] else ["eos"] * 7
+        answers = (
+            replace(make_answer(run, row), finish_reason=reason)
+            for row, reason in enumerate(reasons)
+        )
+        finish(run, answers)
+    document = build_document(runs)
+    assert [run.cut_off for run in document.runs] == [3, 0]
+    sentence = (
+        "avg-3: 3 of 7 answers were cut off at 20 tokens (length); a larger --max-new-tokens lets "
+        "them end"
+    )
+    assert [note for note in document.notes if "cut off" in note] == [sentence]
+
+
+def test_answers_to_each_paraphrase_are_counted_one_by_one(store):
+    run = begin(store, "per_prompt-3", 2)
+    answers = [
+        replace(make_answer(run, row, index), finish_reason="length" if index else "eos")
+        for row in range(2)
+        for index in range(3)
+    ]
+    document = build_document([finish(run, answers)])
+    assert document.runs[0].cut_off == 4
+    assert any("4 of 6 answers were cut off" in note for note in document.notes)
+
+
+def test_what_a_runs_name_tells_of_its_prompts_is_not_told_again(store):
+    chat = {"prompt": "chat", "date_string": "26 Jul 2024", "thinking": "on", "stop": ()}
+    runs = [make_run(store, 3, "one"), make_run(store, 3, "one-chat-thinking", **chat)]
+    for run in runs:
+        finish(run, [make_answer(run, row) for row in range(3)])
+    notes = build_document(runs).notes
+    assert any(note.endswith("also differ in stop.") for note in notes)

@@ -1,6 +1,7 @@
 """The identity of a model: a commit where there is one, else the files themselves."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,52 @@ def test_files_that_change_while_they_are_loaded_are_refused(tiny_model, tmp_pat
     monkeypatch.setattr(loader, "_read_model", then_replaced)
     with pytest.raises(StopRun, match=r"model\.safetensors of .* changed while loading"):
         load_model(find_model(str(folder)), "float32", "cpu")
+
+
+OTHER = "f" * 40
+
+
+@pytest.fixture
+def two_commits(hub_cache, tiny_model):
+    """The cache with another commit of owner/name, which the branch `pr/3` names."""
+    copied(tiny_model, hub_cache / "snapshots" / OTHER, configured(rms_norm_eps=0.01))
+    (hub_cache / "refs" / "pr").mkdir()
+    (hub_cache / "refs" / "pr" / "3").write_text(OTHER)
+    return hub_cache
+
+
+@pytest.mark.parametrize(
+    ("revision", "commit"), [(None, COMMIT), ("main", COMMIT), ("pr/3", OTHER), (OTHER, OTHER)]
+)
+def test_a_revision_is_resolved_to_its_commit_from_which_everything_is_read(
+    two_commits, revision, commit
+):
+    loaded = load_model(replace(HUB, revision=revision), "float32", "cpu")
+    assert loaded.identity == f"owner/name@{commit}"
+    assert (loaded.model.config.rms_norm_eps == 0.01) == (commit == OTHER)
+
+
+def test_a_branch_that_moves_while_it_is_read_is_still_one_commit(two_commits, monkeypatch):
+    tokenizer = loader.AutoTokenizer.from_pretrained
+
+    def then_moved(*arguments, **options):
+        read = tokenizer(*arguments, **options)
+        (two_commits / "refs" / "pr" / "3").write_text(COMMIT)
+        return read
+
+    monkeypatch.setattr(loader.AutoTokenizer, "from_pretrained", then_moved)
+    loaded = load_model(replace(HUB, revision="pr/3"), "float32", "cpu")
+    assert loaded.identity == f"owner/name@{OTHER}"
+
+
+def test_an_unknown_revision_is_one_sentence_that_names_it(hub_cache):
+    with pytest.raises(StopRun, match=r"tried the hub id owner/name at revision v9") as stopped:
+        load_model(replace(HUB, revision="v9"), "float32", "cpu")
+    assert "\n" not in str(stopped.value)
+
+
+def test_a_folder_of_the_models_name_has_no_revisions(tmp_path, monkeypatch, tiny_model):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_model, Path("owner") / "name")
+    with pytest.raises(StopRun, match=r"owner/name is a folder .* has no revisions"):
+        load_model(replace(HUB, revision="main"), "float32", "cpu")
