@@ -51,8 +51,7 @@ class ResultRow:
     """One row of a part: the result of one sample, or of one of its paraphrases.
 
     tokens: generated ids, the stop token included. token_logprobs: natural log, one for each
-    token. logprob: their sum. finish_reason: "stop:" and the stop string, "eos" or "length"; None if
-    `error` is set.
+    token. logprob: their sum. finish_reason: "newline", "eos" or "length"; None if `error` is set.
     singles: the answers of the paraphrases alone, if the same call computed them.
     confidence: share of the sampled answers that equal `prediction`. sampled: these answers.
     paraphrases: the question and the paraphrases written for it. problems: what is still wrong

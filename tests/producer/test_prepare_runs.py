@@ -72,7 +72,12 @@ def test_the_spec_is_what_was_asked_for(ask, store):
         "few_shot": (),
         "max_new_tokens": 9,
         "dtype": "bfloat16",
-        "semantics": 2,
+        "prompt": "plain",
+        "thinking": "off",
+        "stop": ("\n",),
+        "date_string": None,
+        "revision": None,
+        "semantics": 3,
         "sampling": None,
         "exemplars": None,
     }

@@ -1,9 +1,13 @@
 """producer.prompt_file: a template of one's own, literal, and checked when it is read."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from common.errors import UsageError
 from common.prompts import Template
+from producer.options import PROMPT_FILE_HELP
 from producer.prompt_file import read_prompt_file
 
 WHOLE = r"""
@@ -41,6 +45,18 @@ def test_every_key_is_read_and_the_prompt_is_what_stands_in_the_file(write):
     assert read.template.prediction == "word"
     assert read.template.prompt("who?", [("q", "a")]) == (
         "Answer.\n\nQuestion: q\nAnswer: a\n\nQuestion: who?\nAnswer:"
+    )
+
+
+def test_the_examples_of_the_page_and_of_the_help_are_prompt_files(write):
+    """The one that people will copy."""
+    page = (Path(__file__).parents[2] / "docs" / "prompts.md").read_text()
+    (on_page,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    in_help = PROMPT_FILE_HELP.split("needed:", 1)[1]
+    read = [read_prompt_file(write(text)) for text in (on_page, in_help)]
+    assert read[0] == read[1]
+    assert read[0].template.prompt("who?", [("q", "a")]) == (
+        "Answer shortly.\n\nQuestion: q\nAnswer: a\n\nQuestion: who?\nAnswer:"
     )
 
 

@@ -185,8 +185,8 @@ def test_a_choice_without_a_reason_is_shown_too(store):
 
 def test_rows_that_were_cut_off_are_counted_for_each_run_with_what_to_do(store):
     run, other = make_run(store, 5, "avg-3"), make_run(store, 5, "max-3")
-    ended = {run: ["eos", "length", "stop:\n", None, "length"], other: ["eos"] * 5}
-    for each, reasons in ended.items():
+    ended = ["eos", "length", "stop:\n", None, "length"]
+    for each, reasons in ((run, ended), (other, ["eos"] * 5)):
         answers = [
             replace(make_answer(each, row), finish_reason=reason)
             for row, reason in enumerate(reasons)

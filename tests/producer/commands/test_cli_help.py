@@ -15,14 +15,16 @@ from producer.cli import cli
 DATA = "dataset data few-shot num-few-shot model"
 COUNTS = "num-paraphrases num-manual num-auto"
 DRAWING = "temperature top-p"
+PROMPT = "prompt thinking stop revision"
 JOB = "max-samples shard-size dtype overwrite failure-limit store"
 WAITING = "broker wait local"
 OPTIONS = {
-    "enqueue": f"{DATA} paraphrases method {COUNTS} num-draws layout positions "
+    "enqueue": f"{DATA} {PROMPT} paraphrases method {COUNTS} num-draws layout positions "
     f"max-new-tokens {JOB} {WAITING}",
-    "run": f"{DATA} paraphrases method {COUNTS} num-draws layout positions max-new-tokens {JOB}",
-    "paraphrase": f"dataset data model num-paraphrases {DRAWING} {JOB} {WAITING}",
-    "confidence": f"{DATA} paraphrases {COUNTS} num-draws {DRAWING} max-new-tokens "
+    "run": f"{DATA} {PROMPT} paraphrases method {COUNTS} num-draws layout positions "
+    f"max-new-tokens {JOB}",
+    "paraphrase": f"dataset data model revision num-paraphrases {DRAWING} {JOB} {WAITING}",
+    "confidence": f"{DATA} {PROMPT} paraphrases {COUNTS} num-draws {DRAWING} max-new-tokens "
     f"{JOB} {WAITING}",
     "runs": "store broker json",
     "status": "store broker watch json",
@@ -58,6 +60,10 @@ def test_run_takes_what_enqueue_takes_but_where_to_send_it():
     """`enqueue --local` is `run`."""
     assert options_of("enqueue") - options_of("run") == {"--broker", "--wait", "--local"}
     assert options_of("run") <= options_of("enqueue")
+
+
+def test_paraphrases_are_written_by_one_prompt_that_no_option_changes():
+    assert options_of("paraphrase").isdisjoint({"--prompt", "--thinking", "--stop"})
 
 
 @pytest.mark.parametrize("name", COMMANDS)

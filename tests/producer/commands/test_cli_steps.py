@@ -11,6 +11,7 @@ from tests.common.stepkit import finish_confidences, finish_paraphrases
 from tests.common.storekit import put_part
 
 MODEL = "quiz/smollm2_135m_it"
+INSTRUCT = "{} looks like an instruct model; --prompt chat asks it by its own chat template"
 QUEUE = "se:model.smollm2_135m_it"
 
 
@@ -99,6 +100,7 @@ def test_questions_without_paraphrases_print_runs_that_wait_and_send_those_that_
     *lines, nobody = result.out.splitlines()
     assert nobody.startswith("no worker serves the queue model.smollm2_135m_it; start one: ")
     assert lines == [
+        INSTRUCT.format("smollm2_135m_it"),
         f"{MODEL}/origin: 11 rows enqueued, 0 done before",
         f"{MODEL}/paraphrases-3: 11 rows enqueued, 0 done before",
         f"{MODEL}/avg-3: waits for another run",
@@ -143,7 +145,8 @@ def test_another_models_paraphrases_are_named_on_the_command_line(command, typed
     )  # fmt: skip
     key = "quiz/qwen3_4b/avg-3-by-smollm2_135m_it"
     assert result.err == ""
-    assert result.out.startswith(f"{key}: 11 rows enqueued, 0 done before\nno worker serves")
+    sent = f"{key}: 11 rows enqueued, 0 done before\nno worker serves"
+    assert result.out.startswith(f"{INSTRUCT.format('qwen3_4b')}\n{sent}")
     assert server.llen("se:model.qwen3_4b") == 1
 
 
