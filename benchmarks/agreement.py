@@ -10,6 +10,7 @@ both ways of drawing are timed on equal scores.
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -125,8 +126,9 @@ class AgreementBenchmark:
     def _confidences(self, samples: Sequence[Sample]) -> AnswersByKind:
         sampling = SamplingParams(temperature=1, top_p=1, num_draws=self.num_draws)
         spec = self._spec(CONFIDENCE.name, sampling=sampling, num_paraphrases=1)
-        rows = RowMaker(spec, self.engine.text)
-        answers = self.engine.answer(samples, make_request([spec]))
+        request = make_request([spec])
+        rows = RowMaker(spec, partial(self.engine.text, request=request))
+        answers = self.engine.answer(samples, request)
         generations = [_generations(answer[CONFIDENCE.name]) for answer in answers]
         return {
             "draws": [g.tokens for answer in generations for g in answer[1:]],

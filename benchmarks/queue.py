@@ -210,7 +210,7 @@ def fill(run: RunFolder) -> None:
 def _result(row: int) -> ResultRow:
     return ResultRow(
         row, 0, f"q{row}", prediction=str(row), generation=f" {row}\n", tokens=[1, 2, 3, 4, 5],
-        token_logprobs=[-0.25] * 5, logprob=-1.25, finish_reason="newline",
+        token_logprobs=[-0.25] * 5, logprob=-1.25, finish_reason="stop:\\n",
     )  # fmt: skip
 
 

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from common.records import Sample
 from common.run import RunSpec
 from worker.app import app
+from worker.engine.answer_end import AnswerText
 from worker.engine.budget import Budget
 from worker.engine.decode import Generation
 from worker.engine.request import Counts, Request
 from worker.engine.sample import Answers
 from worker.manager import LoadedEngine, ModelManager
 
-ANSWER = Generation((1, 2, 3, 4, 5), (-0.25,) * 5, "newline")
+ANSWER = Generation((1, 2, 3, 4, 5), (-0.25,) * 5, "stop:\\n")
 BUDGET = Budget(pack_tokens=64, cache_bytes=1)
 
 
@@ -33,8 +34,8 @@ class StubEngine:
     ) -> list[Answers]:
         return [{m.name: [ANSWER] for m in request.methods} for _ in samples]
 
-    def text(self, generated: Generation) -> str:
-        return " nothing\n"
+    def text(self, generated: Generation, request: Request) -> AnswerText:
+        return AnswerText(" nothing\n", None, " nothing\n")
 
 
 def _engine_for(self: ModelManager, spec: RunSpec) -> LoadedEngine:

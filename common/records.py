@@ -51,7 +51,10 @@ class ResultRow:
     """One row of a part: the result of one sample, or of one of its paraphrases.
 
     tokens: generated ids, the stop token included. token_logprobs: natural log, one for each
-    token. logprob: their sum. finish_reason: "newline", "eos" or "length"; None if `error` is set.
+    token. logprob: their sum. generation: the whole text; of it `reasoning` is what the model
+    thought before it answered, None if it did not, and `prediction` is taken from what follows.
+    finish_reason: "stop:" with the stop string, control characters escaped as in JSON, "eos" or
+    "length"; None if `error` is set.
     singles: the answers of the paraphrases alone, if the same call computed them.
     confidence: share of the sampled answers that equal `prediction`. sampled: these answers.
     paraphrases: the question and the paraphrases written for it. problems: what is still wrong
@@ -65,6 +68,7 @@ class ResultRow:
     prompt: str | None = None
     prediction: str | None = None
     generation: str | None = None
+    reasoning: str | None = None
     tokens: list[int] = field(default_factory=list)
     token_logprobs: list[float] = field(default_factory=list)
     logprob: float | None = None

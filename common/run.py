@@ -151,6 +151,11 @@ class RunSpec(BaseModel):
             self.template, self.few_shot, self.prompt, self.thinking != "off", self.date_string
         )
 
+    @property
+    def max_reasoning_tokens(self) -> int | None:
+        """After how many tokens reasoning is ended; None for no limit of its own."""
+        return self.thinking if isinstance(self.thinking, int) else None
+
     def predict(self, text: str) -> str:
         """Return the answer in a generated text without reasoning; ends at a stop string."""
         return self.template.predict(before_stop(text, self.stop))

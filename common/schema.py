@@ -38,6 +38,7 @@ _SAMPLE_EXTRAS: dict[str, pa.Field[Any]] = {
 _OUTCOME: _Fields = [
     pa.field("prediction", pa.string()),
     pa.field("generation", pa.string()),
+    pa.field("reasoning", pa.string()),
     pa.field("tokens", pa.list_(pa.int32())),
     pa.field("token_logprobs", pa.list_(pa.float32())),
     pa.field("logprob", pa.float64()),

@@ -1,6 +1,7 @@
 """Answers a shard: the engine request of its runs, and the result rows of its outcomes."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from common.errors import SampleError, StopRun
 from common.methods import PARAPHRASES, get_method
@@ -26,7 +27,7 @@ def make_request(specs: Sequence[RunSpec]) -> Request:
         prompt_format=first.prompt_format,
         max_new_tokens=first.max_new_tokens,
         stop=first.stop,
-        max_reasoning_tokens=first.thinking if isinstance(first.thinking, int) else None,
+        max_reasoning_tokens=first.max_reasoning_tokens,
         sampling=first.sampling,
     )
 
@@ -40,7 +41,7 @@ def answer_shard(engine: Engine, shard: Shard, counts: Counts) -> dict[str, list
     _refuse_all_failed(outcomes, shard)
     rows: dict[str, list[ResultRow]] = {}
     for run in shard.runs:
-        maker = RowMaker(run.spec, engine.text)
+        maker = RowMaker(run.spec, partial(engine.text, request=request))
         rows[run.key.name] = [
             result
             for row, sample, outcome in zip(shard.rows, shard.samples, outcomes, strict=True)

@@ -98,14 +98,15 @@ def _draw(
     samples = [
         Sample(d.sample.paraphrases[:1], uuid=f"{d.sample.uuid}/{i}/{number}") for d in drafts
     ]
-    outcomes = answer_or_bisect(engine, samples, paraphrase_request(spec, i), counts)
+    request = paraphrase_request(spec, i)
+    outcomes = answer_or_bisect(engine, samples, request, counts)
     texts = {}
     for draft, outcome in zip(drafts, outcomes, strict=True):
         answer = outcome if isinstance(outcome, Exception) else outcome[PARAPHRASES.name]
         if isinstance(answer, Exception):
             draft.error = answer
         else:
-            texts[draft.sample.uuid] = spec.predict(engine.text(answer[0]))
+            texts[draft.sample.uuid] = spec.predict(engine.text(answer[0], request).answer)
     return texts
 
 
@@ -125,6 +126,7 @@ def paraphrase_request(spec: RunSpec, i: int) -> Request:
         prompt_format=replace(spec.prompt_format, few_shot=examples),
         max_new_tokens=spec.max_new_tokens,
         stop=spec.stop,
+        max_reasoning_tokens=spec.max_reasoning_tokens,
         sampling=spec.sampling,
     )
 

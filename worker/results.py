@@ -1,6 +1,7 @@
 """Results: the engine's outcome of one sample -> the result rows of a part.
 
-Knows runs and texts; a function that its caller hands over turns tokens into text.
+Knows runs and texts; a function that its caller hands over turns tokens into text. Reasoning is
+kept apart from it: predictions, votes and confidences never see it.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,10 +12,11 @@ from common.errors import SampleError
 from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
 from common.records import ErrorKind, ResultRow, Sample, SingleAnswer
 from common.run import RunSpec
+from worker.engine.answer_end import AnswerText
 from worker.engine.decode import Generation
 from worker.engine.sample import Answers
 
-ToText = Callable[[Generation], str]
+ToText = Callable[[Generation], AnswerText]
 SampleOutcome = Answers | Exception
 """The generations of one sample by method, or the error of the sample."""
 
@@ -93,8 +95,9 @@ class RowMaker:
             uuid=sample.uuid,
             paraphrase=paraphrase,
             prompt=None if paraphrase is None else spec.template.prompt(paraphrase, spec.few_shot),
-            prediction=spec.predict(text),
-            generation=text,
+            prediction=spec.predict(text.answer),
+            generation=text.whole,
+            reasoning=text.reasoning,
             tokens=list(generation.tokens),
             token_logprobs=list(generation.token_logprobs),
             logprob=generation.logprob,
@@ -103,7 +106,7 @@ class RowMaker:
         )
 
     def _predict(self, generation: Generation) -> str:
-        return self.spec.predict(self.to_text(generation))
+        return self.spec.predict(self.to_text(generation).answer)
 
 
 def failed_rows(

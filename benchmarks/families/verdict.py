@@ -12,13 +12,14 @@ from typing import Any, Literal
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
-from benchmarks.families.sizes import EOS, VOCABULARY
+from benchmarks.families.sizes import EOS
 from benchmarks.random_llama import make_tokenizer
 from common.errors import SampleError, StopRun, first_line
 from common.layout import TokenIds, pack_plain
 from common.methods import METHODS
 from common.prompts import PromptFormat, Template
 from common.run import Layout, Positions
+from worker.engine.answer_end import EndRules
 from worker.engine.attention import SdpaBackend
 from worker.engine.canary import check_engine
 from worker.engine.engine import Engine
@@ -128,12 +129,13 @@ def _compare_with_reference(
     """Compare all paraphrases of a sample in one prompt with the dense 4-D mask."""
     answers = _answers(engine, request)
     (method,) = request.methods
-    stops = prompts.stops(VOCABULARY, [EOS])
+    rules, token_bytes = EndRules(eos_ids=(EOS,)), prompts.token_bytes.by_id
     wrong = 0
     for sample, got in zip(_SAMPLES, answers, strict=True):
         pieces = prompts.cut(_FORMAT, sample)
         (packed,) = reference_prompts(pieces, method, request.layout, request.positions)
-        wrong += got != reference_decode(twin, packed, method, stops, _NEW_TOKENS).tokens
+        wanted = reference_decode(twin, packed, method, rules, token_bytes, _NEW_TOKENS)
+        wrong += got != wanted.tokens
     if wrong:
         raise _Different(
             f"{wrong} of {len(answers)} answers of {request.layout} differ from the reference"

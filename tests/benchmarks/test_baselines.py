@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from benchmarks.baselines import baseline
 from benchmarks.baselines.__main__ import main
@@ -18,11 +17,13 @@ from benchmarks.workload import Workload
 from common.layout import pack_fused
 from common.methods import METHODS
 from common.models import find_model
+from worker.engine.answer_end import EndRules
 from worker.engine.reference import reference_decode
 from worker.model.loader import load_model
 from worker.model.tokenizer import PromptTokenizer
 
-NO_STOPS = torch.zeros(1000, dtype=torch.long)
+NOTHING = EndRules(stop=())
+"""Nothing ends an answer."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def packed(workload, loaded):
 def test_the_published_algorithm_gives_the_references_tokens(loaded, packed, kind):
     got = [published_decode(loaded.model, prompt, 5, kind) for prompt in packed]
     wanted = [
-        reference_decode(loaded.model, [prompt], METHODS["flex_attention"], NO_STOPS, 5).tokens
+        reference_decode(loaded.model, [prompt], METHODS["flex_attention"], NOTHING, (), 5).tokens
         for prompt in packed
     ]
     assert got == wanted

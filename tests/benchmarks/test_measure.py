@@ -10,17 +10,17 @@ from benchmarks import measure
 from benchmarks.measure import RepeatLimit, peak_mib, repeated, reset_peak, time_answers
 from benchmarks.workload import Workload, early_stop
 from common.errors import SampleError
+from worker.engine.stop_automaton import EOS_STATE
 
 
 def test_answers_go_on_past_their_end_without_early_stop_alone(small_model):
     workload = Workload(model=small_model, examples=0)
     engine = workload.loaded_engine().engine
     # A random model ends no answer by itself within 20 tokens, so let every token end one.
-    engine._stops.fill_(1)
-    lengths = {}
+    request, lengths = workload.request("origin"), {}
+    engine._stops.of(request).next_state.fill_(EOS_STATE)
     for on in (True, False, True):
         with early_stop(engine, on):
-            request = workload.request("origin")
             measured = time_answers(engine, workload.questions(2), request, RepeatLimit(repeats=1))
         lengths.setdefault(on, []).append([len(t) for (t,) in measured.tokens("origin")])
     assert lengths == {True: [[1, 1], [1, 1]], False: [[20, 20]]}

@@ -102,7 +102,7 @@ def _confidence(row: int, w: int, sample: Sample, failed: bool) -> ResultRow:
     return ResultRow(
         row, w, sample.uuid, paraphrase=text, prompt=f"Q: {text}\nA:",
         prediction=f"answer {row}", generation=f" answer {row}\n", tokens=[1],
-        token_logprobs=[-0.5], logprob=-0.5, finish_reason="newline",
+        token_logprobs=[-0.5], logprob=-0.5, finish_reason="stop:\\n",
         confidence=confidence_of(row, w), sampled=[f"answer {row}", "other"],
     )  # fmt: skip
 

@@ -103,7 +103,7 @@ def make_answer(
     return ResultRow(
         row, paraphrase, sample.uuid, prediction=text, generation=f" {text}\n",
         tokens=[row, paraphrase], token_logprobs=[-0.5 * row, 0.0], logprob=-0.5 * row,
-        finish_reason="newline", **prompt,
+        finish_reason="stop:\\n", **prompt,
     )  # fmt: skip
 
 

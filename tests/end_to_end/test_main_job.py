@@ -71,7 +71,7 @@ def test_every_method_has_every_row_in_the_order_of_the_data_set(job: MainJob):
 
 def test_the_columns_notebooks_read_are_there(job: MainJob):
     expected = ["uuid", "paraphrases", "answers", "prediction", "generation"]
-    added = ["tokens", "token_logprobs", "logprob", "finish_reason"]
+    added = ["reasoning", "tokens", "token_logprobs", "logprob", "finish_reason"]
     errors = ["error", "error_kind"]
     assert job.table("origin").column_names == [*expected, *added, *errors]
     assert job.table("avg-3").column_names == [*expected, *added, "singles", *errors]
@@ -97,7 +97,7 @@ def test_the_first_paraphrases_answer_is_the_origins(job: MainJob):
 def test_the_real_model_answers_real_questions(job: MainJob):
     predictions = job.table("flex_attention-3")["prediction"].to_pylist()
     assert predictions[0] == "Paris"
-    assert all(reason == "newline" for reason in job.table("avg-3")["finish_reason"].to_pylist())
+    assert all(reason == "stop:\\n" for reason in job.table("avg-3")["finish_reason"].to_pylist())
 
 
 def test_the_file_carries_its_run_and_its_manifest(job: MainJob):

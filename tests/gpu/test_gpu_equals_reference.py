@@ -8,11 +8,10 @@ import torch
 from benchmarks.gpu_day.stages.engines import BACKENDS
 from benchmarks.gpu_day.stages.recording_engine import RecordingEngine
 from common.methods import CONFIDENCE, METHODS, PARAPHRASES
-from tests.worker.engine.families import EOS, MANY, known, make_request, packed_prompts
+from tests.worker.engine.families import MANY, known, make_request, packed_prompts, reference_ends
 from worker.engine.attention import FLEX_MIN_TOKENS
 from worker.engine.reference import reference_decode
 from worker.engine.request import Counts
-from worker.model.tokenizer import PromptTokenizer
 
 GREEDY = [name for name, method in METHODS.items() if method not in (CONFIDENCE, PARAPHRASES)]
 
@@ -33,7 +32,7 @@ QUESTIONS = [known(sample) for sample in MANY]
 def reference(tiny_model, tokenizer):
     """By layout and method: (answer, logits of its steps) of every answer to all questions."""
     model = tiny_model()
-    stops = PromptTokenizer(tokenizer).stops(model.config.vocab_size, [EOS])
+    ends = reference_ends(tokenizer, make_request())
 
     @cache
     def answers(layout, name):
@@ -47,7 +46,7 @@ def reference(tiny_model, tokenizer):
     def decoded(question, packed, request):
         (method,), steps = request.methods, []
         answer = reference_decode(
-            model, packed, method, stops, request.max_new_tokens, question, steps=steps
+            model, packed, method, *ends, request.max_new_tokens, question, steps=steps
         )
         return answer, torch.stack(steps)
 

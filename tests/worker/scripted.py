@@ -7,6 +7,7 @@ from common.methods import PARAPHRASES
 from common.prompts import Template
 from common.records import Sample
 from common.run import RunSpec, SamplingParams
+from worker.engine.answer_end import AnswerText
 from worker.engine.decode import Generation
 from worker.engine.request import Counts, Request
 
@@ -20,11 +21,13 @@ EXEMPLARS = (
 def spoken(text: str, *logprobs: float) -> Generation:
     """A generation of a text, with one token per character."""
     tokens = tuple(map(ord, text))
-    return Generation(tokens, logprobs or (-0.25,) * len(tokens), "newline")
+    return Generation(tokens, logprobs or (-0.25,) * len(tokens), "stop:\\n")
 
 
-def text_of(generation: Generation) -> str:
-    return "".join(map(chr, generation.tokens))
+def text_of(generation: Generation) -> AnswerText:
+    """The text of a generation, in which nothing is reasoning."""
+    text = "".join(map(chr, generation.tokens))
+    return AnswerText(text, None, text)
 
 
 def make_spec(method: str, **changes: Any) -> RunSpec:
@@ -67,5 +70,5 @@ class ScriptedEngine:
         self.shown[place[1]] = request.prompt_format.few_shot
         return self._script(*place)
 
-    def text(self, generation: Generation) -> str:
+    def text(self, generation: Generation, request: Request) -> AnswerText:
         return text_of(generation)

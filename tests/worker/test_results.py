@@ -28,7 +28,7 @@ def test_a_row_holds_the_text_its_tokens_and_their_sum():
     assert (answer.prediction, answer.generation) == ("Ann", " Ann\nQ: next")
     assert answer.tokens == [ord(letter) for letter in " Ann\nQ: next"]
     assert answer.logprob == sum(answer.token_logprobs) == -0.6875
-    assert (answer.finish_reason, answer.error, answer.paraphrase) == ("newline", None, None)
+    assert (answer.finish_reason, answer.error, answer.paraphrase) == ("stop:\\n", None, None)
 
 
 def test_the_row_of_a_vote_is_the_answer_most_paraphrases_give():

@@ -83,8 +83,8 @@ def _step(
     """Decode one step; returns logits [E, V], tokens [E] and hidden states [E, width]."""
     computed = batch.logits(engine.model)
     (group,) = batch.groups
-    rows, weights = group.rows, None
-    tokens, _ = engine.ops.pick_best(gather_logits(computed, rows), group.fusion, weights)
+    rows = group.rows
+    tokens, _ = engine.ops.pick_best(gather_logits(computed, rows), group.fusion, None, None)
     logits = computed[rows[:, 0]].clone()
     hidden = {n: output[0][rows[:, 0]].clone() for n, output in layers.items()}
     batch.advance([torch.zeros(len(rows), dtype=torch.bool, device=rows.device)], [tokens])

@@ -15,16 +15,14 @@ from worker.engine.attention import AttentionContext
 from worker.engine.cascade import AttendCascade
 from worker.engine.compiled import eager_if_single
 from worker.engine.ensembles import Ensemble, EnsembleBatch, ensemble_batches
-from worker.engine.fusion import FUSIONS, PickBest, gather_logits, pick_best
+from worker.engine.fusion import FUSIONS, PickBest, choose, gather_logits, pick_best
 from worker.engine.kv_cache import KVCache, Placed
 from worker.engine.layer_calls import LayerCalls
 from worker.engine.plan import SequencePlan
 from worker.engine.row_group import RowGroup, similar_sequences
 from worker.engine.sampling import sample_tokens
-from worker.model.tokenizer import EOS, NEWLINE, RUNNING
-
-LENGTH = 3
-FINISH_REASONS = {NEWLINE: "newline", EOS: "eos", LENGTH: "length"}
+from worker.engine.stop_automaton import LENGTH_STATE
+from worker.engine.stop_table import StopTable
 
 _COMPACT_BELOW = 0.75
 """Caches are copied without their finished rows when fewer than this share is still running."""
@@ -166,23 +164,53 @@ def start_batch(
 
 
 class Results:
-    """Tokens of all ensembles of a batch, appended step by step."""
+    """Tokens of all ensembles of a batch, appended step by step.
 
-    def __init__(self, count: int, max_new_tokens: int, device: torch.device) -> None:
+    stops: says which tokens end an answer. max_reasoning_tokens: an answer that is still
+    reasoning after so many has to take the end mark; None for no such limit.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        max_new_tokens: int,
+        stops: StopTable,
+        max_reasoning_tokens: int | None = None,
+    ) -> None:
+        device, automaton = stops.next_state.device, stops.automaton
+        self._stops = stops
+        self._num_finals = len(automaton.reasons)
+        self._max_reasoning_tokens = max_reasoning_tokens if automaton.has_reasoning else None
         self.tokens = torch.zeros(count, max_new_tokens, dtype=torch.long, device=device)
         self.lengths = torch.zeros(count, dtype=torch.long, device=device)
         self.logprobs = torch.zeros(count, max_new_tokens, device=device)
-        self.states = torch.zeros(count, dtype=torch.long, device=device)
+        self.states = torch.full((count,), automaton.begin, device=device)
+        self.num_forced = torch.zeros(count, dtype=torch.long, device=device)
 
-    def add(self, ids: Tensor, tokens: Tensor, logprobs: Tensor, stops: Tensor) -> Tensor:
+    def force(self, ids: Tensor) -> Tensor | None:
+        """Return the token that each ensemble has to take next, int64 [E]; -1 for any token.
+
+        None if none ever has to. Hears that they take it: the end mark may be several tokens.
+        """
+        if self._max_reasoning_tokens is None:
+            return None
+        inside = self.states[ids] >= self._stops.automaton.first_reasoning
+        due = inside & (self.lengths[ids] >= self._max_reasoning_tokens)
+        place, mark = self.num_forced[ids], self._stops.end_mark
+        self.num_forced[ids] = torch.where(due, place + 1, 0)
+        return torch.where(due, mark[place % len(mark)], -1)
+
+    def add(self, ids: Tensor, tokens: Tensor, logprobs: Tensor) -> Tensor:
         """Append a token to each ensemble; returns which ones it finishes, bool [E]."""
-        self.tokens[ids, self.lengths[ids]] = tokens
-        self.logprobs[ids, self.lengths[ids]] = logprobs
-        self.lengths[ids] += 1
-        states = stops[tokens]
-        full = self.lengths[ids] == self.tokens.shape[1]
-        self.states[ids] = torch.where((states == RUNNING) & full, LENGTH, states)
-        return self.states[ids] != RUNNING
+        lengths = self.lengths[ids]
+        self.tokens[ids, lengths] = tokens
+        self.logprobs[ids, lengths] = logprobs
+        self.lengths[ids] = lengths + 1
+        states = self._stops.next_state[self.states[ids], tokens].long()
+        full = lengths == self.tokens.shape[1] - 1
+        states = torch.where((states >= self._num_finals) & full, LENGTH_STATE, states)
+        self.states[ids] = states
+        return states < self._num_finals
 
     def generations(self) -> list[Generation]:
         """Read the answers of all ensembles from the device, in order."""
@@ -194,7 +222,7 @@ class Results:
             strict=True,
         )
         return [
-            Generation(tuple(t[:n]), tuple(logprobs[:n]), FINISH_REASONS[state])
+            Generation(tuple(t[:n]), tuple(logprobs[:n]), self._stops.automaton.reasons[state])
             for t, n, logprobs, state in rows
         ]
 
@@ -203,20 +231,16 @@ def decode(
     model: PreTrainedModel,
     batch: Batch,
     results: Results,
-    stops: Tensor,
     pick_best: PickBest = pick_best,
 ) -> int:
-    """Decode until every ensemble has stopped; returns the number of tokens fed.
-
-    stops: for each id of the vocabulary RUNNING, NEWLINE or EOS, int [V].
-    """
+    """Decode until every ensemble has stopped; returns the number of tokens fed."""
     fed = 0
     while batch.groups:
         fed += len(batch)
         logits = batch.logits(model)
         picked = [_next_tokens(group, logits, results, pick_best) for group in batch.groups]
         finished = [
-            results.add(group.ids, tokens, logprobs, stops)
+            results.add(group.ids, tokens, logprobs)
             for group, (tokens, logprobs) in zip(batch.groups, picked, strict=True)
         ]
         batch.advance(finished, [tokens for tokens, _ in picked])
@@ -227,12 +251,14 @@ def _next_tokens(
     group: EnsembleBatch, logits: Tensor, results: Results, pick_best: PickBest
 ) -> tuple[Tensor, Tensor]:
     """Return the next token of each ensemble of a group and its log-score, [E] each."""
+    forced = results.force(group.ids)
     if group.sampling is None:
-        return pick_best(gather_logits(logits, group.rows), group.fusion, group.weights)
+        return pick_best(gather_logits(logits, group.rows), group.fusion, group.weights, forced)
     # All draws of a prompt begin as one row and read its scores.
     distinct, rows = group.rows.unique(dim=0, return_inverse=True)
     scores = FUSIONS[group.fusion](gather_logits(logits, distinct).float(), None)
     # A row of NaN is sampled as if its tokens were equally likely; its log-probability stays NaN.
     numbers = scores.masked_fill(scores.isnan(), 0.0)
     tokens = sample_tokens(numbers, group.sampling, group.seeds, results.lengths[group.ids], rows)
+    tokens = choose(tokens, forced)
     return tokens, scores[rows, tokens]

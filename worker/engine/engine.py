@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.records import Sample
+from worker.engine.answer_end import AnswerText
 from worker.engine.attention import AttentionBackend, install_attention
 from worker.engine.decode import Batch, Generation, Results, decode, start_batch
 from worker.engine.decode_ops import EAGER, DecodeOps
@@ -26,6 +27,7 @@ from worker.engine.prefix_cache import PrefixCache
 from worker.engine.prefix_tree import packs_of, split_shared_prefixes
 from worker.engine.request import Counts, Request, as_sample
 from worker.engine.sample import Answers, SamplePlan, collect
+from worker.engine.stop_table import StopTables
 from worker.model.tokenizer import PromptTokenizer
 
 logger = logging.getLogger(__name__)
@@ -64,7 +66,7 @@ class Engine:
         self._prefix = self._prefix_cache.none
         vocabulary = self.geometry.vocabulary
         eos_ids = _eos_ids(model, tokenizer, vocabulary)
-        self._stops = self.tokenizer.stops(vocabulary, eos_ids).to(model.device)
+        self._stops = StopTables(self.tokenizer, eos_ids, vocabulary, model.device)
 
     @torch.inference_mode()
     def answer(
@@ -106,9 +108,9 @@ class Engine:
         """Whether keys may be rotated to another position."""
         return self._prefix_cache.none.splitter.movable
 
-    def text(self, generation: Generation) -> str:
-        """The decoded text of an answer."""
-        return self.tokenizer.text(generation.tokens)
+    def text(self, generation: Generation, request: Request) -> AnswerText:
+        """The decoded text of an answer to a request, and what of it is reasoning."""
+        return self._stops.text(generation.tokens, request)
 
     def _batches(
         self, plans: Sequence[SamplePlan], request: Request
@@ -167,7 +169,8 @@ class Engine:
         started = time.perf_counter()
         prefix, max_new_tokens = self._prefix.cache, request.max_new_tokens
         batch = start_batch(self.model, ensembles, placed, prefix, max_new_tokens, self.ops.attend)
-        results = Results(len(ensembles), max_new_tokens, self.model.device)
+        stops, most = self._stops.of(request), request.max_reasoning_tokens
+        results = Results(len(ensembles), max_new_tokens, stops, most)
         counts.decode_tokens += self._run(batch, results)
         counts.decode_seconds += time.perf_counter() - started
         return results.generations()
@@ -177,16 +180,19 @@ class Engine:
 
         A method of its own, so that subclasses can watch the steps.
         """
-        return decode(self.model, batch, results, self._stops, self.ops.pick_best)
+        return decode(self.model, batch, results, self.ops.pick_best)
 
 
 def _eos_ids(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, vocabulary: int
 ) -> list[int]:
-    """Return the ids that end an answer; logs and leaves out ids outside the vocabulary."""
+    """Return the ids that end an answer; logs and leaves out ids outside the vocabulary.
+
+    They are those of the generation config, and the tokenizer's.
+    """
     configured = model.generation_config.eos_token_id if model.generation_config else None
-    named = configured if isinstance(configured, list) else [configured, tokenizer.eos_token_id]
-    ids = sorted({int(i) for i in named if i is not None})
+    named = configured if isinstance(configured, list) else [configured]
+    ids = sorted({int(i) for i in (*named, tokenizer.eos_token_id) if i is not None})
     outside = [i for i in ids if not 0 <= i < vocabulary]
     if outside:
         logger.warning(

@@ -58,17 +58,25 @@ def gather_logits(logits: Tensor, rows: Tensor) -> Tensor:
     return logits.index_select(0, rows.flatten()).view(*rows.shape, -1)
 
 
-def pick_best(logits: Tensor, fusion: Fusion, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+def pick_best(
+    logits: Tensor, fusion: Fusion, weights: Tensor | None, forced: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the best next token of each ensemble and its log-score, [E] each.
 
-    logits: [E, S, V], in any dtype.
+    logits: [E, S, V], in any dtype. forced: the token to take instead, int64 [E]; -1 for the best.
     """
     scores = FUSIONS[fusion](logits.float(), weights)
-    tokens = scores.argmax(dim=-1)
+    tokens = choose(scores.argmax(dim=-1), forced)
     return tokens, scores.gather(-1, tokens[:, None])[:, 0]
 
 
-PickBest = Callable[[Tensor, Fusion, Tensor | None], tuple[Tensor, Tensor]]
+def choose(tokens: Tensor, forced: Tensor | None) -> Tensor:
+    """Return the forced token where there is one, not -1; else the token picked, int64 [E]."""
+    return tokens if forced is None else torch.where(forced < 0, tokens, forced)
+
+
+PickBest = Callable[[Tensor, Fusion, Tensor | None, Tensor | None], tuple[Tensor, Tensor]]
+"""A form of `pick_best`."""
 
 
 @cache
@@ -76,8 +84,10 @@ def compiled_pick_best() -> PickBest:
     """`pick_best` compiled for dynamic shapes; it reads the logits without a float32 copy."""
     compiled: PickBest = torch.compile(pick_best, dynamic=True, fullgraph=True)
 
-    def pick(logits: Tensor, fusion: Fusion, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    def pick(
+        logits: Tensor, fusion: Fusion, weights: Tensor | None, forced: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         with eager_if_single(len(logits)):
-            return compiled(logits, fusion, weights)
+            return compiled(logits, fusion, weights, forced)
 
     return pick

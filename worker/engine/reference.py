@@ -7,6 +7,7 @@ Every fast path is tested against this file in float32; where they differ, the f
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -17,10 +18,10 @@ from common.methods import Method
 from common.records import Sample
 from common.run import Layout, Positions
 from common.visibility import VISIBILITIES
-from worker.engine.decode import FINISH_REASONS, LENGTH, Generation
+from worker.engine.answer_end import EOS, LENGTH, EndRules, stop_reason
+from worker.engine.decode import Generation
 from worker.engine.fusion import FUSIONS
 from worker.engine.sampling import Draw
-from worker.model.tokenizer import RUNNING
 
 PLAIN = Method("plain", "first", "own", "one prompt as a model is normally given it")
 
@@ -96,22 +97,27 @@ def reference_decode(
     model: PreTrainedModel,
     prompts: list[PackedPrompt],
     method: Method,
-    stops: Tensor,
+    rules: EndRules,
+    token_bytes: Sequence[bytes],
     max_new_tokens: int,
     sample: Sample | None = None,
     draw: Draw | None = None,
     steps: list[Tensor] | None = None,
+    max_reasoning_tokens: int | None = None,
 ) -> Generation:
     """Decode sequences that pick each token together: the best token, or a drawn one.
 
-    steps: a list to which the logits [S, V] of every step are appended.
+    token_bytes: of each id; an id beyond them has none. steps: a list to which the logits [S, V]
+    of every step are appended. max_reasoning_tokens: reasoning that goes on after so many tokens
+    is ended by the tokens of the end mark.
     """
     sample = sample or Sample(())
     tokens: list[int] = []
     logprobs: list[float] = []
-    state = RUNNING
+    reason = None
+    forced: list[int] = []
     weights = torch.tensor([(sample.confidences or ())[: len(prompts)]])
-    while state == RUNNING:
+    while reason is None:
         logits = torch.stack(
             [reference_logits(model, p, tokens, method, sample.num_manual or 0) for p in prompts]
         )
@@ -119,12 +125,43 @@ def reference_decode(
             steps.append(logits)
         fusion = "own" if len(prompts) == 1 else method.fusion
         scores = FUSIONS[fusion](logits[None], weights)[0]
-        tokens.append(reference_pick(scores, draw, len(tokens)) if draw else int(scores.argmax()))
+        reasons = reference_end(tokens, rules, token_bytes)[1]
+        if not reasons or max_reasoning_tokens is None or len(tokens) < max_reasoning_tokens:
+            forced = []
+        elif not forced and rules.marks:
+            forced = list(rules.marks.end_ids)
+        picked = reference_pick(scores, draw, len(tokens)) if draw else int(scores.argmax())
+        tokens.append(forced.pop(0) if forced else picked)
         logprobs.append(float(scores[tokens[-1]]))
-        state = int(stops[tokens[-1]])
-        if state == RUNNING and len(tokens) == max_new_tokens:
-            state = LENGTH
-    return Generation(tuple(tokens), tuple(logprobs), FINISH_REASONS[state])
+        reason = reference_end(tokens, rules, token_bytes)[0]
+        if reason is None and len(tokens) == max_new_tokens:
+            reason = LENGTH
+    return Generation(tuple(tokens), tuple(logprobs), reason)
+
+
+def reference_end(
+    tokens: Sequence[int], rules: EndRules, token_bytes: Sequence[bytes]
+) -> tuple[str | None, bool]:
+    """Return why tokens end an answer, None if they do not, and whether they are reasoning.
+
+    Marks and stop strings are looked for in the bytes from where the text was last read to.
+    """
+    if tokens and tokens[-1] in rules.eos_ids:
+        return EOS, False
+    text = b"".join(token_bytes[i] if i < len(token_bytes) else b"" for i in tokens)
+    place, reasons = 0, rules.begins_in_reasoning and rules.marks is not None
+    while True:
+        looked_for = [] if reasons else [(stop.encode(), stop_reason(stop)) for stop in rules.stop]
+        if rules.marks:
+            looked_for.append(((rules.marks.end if reasons else rules.marks.start).encode(), ""))
+        starts = [(text.find(each, place), each, reason) for each, reason in looked_for]
+        found = [(at + len(each), at, reason) for at, each, reason in starts if at >= 0]
+        if not found:
+            return None, reasons
+        place, _, reason = min(found, key=lambda match: match[:2])
+        if reason:
+            return reason, False
+        reasons = not reasons
 
 
 def reference_pick(scores: Tensor, draw: Draw, step: int) -> int:

@@ -27,7 +27,7 @@ _FIXED_CLOCK = f"{{%- macro strftime_now(format) -%}}{{{{ {_DATES}[format] }}}}{
 """Takes the place of transformers' `strftime_now`, which tells today's date. A function cannot be
 handed to a template: transformers replaces whatever is no plain value."""
 
-_PROBE = "What is 7?"
+_PROBE, _PROBE_ANSWER = "What is 7?", "It is a number."
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,20 @@ class ChatTemplate:
         except TemplateError:
             return False
 
+    @cached_property
+    def end_of_turn(self) -> str:
+        """What the template writes behind an answer; "" if it does not show."""
+        messages = [
+            {"role": "user", "content": _PROBE},
+            {"role": "assistant", "content": _PROBE_ANSWER},
+        ]
+        probe = PromptFormat(Template(instruction=""), style="chat", date_string=DATE_STRING)
+        try:
+            text = self._render(messages, probe, asks=False)
+        except TemplateError:
+            return ""
+        return text.rpartition(_PROBE_ANSWER)[2] if _PROBE_ANSWER in text else ""
+
     def prompts(self, prompt_format: PromptFormat, paraphrases: Sequence[str]) -> list[str]:
         """Return the text that asks each paraphrase, ready for the model's turn."""
         system = not prompt_format.template.instruction or self.takes_system_text
@@ -75,7 +89,10 @@ class ChatTemplate:
                 "take --prompt plain"
             ) from error
 
-    def _render(self, messages: Sequence[Message], prompt_format: PromptFormat) -> str:
+    def _render(
+        self, messages: Sequence[Message], prompt_format: PromptFormat, asks: bool = True
+    ) -> str:
+        """The text of a conversation; `asks`: ready for the model's turn."""
         options: dict[str, Any] = {"chat_template": self._with_fixed_clock()}
         if date := prompt_format.date_string:
             options |= {"date_string": date, _DATES: self._dates(date)}
@@ -83,7 +100,7 @@ class ChatTemplate:
             options[_SWITCH] = prompt_format.thinking
         return str(
             self.tokenizer.apply_chat_template(
-                list(messages), tokenize=False, add_generation_prompt=True, **options
+                list(messages), tokenize=False, add_generation_prompt=asks, **options
             )
         )
 

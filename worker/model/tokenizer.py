@@ -1,30 +1,26 @@
-"""Prompts -> tokens, and tokens -> text."""
+"""Prompts -> tokens, and tokens -> text. Imports no torch."""
 
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
 
-import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from common.errors import StopRun
 from common.layout import PromptFrame, PromptTokens, TokenIds, cut_frame, cut_prompts
 from common.layout.cut import PROBES
 from common.prompts import PromptFormat
 from worker.model.chat import ChatTemplate
+from worker.model.reasoning import ReasoningMarks, find_marks
+from worker.model.token_bytes import TokenBytes
 
 _PROBE = "What is 7?"
 """A text to examine a tokenizer with: it holds words, a digit and a punctuation mark."""
 
 _KEPT_FRAMES = 16
 """Writing paraphrases alternates between formats, one for each paraphrase."""
-
-RUNNING, NEWLINE, EOS = range(3)
-"""What a token does to the answer it is in: the answer goes on, or ends for one of two reasons."""
 
 
 class PromptTokenizer:
@@ -33,6 +29,7 @@ class PromptTokenizer:
     bos: the tokens that the tokenizer itself puts before a plain text, in their order: none, a
     BOS, or several, such as `[gMASK]<sop>`. Tokens that it puts behind a text (an EOS, a
     separator) are left out, because a prompt is continued. A chat template writes both itself.
+    token_bytes: of each id, to find stop strings in answers.
 
     Raises StopRun if the tokenizer gives a text other tokens once it adds special tokens.
     """
@@ -41,6 +38,7 @@ class PromptTokenizer:
         self._tokenizer = tokenizer
         self.bos = self._put_before_a_text()
         self.chat = ChatTemplate(tokenizer)
+        self.token_bytes = TokenBytes(tokenizer)
         self.frame = lru_cache(_KEPT_FRAMES)(self._frame)
 
     def _put_before_a_text(self) -> TokenIds:
@@ -93,6 +91,18 @@ class PromptTokenizer:
         tokens = iter(self.tokens(prompt_format, [text for sample in samples for text in sample]))
         return [cut_prompts(frame, tuple(islice(tokens, len(sample)))) for sample in samples]
 
+    @cached_property
+    def marks(self) -> ReasoningMarks | None:
+        """The marks between which the model reasons in a chat; None if it is not known to."""
+        return find_marks(self._tokenizer, self.chat.text)
+
+    @cached_property
+    def end_of_turn(self) -> int | None:
+        """The added token that the chat template writes right behind an answer; None without."""
+        behind = self.chat.end_of_turn.lstrip()
+        first = next(iter(self._ids([behind])[0]), None)
+        return first if first in self._tokenizer.added_tokens_decoder else None
+
     def text(self, tokens: Sequence[int]) -> str:
         """The decoded text, without special tokens."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
@@ -108,30 +118,6 @@ class PromptTokenizer:
             return entry
         text = str(self._tokenizer.decode([token], clean_up_tokenization_spaces=False))
         if "\ufffd" in text:
-            return _bytes_of(entry).decode(errors="backslashreplace")
+            spelled = self.token_bytes.by_id[token].decode(errors="backslashreplace")
+            return entry if entry.startswith("<0x") else spelled
         return f" {text}" if entry.startswith("▁") and text[:1] != " " else text
-
-    def stops(self, vocabulary: int, eos_ids: Sequence[int]) -> Tensor:
-        """For each token id, EOS or NEWLINE if it ends an answer, else RUNNING; int64 [V].
-
-        A token ends an answer if it is an EOS or its text holds a newline.
-        """
-        stops = torch.zeros(vocabulary, dtype=torch.long)
-        texts = self._tokenizer.batch_decode([[i] for i in range(len(self._tokenizer))])
-        for i, text in enumerate(texts):
-            if "\n" in text and i < vocabulary:
-                stops[i] = NEWLINE
-        stops[list(eos_ids)] = EOS
-        return stops
-
-
-def _bytes_of(entry: str) -> bytes:
-    """The bytes that a vocabulary entry stands for; the entry's own if it is not byte-level.
-
-    >>> _bytes_of("Ġæ"), _bytes_of("<0xE6>")
-    (b' \\xe6', b'<0xE6>')
-    """
-    bytes_of = {sign: byte for byte, sign in bytes_to_unicode().items()}
-    if bytes_of.keys() >= set(entry):
-        return bytes(bytes_of[sign] for sign in entry)
-    return entry.encode()

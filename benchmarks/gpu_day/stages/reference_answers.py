@@ -17,6 +17,7 @@ from common.layout import PackedPrompt
 from common.methods import Method
 from common.records import Sample
 from common.run import Layout
+from worker.engine.answer_end import EndRules
 from worker.engine.reference import reference_decode, reference_prompts
 from worker.engine.request import Request
 from worker.model.tokenizer import PromptTokenizer
@@ -40,7 +41,6 @@ class ReferenceAnswers:
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         self._model = model
         self._tokenizer = PromptTokenizer(tokenizer)
-        self._stops = torch.zeros(model.config.vocab_size, dtype=torch.long)
         self._known: dict[object, CheckedAnswer] = {}
 
     def answers(self, request: Request) -> CheckedAnswers:
@@ -64,7 +64,7 @@ class ReferenceAnswers:
         if key not in self._known:
             steps: list[Tensor] = []
             decoded = reference_decode(
-                self._model, prompts, method, self._stops, _TOKENS, steps=steps
+                self._model, prompts, method, EndRules(stop=()), (), _TOKENS, steps=steps
             )
             self._known[key] = CheckedAnswer(decoded.tokens, torch.stack(steps))
         return self._known[key]

@@ -85,8 +85,8 @@ def test_what_stayed_wrong_is_marked_in_its_row_not_hidden(written):
 def test_columns_of_confidences_are_those_of_answers_and_two_more(measured):
     assert read_feather(measured).column_names == [
         "uuid", "paraphrases", "answers", "num_manual", "paraphrase", "prompt", "prediction",
-        "generation", "tokens", "token_logprobs", "logprob", "finish_reason", "confidence",
-        "sampled", "error", "error_kind",
+        "generation", "reasoning", "tokens", "token_logprobs", "logprob", "finish_reason",
+        "confidence", "sampled", "error", "error_kind",
     ]  # fmt: skip
 
 

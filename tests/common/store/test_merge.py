@@ -14,9 +14,9 @@ SINGLE = {
     "token_logprobs": pa.list_(pa.float32()), "finish_reason": pa.string(),
 }  # fmt: skip
 OUTCOME = {
-    "prediction": pa.string(), "generation": pa.string(), "tokens": pa.list_(pa.int32()),
-    "token_logprobs": pa.list_(pa.float32()), "logprob": pa.float64(),
-    "finish_reason": pa.string(),
+    "prediction": pa.string(), "generation": pa.string(), "reasoning": pa.string(),
+    "tokens": pa.list_(pa.int32()), "token_logprobs": pa.list_(pa.float32()),
+    "logprob": pa.float64(), "finish_reason": pa.string(),
 }  # fmt: skip
 SINGLES = {"singles": pa.list_(pa.struct(list(SINGLE.items())))}
 ERROR = {"error": pa.string(), "error_kind": pa.string()}
@@ -47,7 +47,7 @@ def test_the_whole_way_from_samples_to_a_verified_file(any_store, size):
     assert table["tokens"].to_pylist() == [[i, 0] for i in range(29)]
     assert table["token_logprobs"].to_pylist() == [[-0.5 * i, 0.0] for i in range(29)]
     assert table["logprob"].to_pylist() == pytest.approx([-0.5 * i for i in range(29)])
-    assert set(table["finish_reason"].to_pylist()) == {"newline"}
+    assert set(table["finish_reason"].to_pylist()) == {"stop:\\n"}
     assert table["error"].null_count == 29
     assert (manifest.found, manifest.parts) == (29, -(-29 // size))
     assert verify_run(run) == []

@@ -8,6 +8,7 @@ from common.errors import SampleError
 from common.methods import CONFIDENCE
 from common.records import Sample
 from common.run import RunSpec
+from worker.engine.answer_end import AnswerText
 from worker.engine.decode import Generation
 from worker.engine.request import Counts, Request
 
@@ -53,10 +54,11 @@ class MarkedAnswers:
         mark = f"{sample.uuid}/{self._delivery}"
         if sample.uuid == TOO_LONG:
             return {method.name: SampleError(f"too long: {mark}") for method in request.methods}
-        spoken = Generation(tuple(map(ord, mark)), (-0.5,) * len(mark), "newline")
+        spoken = Generation(tuple(map(ord, mark)), (-0.5,) * len(mark), "stop:\\n")
         draws = request.sampling.num_draws if request.sampling else 0
         number = {True: len(sample.paraphrases) * (1 + draws), False: len(sample.paraphrases)}
         return {method.name: [spoken] * number[method == CONFIDENCE] for method in request.methods}
 
-    def text(self, generation: Generation) -> str:
-        return "".join(map(chr, generation.tokens))
+    def text(self, generation: Generation, request: Request) -> AnswerText:
+        text = "".join(map(chr, generation.tokens))
+        return AnswerText(text, None, text)

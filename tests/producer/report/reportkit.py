@@ -96,7 +96,7 @@ def with_singles(
 
 
 def a_single(text: str, logprob: float) -> SingleAnswer:
-    return SingleAnswer(text, [7, 8], [logprob - 0.25, logprob + 0.25], "newline")
+    return SingleAnswer(text, [7, 8], [logprob - 0.25, logprob + 0.25], "stop:\\n")
 
 
 def answered_samples(

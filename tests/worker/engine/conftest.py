@@ -12,13 +12,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from common.models import find_model
 from tests.worker.engine.families import (
-    EOS,
     FAMILIES,
     known,
     make_config,
     make_model,
     make_tokenizer,
     packed_prompts,
+    reference_ends,
 )
 from worker.engine import reference
 from worker.engine.attention import SdpaBackend
@@ -27,7 +27,6 @@ from worker.engine.engine import Engine
 from worker.engine.reference import reference_decode
 from worker.engine.request import Request
 from worker.model.loader import LoadedModel, load_model
-from worker.model.tokenizer import PromptTokenizer
 
 
 @pytest.fixture(params=FAMILIES)
@@ -97,7 +96,7 @@ def compare(
 
     def compared(engine: Engine, tokenizer: Any, samples: Any, request: Request) -> None:
         model = copy.deepcopy(engine.model)
-        stops = PromptTokenizer(tokenizer).stops(model.config.vocab_size, [EOS])
+        ends = reference_ends(tokenizer, request)
         (method,) = request.methods
         questions = [known(sample) for sample in samples]
         answers = [a for answer in engine.answer(questions, request) for a in answer[method.name]]
@@ -106,7 +105,7 @@ def compare(
         for number, ((question, packed), got) in enumerate(zip(prompts, answers, strict=True)):
             reference_logits.clear()
             wanted = reference_decode(
-                model, packed, method, stops, request.max_new_tokens, question
+                model, packed, method, *ends, request.max_new_tokens, question
             )
             assert (got.tokens, got.finish_reason) == (wanted.tokens, wanted.finish_reason)
             assert got.logprob == pytest.approx(wanted.logprob, abs=1e-4)

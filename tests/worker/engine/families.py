@@ -23,6 +23,7 @@ from common.layout import PackedPrompt, PromptTokens
 from common.methods import METHODS
 from common.prompts import PromptFormat, Template
 from common.records import Sample
+from worker.engine.answer_end import EndRules
 from worker.engine.plan import PrefixSplitter
 from worker.engine.reference import reference_prompts
 from worker.engine.request import Request, as_sample
@@ -159,6 +160,11 @@ def edit(pieces: PromptTokens, paraphrase: int) -> PromptTokens:
 def splitter_of(pieces: PromptTokens, movable: bool = True) -> PrefixSplitter:
     """A splitter that cuts where a run whose prompts begin with this prefix is cut."""
     return PrefixSplitter((pieces.bos, pieces.prefix[len(pieces.bos) :]), movable)
+
+
+def reference_ends(tokenizer: Any, request: Request) -> tuple[EndRules, list[bytes]]:
+    """What ends the answers to a plain request, and the bytes of tokens, for the reference."""
+    return EndRules(request.stop, (EOS,)), PromptTokenizer(tokenizer).token_bytes.by_id
 
 
 def make_pieces(

@@ -8,10 +8,15 @@ import pytest
 from common.methods import CONFIDENCE, PARAPHRASES
 from common.records import Sample
 from common.run import SamplingParams
-from tests.worker.engine.families import EOS, MANY, make_request, packed_prompts, watch_fed_tokens
+from tests.worker.engine.families import (
+    MANY,
+    make_request,
+    packed_prompts,
+    reference_ends,
+    watch_fed_tokens,
+)
 from worker.engine.reference import PLAIN, reference_decode
 from worker.engine.sampling import Draw, seed_of
-from worker.model.tokenizer import PromptTokenizer
 
 QUESTIONS = [Sample(paraphrases, uuid=f"id-{i}") for i, paraphrases in enumerate(MANY)]
 WARM = SamplingParams(temperature=1.5, top_p=0.9, num_draws=3)
@@ -30,14 +35,14 @@ def test_drawn_answers_equal_the_reference(make_engine, tokenizers, family, bos)
     """Per paraphrase the greedy answer, then its draws, each with the seed of its number."""
     engine, request = make_engine(family, bos), ask(num_paraphrases=2)
     model = copy.deepcopy(engine.model)
-    stops = PromptTokenizer(tokenizers[bos]).stops(model.config.vocab_size, [EOS])
+    ends = reference_ends(tokenizers[bos], request)
     for question, answer in zip(QUESTIONS[:3], engine.answer(QUESTIONS[:3], request), strict=True):
         narrow = replace(question, paraphrases=question.paraphrases[:2])
         wanted = []
         for i, packed in enumerate(packed_prompts(tokenizers[bos], narrow, request)):
             name = f"{question.uuid}/{i}"
             draws = [None, *(Draw(WARM, seed_of(name, number)) for number in range(3))]
-            wanted += [reference_decode(model, packed, PLAIN, stops, 5, draw=d) for d in draws]
+            wanted += [reference_decode(model, packed, PLAIN, *ends, 5, draw=d) for d in draws]
         got = answer[CONFIDENCE.name]
         assert [g.tokens for g in got] == [w.tokens for w in wanted]
         assert [g.finish_reason for g in got] == [w.finish_reason for w in wanted]

@@ -18,7 +18,6 @@ from tests.worker.engine.families import (
     PAD,
     SAMPLES,
     TEMPLATE,
-    VOCABULARY,
     make_config,
     make_model,
     make_request,
@@ -26,8 +25,7 @@ from tests.worker.engine.families import (
 )
 from worker.engine.attention import SdpaBackend
 from worker.engine.engine import Engine
-from worker.model.tokenizer import EOS as EOS_STATE
-from worker.model.tokenizer import NEWLINE, RUNNING, PromptTokenizer
+from worker.model.tokenizer import PromptTokenizer
 
 
 def make_tokenizer_that_adds(single):
@@ -160,19 +158,3 @@ def test_a_paraphrase_that_melts_into_the_prefix_shortens_it(prompts):
 def test_text_leaves_out_special_tokens(prompts, tokenizers):
     ids = tokenizers[False]("Rome")["input_ids"]
     assert prompts.text([BOS, *ids, EOS]) == "Rome"
-
-
-def test_stops_are_eos_and_every_token_that_holds_a_newline(prompts, tokenizers, bos):
-    stops = prompts.stops(VOCABULARY, [EOS, 5])
-    assert len(stops) == VOCABULARY
-    assert (stops == EOS_STATE).nonzero()[:, 0].tolist() == [EOS, 5]
-    texts = [tokenizers[bos].decode([i]) for i in range(len(tokenizers[bos]))]
-    newlines = [i for i, text in enumerate(texts) if "\n" in text]
-    assert (stops == NEWLINE).nonzero()[:, 0].tolist() == newlines
-    assert len(newlines) > 1
-
-
-def test_ids_that_no_tokenizer_has_do_not_stop(prompts, tokenizers, bos):
-    size = len(tokenizers[bos])
-    assert size < VOCABULARY
-    assert set(prompts.stops(VOCABULARY, [EOS])[size:].tolist()) == {RUNNING}
