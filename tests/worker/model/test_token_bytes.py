@@ -68,7 +68,7 @@ def tokenizer(request):
 @pytest.mark.parametrize("text", TEXTS)
 def test_the_bytes_of_tokens_join_to_the_decoded_text(tokenizer, text):
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    assert len(ids) > 10
+    assert len(ids) > 4
     known = TokenBytes(tokenizer).by_id
     joined = b"".join(known[i] for i in ids).decode()
     decoded = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
