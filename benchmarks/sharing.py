@@ -27,7 +27,7 @@ from worker.engine.prefix_cache import prefix_segments, prefix_splitter
 from worker.engine.prefix_tree import packs_of, split_shared_prefixes
 from worker.engine.request import Request
 from worker.engine.sample import SamplePlan
-from worker.model.loader import load_tokenizer
+from worker.model.model_place import load_tokenizer
 from worker.model.tokenizer import PromptTokenizer
 
 PACK_TOKENS = 4096

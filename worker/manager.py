@@ -26,8 +26,9 @@ from worker.engine.warm_up import warm_up
 from worker.host import keep_freed_memory
 from worker.model.compile_cache import compiling, precompiles_headers
 from worker.model.device import choose_device, choose_dtype, device_name
-from worker.model.loader import NO_FOLDER, Files, LoadedModel, load_model
+from worker.model.loader import LoadedModel, load_model
 from worker.model.memory import is_out_of_memory, release
+from worker.model.model_place import NO_FOLDER, Files
 from worker.model.resolved_setting import ResolvedSetting
 from worker.sick_device import end_process_if_sick
 

@@ -31,7 +31,7 @@ def tokenize(
             f"a picture of tokens needs the model's tokenizer, and {' and '.join(missing)} "
             "cannot be imported here; pip install 'self-ensemble[worker]'"
         )
-    from worker.model.loader import load_tokenizer
+    from worker.model.model_place import load_tokenizer
     from worker.model.tokenizer import PromptTokenizer
 
     tokenizer = PromptTokenizer(load_tokenizer(model))

@@ -7,7 +7,7 @@ from benchmarks.random_llama import TOKENIZER_SIZE, make_tokenizer
 from benchmarks.workload import Workload
 from common.errors import UsageError
 from common.models import find_model
-from worker.model.loader import load_tokenizer
+from worker.model.model_place import load_tokenizer
 
 
 def test_there_are_as_many_questions_as_in_webquestions_and_no_two_share_a_paraphrase():

@@ -8,7 +8,7 @@ from benchmarks.questions import MAX_SAMPLES
 from benchmarks.workload import MAX_EXAMPLES, Workload, few_shot
 from common.errors import UsageError
 from common.models import find_model
-from worker.model.loader import load_tokenizer
+from worker.model.model_place import load_tokenizer
 from worker.model.tokenizer import PromptTokenizer
 
 

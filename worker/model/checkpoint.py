@@ -58,7 +58,7 @@ def _pointer(path: Path) -> str | None:
 def _damaged(path: Path) -> str | None:
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt"):
+            with safe_open(path, framework="np"):
                 pass
         elif path.suffix == ".json":
             json.loads(path.read_bytes())

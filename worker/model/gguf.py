@@ -6,9 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
 from platformdirs import user_cache_path
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from common.errors import StopRun, first_line
 from common.models import ModelSource
@@ -19,12 +17,14 @@ def unpacked_gguf(source: ModelSource, cache: Path | None = None) -> Path:
     """Folder of the safetensors copy of a GGUF file, in the user's cache; made on first use.
 
     Dequantised weights are stored in float32, which holds them exactly. Raises StopRun if the
-    file is not installed or lacks tensors, or if the cache cannot be written.
+    file or torch is not installed, if the file lacks tensors, or if the cache cannot be written.
+    A copy that is there needs no torch.
     """
     folder = (cache or user_cache_path("self-ensemble")) / "models" / source.slug
     if (folder / "config.json").is_file():
         return folder
     package_folder, file = _installed(source)
+    _require_torch(source.slug, folder)
     try:
         _unpack(source.slug, package_folder, file, folder)
     except OSError as error:
@@ -48,6 +48,14 @@ def _installed(source: ModelSource) -> tuple[str, str]:
     return spec.submodule_search_locations[0], file
 
 
+def _require_torch(slug: str, folder: Path) -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise StopRun(
+            f"model {slug} has to be unpacked once with torch, which is not installed here; "
+            f"pip install 'self-ensemble[worker]', or copy {folder} from a host that has it"
+        )
+
+
 def _unpack(slug: str, package_folder: str, file: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{slug}-"))
@@ -59,6 +67,9 @@ def _unpack(slug: str, package_folder: str, file: str, folder: Path) -> None:
 
 
 def _convert(slug: str, package_folder: str, file: str, target: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     AutoTokenizer.from_pretrained(package_folder, gguf_file=file).save_pretrained(target)
     both: Any = AutoModelForCausalLM.from_pretrained(
         package_folder, gguf_file=file, dtype=torch.float32, output_loading_info=True

@@ -12,7 +12,7 @@ import pytest
 from common.models import find_model
 from producer.datasets import open_dataset
 from producer.datasets.dataset import bundled_few_shot
-from worker.model.loader import load_tokenizer
+from worker.model.model_place import load_tokenizer
 from worker.model.tokenizer import PromptTokenizer
 
 DOCS = Path(__file__).parents[3] / "docs"

@@ -11,7 +11,8 @@ from common.models import find_model
 from common.prompts import PromptFormat, Template
 from producer.mask.compose import label
 from producer.mask.tokens import tokenize
-from worker.model.loader import load_model, load_tokenizer
+from worker.model.loader import load_model
+from worker.model.model_place import load_tokenizer
 from worker.model.tokenizer import PromptTokenizer
 
 
