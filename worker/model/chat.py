@@ -23,7 +23,7 @@ Message = dict[str, str]
 _SWITCH = "enable_thinking"
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _CLOCK = re.compile(r"\bstrftime_now\b(?!\s+is\b)")
-_CLOCK_READ = re.compile(r"\bstrftime_now\s*\(\s*(['\"])(.*?)\1\s*\)")
+_CLOCK_READ = re.compile(r"\bstrftime_now\s*\(\s*('[^'\\]*'|\"[^\"\\]*\")\s*\)")
 _DATE = re.compile(r"\bdate_string\b")
 
 _REFUSALS = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError)
@@ -155,9 +155,7 @@ class ChatTemplate:
                 "prompt would change from day to day; take --prompt plain"
             )
         date = datetime.strptime(date_string, "%d %b %Y")
-        return _CLOCK_READ.sub(
-            lambda read: f"{read[1]}{date.strftime(read[2])}{read[1]}", self.text
-        )
+        return _CLOCK_READ.sub(lambda read: date.strftime(read[1]), self.text)
 
 
 def _messages(prompt_format: PromptFormat, paraphrase: str, system: bool) -> list[Message]:

@@ -13,6 +13,7 @@ from tests.worker.engine.conftest import (  # noqa: F401
     tokenizers,
 )
 from worker.model.loader import load_model
+from worker.model.model_place import load_tokenizer
 
 
 @pytest.fixture
@@ -25,3 +26,9 @@ def load(tiny_model, tmp_path):
         )
 
     return load
+
+
+@pytest.fixture(scope="session")
+def smollm2():
+    """The tokenizer of the packaged model."""
+    return load_tokenizer(find_model("smollm2_135m_it"))
