@@ -254,8 +254,8 @@ confidence_options = _add(
 )
 """Options of `confidence`: data set, model, and how answers are drawn."""
 
-prompt_options = _add([*_DATA[1:3], *_NUM_PARAPHRASES, *_METHOD[1:]])
-"""Options of `mask`: examples, paraphrases, and how paraphrases are packed into a prompt."""
+prompt_options = _add([*_DATA[1:3], _REVISION, *_NUM_PARAPHRASES, *_METHOD[1:], *_PROMPT[:2]])
+"""Options of `mask` and `prompt`: examples, paraphrases, prompt style, how prompts are packed."""
 
 
 def store_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,8 +8,9 @@ from common.errors import UsageError
 from common.methods import CONFIDENCE, PARAPHRASES, Method
 from common.models import ModelSource
 from common.planning.sharding import DEFAULT_SHARD_SIZE
-from common.prompts import PromptStyle, Template
+from common.prompts import Example, PromptFormat, PromptStyle, Template
 from common.run import (
+    DATE_STRING,
     DEFAULT_POSITIONS,
     MAX_NEW_TOKENS,
     DTypeName,
@@ -139,6 +140,12 @@ class RunRequest:
         template = self.opened_dataset.template
         is_chat = self.prompt_style == "chat"
         return template.model_copy(update={"prediction": "line"}) if is_chat else template
+
+    def prompt_format_of(self, examples: tuple[Example, ...]) -> PromptFormat:
+        """The format of the prompts, with these examples."""
+        date = DATE_STRING if self.prompt_style == "chat" else None
+        thinks = self.thinking != "off"
+        return PromptFormat(self.chosen_template, examples, self.prompt_style, thinks, date)
 
     @property
     def chosen_stop(self) -> tuple[str, ...]:

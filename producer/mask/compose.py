@@ -7,7 +7,7 @@ from dataclasses import replace
 from common.errors import UsageError
 from common.methods import METHODS, Method
 from common.models import find_model
-from common.prompts import Example, PromptFormat
+from common.prompts import Example
 from common.records import Sample
 from producer.datasets.stream import SampleStream
 from producer.examples import choose_examples
@@ -33,11 +33,10 @@ def compose(request: RunRequest, uuid: str | None) -> MaskPicture:
     Raises UsageError for a request that cannot be drawn, StopRun for a tokenizer that cannot be
     loaded.
     """
-    method, model = METHODS[request.methods[0]], find_model(request.model)
+    method, model = METHODS[request.methods[0]], find_model(request.model, request.revision)
     sample = choose_sample(request, method, uuid)
     examples, notes = choose_shown(request)
-    prompt_format = PromptFormat(request.opened_dataset.template, examples)
-    tokens, text_of = tokenize(model, prompt_format, sample.paraphrases)
+    tokens, text_of = tokenize(model, request.prompt_format_of(examples), sample.paraphrases)
     layout, positions = request.chosen_layout, request.chosen_positions
     packed = pack(tokens, method, layout, positions, sample.num_manual or 0)
     notes += sample_notes(request, method, sample, uuid)
@@ -50,14 +49,18 @@ def compose(request: RunRequest, uuid: str | None) -> MaskPicture:
     )
 
 
-def choose_sample(request: RunRequest, method: Method, uuid: str | None) -> Sample:
+def choose_sample(
+    request: RunRequest, method: Method, uuid: str | None, may_have_fewer: bool = False
+) -> Sample:
     """The sample `uuid`, or the first, cut to the paraphrases that the method reads.
+
+    may_have_fewer: whether a sample with fewer paraphrases will do, as it does with a selection.
 
     Raises UsageError if there is no such sample, or if the method cannot be drawn for it.
     """
     sample = _find(request, uuid)
     needed, has = method.num_read(request.chosen_num_paraphrases), len(sample.paraphrases)
-    if has < needed and request.selection is None:
+    if has < needed and request.selection is None and not may_have_fewer:
         raise UsageError(
             f"sample {sample.uuid!r} of {request.dataset!r} has {has} paraphrases in all, "
             f"{needed} are asked for; ask for fewer with --num-paraphrases"

@@ -6,31 +6,7 @@ from typing import Any
 
 import click
 
-from common.methods import METHODS
-from producer.options import prompt_options
-
-_SAMPLE = [
-    click.option("--dataset", default="webqa_mini", show_default=True, help="As in `enqueue`."),
-    click.option("--uuid", help="The sample to draw.  [default: the first]"),
-    click.option(
-        "--num-few-shot",
-        type=click.IntRange(0, 64),
-        help="Examples; 0 for none.  [default: 1, so that a picture fits]",
-    ),
-    click.option(
-        "--model",
-        default="smollm2_135m_it",
-        show_default=True,
-        help="Whose tokenizer: short name, hub id or local directory.",
-    ),
-    click.option(
-        "--method",
-        default="flex_attention",
-        show_default=True,
-        type=click.Choice(list(METHODS)),
-        help="Whose prompt and visibility table.",
-    ),
-]
+from producer.sample_options import sample_options
 
 _OUTPUT = [
     click.option("--png", type=click.Path(path_type=Path), help="Write an image there instead."),
@@ -42,7 +18,4 @@ def mask_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of `mask`."""
     for option in reversed(_OUTPUT):
         command = option(command)
-    command = prompt_options(command)
-    for option in reversed(_SAMPLE):
-        command = option(command)
-    return command
+    return sample_options("1, so that a picture fits")(command)

@@ -176,9 +176,7 @@ def test_without_an_instruction_there_is_no_system_message():
 @pytest.mark.parametrize("family", ["qwen", "r1", "mistral", "clocked"])
 def test_texts_are_not_stripped(family):
     shots = ((BLANK_AROUND, f"{BLANK_AROUND}!"),)
-    text = ask(
-        ALL[family], f"{BLANK_AROUND}?", instruction=f" {INSTRUCTION}\n", few_shot=shots
-    )
+    text = ask(ALL[family], f"{BLANK_AROUND}?", instruction=f" {INSTRUCTION}\n", few_shot=shots)
     for literal in (f" {INSTRUCTION}\n", BLANK_AROUND, f"{BLANK_AROUND}!", f"{BLANK_AROUND}?"):
         assert literal in text
 

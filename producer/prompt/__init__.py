@@ -1,0 +1,1 @@
+"""`producer prompt`: the literal prompts of one sample, their tokens, and where they are cut."""
