@@ -100,7 +100,7 @@ def test_the_text_for_people_holds_every_prompt_and_token_id(prompt):
         ]  # fmt: skip
         entries = re.split(r"  +|\n", tokens.partition("\n\nnote")[0])
         ids = [int(entry.split()[1]) for entry in entries if re.fullmatch(r"\S+ \d+", entry)]
-        assert [i for i in ids] == each["tokens"]
+        assert list(ids) == each["tokens"]
 
 
 def test_as_many_examples_are_shown_as_the_run_would_have(prompt):
