@@ -127,7 +127,11 @@ class AgreementBenchmark:
         sampling = SamplingParams(temperature=1, top_p=1, num_draws=self.num_draws)
         spec = self._spec(CONFIDENCE.name, sampling=sampling, num_paraphrases=1)
         request = make_request([spec])
-        rows = RowMaker(spec, partial(self.engine.text, request=request))
+        rows = RowMaker(
+            spec,
+            partial(self.engine.text, request=request),
+            partial(self.engine.prompt, request=request),
+        )
         answers = self.engine.answer(samples, request)
         generations = [_generations(answer[CONFIDENCE.name]) for answer in answers]
         return {

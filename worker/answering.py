@@ -41,7 +41,11 @@ def answer_shard(engine: Engine, shard: Shard, counts: Counts) -> dict[str, list
     _refuse_all_failed(outcomes, shard)
     rows: dict[str, list[ResultRow]] = {}
     for run in shard.runs:
-        maker = RowMaker(run.spec, partial(engine.text, request=request))
+        maker = RowMaker(
+            run.spec,
+            partial(engine.text, request=request),
+            partial(engine.prompt, request=request),
+        )
         rows[run.key.name] = [
             result
             for row, sample, outcome in zip(shard.rows, shard.samples, outcomes, strict=True)

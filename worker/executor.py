@@ -159,6 +159,7 @@ class ShardExecutor:
         if not pinned:
             return []
         shard = replace(shard, runs=tuple(pinned))
+        loaded = loaded.with_prompt_notes(spec.prompt_format)
         with ShardReport(self.counters, shard) as counts:
             rows = answer_shard(loaded.engine, shard, counts)
         written = []

@@ -15,6 +15,7 @@ import torch
 
 from common.errors import RetryShard, StopRun, UnusableModel, UsageError, first_line
 from common.models import ModelSource, find_model, with_revision
+from common.prompts import PromptFormat
 from common.run import RunSpec
 from common.settings import Settings
 from worker.engine.budget import Budget, choose_budget
@@ -63,6 +64,15 @@ class LoadedEngine:
             self,
             choices=self.choices | {"layers": layers.value},
             reasons=self.reasons | {"layers": layers.reason},
+        )
+
+    def with_prompt_notes(self, prompt_format: PromptFormat) -> "LoadedEngine":
+        """A copy that records what the model's chat template makes of a format."""
+        notes = self.engine.tokenizer.chat.notes(prompt_format)
+        return replace(
+            self,
+            choices=self.choices | {name: note.value for name, note in notes.items()},
+            reasons=self.reasons | {name: note.reason for name, note in notes.items()},
         )
 
     def reasons_now(self) -> dict[str, str]:

@@ -21,12 +21,17 @@ SampleOutcome = Answers | Exception
 """The generations of one sample by method, or the error of the sample."""
 
 
+ToPrompt = Callable[[str], str]
+"""A paraphrase -> its literal prompt."""
+
+
 @dataclass(frozen=True)
 class RowMaker:
-    """Makes the result rows of one run. to_text: decodes a generation."""
+    """Makes the result rows of one run."""
 
     spec: RunSpec
     to_text: ToText
+    to_prompt: ToPrompt
 
     def rows(self, row: int, sample: Sample, outcome: SampleOutcome) -> list[ResultRow]:
         """The rows of one sample: its answers, or its error. row: number of the sample."""
@@ -94,7 +99,7 @@ class RowMaker:
             paraphrase_index=index,
             uuid=sample.uuid,
             paraphrase=paraphrase,
-            prompt=None if paraphrase is None else spec.template.prompt(paraphrase, spec.few_shot),
+            prompt=None if paraphrase is None else self.to_prompt(paraphrase),
             prediction=spec.predict(text.answer),
             generation=text.whole,
             reasoning=text.reasoning,

@@ -24,6 +24,10 @@ def spoken(text: str, *logprobs: float) -> Generation:
     return Generation(tokens, logprobs or (-0.25,) * len(tokens), "stop:\\n")
 
 
+def prompt_of(paraphrase: str) -> str:
+    return f"asked: {paraphrase}"
+
+
 def text_of(generation: Generation) -> AnswerText:
     """The text of a generation, in which nothing is reasoning."""
     text = "".join(map(chr, generation.tokens))

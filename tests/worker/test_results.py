@@ -6,7 +6,7 @@ from common.errors import SampleError
 from common.prompts import Template
 from common.records import Sample
 from common.run import SamplingParams
-from tests.worker.scripted import make_spec, spoken, text_of
+from tests.worker.scripted import make_spec, prompt_of, spoken, text_of
 from worker.results import RowMaker, describe, failed_rows
 
 SAMPLE = Sample(("who?", "which one?", "tell me who"), ("Ann",), "id-7")
@@ -14,7 +14,7 @@ THREE = [spoken(" Rome\n"), spoken(" Ann.\n"), spoken(" ann\n")]
 
 
 def rows(method, outcome, **changes):
-    return RowMaker(make_spec(method, **changes), text_of).rows(7, SAMPLE, outcome)
+    return RowMaker(make_spec(method, **changes), text_of, prompt_of).rows(7, SAMPLE, outcome)
 
 
 def only(method, outcome, **changes):
@@ -90,10 +90,10 @@ def test_single_answers_that_failed_are_not_kept():
 
 
 def test_a_row_for_each_paraphrase_names_it_and_its_prompt():
-    answers = rows("per_prompt", {"per_prompt": THREE}, few_shot=(("what?", "that"),))
+    answers = rows("per_prompt", {"per_prompt": THREE})
     assert [answer.paraphrase_index for answer in answers] == [0, 1, 2]
     assert [answer.paraphrase for answer in answers] == list(SAMPLE.paraphrases)
-    assert answers[1].prompt == "Say one word.\n\nQ: what?\nA: that\n\nQ: which one?\nA:"
+    assert answers[1].prompt == prompt_of("which one?")
     assert all(answer.singles is None for answer in answers)
 
 

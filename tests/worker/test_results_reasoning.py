@@ -5,7 +5,7 @@ import pytest
 from common.answer_text import exact_match
 from common.records import Sample
 from common.run import SamplingParams
-from tests.worker.scripted import make_spec
+from tests.worker.scripted import make_spec, prompt_of
 from worker.engine.answer_end import AnswerText
 from worker.engine.decode import Generation
 from worker.results import RowMaker
@@ -27,7 +27,7 @@ def text_of(generation):
 
 def rows(method, generations, **changes):
     spec = make_spec(method, **changes)
-    return RowMaker(spec, text_of).rows(7, SAMPLE, {method: generations})
+    return RowMaker(spec, text_of, prompt_of).rows(7, SAMPLE, {method: generations})
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,11 @@ class Engine:
         """Whether keys may be rotated to another position."""
         return self._prefix_cache.none.splitter.movable
 
+    def prompt(self, paraphrase: str, request: Request) -> str:
+        """The literal prompt of a paraphrase."""
+        (text,) = self.tokenizer.texts(request.prompt_format, [paraphrase])
+        return text
+
     def text(self, generation: Generation, request: Request) -> AnswerText:
         """The decoded text of an answer to a request, and what of it is reasoning."""
         return self._stops.text(generation.tokens, request)

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 from common.models import find_model
 from common.prompts import PromptFormat, Template
 from tests.worker.engine.families import BOS, FEW_SHOT, FORMAT, SAMPLES, TEMPLATE, make_tokenizer
-from worker.model.loader import load_tokenizer
+from worker.model.model_place import load_tokenizer
 from worker.model.tokenizer import PromptTokenizer
 
 SPECIAL = ["<unk>", "<s>", "</s>", "[CLS]", "[SEP]"]
