@@ -55,3 +55,10 @@ def test_the_hub_library_is_loaded_by_the_data_set_that_needs_it_alone():
         "next(open_dataset('webqa_mini', None).samples())"
     )
     assert not loaded_after("import datasets") & set(HEAVY)
+
+
+@pytest.mark.parametrize("module", ["worker.model.tokenizer", "worker.model.model_place"])
+def test_a_tokenizer_is_loaded_without_torch(module):
+    loaded = loaded_after(f"import sys; sys.modules['torch'] = None\nimport {module}")
+    assert "transformers" in loaded
+    assert not loaded & {"accelerate", "gguf", "celery", "pyarrow"}
