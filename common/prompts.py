@@ -25,7 +25,8 @@ class Template(BaseModel):
     """The text around a question; part of a run's fingerprint.
 
     instruction: the first text of a plain prompt, followed by `gap` unless it is empty.
-    example, question: texts with the places `{question}` and `{answer}`.
+    example, question: texts with the places `{question}` and `{answer}`. example is empty in a
+        template that shows no examples.
     prediction: which part of the generated text is the answer, the first "line" or first "word".
     """
 
@@ -41,6 +42,8 @@ class Template(BaseModel):
     @field_validator("example", "question")
     @classmethod
     def _has_its_places(cls, text: str, info: ValidationInfo) -> str:
+        if info.field_name == "example" and not text:
+            return text
         places = {"example": ("{question}", "{answer}"), "question": ("{question}",)}
         for place in places[str(info.field_name)]:
             if place not in text:

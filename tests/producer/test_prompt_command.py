@@ -110,7 +110,7 @@ def test_as_many_examples_are_shown_as_the_run_would_have(prompt):
 
 
 def test_notes_of_a_document_go_to_stderr(prompt, chat_model):
-    outcome = prompt("--json", "--prompt", "chat", model=chat_model)
+    outcome = prompt("--json", "--prompt", "chat", "--thinking", "on", model=chat_model)
     document(outcome)
     assert outcome.err.splitlines() == [
         "note: no --uuid is given: this is the first sample",

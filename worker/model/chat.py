@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from common.errors import SampleError, SelfEnsembleError, StopRun, first_line
 from common.prompts import PromptFormat, Template
 from common.run import DATE_STRING
+from worker.model.reasoning import MARKS
 from worker.model.resolved_setting import ResolvedSetting
 
 Message = dict[str, str]
@@ -84,6 +85,11 @@ class ChatTemplate:
             return ""
         return text.rpartition(_PROBE_ANSWER)[2] if _PROBE_ANSWER in text else ""
 
+    @property
+    def _shows_reasoning(self) -> bool:
+        """Whether the template knows of reasoning, as R1's does, which always asks for it."""
+        return any(start in self.text or end in self.text for start, end in MARKS)
+
     @cached_property
     def _code(self) -> str:
         return _COMMENT.sub("", self.text)
@@ -109,7 +115,7 @@ class ChatTemplate:
         if prompt_format.template.instruction and not self.takes_system_text:
             reason = "the template has no system role"
             notes["system text"] = ResolvedSetting("first user turn", reason)
-        if not self.switches_thinking:
+        if not self.switches_thinking and (prompt_format.thinking or self._shows_reasoning):
             reason = f"the template has no {_SWITCH}"
             notes["thinking"] = ResolvedSetting("not switched", reason)
         if self.tells_date:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 
-from common.methods import METHODS
 from common.prompts import PromptFormat
 from common.run import DATE_STRING
 from tests.worker.engine.families import FEW_SHOT, SAMPLES, TEMPLATE, make_request
@@ -16,7 +15,7 @@ from worker.engine.attention import SdpaBackend
 from worker.engine.engine import Engine
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
-CHAT = PromptFormat(TEMPLATE, FEW_SHOT, "chat", date_string=DATE_STRING)
+CHAT = PromptFormat(TEMPLATE, FEW_SHOT[:1], "chat", date_string=DATE_STRING)
 QUESTIONS = (
     ("What is the capital of France?", "Which city is France's capital?", "Capital of France?"),
     ("Who wrote Hamlet?", "Hamlet was written by whom?", "Which author wrote Hamlet?"),
@@ -41,14 +40,20 @@ def talks(tokenizers):
 
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", ["flex_attention", "flex_attention_causal", "per_prompt", "avg"]
+)
 def test_chat_answers_equal_the_reference(
-    make_engine, talks, compare, family, bos, layout, positions, method
+    make_engine, talks, compare, family, layout, positions, method
 ):
-    tokenizer = talks(bos, QWEN)
-    engine = Engine(make_engine(family, bos).model, tokenizer, SdpaBackend())
-    request = make_request(method, layout=layout, positions=positions, prompt_format=CHAT)
-    compare(engine, tokenizer, SAMPLES, request)
+    tokenizer = talks(False, QWEN)
+    engine = Engine(
+        make_engine(family, max_position_embeddings=999).model, tokenizer, SdpaBackend()
+    )
+    request = make_request(
+        method, layout=layout, positions=positions, prompt_format=CHAT, max_new_tokens=3
+    )
+    compare(engine, tokenizer, SAMPLES[:1], request)
 
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
@@ -56,11 +61,13 @@ def test_every_template_equals_the_reference(
     make_engine, talks, compare, bos, layout, positions, template
 ):
     tokenizer = talks(bos, template)
-    engine = Engine(make_engine("llama", bos).model, tokenizer, SdpaBackend())
-    request = make_request(
-        "flex_attention", layout=layout, positions=positions, prompt_format=CHAT
+    engine = Engine(
+        make_engine("llama", bos, max_position_embeddings=999).model, tokenizer, SdpaBackend()
     )
-    compare(engine, tokenizer, SAMPLES, request)
+    request = make_request(
+        "flex_attention", layout=layout, positions=positions, prompt_format=CHAT, max_new_tokens=3
+    )
+    compare(engine, tokenizer, SAMPLES[:1], request)
 
 
 def messages(question):

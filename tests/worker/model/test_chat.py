@@ -201,6 +201,12 @@ def test_a_template_without_a_switch_is_left_alone_and_that_is_said(thinking):
     assert notes == {"thinking": "not switched (the template has no enable_thinking)"}
 
 
+def test_a_template_that_knows_nothing_of_reasoning_is_noted_only_if_it_is_asked_for():
+    chat = ChatTemplate(tokenizer_with(MISTRAL))
+    assert "thinking" not in chat.notes(chat_format(thinking=False))
+    assert "thinking" in chat.notes(chat_format(thinking=True))
+
+
 def test_a_switch_that_only_a_comment_names_is_none():
     assert not ChatTemplate(tokenizer_with("{# enable_thinking #}" + R1)).switches_thinking
 
