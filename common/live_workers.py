@@ -89,7 +89,7 @@ class LiveWorker(Announcement):
     @property
     def loading(self) -> tuple[HeldModel, ...]:
         """The models that some process is loading."""
-        return tuple(held for held in self.models if held.loading)
+        return tuple(note for note in self.models if note.loading)
 
 
 def place_of(pid: int) -> str:
@@ -114,9 +114,9 @@ def withdraw(counters: RunCounters, name: str) -> None:
 def note_model(counters: RunCounters, place: str, slot: int, model: str, loading: bool) -> None:
     """Note the model that a process of a worker loads or holds. Raises redis.RedisError."""
     seconds, _ = counters.client.time()
-    held = HeldModel(model=model, loading=loading, since=seconds)
+    note = HeldModel(model=model, loading=loading, since=seconds)
     key = _model_key(counters, place, slot)
-    counters.client.set(key, held.model_dump_json(), ex=_NOTE_LIFETIME)
+    counters.client.set(key, note.model_dump_json(), ex=_NOTE_LIFETIME)
 
 
 def forget_model(counters: RunCounters, place: str, slot: int) -> None:
@@ -150,7 +150,7 @@ def _read_worker(text: bytes, now: int) -> LiveWorker | None:
 def _models(counters: RunCounters, worker: LiveWorker) -> tuple[HeldModel, ...]:
     keys = [_model_key(counters, worker.place, slot) for slot in range(worker.processes)]
     noted: Sequence[Any] = counters.client.mget(keys) if keys else []
-    return tuple(held for text in noted if text and (held := _read_model(text)))
+    return tuple(note for text in noted if text and (note := _read_model(text)))
 
 
 def _read_model(text: bytes) -> HeldModel | None:

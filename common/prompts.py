@@ -108,8 +108,8 @@ def before_stop(text: str, stop: Sequence[str]) -> str:
     >>> before_stop("Paris\\n\\nQ: who", ["Q:", "\\n\\n"])
     'Paris'
     """
-    found = [(text.find(s) + len(s), text.find(s)) for s in stop if s in text]
-    return text[: min(found)[1]] if found else text
+    places = [(text.find(s) + len(s), text.find(s)) for s in stop if s in text]
+    return text[: min(places)[1]] if places else text
 
 
 QUESTION_ANSWERING = Template(

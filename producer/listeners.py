@@ -55,6 +55,6 @@ class Listeners:
 
 
 def _loading(worker: LiveWorker) -> str:
-    held = worker.loading[0]
-    since = datetime.fromtimestamp(held.since)
-    return f"worker {worker.name} is loading {held.model} since {since:%H:%M:%S}"
+    model = worker.loading[0]
+    since = datetime.fromtimestamp(model.since)
+    return f"worker {worker.name} is loading {model.model} since {since:%H:%M:%S}"

@@ -133,14 +133,14 @@ class Reconciler:
     def _judge(self, run: RunFolder) -> RunFinding | _Lost:
         # The queue first, the store second: between the two a row is answered, not lost.
         in_flight = read_in_flight(self._counters, queue_of_slug(run.key.model))
-        held = in_flight.rows_of(str(run.key))
+        in_work = in_flight.rows_of(str(run.key))
         missing = missing_rows(run)
         if not len(missing):
-            return self._finish(run, held)
+            return self._finish(run, in_work)
         if in_flight.queued:
             queued = counted(in_flight.queued, "message")
             return RunFinding(run, f"waits: {queued} in its queue, {_rows(missing)} left")
-        lost = np.setdiff1d(missing, np.asarray(held, dtype=np.int64))
+        lost = np.setdiff1d(missing, np.asarray(in_work, dtype=np.int64))
         if not len(lost):
             return RunFinding(run, f"is being worked on, {_rows(missing)} left")
         confirmed = self._suspicions.confirmed(run, lost, suspicions.CONFIRM_SECONDS)
@@ -148,9 +148,9 @@ class Reconciler:
             return RunFinding(run, f"seems to have lost {_rows(lost)}", seems_lost=True)
         return _Lost(run, confirmed, len(missing))
 
-    def _finish(self, run: RunFolder, held: Sequence[int]) -> RunFinding:
+    def _finish(self, run: RunFolder, in_work: Sequence[int]) -> RunFinding:
         """Merge a complete run that nobody merges."""
-        if held:
+        if in_work:
             return RunFinding(run, "is complete, its last shard is in work")
         if self._is_settled(run):
             return RunFinding(run, "is merged", settled=True)

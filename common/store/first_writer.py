@@ -47,9 +47,9 @@ def _vote(store: StoreFilesystem, folder: str, content: bytes) -> bytes:
     while True:
         proposed = _say(store, f"{folder}/{number:04d}/proposed", content)
         verdict = _AGREED if proposed == {content} else _SPLIT
-        said = _say(store, f"{folder}/{number:04d}/said", verdict + content)
-        agreed = {vote[1:] for vote in said if vote[:1] == _AGREED}
-        if said == {_AGREED + content}:
+        verdicts = _say(store, f"{folder}/{number:04d}/said", verdict + content)
+        agreed = {vote[1:] for vote in verdicts if vote[:1] == _AGREED}
+        if verdicts == {_AGREED + content}:
             return content
         content = min(agreed or proposed)
         number += 1
@@ -61,7 +61,7 @@ def _say(store: StoreFilesystem, folder: str, content: bytes) -> set[bytes]:
     Raises FileNotFoundError if it is not among them: what is voted on was deleted meanwhile.
     """
     store.write_bytes(f"{folder}/{uuid.uuid4().hex}.vote", content)
-    said = {store.read_bytes(path) for path in store.list(folder) if path.endswith(".vote")}
-    if content not in said:
+    votes = {store.read_bytes(path) for path in store.list(folder) if path.endswith(".vote")}
+    if content not in votes:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), store.path(folder))
-    return said
+    return votes

@@ -119,10 +119,10 @@ def _is_current(run: RunFolder, expected: dict[bytes | str, bytes | str]) -> boo
     if not run.store.exists(run.feather):
         return False
     try:
-        said = run.open_result().schema.metadata or {}
+        metadata = run.open_result().schema.metadata or {}
     except UsageError:
         return False
-    return expected.items() <= said.items()
+    return expected.items() <= metadata.items()
 
 
 def _write(

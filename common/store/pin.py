@@ -28,10 +28,10 @@ class Pin:
     def decode(cls, content: bytes, path: str) -> "Pin":
         """Read a pin. path: where it is, for the message. Raises UsageError if it is damaged."""
         try:
-            said = json.loads(content)
-            files = said.get("files", {})
+            fields = json.loads(content)
+            files = fields.get("files", {})
             files = {name: (size, changed) for name, (size, changed) in files.items()}
-            return cls(str(said["identity"]), files, said.get("prompts"))
+            return cls(str(fields["identity"]), files, fields.get("prompts"))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UsageError(
                 f"{path} does not tell the weights that the run was begun with "

@@ -40,8 +40,8 @@ class RunRecord(BaseModel):
 
     def is_not_of(self, metadata: dict[bytes, bytes] | None) -> bool:
         """Whether the metadata of a merged file names a run of another generation."""
-        said = (metadata or {}).get(META_RUN)
+        text = (metadata or {}).get(META_RUN)
         try:
-            return said is not None and bool(json.loads(said)["generation"] != self.generation)
+            return text is not None and bool(json.loads(text)["generation"] != self.generation)
         except (ValueError, TypeError, KeyError):
             return True

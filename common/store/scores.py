@@ -127,9 +127,9 @@ def kept_rows(scored: pa.RecordBatch) -> pa.RecordBatch:
 
 def with_scores(rows: pa.Table, scores: pa.Table) -> pa.Table:
     """Append the score columns to rows of a merged file; null where a row was not judged."""
-    found = pc.index_in(_judged(rows), value_set=scores["judged"].combine_chunks())
+    indices = pc.index_in(_judged(rows), value_set=scores["judged"].combine_chunks())
     for field in SCORE_FIELDS:
-        rows = rows.append_column(field, scores[field.name].take(found))
+        rows = rows.append_column(field, scores[field.name].take(indices))
     return rows
 
 

@@ -54,8 +54,8 @@ def holds(run: RunFolder) -> bool:
 def _scores(run: RunFolder) -> KeptScores | None:
     """The kept scores, if they are those that the merged file has."""
     scores = open_scores(run)
-    said = run.open_result().schema.metadata.get(META_SCORES)
-    return scores if scores and scores.versions == said else None
+    versions = run.open_result().schema.metadata.get(META_SCORES)
+    return scores if scores and scores.versions == versions else None
 
 
 def _same_rows(batches: Iterator[pa.RecordBatch], windows: Iterator[pa.Table]) -> bool:

@@ -49,5 +49,5 @@ def _processes(worker: LiveWorker) -> str:
 
 
 def _models(worker: LiveWorker) -> str:
-    models = [f"{'loads' if held.loading else 'holds'} {held.model}" for held in worker.models]
+    models = [f"{'loads' if model.loading else 'holds'} {model.model}" for model in worker.models]
     return ", ".join(dict.fromkeys(models)) or "holds no model"

@@ -25,24 +25,26 @@ def show_prompts(request: RunRequest, uuid: str | None, as_json: bool, console: 
 
     Raises what `literal_prompts` raises.
     """
-    found = literal_prompts(request, uuid)
+    prompts = literal_prompts(request, uuid)
     if as_json:
-        console.file.write(json.dumps(found.document()) + "\n")
-        for note in found.notes:
+        console.file.write(json.dumps(prompts.document()) + "\n")
+        for note in prompts.notes:
             print_line(f"note: {note}", err=True)
         return
-    _write(found, console.file, console.width)
+    _write(prompts, console.file, console.width)
 
 
-def _write(found: LiteralPrompts, file: IO[str], width: int) -> None:
-    packed = (found.layout, found.positions) if found.layout else ("not packed",)
-    file.write(f"{found.dataset}, sample {found.uuid}\n")
-    file.write(f"{', '.join(map(str, (found.method, *packed, found.model)))}, {found.style}\n")
-    for number, prompt in enumerate(found.prompts):
+def _write(prompts: LiteralPrompts, file: IO[str], width: int) -> None:
+    packed = (prompts.layout, prompts.positions) if prompts.layout else ("not packed",)
+    file.write(f"{prompts.dataset}, sample {prompts.uuid}\n")
+    file.write(
+        f"{', '.join(map(str, (prompts.method, *packed, prompts.model)))}, {prompts.style}\n"
+    )
+    for number, prompt in enumerate(prompts.prompts):
         file.write(f"\nparaphrase {number}: {_tokens(len(prompt.tokens))}\n")
         file.writelines(_text_and_tokens(prompt, width))
-    file.write("\n" if found.notes else "")
-    file.writelines(f"note: {note}\n" for note in found.notes)
+    file.write("\n" if prompts.notes else "")
+    file.writelines(f"note: {note}\n" for note in prompts.notes)
 
 
 def _text_and_tokens(prompt: LiteralPrompt, width: int) -> Iterator[str]:
