@@ -8,7 +8,7 @@ import pytest
 from common.methods import METHODS
 from common.prompts import _AROUND_WORDS
 from tests.worker.engine.families import SAMPLES, make_request
-from worker.engine.decode import FINISH_REASONS
+from worker.engine.answer_end import EOS, LENGTH, stop_reason
 from worker.engine.fusion import FUSIONS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "methods.md").read_text()
@@ -36,7 +36,7 @@ def test_the_table_names_every_method_and_no_other():
 
 
 def test_the_page_names_every_reason_to_finish():
-    for reason in FINISH_REASONS.values():
+    for reason in (EOS, LENGTH, stop_reason("<which>"), stop_reason("\n")):
         assert f"`{reason}`" in PAGE
 
 
