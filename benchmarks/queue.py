@@ -27,7 +27,7 @@ from benchmarks.options import Benchmark
 from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_machine
 from common.broker import all_queues
 from common.errors import UsageError
-from common.messages import MAX_ROWS
+from common.limits import MAX_ROWS
 from common.planning.sharding import messages_for
 from common.records import ResultRow
 from common.run import RunKey

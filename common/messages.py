@@ -5,8 +5,9 @@ from itertools import islice
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from common.limits import MAX_ROWS
+
 RowRange = tuple[int, int]
-MAX_ROWS = 100_000
 MAX_RUNS = 16
 MAX_SHOWN = 200
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.errors import UsageError
+from common.limits import MAX_NEW_TOKENS
 from common.methods import METHODS, get_method
 from common.models import with_revision
 from common.prompts import Example, PromptFormat, PromptStyle, Template, before_stop
@@ -40,7 +41,6 @@ DATE_STRING = "26 Jul 2024"
 """The date in chat prompts: the one that Llama's own template falls back to. A run that is
 resumed after midnight, or made again next year, must have the same tokens."""
 
-MAX_NEW_TOKENS = 32_768
 StopStrings = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=100)], ...], Field(max_length=16)
 ]

@@ -7,10 +7,9 @@ from typing import Any
 import click
 
 from common.errors import UsageError
-from common.messages import MAX_ROWS
+from common.limits import MAX_NEW_TOKENS, MAX_ROWS
 from common.methods import METHODS
 from common.models import DEFAULT_MODEL
-from common.run import MAX_NEW_TOKENS
 from producer.stop_strings import unescape
 
 METHODS_HELP = "\n".join(

@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from common.errors import UsageError
+from common.limits import MAX_NEW_TOKENS
 from common.methods import CONFIDENCE, PARAPHRASES, Method
 from common.models import ModelSource
 from common.planning.sharding import DEFAULT_SHARD_SIZE
@@ -12,7 +13,6 @@ from common.prompts import Example, PromptFormat, PromptStyle, Template
 from common.run import (
     DATE_STRING,
     DEFAULT_POSITIONS,
-    MAX_NEW_TOKENS,
     DTypeName,
     Layout,
     Positions,

@@ -39,6 +39,7 @@ OPTIONS = {
     "score": "store json",
     "report": "store html json common metric seed",
     "mask": f"{DATA} uuid method {COUNTS} layout positions png json",
+    "prompt": f"{DATA} uuid method {COUNTS} layout positions prompt thinking revision json",
 }
 COMMANDS = list(OPTIONS)
 

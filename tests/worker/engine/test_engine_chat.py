@@ -16,6 +16,12 @@ from worker.engine.engine import Engine
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
 CHAT = PromptFormat(TEMPLATE, FEW_SHOT[:1], "chat", date_string=DATE_STRING)
+BRIEF = (
+    "{% for m in messages %}{{ m.role[0] }}:{{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}a:{% endif %}"
+)
+"""Few tokens of the tiny vocabulary: rounding grows with the distance that keys are moved by."""
+
 QUESTIONS = (
     ("What is the capital of France?", "Which city is France's capital?", "Capital of France?"),
     ("Who wrote Hamlet?", "Hamlet was written by whom?", "Which author wrote Hamlet?"),
@@ -46,7 +52,7 @@ def talks(tokenizers):
 def test_chat_answers_equal_the_reference(
     make_engine, talks, compare, family, layout, positions, method
 ):
-    tokenizer = talks(False, QWEN)
+    tokenizer = talks(False, BRIEF)
     engine = Engine(
         make_engine(family, max_position_embeddings=999).model, tokenizer, SdpaBackend()
     )
