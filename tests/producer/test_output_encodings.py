@@ -82,7 +82,6 @@ COMMANDS = [
     ("report", *RUNS, "--json"),
     ("report", *RUNS, "--html", "é.html"),
     ("prompt", "--dataset", "quiz", "--num-paraphrases", "3", "--model"),
-    ("prompt", "--json", "--dataset", "quiz", "--num-paraphrases", "3", "--model"),
     ("mask", "--dataset", "quiz", "--num-paraphrases", "3", "--model"),
     ("mask", "--json", "--dataset", "quiz", "--num-paraphrases", "3", "--model"),
     ("mask", "--png", "é.png", "--dataset", "quiz", "--num-paraphrases", "3", "--model"),
