@@ -17,7 +17,7 @@ from producer.local import child, tail
 from tests.conftest import numbered_questions, write_questions
 
 PRODUCER = [sys.executable, "-m", "producer"]
-DEADLINE = 180.0
+DEADLINE = 400.0
 
 
 def until(condition: Callable[[], object], what: str, log: Path | None = None) -> None:
