@@ -23,7 +23,7 @@ the semantics version."""
 
 @dataclass(frozen=True)
 class PromptFrame:
-    """What all prompts of a run begin and end with.
+    """Beginning and ending that all prompts of a run share.
 
     bos: the tokens that the tokenizer puts before a text by itself, where the prompts begin with
     them; else (). head: begins with bos.
@@ -47,7 +47,7 @@ class PromptTokens:
     segments: tuple[TokenIds, ...]
     cue: TokenIds
 
-    @property
+    @functools.cached_property
     def prompts(self) -> tuple[TokenIds, ...]:
         """The whole prompt of each paraphrase."""
         return tuple(self.prefix + segment + self.cue for segment in self.segments)

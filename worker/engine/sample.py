@@ -5,7 +5,7 @@ Methods that need equal ensembles share one, and ensembles that need equal segme
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 from common.errors import SampleError
 from common.layout import PackedPrompt, PromptTokens, pack_fused, pack_plain
@@ -97,33 +97,37 @@ def plan_sample(
 ) -> SamplePlan:
     """Plan the ensembles of one sample. Methods that need equal ensembles share one."""
     sample = sample or Sample(())
+    single = generate_isolated_visibility(1)
+
+    @cache
+    def plan_plain(paraphrase: int) -> SequencePlan:
+        return plan_sequence(pack_plain(prompts, paraphrase), single, splitter)
+
     by_method, errors = {}, {}
     for method in request.methods:
         try:
-            sequences = _sequences(prompts, method, request, splitter, sample)
+            if method.sequences == "fused":
+                sequences = [_plan_fused(prompts, method, request, splitter, sample)]
+            else:
+                read = read_paraphrases(method, len(prompts.segments), sample)
+                sequences = [plan_plain(paraphrase) for paraphrase in read]
             by_method[method.name] = _ensembles(sequences, method, request, sample)
         except SampleError as error:
             errors[method.name] = error
     return SamplePlan(by_method, errors)
 
 
-def _sequences(
+def _plan_fused(
     prompts: PromptTokens,
     method: Method,
     request: Request,
     splitter: PrefixSplitter,
     sample: Sample,
-) -> list[SequencePlan]:
-    """Plan the sequences of one method. Raises SampleError for a prompt without a tail."""
-    if method.sequences == "fused":
-        prompt = pack_fused(prompts, request.layout, request.positions)
-        visible, bias = fused_tables(prompt, method, sample)
-        return [plan_sequence(prompt, visible, splitter, bias)]
-    single = generate_isolated_visibility(1)
-    return [
-        plan_sequence(pack_plain(prompts, i), single, splitter)
-        for i in read_paraphrases(method, len(prompts.segments), sample)
-    ]
+) -> SequencePlan:
+    """Plan the sequence that sees all paraphrases. Raises SampleError if it has no tail."""
+    prompt = pack_fused(prompts, request.layout, request.positions)
+    visible, bias = fused_tables(prompt, method, sample)
+    return plan_sequence(prompt, visible, splitter, bias)
 
 
 def fused_tables(

@@ -40,6 +40,7 @@ class PromptTokenizer:
         self.chat = ChatTemplate(tokenizer)
         self.token_bytes = TokenBytes(tokenizer)
         self.frame = lru_cache(_KEPT_FRAMES)(self._frame)
+        self.digest = lru_cache(_KEPT_FRAMES)(self._digest)
 
     def _put_before_a_text(self) -> TokenIds:
         (plain,) = self._ids([_PROBE])
@@ -74,7 +75,7 @@ class PromptTokenizer:
         """What all prompts of a format begin and end with."""
         return cut_frame(self.tokens(prompt_format, PROBES), self.bos)
 
-    def digest(self, prompt_format: PromptFormat) -> str:
+    def _digest(self, prompt_format: PromptFormat) -> str:
         """A hash of the texts and tokens of a format's prompts, by which workers are compared."""
         prompts = [self.texts(prompt_format, PROBES), self.tokens(prompt_format, PROBES)]
         return hashlib.sha256(json.dumps(prompts).encode()).hexdigest()
