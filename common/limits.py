@@ -8,3 +8,7 @@ MAX_ROWS = 100_000
 
 MAX_NEW_TOKENS = 32_768
 """Tokens of one answer, its reasoning included."""
+
+MAX_STOP_STRINGS = 16
+MAX_STOP_LENGTH = 100
+"""Characters of a stop string."""

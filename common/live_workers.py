@@ -59,7 +59,7 @@ class HeldModel(_Noted):
 
 
 class Announcement(_Noted):
-    """What a worker says of itself.
+    """Notes of a worker on itself.
 
     name: Celery's, such as celery@host. place: see `place_of`. processes: how many hold a model.
     store: path or URI of its store. store_id: which store that is (`common.store.identity`), None

@@ -38,7 +38,7 @@ class ShardMessage(BaseModel):
         return rows
 
     def shown(self) -> str:
-        """The runs and rows, as Flower and logs show them.
+        """Runs and rows, as Flower and logs show a message.
 
         >>> ShardMessage.of(["webqa/m/avg-5"], [0, 1, 2, 7]).shown()
         'webqa/m/avg-5 rows 0-2 7'

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.errors import UsageError
-from common.limits import MAX_NEW_TOKENS
+from common.limits import MAX_NEW_TOKENS, MAX_STOP_LENGTH, MAX_STOP_STRINGS
 from common.methods import METHODS, get_method
 from common.models import with_revision
 from common.prompts import Example, PromptFormat, PromptStyle, Template, before_stop
@@ -42,7 +42,8 @@ DATE_STRING = "26 Jul 2024"
 resumed after midnight, or made again next year, must have the same tokens."""
 
 StopStrings = Annotated[
-    tuple[Annotated[str, Field(min_length=1, max_length=100)], ...], Field(max_length=16)
+    tuple[Annotated[str, Field(min_length=1, max_length=MAX_STOP_LENGTH)], ...],
+    Field(max_length=MAX_STOP_STRINGS),
 ]
 
 DEFAULT_POSITIONS: dict[Layout, Positions] = {"concat": "sequential", "shared": "aligned"}

@@ -21,7 +21,7 @@ _TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json")
 
 @dataclass(frozen=True)
 class KnownTemplate:
-    """What this host knows of a model's chat template.
+    """Chat template of a model, as far as this host knows.
 
     text: the template; "" if the model's files are here and hold none, None if they are not here.
     """

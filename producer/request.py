@@ -141,11 +141,17 @@ class RunRequest:
         is_chat = self.prompt_style == "chat"
         return template.model_copy(update={"prediction": "line"}) if is_chat else template
 
+    @property
+    def date_string(self) -> str | None:
+        """The date that a chat template may tell; None in plain prompts."""
+        return DATE_STRING if self.prompt_style == "chat" else None
+
     def prompt_format_of(self, examples: tuple[Example, ...]) -> PromptFormat:
         """The format of the prompts, with these examples."""
-        date = DATE_STRING if self.prompt_style == "chat" else None
         thinks = self.thinking != "off"
-        return PromptFormat(self.chosen_template, examples, self.prompt_style, thinks, date)
+        return PromptFormat(
+            self.chosen_template, examples, self.prompt_style, thinks, self.date_string
+        )
 
     @property
     def chosen_stop(self) -> tuple[str, ...]:

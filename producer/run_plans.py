@@ -13,7 +13,7 @@ from common.methods import CONFIDENCE, PARAPHRASES, Method, get_method
 from common.models import ModelSource
 from common.planning.plan import RunPlan
 from common.prompts import Example
-from common.run import DATE_STRING, RunKey, RunSpec, SamplingParams
+from common.run import RunKey, RunSpec, SamplingParams
 from common.store import RunFolder, StoreFilesystem
 from producer import paraphrase_prompt
 from producer.request import RunRequest
@@ -134,7 +134,7 @@ class Planner:
             prompt=self.request.prompt_style,
             thinking=self.request.thinking,
             stop=self.request.chosen_stop,
-            date_string=DATE_STRING if self.request.prompt_style == "chat" else None,
+            date_string=self.request.date_string,
             few_shot=self.examples,
             max_new_tokens=self.request.token_limit,
             dtype=self.request.dtype,

@@ -8,10 +8,7 @@ import re
 from collections.abc import Sequence
 
 from common.errors import UsageError
-
-MOST = 16
-LONGEST = 100
-"""Characters."""
+from common.limits import MAX_STOP_LENGTH, MAX_STOP_STRINGS
 
 _ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "\\": "\\"}
@@ -36,11 +33,14 @@ def check_stop(stop: Sequence[str], where: str) -> tuple[str, ...]:
 
     Raises UsageError if there are too many, or one is empty or too long.
     """
-    if len(stop) > MOST:
-        raise UsageError(f"{where} gives {len(stop)} stop strings; {MOST} are the most")
+    if len(stop) > MAX_STOP_STRINGS:
+        raise UsageError(
+            f"{where} gives {len(stop)} stop strings; {MAX_STOP_STRINGS} are the most"
+        )
     for text in stop:
-        if not 1 <= len(text) <= LONGEST:
+        if not 1 <= len(text) <= MAX_STOP_LENGTH:
             raise UsageError(
-                f"{where} gives a stop string of {len(text)} characters; 1 to {LONGEST} are taken"
+                f"{where} gives a stop string of {len(text)} characters; "
+                f"1 to {MAX_STOP_LENGTH} are taken"
             )
     return tuple(dict.fromkeys(stop))

@@ -41,7 +41,7 @@ _THE_MERGE = np.array([-1], dtype=np.int64)
 
 @dataclass(frozen=True)
 class RunFinding:
-    """What a look found of a run, and did.
+    """State of a run at a look, and the action taken.
 
     text: in words. sent: rows that were sent again. seems_lost: something is missing, and another
     look CONFIRM_SECONDS later tells whether it is lost. settled: the run is merged whole, and so

@@ -13,7 +13,7 @@ from common.model_files import Stamp
 
 @dataclass(frozen=True)
 class Pin:
-    """What every worker of a run must have in common.
+    """Weights and prompt tokens, in which the workers of a run must agree.
 
     identity: of the weights. files: those of a local model, which a producer compares without
     hashing them. prompts: a digest of what the worker makes of the run's prompts; None if it is
