@@ -6,6 +6,7 @@ from typing import Any
 
 from common.errors import SampleError
 from common.methods import CONFIDENCE
+from common.prompts import PromptFormat
 from common.records import Sample
 from common.run import RunSpec
 from worker.engine.answer_end import AnswerText
@@ -31,6 +32,7 @@ class MarkedAnswers:
     def __init__(self, delivery: int, identity: str, flaky: str | None) -> None:
         self.identity, self._delivery, self._flaky = identity, delivery, flaky
         self.engine, self.files = self, SimpleNamespace(stamp={})
+        self.tokenizer = SimpleNamespace(digest=lambda prompt_format: "prompts")
         self.choices, self.reasons = {"device": "cpu"}, {"device": "there is no other"}
 
     @property
@@ -38,6 +40,9 @@ class MarkedAnswers:
         return "owner/model"
 
     def engine_for(self, spec: RunSpec) -> "MarkedAnswers":
+        return self
+
+    def with_prompt_notes(self, prompt_format: PromptFormat) -> "MarkedAnswers":
         return self
 
     def reasons_now(self) -> dict[str, str]:
@@ -58,6 +63,9 @@ class MarkedAnswers:
         draws = request.sampling.num_draws if request.sampling else 0
         number = {True: len(sample.paraphrases) * (1 + draws), False: len(sample.paraphrases)}
         return {method.name: [spoken] * number[method == CONFIDENCE] for method in request.methods}
+
+    def prompt(self, paraphrase: str, request: Request) -> str:
+        return f"Q: {paraphrase}"
 
     def text(self, generation: Generation, request: Request) -> AnswerText:
         text = "".join(map(chr, generation.tokens))
