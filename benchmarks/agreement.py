@@ -31,7 +31,7 @@ from worker.answering import make_request
 from worker.engine.decode import Generation
 from worker.engine.engine import Engine
 from worker.engine.request import Counts
-from worker.engine.sampling import sample_tokens
+from worker.engine.sampler import sample_tokens
 from worker.paraphrasing import write_paraphrases
 from worker.results import RowMaker
 

@@ -21,12 +21,12 @@ from common.errors import UsageError
 from common.prompts import PromptFormat
 from common.records import Sample
 from producer.datasets import open_dataset
-from worker.engine.plan import Segment, distinct_segments
 from worker.engine.planning import plan_samples, tokenize_samples
 from worker.engine.prefix_cache import prefix_segments, prefix_splitter
 from worker.engine.prefix_tree import packs_of, split_shared_prefixes
 from worker.engine.request import Request
 from worker.engine.sample import SamplePlan
+from worker.engine.segments import Segment, distinct_segments
 from worker.model.model_place import load_tokenizer
 from worker.model.tokenizer import PromptTokenizer
 

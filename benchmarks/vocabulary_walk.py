@@ -1,4 +1,4 @@
-"""Drawing by a walk through the cumulative sum, to compare with `worker.engine.sampling`.
+"""Drawing by a walk through the cumulative sum, to compare with `worker.engine.sampler`.
 
 Each draw takes one uniform number. The token is the first, in the order of the vocabulary, at
 which the cumulative probability of the nucleus passes that number (inverse transform sampling).
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from common.run import SamplingParams
 from worker.engine import decode
-from worker.engine.sampling import splitmix
+from worker.engine.sampler import splitmix
 
 
 def sample_by_walk(

@@ -26,7 +26,7 @@ SEMANTICS_VERSION = 3
 """Raised only when the same spec would give other rows than before.
 
 2: votes and confidences compare answers by `answer_key`; a draw is an argmax over scores and noise
-(`worker.engine.sampling`), no longer a walk through the cumulative sum.
+(`worker.engine.sampler`), no longer a walk through the cumulative sum.
 3: every method reads the tokens of whole prompts (`common.layout`); with `concat` and `aligned`
 every paraphrase leaves its last token to the tail.
 """

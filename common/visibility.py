@@ -1,9 +1,9 @@
 """Visibility tables: which group of a packed prompt sees which, as bool [N + 2, N + 2].
 
 Group 0 is the shared prefix, groups 1..N are the paraphrases, group N + 1 is the fused tail.
-`visible[q_group, kv_group]` is True where a query sees a key. The mask (`worker.engine.masks`)
-adds causality, so a table may hold True for later groups. Every mask, and every picture of a
-mask, comes from one of VISIBILITIES.
+`visible[q_group, kv_group]` is True where a query sees a key. The mask
+(`worker.engine.attention.masks`) adds causality, so a table may hold True for later groups. Every
+mask, and every picture of a mask, comes from one of VISIBILITIES.
 """
 
 from collections.abc import Callable

@@ -18,9 +18,9 @@ from common.models import ModelSource, find_model, with_revision
 from common.prompts import PromptFormat
 from common.run import RunSpec
 from common.settings import Settings
+from worker.engine.attention.choose import choose_attention
 from worker.engine.budget import Budget, choose_budget
 from worker.engine.canary import check_engine
-from worker.engine.choose_attention import choose_attention
 from worker.engine.compilation import TOO_FEW, compile_engine, wants_compiled
 from worker.engine.engine import Engine
 from worker.engine.warm_up import warm_up

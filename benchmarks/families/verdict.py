@@ -20,7 +20,7 @@ from common.methods import METHODS
 from common.prompts import PromptFormat, Template
 from common.run import Layout, Positions
 from worker.engine.answer_end import EndRules
-from worker.engine.attention import SdpaBackend
+from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.canary import check_engine
 from worker.engine.engine import Engine
 from worker.engine.reference import reference_decode, reference_prompts

@@ -12,7 +12,7 @@ from benchmarks.vocabulary_walk import drawing_by_walk, sample_by_walk
 from common.records import Sample
 from common.run import SamplingParams
 from worker.engine import decode
-from worker.engine.sampling import sample_tokens
+from worker.engine.sampler import sample_tokens
 
 
 def test_in_float32_nothing_depends_on_the_size_of_a_call(document, small_model, monkeypatch):

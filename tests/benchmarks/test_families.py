@@ -15,7 +15,7 @@ from benchmarks.families.sizes import tiny_config
 from benchmarks.families.survey import Surveyed, families, verdict
 from benchmarks.families.variants import with_short_windows
 from benchmarks.families.verdict import Verdict, judge
-from worker.engine.attention import SdpaBackend
+from worker.engine.attention.sdpa import SdpaBackend
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 

@@ -9,7 +9,7 @@ from benchmarks.gpu_day.stages.engines import BACKENDS
 from benchmarks.gpu_day.stages.recording_engine import RecordingEngine
 from common.methods import CONFIDENCE, METHODS, PARAPHRASES
 from tests.worker.engine.families import MANY, known, make_request, packed_prompts, reference_ends
-from worker.engine.attention import FLEX_MIN_TOKENS
+from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.reference import reference_decode
 from worker.engine.request import Counts
 

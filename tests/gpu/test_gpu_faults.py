@@ -9,7 +9,7 @@ import torch
 
 from tests.worker.engine.families import known, make_request
 from worker.bisect import answer_or_bisect
-from worker.engine.attention import SdpaBackend
+from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.engine import Engine
 from worker.engine.request import Counts
 from worker.sick_device import EXIT_STATUS

@@ -6,7 +6,7 @@ import pytest
 
 from tests.worker.conftest import shard_of
 from worker import manager
-from worker.engine.attention import FLEX_MIN_TOKENS
+from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.engine import Engine
 from worker.engine.request import Counts
 from worker.engine.warm_up import warm_up

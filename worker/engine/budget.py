@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 
 from common.settings import Settings
 from worker.engine.engine import Engine
-from worker.engine.geometry import ModelGeometry, geometry_of
 from worker.host import default_processes
+from worker.model.geometry import ModelGeometry, geometry_of
 from worker.model.memory import free_memory
 from worker.model.resolved_setting import ResolvedSetting
 

@@ -13,12 +13,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from common.errors import StopRun
-from worker.engine.attention import FLEX_MIN_TOKENS
+from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.canary_outputs import CanaryOutput, engine_outputs, own_output
 from worker.engine.canary_prompts import CanaryCase, invent_cases
 from worker.engine.engine import Engine
-from worker.engine.geometry import dtype_name
-from worker.engine.layers import decoder_layers
+from worker.model.decoder_layers import decoder_layers
+from worker.model.geometry import dtype_name
 
 FLOAT32_BOUND = 1e-3
 """Largest error, as a share of the logits' standard deviation, that is rounding in float32.

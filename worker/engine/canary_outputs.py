@@ -13,17 +13,17 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from common.visibility import VISIBILITIES
-from worker.engine.attention import FLEX_MIN_TOKENS
+from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.canary_prompts import NEW_TOKENS, CanaryCase
 from worker.engine.decode import Batch, start_batch
 from worker.engine.engine import Engine
 from worker.engine.ensembles import Ensemble
-from worker.engine.fusion import gather_logits
+from worker.engine.fusions import gather_logits
 from worker.engine.kv_cache import KVCache, Placed, prefill
-from worker.engine.layers import decoder_layers
-from worker.engine.plan import PrefixSplitter, Segment, distinct_segments, plan_sequence
 from worker.engine.prefix_tree import split_shared_prefixes
 from worker.engine.reference import reference_mask
+from worker.engine.segments import PrefixSplitter, Segment, distinct_segments, plan_sequence
+from worker.model.decoder_layers import decoder_layers
 
 
 @dataclass(frozen=True)

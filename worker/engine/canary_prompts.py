@@ -8,8 +8,8 @@ from transformers import PreTrainedModel
 
 from common.layout import PackedPrompt, PromptTokens, TokenIds, pack_fused, pack_plain
 from common.methods import METHODS, Method
-from worker.engine.geometry import ModelGeometry
 from worker.engine.reference import PLAIN
+from worker.model.geometry import ModelGeometry
 
 NEW_TOKENS = 3
 

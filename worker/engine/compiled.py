@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from worker.engine.layers import decoder_layers
+from worker.model.decoder_layers import decoder_layers
 
 
 def compile_layers(model: PreTrainedModel) -> None:

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.engine.attention import AttentionContext
-from worker.engine.cascade import AttendCascade
+from worker.engine.attention.cascade import AttendCascade
 from worker.engine.compiled import eager_if_single
 from worker.engine.ensembles import Ensemble, EnsembleBatch, ensemble_batches
-from worker.engine.fusion import FUSIONS, PickBest, choose, gather_logits, pick_best
+from worker.engine.fusions import FUSIONS, PickBest, choose, gather_logits, pick_best
 from worker.engine.kv_cache import KVCache, Placed
-from worker.engine.layer_calls import LayerCalls
-from worker.engine.plan import SequencePlan
 from worker.engine.row_group import RowGroup, similar_sequences
-from worker.engine.sampling import sample_tokens
+from worker.engine.sampler import sample_tokens
+from worker.engine.segments import SequencePlan
 from worker.engine.stop_automaton import LENGTH_STATE
 from worker.engine.stop_table import StopTable
+from worker.model.attention_interface import AttentionContext
+from worker.model.layer_calls import LayerCalls
 
 _COMPACT_BELOW = 0.75
 """Caches are copied without their finished rows when fewer than this share is still running."""

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from worker.engine.cascade import AttendCascade, cascade, compiled_cascade
-from worker.engine.fusion import PickBest, compiled_pick_best, pick_best
+from worker.engine.attention.cascade import AttendCascade, cascade, compiled_cascade
+from worker.engine.fusions import PickBest, compiled_pick_best, pick_best
 
 
 class DecodeOps(NamedTuple):

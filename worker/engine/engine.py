@@ -13,21 +13,22 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.records import Sample
 from worker.engine.answer_end import AnswerText
-from worker.engine.attention import AttentionBackend, install_attention
+from worker.engine.attention.backend import AttentionBackend
 from worker.engine.decode import Batch, Generation, Results, decode, start_batch
 from worker.engine.decode_ops import EAGER, DecodeOps
 from worker.engine.ensembles import Ensemble
-from worker.engine.geometry import dtype_name, geometry_of
 from worker.engine.kv_cache import Placed, prefill
 from worker.engine.numbers import refuse_nan
 from worker.engine.packing import split_by_budget
-from worker.engine.plan import SequencePlan, distinct_segments
 from worker.engine.planning import plan_samples, tokenize_samples
 from worker.engine.prefix_cache import PrefixCache
 from worker.engine.prefix_tree import packs_of, split_shared_prefixes
 from worker.engine.request import Counts, Request, as_sample
 from worker.engine.sample import Answers, SamplePlan, collect
+from worker.engine.segments import SequencePlan, distinct_segments
 from worker.engine.stop_table import StopTables
+from worker.model.attention_interface import install_attention
+from worker.model.geometry import dtype_name, geometry_of
 from worker.model.tokenizer import PromptTokenizer
 
 logger = logging.getLogger(__name__)

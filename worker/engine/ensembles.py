@@ -11,8 +11,8 @@ from torch import Tensor
 
 from common.methods import Fusion
 from common.run import SamplingParams
-from worker.engine.plan import SequencePlan
-from worker.engine.sampling import Draw
+from worker.engine.sampler import Draw
+from worker.engine.segments import SequencePlan
 
 EnsembleKind = tuple[Fusion, int, bool, SamplingParams | None]
 

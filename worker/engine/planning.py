@@ -7,7 +7,6 @@ from common.errors import SampleError
 from common.layout import PromptTokens
 from common.methods import Method
 from common.records import Sample
-from worker.engine.plan import PrefixSplitter
 from worker.engine.request import Request
 from worker.engine.sample import (
     LengthFault,
@@ -16,6 +15,7 @@ from worker.engine.sample import (
     plan_sample,
     readable_methods,
 )
+from worker.engine.segments import PrefixSplitter
 from worker.model.tokenizer import PromptTokenizer
 
 

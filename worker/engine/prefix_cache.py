@@ -11,12 +11,12 @@ from itertools import pairwise
 from transformers import PreTrainedModel
 
 from common.layout import PromptFrame
-from worker.engine.attention import AttentionBackend
-from worker.engine.geometry import geometry_of
+from worker.engine.attention.backend import AttentionBackend
 from worker.engine.kv_cache import KVCache, prefill
-from worker.engine.plan import PrefixSplitter, Segment
 from worker.engine.request import Request
 from worker.engine.rotary import can_move_keys
+from worker.engine.segments import PrefixSplitter, Segment
+from worker.model.geometry import geometry_of
 from worker.model.tokenizer import PromptTokenizer
 
 _KEPT_PREFIXES = 8

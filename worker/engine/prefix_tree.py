@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from common.layout import TokenIds
-from worker.engine.plan import Segment, SegmentRef, SequencePlan, deduplicate
 from worker.engine.sample import SamplePlan
+from worker.engine.segments import Segment, SegmentRef, SequencePlan, deduplicate
 
 
 @dataclass(slots=True)

@@ -20,8 +20,8 @@ from common.run import Layout, Positions
 from common.visibility import VISIBILITIES
 from worker.engine.answer_end import EOS, LENGTH, EndRules, stop_reason
 from worker.engine.decode import Generation
-from worker.engine.fusion import FUSIONS
-from worker.engine.sampling import Draw
+from worker.engine.fusions import FUSIONS
+from worker.engine.sampler import Draw
 
 PLAIN = Method("plain", "first", "own", "one prompt as a model is normally given it")
 

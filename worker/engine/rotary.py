@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.engine.geometry import geometry_of
-from worker.engine.probe import PROBE_TOKENS, AttentionInputs, differs, probe
-from worker.engine.rotate import rotate
+from worker.engine.rope import rotate
+from worker.model.geometry import geometry_of
+from worker.model.probe import PROBE_TOKENS, AttentionInputs, differs, probe
 
 _LAST_COMPARED = 1 << 15
 """Keys are moved and compared up to this position; beyond it float32 angles get coarse."""

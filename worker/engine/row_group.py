@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.engine.cascade import AttendCascade, Own, shared_keys
+from worker.engine.attention.cascade import AttendCascade, Own, shared_keys
 from worker.engine.kv_cache import KVCache, Placed
-from worker.engine.plan import SequencePlan
+from worker.engine.rope import rotate
 from worker.engine.rotary import rotation
-from worker.engine.rotate import rotate
+from worker.engine.segments import SequencePlan
 
 _MAX_PADDING = 2
 

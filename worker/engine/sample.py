@@ -15,9 +15,9 @@ from common.run import SamplingParams
 from common.visibility import VISIBILITIES, Table, generate_isolated_visibility, length_bias
 from worker.engine.decode import Generation
 from worker.engine.ensembles import Ensemble
-from worker.engine.plan import PrefixSplitter, SequencePlan, plan_sequence
 from worker.engine.request import Request
-from worker.engine.sampling import Draw, seed_of
+from worker.engine.sampler import Draw, seed_of
+from worker.engine.segments import PrefixSplitter, SequencePlan, plan_sequence
 
 LengthFault = Callable[[int, int], str | None]
 """Position of a prompt's last token, maximum of new tokens -> why that is too long, or None."""

@@ -6,7 +6,7 @@ Prefill compiles for long rows only, so the questions together make a long row.
 from common.methods import get_method
 from common.prompts import PromptFormat, Template
 from common.records import Sample
-from worker.engine.attention import FLEX_MIN_TOKENS
+from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.engine import Engine
 from worker.engine.request import Request
 from worker.model.compile_cache import compiling

@@ -11,10 +11,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.rows import Figures, Rows
-from worker.engine.attention import AttentionBackend, FlexBackend, SdpaBackend
-from worker.engine.cascade_backend import CascadeBackend, compiled_attend_rows
-from worker.engine.kv_cache import segment_mask_spec
-from worker.engine.plan import Segment
+from worker.engine.attention.backend import AttentionBackend
+from worker.engine.attention.cascade_prefill import CascadeBackend, compiled_attend_rows
+from worker.engine.attention.flex import FlexBackend
+from worker.engine.attention.mask_spec import segment_mask_spec
+from worker.engine.attention.sdpa import SdpaBackend
+from worker.engine.segments import Segment
 
 _PREFIX, _SEGMENT = 103, 8
 """Tokens of the prefix and of one paraphrase, counted in the benchmarks' prompts."""

@@ -30,7 +30,7 @@ from benchmarks.workload import early_stop
 from common.errors import SampleError
 from common.layout import pack_fused
 from common.run import Layout
-from worker.engine.attention import FLEX_MIN_TOKENS
+from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.request import Counts
 from worker.engine.sample import Answers
 from worker.model.tokenizer import PromptTokenizer

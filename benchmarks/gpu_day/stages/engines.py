@@ -10,9 +10,11 @@ from typing import TypeVar
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.settings import Settings
-from worker.engine.attention import AttentionBackend, FlexBackend, SdpaBackend
+from worker.engine.attention.backend import AttentionBackend
+from worker.engine.attention.cascade_prefill import CascadeBackend
+from worker.engine.attention.flex import FlexBackend
+from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.budget import choose_budget
-from worker.engine.cascade_backend import CascadeBackend
 from worker.engine.compilation import compile_engine, wants_compiled
 from worker.engine.engine import Engine
 

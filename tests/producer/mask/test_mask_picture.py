@@ -9,7 +9,10 @@ from common.methods import METHODS
 from common.visibility import VISIBILITIES
 from producer.mask.picture import pack
 from tests.producer.mask.maskkit import make_picture, make_pieces, shared_picture
-from worker.engine.masks import create_visibility_dense_mask, generate_visibility_mask_mod
+from worker.engine.attention.masks import (
+    create_visibility_dense_mask,
+    generate_visibility_mask_mod,
+)
 
 FUSED = [name for name, method in METHODS.items() if method.has_layout]
 PLAIN = [name for name, method in METHODS.items() if not method.has_layout]

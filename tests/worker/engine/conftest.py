@@ -21,7 +21,7 @@ from tests.worker.engine.families import (
     reference_ends,
 )
 from worker.engine import reference
-from worker.engine.attention import SdpaBackend
+from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.decode import Batch
 from worker.engine.engine import Engine
 from worker.engine.reference import reference_decode

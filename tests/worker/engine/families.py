@@ -24,9 +24,9 @@ from common.methods import METHODS
 from common.prompts import PromptFormat, Template
 from common.records import Sample
 from worker.engine.answer_end import EndRules
-from worker.engine.plan import PrefixSplitter
 from worker.engine.reference import reference_prompts
 from worker.engine.request import Request, as_sample
+from worker.engine.segments import PrefixSplitter
 from worker.model.tokenizer import PromptTokenizer
 
 VOCABULARY, PAD, BOS, EOS = 307, 0, 1, 2

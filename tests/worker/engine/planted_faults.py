@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from worker.engine import cascade_backend, kv_cache, row_group
+from worker.engine import kv_cache, row_group
+from worker.engine.attention import cascade_prefill
 from worker.engine.row_group import RowGroup
 
 Patch = Callable[[Any, str, Any], None]
@@ -25,7 +26,7 @@ def key_head_repeated_wrongly(patch: Patch) -> None:
 
 def mask_off_by_one(patch: Patch) -> None:
     """In prefill a token sees the one after it."""
-    original = cascade_backend.stack_blocks
+    original = cascade_prefill.stack_blocks
 
     def stack_blocks(blocks: Any, first_query: int, num_new: int) -> Any:
         rows = original(blocks, first_query, num_new)
@@ -35,7 +36,7 @@ def mask_off_by_one(patch: Patch) -> None:
                 rows.own_bias[row, i, seen - count + i + 1] = 0.0
         return rows
 
-    patch(cascade_backend, "stack_blocks", stack_blocks)
+    patch(cascade_prefill, "stack_blocks", stack_blocks)
 
 
 def another_rope_base(patch: Patch) -> None:
@@ -57,7 +58,7 @@ def another_rope_base(patch: Patch) -> None:
 
 def a_neighbour_that_leaks(patch: Patch) -> None:
     """Every segment sees the token before it in the row."""
-    original = cascade_backend.query_blocks
+    original = cascade_prefill.query_blocks
 
     def query_blocks(spec: Any) -> Any:
         for block in original(spec):
@@ -69,7 +70,7 @@ def a_neighbour_that_leaks(patch: Patch) -> None:
                 own_bias=(0.0, *block.own_bias) if leaks else block.own_bias,
             )
 
-    patch(cascade_backend, "query_blocks", query_blocks)
+    patch(cascade_prefill, "query_blocks", query_blocks)
 
 
 FAULTS = (

@@ -17,7 +17,7 @@ from worker.engine.budget import (
     pack_bytes_per_token,
     pack_tokens_within,
 )
-from worker.engine.geometry import ModelGeometry
+from worker.model.geometry import ModelGeometry
 
 SIZES = ModelGeometry(
     layers=3, heads=6, kv_heads=2, key_dim=7, value_dim=7, hidden_size=36, inner_size=53,

@@ -13,9 +13,9 @@ from tests.worker.engine.families import (
     make_request,
     packed_prompts,
 )
-from worker.engine.attention import attention_forward, install_attention
-from worker.engine.layer_calls import LayerCalls
 from worker.engine.rotary import can_move_keys
+from worker.model.attention_interface import attention_forward, install_attention
+from worker.model.layer_calls import LayerCalls
 
 SIZES = {
     "vocab_size": 307,

@@ -9,7 +9,8 @@ from tests.worker.engine.families import (
     make_request,
     watch_fed_tokens,
 )
-from worker.engine.attention import FLEX_MIN_TOKENS, FlexBackend
+from worker.engine.attention.backend import FLEX_MIN_TOKENS
+from worker.engine.attention.flex import FlexBackend
 from worker.engine.packing import split_by_budget
 from worker.engine.request import Counts
 from worker.engine.row_group import RowGroup

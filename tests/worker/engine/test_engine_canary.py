@@ -10,11 +10,13 @@ from tests.worker.engine.families import FAMILIES, make_config, make_model, make
 from tests.worker.engine.other_families import LATENT, NO_KV_HEADS, build
 from tests.worker.engine.planted_faults import FAULTS, another_rope_base, wrong_scale
 from worker.engine import canary
-from worker.engine.attention import NAME, FlexBackend, SdpaBackend
+from worker.engine.attention.cascade_prefill import CascadeBackend
+from worker.engine.attention.flex import FlexBackend
+from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.canary import FLOAT32_BOUND, case_error, check_engine, row_errors
 from worker.engine.canary_outputs import engine_outputs, own_output
-from worker.engine.cascade_backend import CascadeBackend
 from worker.engine.engine import Engine
+from worker.model.attention_interface import NAME
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 

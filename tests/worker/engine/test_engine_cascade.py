@@ -10,11 +10,11 @@ from test_engine_backends import PACKS, assert_naive
 from common.methods import METHODS
 from tests.worker.engine.families import MANY, SAMPLES, make_request
 from worker.engine import kv_cache
-from worker.engine.cascade import Own, cascade, compiled_cascade, shared_keys
-from worker.engine.cascade_backend import CascadeBackend, compiled_attend_rows
+from worker.engine.attention.cascade import Own, cascade, compiled_cascade, shared_keys
+from worker.engine.attention.cascade_prefill import CascadeBackend, compiled_attend_rows
 from worker.engine.compiled import compile_layers
 from worker.engine.decode_ops import compiled_ops
-from worker.engine.rotate import rotate
+from worker.engine.rope import rotate
 
 BACKENDS = {"eager": CascadeBackend(), "compiled": CascadeBackend(compiled_attend_rows())}
 ATTEND = {"eager": cascade, "compiled": compiled_cascade()}

@@ -11,7 +11,7 @@ from common.prompts import PromptFormat
 from common.run import DATE_STRING
 from tests.worker.engine.families import FEW_SHOT, SAMPLES, TEMPLATE, make_request
 from tests.worker.model.chat_templates import GEMMA, LLAMA, QWEN
-from worker.engine.attention import SdpaBackend
+from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.engine import Engine
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))

@@ -9,9 +9,10 @@ import torch
 from common.errors import StopRun
 from tests.worker.engine.families import make_config, make_model
 from tests.worker.engine.other_families import LATENT, build
-from worker.engine import choose_attention
-from worker.engine.attention import FlexBackend, SdpaBackend
-from worker.engine.choose_attention import choose_backend, flex_difference
+from worker.engine.attention import choose
+from worker.engine.attention.choose import choose_backend, flex_difference
+from worker.engine.attention.flex import FlexBackend
+from worker.engine.attention.sdpa import SdpaBackend
 from worker.model.device import choose_device, choose_dtype
 from worker.model.resolved_setting import ResolvedSetting
 
@@ -26,13 +27,13 @@ def flex_fails(monkeypatch):
     def fail(model):
         raise RuntimeError("no C++ compiler found\nsecond line")
 
-    monkeypatch.setattr(choose_attention, "flex_difference", fail)
+    monkeypatch.setattr(choose, "flex_difference", fail)
 
 
 @pytest.fixture
 def flex_differs(monkeypatch):
     def differ_by(difference):
-        monkeypatch.setattr(choose_attention, "flex_difference", lambda model: difference)
+        monkeypatch.setattr(choose, "flex_difference", lambda model: difference)
 
     return differ_by
 

@@ -4,11 +4,12 @@ import doctest
 
 import pytest
 
-from worker.engine import canary, geometry, plan, sampling
+from worker.engine import canary, sampler, segments
+from worker.model import geometry
 
 
 @pytest.mark.parametrize(
-    "module", [canary, geometry, plan, sampling], ids=lambda module: module.__name__
+    "module", [canary, geometry, segments, sampler], ids=lambda module: module.__name__
 )
 def test_examples_in_docstrings_hold(module):
     results = doctest.testmod(module)

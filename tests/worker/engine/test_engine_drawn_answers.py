@@ -16,7 +16,7 @@ from tests.worker.engine.families import (
     watch_fed_tokens,
 )
 from worker.engine.reference import PLAIN, reference_decode
-from worker.engine.sampling import Draw, seed_of
+from worker.engine.sampler import Draw, seed_of
 
 QUESTIONS = [Sample(paraphrases, uuid=f"id-{i}") for i, paraphrases in enumerate(MANY)]
 WARM = SamplingParams(temperature=1.5, top_p=0.9, num_draws=3)

@@ -8,7 +8,7 @@ import torch
 from common.layout import pack_plain
 from common.methods import METHODS
 from tests.worker.engine.families import MANY, known, make_request
-from worker.engine.attention import FlexBackend
+from worker.engine.attention.flex import FlexBackend
 from worker.model.tokenizer import PromptTokenizer
 
 NEW_TOKENS = 11

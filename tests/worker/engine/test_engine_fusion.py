@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from common.methods import METHODS
-from worker.engine.fusion import FUSIONS, max_probability, mean_logits, own
+from worker.engine.fusions import FUSIONS, max_probability, mean_logits, own
 
 # Two sequences over three tokens. exp of the rows: (1, 2, 5) sums to 8 and (6, 3, 3) to 12.
 SEQUENCES = [[1.0, 2.0, 5.0], [6.0, 3.0, 3.0]]

@@ -14,12 +14,12 @@ from tests.worker.engine.families import (
     make_tokenizer,
 )
 from tests.worker.engine.other_families import LATENT, NO_KV_HEADS, build, build_nested
-from worker.engine import geometry
-from worker.engine.attention import SdpaBackend
-from worker.engine.cascade_backend import CascadeBackend
+from worker.engine.attention.cascade_prefill import CascadeBackend
+from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.engine import Engine
-from worker.engine.geometry import geometry_of
 from worker.engine.rotary import can_move_keys
+from worker.model import geometry
+from worker.model.geometry import geometry_of
 from worker.model.tokenizer import PromptTokenizer
 
 FAMILIES = {

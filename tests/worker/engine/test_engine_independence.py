@@ -19,11 +19,12 @@ from tests.worker.engine.other_families import (
     SCALED_BY_POSITION,
     build,
 )
-from worker.engine.attention import SdpaBackend, install_attention
+from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.engine import Engine
-from worker.engine.geometry import geometry_of
-from worker.engine.independence import median_error
 from worker.engine.rotary import can_move_keys
+from worker.model.attention_interface import install_attention
+from worker.model.geometry import geometry_of
+from worker.model.independence import median_error
 
 CONVOLUTIONS = {"layer_types": ["full_attention", "conv", "full_attention"]}
 REFUSED = {

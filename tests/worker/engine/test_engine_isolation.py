@@ -16,10 +16,13 @@ from tests.worker.engine.families import (
     make_request,
     splitter_of,
 )
-from worker.engine.attention import FLEX_MIN_TOKENS, FlexBackend, SdpaBackend, install_attention
+from worker.engine.attention.backend import FLEX_MIN_TOKENS
+from worker.engine.attention.flex import FlexBackend
+from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.kv_cache import KVCache, prefill
-from worker.engine.plan import PrefixSplitter, distinct_segments, plan_sequence
 from worker.engine.sample import plan_sample
+from worker.engine.segments import PrefixSplitter, distinct_segments, plan_sequence
+from worker.model.attention_interface import install_attention
 
 LENGTHS = (101, 87, 93)
 LAYOUTS = ["concat", "shared"]

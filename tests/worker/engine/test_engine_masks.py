@@ -17,15 +17,15 @@ from tests.worker.engine.families import (
     make_request,
     splitter_of,
 )
-from worker.engine.kv_cache import segment_mask_spec
-from worker.engine.masks import (
+from worker.engine.attention.mask_spec import segment_mask_spec
+from worker.engine.attention.masks import (
     create_visibility_block_mask,
     create_visibility_dense_mask,
     generate_visibility_mask_mod,
 )
-from worker.engine.plan import Segment, distinct_segments
 from worker.engine.reference import reference_logits
 from worker.engine.sample import plan_sample
+from worker.engine.segments import Segment, distinct_segments
 
 GROUPS = (0, 0, 0, 1, 1, 2, 2, 2, 3)
 

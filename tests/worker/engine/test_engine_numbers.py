@@ -12,8 +12,8 @@ from common.methods import CONFIDENCE
 from common.run import SamplingParams
 from tests.worker.engine.families import MANY, SAMPLES, make_request
 from worker.engine.decode import Batch, Generation
-from worker.engine.geometry import _read
 from worker.engine.numbers import refuse_nan
+from worker.model.geometry import _read
 
 METHODS = ("origin", "per_prompt", "avg", "max", "majority", "flex_attention")
 

@@ -10,7 +10,8 @@ import torch
 from common.layout import pack_fused, pack_plain
 from common.visibility import generate_isolated_visibility
 from tests.worker.engine.families import make_pieces, make_request, splitter_of
-from worker.engine.plan import (
+from worker.engine.sample import plan_sample
+from worker.engine.segments import (
     PrefixSplitter,
     Segment,
     SegmentRef,
@@ -18,7 +19,6 @@ from worker.engine.plan import (
     distinct_segments,
     plan_sequence,
 )
-from worker.engine.sample import plan_sample
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
 

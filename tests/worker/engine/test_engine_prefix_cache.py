@@ -15,9 +15,10 @@ from tests.worker.engine.families import (
     make_request,
     watch_fed_tokens,
 )
-from worker.engine.attention import SdpaBackend, install_attention
+from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.kv_cache import KVCache, prefill
 from worker.engine.prefix_cache import CachedPrefix, prefix_segments, prefix_splitter
+from worker.model.attention_interface import install_attention
 from worker.model.tokenizer import PromptTokenizer
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))

@@ -15,11 +15,17 @@ from tests.worker.engine.families import (
     make_request,
     watch_fed_tokens,
 )
-from worker.engine.plan import PrefixSplitter, Segment, SegmentRef, SequencePlan, distinct_segments
 from worker.engine.prefix_cache import prefix_splitter
 from worker.engine.prefix_tree import PrefixTree, packs_of, split_shared_prefixes
 from worker.engine.request import Counts
 from worker.engine.sample import plan_sample
+from worker.engine.segments import (
+    PrefixSplitter,
+    Segment,
+    SegmentRef,
+    SequencePlan,
+    distinct_segments,
+)
 from worker.model.tokenizer import PromptTokenizer
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))

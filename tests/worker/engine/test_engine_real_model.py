@@ -10,9 +10,11 @@ import torch
 
 from common.methods import METHODS
 from tests.worker.engine.families import make_request
-from worker.engine.attention import FLEX_MIN_TOKENS, FlexBackend, SdpaBackend
+from worker.engine.attention.backend import FLEX_MIN_TOKENS
+from worker.engine.attention.cascade_prefill import CascadeBackend
+from worker.engine.attention.flex import FlexBackend
+from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.canary import check_engine
-from worker.engine.cascade_backend import CascadeBackend
 from worker.engine.engine import Engine
 from worker.engine.request import Counts
 

@@ -24,7 +24,7 @@ from tests.worker.engine.thinking import (
 from worker.engine.decode import Generation
 from worker.engine.engine import Engine
 from worker.engine.reference import PLAIN, reference_decode
-from worker.engine.sampling import Draw, seed_of
+from worker.engine.sampler import Draw, seed_of
 from worker.engine.stop_automaton import EOS_STATE
 
 STEPS = 9

@@ -7,7 +7,7 @@ import torch
 
 from common.methods import METHODS
 from tests.worker.engine.families import SAMPLES, make_request
-from worker.engine.attention import FlexBackend
+from worker.engine.attention.flex import FlexBackend
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))
 FUSED = [name for name, method in METHODS.items() if method.sequences == "fused"]

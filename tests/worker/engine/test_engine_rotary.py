@@ -5,10 +5,11 @@ import torch
 from transformers import CohereConfig, Gemma3TextConfig, GPT2Config, SmolLM3Config
 
 from tests.worker.engine.families import make_config, make_model
-from worker.engine.attention import SdpaBackend, install_attention
+from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.kv_cache import KVCache, prefill
-from worker.engine.plan import Segment
 from worker.engine.rotary import can_move_keys, rotate, rotation
+from worker.engine.segments import Segment
+from worker.model.attention_interface import install_attention
 
 SIZES = {
     "vocab_size": 307,

@@ -13,7 +13,7 @@ from scipy.stats import binomtest, chisquare, kstest
 from common.run import SamplingParams
 from worker.engine import reference
 from worker.engine.reference import reference_pick
-from worker.engine.sampling import Draw, exponential, sample_tokens, seed_of, splitmix, uniform
+from worker.engine.sampler import Draw, exponential, sample_tokens, seed_of, splitmix, uniform
 
 EXTREMES = [0, 1, -1, 2**63 - 1, -(2**63), 0x1234567, -0x7654321]
 SEEDS = [*EXTREMES, *(random.Random(7).randrange(-(2**63), 2**63) for _ in range(211))]
@@ -200,7 +200,7 @@ def test_a_sure_model_draws_its_best_token(top_p, scores):
 @pytest.mark.parametrize("bits", [0, -1], ids=["least", "greatest"])
 def test_the_ends_of_the_noise_draw_tokens_that_have_a_probability(monkeypatch, top_p, bits):
     ends = torch.full((3, 3), bits)
-    monkeypatch.setattr("worker.engine.sampling.splitmix", lambda *_: ends.clone())
+    monkeypatch.setattr("worker.engine.sampler.splitmix", lambda *_: ends.clone())
     scores = torch.tensor([[-math.inf, 0.5, 0.1, -0.3, -math.inf]]).expand(3, -1)
     tokens = sample_tokens(
         scores, SamplingParams(temperature=1, top_p=top_p), torch.arange(3), torch.arange(3)
@@ -224,7 +224,7 @@ def test_a_draw_is_the_same_whatever_rows_are_drawn_with_it(monkeypatch, top_p):
     few, rows = scores[:5], torch.arange(57) % 5
     shared = sample_tokens(few, sampling, seeds, steps, rows)
     assert shared.equal(sample_tokens(few[rows], sampling, seeds, steps))
-    monkeypatch.setattr("worker.engine.sampling._BLOCK", 500)
+    monkeypatch.setattr("worker.engine.sampler._BLOCK", 500)
     assert sample_tokens(few, sampling, seeds, steps, rows).equal(shared)
     assert sample_tokens(scores, sampling, seeds, steps).equal(together)
 

@@ -4,15 +4,13 @@ import pytest
 import torch
 
 from tests.worker.engine.families import make_config, make_model
-from worker.engine.attention import (
-    FlexBackend,
-    SdpaBackend,
-    compiled_flex_attention,
-    install_attention,
-)
-from worker.engine.kv_cache import KVCache, prefill, segment_mask_spec
-from worker.engine.masks import create_visibility_dense_mask
-from worker.engine.plan import Segment
+from worker.engine.attention.flex import FlexBackend, compiled_flex_attention
+from worker.engine.attention.mask_spec import segment_mask_spec
+from worker.engine.attention.masks import create_visibility_dense_mask
+from worker.engine.attention.sdpa import SdpaBackend
+from worker.engine.kv_cache import KVCache, prefill
+from worker.engine.segments import Segment
+from worker.model.attention_interface import install_attention
 
 HEADS, KV_HEADS, DIM = 9, 3, 14
 PREFIX = 29

@@ -15,10 +15,10 @@ from tests.worker.engine.families import (
     splitter_of,
     watch_fed_tokens,
 )
-from worker.engine.plan import distinct_segments
 from worker.engine.prefix_tree import split_shared_prefixes
 from worker.engine.request import Counts
 from worker.engine.sample import plan_sample
+from worker.engine.segments import distinct_segments
 
 PREFIX, CUE = 7, 2
 

@@ -13,7 +13,7 @@ from tests.worker.engine.families import EOS, MANY, known, make_request, packed_
 from worker.engine import answer_end
 from worker.engine.answer_end import EndRules
 from worker.engine.reference import PLAIN, reference_decode
-from worker.engine.sampling import Draw, seed_of
+from worker.engine.sampler import Draw, seed_of
 
 STEPS = 11
 PIECES = (b"\xc3", b"\xa9", b"\n", b"Q", b"\nQ:", b"a", b": a", b"\xa9Q", b"a\xc3")

@@ -18,10 +18,13 @@ from tests.worker.engine.families import (
     make_request,
     splitter_of,
 )
-from worker.engine.attention import FLEX_MIN_TOKENS, FlexBackend, SdpaBackend, install_attention
+from worker.engine.attention.backend import FLEX_MIN_TOKENS
+from worker.engine.attention.flex import FlexBackend
+from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.kv_cache import KVCache, prefill
-from worker.engine.plan import distinct_segments
 from worker.engine.sample import plan_sample
+from worker.engine.segments import distinct_segments
+from worker.model.attention_interface import install_attention
 from worker.model.tokenizer import PromptTokenizer
 
 LAYOUTS = list(product(["concat", "shared"], ["sequential", "aligned"]))

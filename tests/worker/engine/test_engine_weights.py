@@ -8,7 +8,7 @@ import torch
 
 from common.records import Sample
 from tests.worker.engine.families import MANY, SAMPLES, make_request, watch_fed_tokens
-from worker.engine.fusion import mean_logits, weighted_mean
+from worker.engine.fusions import mean_logits, weighted_mean
 from worker.engine.request import Counts
 
 # Two sequences over three tokens: what exp of their logits gives.

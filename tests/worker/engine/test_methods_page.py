@@ -9,7 +9,7 @@ from common.methods import METHODS
 from common.prompts import _AROUND_WORDS
 from tests.worker.engine.families import SAMPLES, make_request
 from worker.engine.answer_end import EOS, LENGTH, stop_reason
-from worker.engine.fusion import FUSIONS
+from worker.engine.fusions import FUSIONS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "methods.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

@@ -23,7 +23,7 @@ from tests.worker.engine.families import (
     make_request,
     make_tokenizer,
 )
-from worker.engine.attention import SdpaBackend
+from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.engine import Engine
 from worker.model.tokenizer import PromptTokenizer
 

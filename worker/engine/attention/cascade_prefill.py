@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from worker.engine.attention import MaskSpec
-from worker.engine.cascade import Own, Shared, cascade, shared_keys
+from worker.engine.attention.cascade import Own, Shared, cascade, shared_keys
+from worker.engine.attention.mask_spec import MaskSpec
 from worker.engine.compiled import eager_if_single
 from worker.engine.packing import split_by_budget
 

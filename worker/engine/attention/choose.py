@@ -10,12 +10,14 @@ import torch
 from transformers import PreTrainedModel
 
 from common.errors import StopRun, first_line
-from worker.engine.attention import FLEX_MIN_TOKENS, AttentionBackend, FlexBackend, SdpaBackend
-from worker.engine.cascade_backend import CascadeBackend
-from worker.engine.geometry import geometry_of
-from worker.engine.kv_cache import segment_mask_spec
-from worker.engine.plan import Segment
+from worker.engine.attention.backend import FLEX_MIN_TOKENS, AttentionBackend
+from worker.engine.attention.cascade_prefill import CascadeBackend
+from worker.engine.attention.flex import FlexBackend
+from worker.engine.attention.mask_spec import segment_mask_spec
+from worker.engine.attention.sdpa import SdpaBackend
+from worker.engine.segments import Segment
 from worker.model.compile_cache import compiling
+from worker.model.geometry import geometry_of
 from worker.model.resolved_setting import ResolvedSetting
 
 logger = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from transformers import (
 from transformers.masking_utils import eager_mask
 
 from common.errors import StopRun
-from worker.engine.attention import changed_scores
-from worker.engine.probe import PROBE_TOKENS, own_values
+from worker.model.attention_interface import changed_scores
+from worker.model.probe import PROBE_TOKENS, own_values
 
 _NAME = "self_ensemble_mask"
 

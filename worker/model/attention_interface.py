@@ -1,4 +1,4 @@
-"""Attention: one function registered with transformers, and the backends SDPA and FlexAttention.
+"""The attention interface: the one function that transformers' models call in every layer.
 
 The model's `forward` stays as its authors wrote it. It calls `attention_forward`, which passes
 queries, keys and values to the `context` of the model call. Per-call state is in that argument,
@@ -6,30 +6,17 @@ so nothing is global between calls. A call without a context is an error, never 
 default.
 """
 
-from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention.flex_attention import BlockMask, flex_attention
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
 from common.errors import StopRun
-from worker.engine.layer_calls import AttendLayer
-from worker.engine.masks import (
-    MaskMod,
-    ScoreMod,
-    create_visibility_block_mask,
-    create_visibility_dense_mask,
-)
-from worker.engine.plan import Segment
+from worker.model.layer_calls import AttendLayer
 
 NAME = "self_ensemble"
-
-FLEX_MIN_TOKENS = 256
-"""Shorter packs use SDPA: a block is 128 wide, so a short pack has no block to skip."""
 
 _READ_BY_FLASH_ATTENTION = frozenset({"position_ids"})
 """Arguments that may have a value, because they change no score: transformers' flash kernels use
@@ -131,89 +118,3 @@ def install_attention(model: PreTrainedModel) -> None:
             f"{type(model).__name__} does not take its attention from transformers' "
             f"AttentionInterface{alone}, so it cannot be used here"
         )
-
-
-class MaskSpec(NamedTuple):
-    """Visibility and bias between slots.
-
-    score_mod: None if no score is biased. slots: slots of each segment. first_query: slots from
-    here on are queries; all slots are keys.
-    """
-
-    mask_mod: MaskMod
-    score_mod: ScoreMod | None
-    slots: Mapping[Segment, range]
-    first_query: int
-
-
-class FlexMask(NamedTuple):
-    """A MaskSpec for FlexAttention: a BlockMask and an optional score_mod."""
-
-    block_mask: BlockMask
-    score_mod: ScoreMod | None
-
-
-class AttentionBackend(Protocol):
-    """One way to compute masked attention; every backend gives the same answer."""
-
-    name: str
-
-    def create_mask(self, spec: MaskSpec, num_q: int, num_kv: int, device: str) -> Any:
-        """Make the `mask` argument of `__call__` from a MaskSpec."""
-        ...
-
-    def __call__(
-        self, query: Tensor, key: Tensor, value: Tensor, mask: Any, scaling: float
-    ) -> Tensor:
-        """Attend: [1, H, T, D], [1, H_kv, S, D] and [1, H_kv, S, D_v] -> [1, H, T, D_v]."""
-        ...
-
-
-class SdpaBackend:
-    """PyTorch's dense attention with the mask written out."""
-
-    name = "sdpa"
-
-    def create_mask(self, spec: MaskSpec, num_q: int, num_kv: int, device: str) -> Tensor:
-        return create_visibility_dense_mask(spec.mask_mod, num_q, num_kv, device, spec.score_mod)
-
-    def __call__(
-        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float
-    ) -> Tensor:
-        mask = mask if mask.dtype == torch.bool else mask.to(query.dtype)
-        return scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, scale=scaling, enable_gqa=True
-        )
-
-
-class FlexBackend:
-    """FlexAttention, compiled once for all lengths; it skips blocks without a visible pair."""
-
-    name = "flex"
-
-    def create_mask(self, spec: MaskSpec, num_q: int, num_kv: int, device: str) -> FlexMask:
-        block_mask = create_visibility_block_mask(spec.mask_mod, num_q, num_kv, device)
-        return FlexMask(block_mask, spec.score_mod)
-
-    def __call__(
-        self, query: Tensor, key: Tensor, value: Tensor, mask: FlexMask, scaling: float
-    ) -> Tensor:
-        # One compilation for each head layout and dtype: several models need more than torch's 8.
-        with torch._dynamo.config.patch(recompile_limit=64):
-            return compiled_flex_attention()(query, key, value, *mask, scaling)
-
-
-@cache
-def compiled_flex_attention() -> Callable[..., Tensor]:
-    """flex_attention compiled for dynamic shapes, without graph breaks."""
-
-    def attend(
-        query: Tensor, key: Tensor, value: Tensor,
-        mask: BlockMask, score_mod: ScoreMod | None, scale: float,
-    ) -> Tensor:  # fmt: skip
-        output: Tensor = flex_attention(
-            query, key, value, score_mod, mask, scale=scale, enable_gqa=True
-        )
-        return output
-
-    return torch.compile(attend, dynamic=True, fullgraph=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.engine.attention import AttentionContext
+from worker.model.attention_interface import AttentionContext
 
 PROBE_TOKENS = tuple(range(3, 10))
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from worker.engine.compiled import eager_if_single
-from worker.engine.rotate import rotate
+from worker.engine.rope import rotate
 
 
 class Shared(NamedTuple):

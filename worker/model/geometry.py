@@ -12,12 +12,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from common.errors import SelfEnsembleError, StopRun, first_line
-from worker.engine.attention import install_attention
-from worker.engine.independence import row_alone, same_beside_others
-from worker.engine.layer_calls import LayerCalls
-from worker.engine.model_mask import cached_positions, causal_positions
-from worker.engine.probe import PROBE_TOKENS, ProbeOutput
+from worker.model.attention_interface import install_attention
+from worker.model.independence import row_alone, same_beside_others
+from worker.model.layer_calls import LayerCalls
 from worker.model.memory import is_out_of_memory
+from worker.model.model_mask import cached_positions, causal_positions
+from worker.model.probe import PROBE_TOKENS, ProbeOutput
 
 FAR = 1 << 17
 """Positions that are examined if a model's config names no largest one."""

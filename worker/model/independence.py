@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from common.errors import StopRun
-from worker.engine.layers import decoder_layers
-from worker.engine.probe import PROBE_TOKENS, ProbeOutput, differs, probe
+from worker.model.decoder_layers import decoder_layers
+from worker.model.probe import PROBE_TOKENS, ProbeOutput, differs, probe
 
 _FIRST_POSITIONS = tuple(range(len(PROBE_TOKENS)))
 

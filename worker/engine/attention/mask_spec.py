@@ -1,0 +1,76 @@
+"""The mask of one packed row: which segments see each other, and by which bias."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from worker.engine.attention.masks import (
+    MaskMod,
+    ScoreMod,
+    generate_bias_score_mod,
+    generate_visibility_mask_mod,
+)
+from worker.engine.segments import Segment
+
+_STATIC_SLOTS = 8192
+_STATIC_GROUPS = 1024
+
+
+class MaskSpec(NamedTuple):
+    """Visibility and bias between slots.
+
+    score_mod: None if no score is biased. slots: slots of each segment. first_query: slots from
+    here on are queries; all slots are keys.
+    """
+
+    mask_mod: MaskMod
+    score_mod: ScoreMod | None
+    slots: Mapping[Segment, range]
+    first_query: int
+
+
+def segment_mask_spec(slots: Mapping[Segment, range], first_query: int, device: str) -> MaskSpec:
+    """Return the mask of a row whose queries are the slots from `first_query` on.
+
+    It has a score_mod only if a segment biases what it sees. The sizes of its tensors are powers
+    of two and marked static: with symbolic sizes torch 2.13 emits C++ that does not compile, and
+    with exact sizes it compiles every new size.
+    """
+    num_slots = max(span.stop for span in slots.values())
+    capacity = _power_of_two(num_slots, _STATIC_SLOTS)
+    groups = _power_of_two(len(slots), _STATIC_GROUPS)
+    group = torch.zeros(capacity, dtype=torch.int32)
+    visible = torch.zeros(groups, groups, dtype=torch.bool)
+    index = {segment: i for i, segment in enumerate(slots)}
+    for segment, span in slots.items():
+        group[span.start : span.stop] = index[segment]
+        visible[index[segment], [index[s] for s in (segment, *segment.sees)]] = True
+    bias = _bias(index, groups)
+    slot = torch.arange(capacity, dtype=torch.int32)
+    tensors = [group.roll(-first_query), slot.roll(-first_query), group, slot, visible]
+    on_device = [tensor.to(device) for tensor in (*tensors, *([] if bias is None else [bias]))]
+    for tensor in on_device:
+        torch._dynamo.mark_static(tensor)
+    q_group, _, kv_group, *_ = on_device
+    score_mod = None
+    if bias is not None:
+        score_mod = generate_bias_score_mod(q_group, kv_group, on_device.pop())
+    mask_mod = generate_visibility_mask_mod(*on_device)
+    return MaskSpec(mask_mod, score_mod, slots, first_query)
+
+
+def _bias(index: Mapping[Segment, int], groups: int) -> Tensor | None:
+    """Bias [G, G] of the scores of one segment with the keys of another; None if all are 0."""
+    biased = [segment for segment in index if segment.biases]
+    if not biased:
+        return None
+    bias = torch.zeros(groups, groups)
+    for segment in biased:
+        bias[index[segment], [index[s] for s in segment.sees]] = torch.tensor(segment.biases)
+    return bias
+
+
+def _power_of_two(needed: int, least: int) -> int:
+    return max(least, 1 << (needed - 1).bit_length())

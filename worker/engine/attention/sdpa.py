@@ -1,0 +1,25 @@
+"""The SDPA backend: dense attention."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from worker.engine.attention.mask_spec import MaskSpec
+from worker.engine.attention.masks import create_visibility_dense_mask
+
+
+class SdpaBackend:
+    """PyTorch's dense attention with the mask written out."""
+
+    name = "sdpa"
+
+    def create_mask(self, spec: MaskSpec, num_q: int, num_kv: int, device: str) -> Tensor:
+        return create_visibility_dense_mask(spec.mask_mod, num_q, num_kv, device, spec.score_mod)
+
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float
+    ) -> Tensor:
+        mask = mask if mask.dtype == torch.bool else mask.to(query.dtype)
+        return scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, scale=scaling, enable_gqa=True
+        )
