@@ -10,7 +10,6 @@ both ways of drawing are timed on equal scores.
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -28,12 +27,11 @@ from common.records import Sample
 from common.run import DTypeName, RunSpec, SamplingParams
 from producer import paraphrase_prompt
 from worker.answering import make_request
-from worker.engine.decode import Generation
+from worker.bisect import Bisector
 from worker.engine.engine import Engine
-from worker.engine.request import Counts
+from worker.engine.request import nobody_listens
 from worker.engine.sampler import sample_tokens
 from worker.paraphrasing import write_paraphrases
-from worker.results import RowMaker
 
 GREEDY = ("per_prompt", "avg", "max", "flex_attention")
 DRAWS: dict[str, Callable[[], AbstractContextManager[None]]] = {
@@ -104,11 +102,9 @@ class AgreementBenchmark:
         request = self.workload.request(*GREEDY)
 
         def answer(samples: Sequence[Sample]) -> AnswersByKind:
-            answers = self.engine.answer(samples, request)
+            answers = self.engine.run(samples, request).answers
             return {
-                f"answers of {name}": [
-                    g.tokens for each in answers for g in _generations(each[name])
-                ]
+                f"answers of {name}": [a.tokens for each in answers for a in each.all(name)]
                 for name in GREEDY
             }
 
@@ -126,21 +122,11 @@ class AgreementBenchmark:
     def _confidences(self, samples: Sequence[Sample]) -> AnswersByKind:
         sampling = SamplingParams(temperature=1, top_p=1, num_draws=self.num_draws)
         spec = self._spec(CONFIDENCE.name, sampling=sampling, num_paraphrases=1)
-        request = make_request([spec])
-        rows = RowMaker(
-            spec,
-            partial(self.engine.text, request=request),
-            partial(self.engine.prompt, request=request),
-        )
-        answers = self.engine.answer(samples, request)
-        generations = [_generations(answer[CONFIDENCE.name]) for answer in answers]
+        output = self.engine.run(samples, make_request([spec]))
+        answers = [each[CONFIDENCE.name] for each in output.answers]
         return {
-            "draws": [g.tokens for answer in generations for g in answer[1:]],
-            "confidences": [
-                row.confidence
-                for sample, answer in zip(samples, answers, strict=True)
-                for row in rows.rows(0, sample, answer)
-            ],
+            "draws": [draw.tokens for answer in answers for draw in answer.draws or ()],
+            "confidences": [answer.confidence for answer in answers],
         }
 
     def _paraphrases(self, samples: Sequence[Sample]) -> AnswersByKind:
@@ -153,7 +139,7 @@ class AgreementBenchmark:
             sampling=paraphrase_prompt.SAMPLING,
             exemplars=paraphrase_prompt.exemplars(),
         )
-        drafts = write_paraphrases(self.engine, spec, samples, Counts())
+        drafts = write_paraphrases(Bisector(self.engine, nobody_listens), spec, samples)
         return {"written paraphrases": [text for d in drafts for text in d.paraphrases[1:]]}
 
     def _spec(self, method: str, **changes: Any) -> RunSpec:
@@ -207,12 +193,6 @@ def mean_difference(left: Sequence[Any], right: Sequence[Any]) -> float | None:
     if not isinstance(left[0], float):
         return None
     return fmean(abs(a - b) for a, b in zip(left, right, strict=True))
-
-
-def _generations(result: list[Generation] | Exception) -> list[Generation]:
-    if isinstance(result, Exception):
-        raise result
-    return result
 
 
 @torch.inference_mode()

@@ -23,7 +23,7 @@ from worker.engine.request import Counts, Request
 
 if TYPE_CHECKING:
     from worker.engine.engine import Engine
-    from worker.engine.sample import Answers
+    from worker.engine.outputs import MethodGenerations
 
 WARM_UP_SAMPLES = 64
 _POLL_SECONDS = 0.02
@@ -88,7 +88,7 @@ class TimedAnswers:
 
     time: Timed
     counts: Counts
-    answers: "list[Answers]"
+    answers: "list[MethodGenerations]"
 
     @property
     def seconds(self) -> float:
@@ -113,7 +113,7 @@ def time_answers(
     """
     _raise_errors(engine.answer(samples[:warm_up], request))
     counts: list[Counts] = []
-    answers: list[Answers] = []
+    answers: list[MethodGenerations] = []
 
     def work() -> None:
         counts.append(Counts())
@@ -124,7 +124,7 @@ def time_answers(
     return TimedAnswers(elapsed, counts[elapsed.middle], answers)
 
 
-def _raise_errors(answers: "Sequence[Answers]") -> None:
+def _raise_errors(answers: "Sequence[MethodGenerations]") -> None:
     for result in (result for each in answers for result in each.values()):
         if isinstance(result, SampleError):
             raise result

@@ -12,12 +12,18 @@ from common.run import RunSpec
 from worker.app import app
 from worker.engine.answer_end import AnswerText
 from worker.engine.budget import Budget
-from worker.engine.decode import Generation
-from worker.engine.request import Counts, Request
-from worker.engine.sample import Answers
+from worker.engine.outputs import (
+    AnswerReader,
+    EngineOutput,
+    Generation,
+    SampleAnswers,
+)
+from worker.engine.stats import EngineStats
+from worker.engine.request import OnAnswered, Request
 from worker.manager import LoadedEngine, ModelManager
 
 ANSWER = Generation((1, 2, 3, 4, 5), (-0.25,) * 5, "stop:\\n")
+TEXT = AnswerText(" nothing\n", None, " nothing\n")
 BUDGET = Budget(pack_tokens=64, cache_bytes=1)
 
 
@@ -26,16 +32,14 @@ class StubEngine:
 
     pack_tokens, cache_bytes = BUDGET.pack_tokens, BUDGET.cache_bytes
 
-    def answer(
-        self,
-        samples: Sequence[Sample | Sequence[str]],
-        request: Request,
-        counts: Counts | None = None,
-    ) -> list[Answers]:
-        return [{m.name: [ANSWER] for m in request.methods} for _ in samples]
-
-    def text(self, generated: Generation, request: Request) -> AnswerText:
-        return AnswerText(" nothing\n", None, " nothing\n")
+    def run(
+        self, samples: Sequence[Sample], request: Request, on_answered: OnAnswered
+    ) -> EngineOutput:
+        reader = AnswerReader(request, lambda tokens: TEXT)
+        generations = {method.name: [ANSWER] for method in request.methods}
+        return EngineOutput(
+            [SampleAnswers(s, generations, reader) for s in samples], EngineStats()
+        )
 
 
 def _engine_for(self: ModelManager, spec: RunSpec) -> LoadedEngine:

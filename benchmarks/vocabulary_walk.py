@@ -14,7 +14,7 @@ from torch import Tensor
 
 from common.run import SamplingParams
 from worker.engine import decode
-from worker.engine.sampler import splitmix
+from worker.engine.noise import splitmix
 
 
 def sample_by_walk(

@@ -20,7 +20,7 @@ from common.errors import UsageError
 from common.limits import MAX_NEW_TOKENS, MAX_STOP_LENGTH, MAX_STOP_STRINGS
 from common.methods import METHODS, get_method
 from common.models import with_revision
-from common.prompts import Example, PromptFormat, PromptStyle, Template, before_stop
+from common.prompts import Example, PromptFormat, PromptStyle, Template
 
 SEMANTICS_VERSION = 3
 """Raised only when the same spec would give other rows than before.
@@ -156,10 +156,6 @@ class RunSpec(BaseModel):
     def max_reasoning_tokens(self) -> int | None:
         """After how many tokens reasoning is ended; None for no limit of its own."""
         return self.thinking if isinstance(self.thinking, int) else None
-
-    def predict(self, text: str) -> str:
-        """Return the answer in a generated text without reasoning; ends at a stop string."""
-        return self.template.predict(before_stop(text, self.stop))
 
     def differences(self, other: "RunSpec") -> dict[str, tuple[Any, Any]]:
         """Return the fields in which two specs differ: `{field: (value here, value there)}`."""

@@ -7,9 +7,8 @@ from common.errors import SampleError, StopRun
 from common.methods import PARAPHRASES, get_method
 from common.records import ResultRow
 from common.run import RunSpec
-from worker.bisect import answer_or_bisect
-from worker.engine.engine import Engine
-from worker.engine.request import Counts, Request
+from worker.bisect import Bisector
+from worker.engine.request import Request
 from worker.paraphrasing import write_paraphrases
 from worker.results import RowMaker, describe
 from worker.shards import Shard
@@ -32,20 +31,16 @@ def make_request(specs: Sequence[RunSpec]) -> Request:
     )
 
 
-def answer_shard(engine: Engine, shard: Shard, counts: Counts) -> dict[str, list[ResultRow]]:
+def answer_shard(bisector: Bisector, shard: Shard) -> dict[str, list[ResultRow]]:
     """Rows of every run of the shard, by run name. Raises StopRun if every sample fails."""
     if shard.runs[0].method == PARAPHRASES:
-        return {r.key.name: _paraphrases(engine, shard, r.spec, counts) for r in shard.runs}
+        return {r.key.name: _paraphrases(bisector, shard, r.spec) for r in shard.runs}
     request = make_request([run.spec for run in shard.runs])
-    outcomes = answer_or_bisect(engine, shard.samples, request, counts)
+    outcomes = bisector.answer(shard.samples, request)
     _refuse_all_failed(outcomes, shard)
     rows: dict[str, list[ResultRow]] = {}
     for run in shard.runs:
-        maker = RowMaker(
-            run.spec,
-            partial(engine.text, request=request),
-            partial(engine.prompt, request=request),
-        )
+        maker = RowMaker(run.spec, partial(bisector.engine.prompt, request=request))
         rows[run.key.name] = [
             result
             for row, sample, outcome in zip(shard.rows, shard.samples, outcomes, strict=True)
@@ -54,8 +49,8 @@ def answer_shard(engine: Engine, shard: Shard, counts: Counts) -> dict[str, list
     return rows
 
 
-def _paraphrases(engine: Engine, shard: Shard, spec: RunSpec, counts: Counts) -> list[ResultRow]:
-    drafts = write_paraphrases(engine, spec, shard.samples, counts)
+def _paraphrases(bisector: Bisector, shard: Shard, spec: RunSpec) -> list[ResultRow]:
+    drafts = write_paraphrases(bisector, spec, shard.samples)
     _refuse_all_failed([draft.error for draft in drafts], shard)
     return [draft.row(row, spec) for row, draft in zip(shard.rows, drafts, strict=True)]
 

@@ -19,9 +19,10 @@ from common.store.identity import known_store_id
 from common.store.parts import write_part
 from common.store.progress import done_rows, missing_among
 from worker.answering import answer_shard
+from worker.bisect import Bisector
 from worker.device_deaths import DeviceDeaths
 from worker.ended_runs import why_ended
-from worker.engine.request import Counts
+from worker.engine.stats import EngineStats
 from worker.hints import hint
 from worker.late_shards import is_late, unless_overwritten
 from worker.manager import LoadedEngine, ModelManager
@@ -160,12 +161,13 @@ class ShardExecutor:
             return []
         shard = replace(shard, runs=tuple(pinned))
         loaded = loaded.with_prompt_notes(spec.prompt_format)
-        with ShardReport(self.counters, shard) as counts:
-            rows = answer_shard(loaded.engine, shard, counts)
+        with ShardReport(self.counters, shard) as report:
+            bisector = Bisector(loaded.engine, report.answered)
+            rows = answer_shard(bisector, shard)
         written = []
         for run in pinned:
             answers = rows[run.key.name]
-            info = _part_info(run, shard, answers, loaded, started, counts)
+            info = _part_info(run, shard, answers, loaded, started, bisector.stats)
             with unless_overwritten():
                 write_part(run, info, answers)
                 written.append(run)
@@ -245,7 +247,7 @@ def _part_info(
     answers: Sequence[ResultRow],
     loaded: LoadedEngine,
     started: float,
-    counts: Counts,
+    stats: EngineStats,
 ) -> PartInfo:
     return PartInfo(
         rows=shard.rows,
@@ -257,7 +259,7 @@ def _part_info(
         finished=time.time(),
         choices=loaded.choices,
         reasons=loaded.reasons_now(),
-        counts=asdict(counts),
+        counts=asdict(stats),
         worker=_worker_name(),
     )
 

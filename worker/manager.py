@@ -77,7 +77,7 @@ class LoadedEngine:
 
     def reasons_now(self) -> dict[str, str]:
         """The reasons of all choices, with the present budget if memory has run out since."""
-        budget = Budget.of(self.engine)
+        budget = self.engine.budget
         return self.reasons | ({} if budget == self.budget else {"halved": f"to {budget}"})
 
 
@@ -180,8 +180,8 @@ class ModelManager:
             raise
 
     def _unload(self) -> None:
-        if self._loaded and self._key and self._loaded.budget != Budget.of(self._loaded.engine):
-            self._budgets[self._key] = Budget.of(self._loaded.engine)
+        if self._loaded and self._key and self._loaded.budget != self._loaded.engine.budget:
+            self._budgets[self._key] = self._loaded.engine.budget
         self._loaded, self._key = None, None
         torch.compiler.reset()
         gc.unfreeze()
@@ -208,9 +208,7 @@ class ModelManager:
             )
         for name, limit in limits.items():
             log(name, limit)
-        engine = Engine(
-            loaded.model, loaded.tokenizer, backend, budget.pack_tokens, budget.cache_bytes
-        )
+        engine = Engine(loaded.model, loaded.tokenizer, backend, budget)
         _check_engine(model, engine)
         for name, note in loaded.notes.items():
             log(name, note)

@@ -12,9 +12,8 @@ from common.methods import PARAPHRASES
 from common.prompts import Example
 from common.records import ResultRow, Sample
 from common.run import RunSpec
-from worker.bisect import answer_or_bisect
-from worker.engine.engine import Engine
-from worker.engine.request import Counts, Request
+from worker.bisect import Bisector
+from worker.engine.request import Request
 from worker.paraphrase_check import find_problem
 from worker.results import describe, failed_rows, kind_of
 
@@ -73,14 +72,12 @@ class Draft:
         )
 
 
-def write_paraphrases(
-    engine: Engine, spec: RunSpec, samples: Sequence[Sample], counts: Counts
-) -> list[Draft]:
+def write_paraphrases(bisector: Bisector, spec: RunSpec, samples: Sequence[Sample]) -> list[Draft]:
     """Draw every paraphrase of every sample until it is accepted, at most MAX_ATTEMPTS times."""
     drafts = [Draft.begin(sample, spec.num_paraphrases) for sample in samples]
     for number in range(MAX_ATTEMPTS):
         texts = {
-            i: _draw(engine, spec, [d for d in drafts if i in d.pending], i, number, counts)
+            i: _draw(bisector, spec, [d for d in drafts if i in d.pending], i, number)
             for i in range(1, spec.num_paraphrases)
         }
         for draft in drafts:
@@ -90,7 +87,7 @@ def write_paraphrases(
 
 
 def _draw(
-    engine: Engine, spec: RunSpec, drafts: Sequence[Draft], i: int, number: int, counts: Counts
+    bisector: Bisector, spec: RunSpec, drafts: Sequence[Draft], i: int, number: int
 ) -> dict[str, str]:
     """A text for paraphrase i of each draft, by uuid; sets the error of a draft that fails."""
     if not drafts:
@@ -98,15 +95,15 @@ def _draw(
     samples = [
         Sample(d.sample.paraphrases[:1], uuid=f"{d.sample.uuid}/{i}/{number}") for d in drafts
     ]
-    request = paraphrase_request(spec, i)
-    outcomes = answer_or_bisect(engine, samples, request, counts)
+    outcomes = bisector.answer(samples, paraphrase_request(spec, i))
     texts = {}
     for draft, outcome in zip(drafts, outcomes, strict=True):
-        answer = outcome if isinstance(outcome, Exception) else outcome[PARAPHRASES.name]
-        if isinstance(answer, Exception):
-            draft.error = answer
+        if isinstance(outcome, Exception):
+            draft.error = outcome
+        elif error := outcome.errors.get(PARAPHRASES.name):
+            draft.error = error
         else:
-            texts[draft.sample.uuid] = spec.predict(engine.text(answer[0], request).answer)
+            texts[draft.sample.uuid] = outcome.all(PARAPHRASES.name)[0].prediction
     return texts
 
 

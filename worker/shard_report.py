@@ -10,7 +10,6 @@ import redis
 from common.errors import CancelledRun
 from common.methods import PARAPHRASES
 from common.run_counters import RunCounters
-from worker.engine.request import Counts
 from worker.shards import Shard
 
 logger = logging.getLogger(__name__)
@@ -18,8 +17,8 @@ logger = logging.getLogger(__name__)
 SECONDS_BETWEEN = 1.0
 
 
-class ShardReport(Counts):
-    """The counts of a shard, which tell the run counters of each group of answered samples.
+class ShardReport:
+    """Tells the run counters of each group of answered samples of a shard.
 
     At most once a second, and no more for this shard once the broker does not answer. Used in a
     `with` block: the shard is at work inside of it.
@@ -28,7 +27,6 @@ class ShardReport(Counts):
     def __init__(
         self, counters: RunCounters, shard: Shard, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        super().__init__()
         self._counters = counters
         self._runs = [str(run.key) for run in shard.runs]
         self._shard = shard

@@ -6,7 +6,8 @@ import pytest
 
 from benchmarks.sharing import main
 from benchmarks.workload import Workload
-from worker.engine.request import Counts
+from tests.worker.engine.answers import answers_of
+from worker.engine.stats import EngineStats
 
 QUESTIONS = ("who wrote it?", "who wrote the other one?", "where is it?")
 
@@ -22,8 +23,8 @@ def file(tmp_path):
 def test_it_counts_what_the_engine_prefills(document, small_model):
     (row,) = document(main, "--samples", 7, "--model", small_model)["rows"]
     workload = Workload(model=small_model)
-    engine, counts = workload.loaded_engine().engine, Counts()
-    engine.answer(workload.questions(7), workload.request("per_prompt"), counts)
+    engine, counts = workload.loaded_engine().engine, EngineStats()
+    answers_of(engine, workload.questions(7), workload.request("per_prompt"), counts)
     assert row["computed"] == counts.prefill_tokens < row["after the examples"] < row["tokens"]
     assert (row["samples"], row["paraphrases"]) == (7, 35)
     assert row["of those after"] == pytest.approx(row["computed"] / row["after the examples"])

@@ -34,14 +34,14 @@ def begin(**_: Any) -> None:
 def get_sick_of(pattern: "re.Pattern[str]") -> None:
     from worker.engine.engine import Engine
 
-    answer = Engine.answer
+    run = Engine.run
 
-    def answer_or_get_sick(self: Any, samples: Any, *arguments: Any) -> Any:
+    def run_or_get_sick(self: Any, samples: Any, *arguments: Any) -> Any:
         if any(pattern.search(text) for sample in samples for text in sample.paraphrases):
             raise RuntimeError("CUDA error: device-side assert triggered")
-        return answer(self, samples, *arguments)
+        return run(self, samples, *arguments)
 
-    Engine.answer = answer_or_get_sick  # type: ignore[method-assign]
+    Engine.run = run_or_get_sick  # type: ignore[method-assign]
 
 
 def lack_memory() -> None:

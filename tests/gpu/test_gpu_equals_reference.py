@@ -8,10 +8,11 @@ import torch
 from benchmarks.gpu_day.stages.engines import BACKENDS
 from benchmarks.gpu_day.stages.recording_engine import RecordingEngine
 from common.methods import CONFIDENCE, METHODS, PARAPHRASES
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import MANY, known, make_request, packed_prompts, reference_ends
 from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.reference import reference_decode
-from worker.engine.request import Counts
+from worker.engine.stats import EngineStats
 
 GREEDY = [name for name, method in METHODS.items() if method not in (CONFIDENCE, PARAPHRASES)]
 
@@ -59,8 +60,8 @@ def test_every_method_gives_the_references_tokens_in_float32(
     layout, backend, device, tiny_model, tokenizer, reference
 ):
     engine = RecordingEngine(tiny_model().to(device), tokenizer, BACKENDS[backend]())
-    counts = Counts()
-    outcomes = engine.answer(QUESTIONS, make_request(*GREEDY, layout=layout), counts)
+    counts = EngineStats()
+    outcomes = answers_of(engine, QUESTIONS, make_request(*GREEDY, layout=layout), counts)
     assert counts.prefill_tokens >= FLEX_MIN_TOKENS
     for name in GREEDY:
         generations = [answer for answers in outcomes for answer in answers[name]]
@@ -75,7 +76,7 @@ def test_bfloat16_is_as_near_to_the_float32_reference_as_its_rounding_allows(
 ):
     model = tiny_model().to(torch.bfloat16)
     engine = RecordingEngine(model.to(device), tokenizer, BACKENDS[backend]())
-    outcomes = engine.answer(QUESTIONS, make_request(*GREEDY))
+    outcomes = answers_of(engine, QUESTIONS, make_request(*GREEDY))
     pairs = zip(outcomes, reference("concat", "flex_attention"), strict=True)
     # The first token alone: after a token that rounding changes, the others have another past.
     both = [

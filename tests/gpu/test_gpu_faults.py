@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import known, make_request
 from worker.bisect import answer_or_bisect
 from worker.engine.attention.sdpa import SdpaBackend
+from worker.engine.budget import Budget
 from worker.engine.engine import Engine
-from worker.engine.request import Counts
+from worker.engine.stats import EngineStats
 from worker.sick_device import EXIT_STATUS
 
 ROOT = Path(__file__).parents[2]
@@ -52,13 +54,13 @@ def test_memory_that_runs_out_halves_the_budget_and_changes_no_answer(
 ):
     names = [f"the one who is number {number}" for number in range(300)]
     questions = [known((f"who is {name}?", f"{name} is?", f"name {name}")) for name in names]
-    engine = Engine(tiny_model().to(cuda), tokenizer, SdpaBackend(), pack_tokens=4096)
-    request, counts = make_request("flex_attention"), Counts()
-    before = engine.answer(questions, request, counts)
+    engine = Engine(tiny_model().to(cuda), tokenizer, SdpaBackend(), Budget(pack_tokens=4096))
+    request, counts = make_request("flex_attention"), EngineStats()
+    before = answers_of(engine, questions, request, counts)
     assert counts.prefill_tokens > 4096
     little_memory(SPARE_BYTES)
-    after = answer_or_bisect(engine, questions, request, Counts())
-    assert engine.pack_tokens < 4096
+    after = answer_or_bisect(engine, questions, request, EngineStats())
+    assert engine.budget.pack_tokens < 4096
     pairs = zip(before, after, strict=True)
     same = [a["flex_attention"][0].tokens == b["flex_attention"][0].tokens for a, b in pairs]
     assert all(same)

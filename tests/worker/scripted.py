@@ -1,15 +1,25 @@
 """An engine whose answers a test scripts, and run specs."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from common.methods import PARAPHRASES
+from common.methods import PARAPHRASES, get_method
 from common.prompts import Template
 from common.records import Sample
 from common.run import RunSpec, SamplingParams
+from worker.answering import make_request
 from worker.engine.answer_end import AnswerText
-from worker.engine.decode import Generation
-from worker.engine.request import Counts, Request
+from worker.engine.outputs import (
+    AnswerReader,
+    EngineOutput,
+    EngineStats,
+    Generation,
+    MethodGenerations,
+    SampleAnswers,
+    ToText,
+)
+from worker.engine.request import OnAnswered, Request
 
 ONCE = SamplingParams(temperature=1.5, top_p=0.9, num_draws=1)
 EXEMPLARS = (
@@ -28,10 +38,19 @@ def prompt_of(paraphrase: str) -> str:
     return f"asked: {paraphrase}"
 
 
-def text_of(generation: Generation) -> AnswerText:
-    """The text of a generation, in which nothing is reasoning."""
-    text = "".join(map(chr, generation.tokens))
+def text_of(tokens: Sequence[int]) -> AnswerText:
+    """The text of tokens, one for each character, in which nothing is reasoning."""
+    text = "".join(map(chr, tokens))
     return AnswerText(text, None, text)
+
+
+def answers_of(
+    sample: Sample, generations: MethodGenerations, spec: RunSpec, to_text: ToText = text_of
+) -> SampleAnswers:
+    """The answers of a sample to a request of these methods with the options of a spec."""
+    methods = tuple(map(get_method, generations))
+    request = replace(make_request([spec]), methods=methods)
+    return SampleAnswers(sample, generations, AnswerReader(request, to_text))
 
 
 def make_spec(method: str, **changes: Any) -> RunSpec:
@@ -58,14 +77,21 @@ class ScriptedEngine:
         self.draws: list[tuple[str, int, int]] = []
         self.shown: dict[int, tuple[tuple[str, str], ...]] = {}
 
-    def answer(
-        self, questions: Sequence[Sample], request: Request, counts: Counts | None = None
-    ) -> list[dict[str, list[Generation]]]:
+    def run(
+        self, questions: Sequence[Sample], request: Request, on_answered: OnAnswered
+    ) -> EngineOutput:
         drawn = [self._draw(question, request) for question in questions]
         for text in drawn:
             if isinstance(text, Exception):
                 raise text
-        return [{PARAPHRASES.name: [spoken(text)]} for text in drawn]
+        reader = AnswerReader(request, text_of)
+        return EngineOutput(
+            [
+                SampleAnswers(question, {PARAPHRASES.name: [spoken(text)]}, reader)
+                for question, text in zip(questions, drawn, strict=True)
+            ],
+            EngineStats(),
+        )
 
     def _draw(self, question: Sample, request: Request) -> Any:
         uuid, paraphrase, number = question.uuid.rsplit("/", 2)
@@ -73,6 +99,3 @@ class ScriptedEngine:
         self.draws.append(place)
         self.shown[place[1]] = request.prompt_format.few_shot
         return self._script(*place)
-
-    def text(self, generation: Generation, request: Request) -> AnswerText:
-        return text_of(generation)

@@ -191,7 +191,7 @@ def test_a_shard_in_which_every_question_raises_stops_the_run(executor, run_of, 
         raise RuntimeError("device lost")
 
     run = run_of("paraphrases", **PARAPHRASES)
-    monkeypatch.setattr(Engine, "answer", broken)
+    monkeypatch.setattr(Engine, "run", broken)
     with pytest.raises(StopRun, match="device lost"):
         executor.execute(shard_of((run,), [0, 1]))
     assert missing_rows(run).tolist() == [0, 1, 2, 3, 4]

@@ -37,19 +37,19 @@ def cpu_error():
 @pytest.fixture
 def memory_for(monkeypatch):
     """Give memory for packs of so many tokens; returns a list of the budgets that were tried."""
-    answer = Engine.answer
+    answer = Engine.run
 
     def give(tokens, error=cuda_error, too_large=None):
         tried = []
 
-        def limited(self, samples, request, counts=None):
+        def limited(self, samples, *arguments):
             tried.append((Budget.of(self), len(samples)))
             big = any(too_large and too_large in question.paraphrases[1] for question in samples)
             if self.pack_tokens > tokens or big:
                 raise error()
-            return answer(self, samples, request, counts)
+            return answer(self, samples, *arguments)
 
-        monkeypatch.setattr(Engine, "answer", limited)
+        monkeypatch.setattr(Engine, "run", limited)
         return tried
 
     return give
@@ -131,15 +131,15 @@ def test_another_error_after_less_memory_is_not_taken_for_want_of_memory(
 ):
     runs = make_runs().runs
     memory_for(2048)
-    limited = Engine.answer
+    limited = Engine.run
 
-    def no_fours(self, samples, request, counts=None):
-        answers = limited(self, samples, request, counts)
+    def no_fours(self, samples, *arguments):
+        output = limited(self, samples, *arguments)
         if any("number 4 " in question.paraphrases[1] for question in samples):
             raise ArithmeticError("no fours")
-        return answers
+        return output
 
-    monkeypatch.setattr(Engine, "answer", no_fours)
+    monkeypatch.setattr(Engine, "run", no_fours)
     executor.execute(shard_of(runs, EVERYTHING))
     assert errors(runs[0]) == [None] * 4 + ["ArithmeticError: no fours"] + [None] * 2
     loaded = executor.manager.engine_for(runs[0].spec)

@@ -172,14 +172,14 @@ def test_a_worker_of_several_processes_is_not_alone(devices, counters):
 
 
 def test_a_death_counts_as_no_attempt_and_the_sample_is_found(executor, make_runs, monkeypatch):
-    answer_all = Engine.answer
+    run_all = Engine.run
 
     def sick_of_four(self, samples, *arguments):
         if any("number 4 " in sample.paraphrases[1] for sample in samples):
             raise SICK
-        return answer_all(self, samples, *arguments)
+        return run_all(self, samples, *arguments)
 
-    monkeypatch.setattr(Engine, "answer", sick_of_four)
+    monkeypatch.setattr(Engine, "run", sick_of_four)
     run, *_ = runs = make_runs(methods=("avg",)).runs
     queue, deaths = [shard_of(runs, list(range(7)))], 0
     while queue:
@@ -203,7 +203,7 @@ def test_a_shard_of_which_one_run_is_answered_is_blamed_as_it_is_delivered(
 
     runs = make_runs(methods=("avg", "per_prompt")).runs
     executor.execute(shard_of(runs[:1], [0, 1]))
-    monkeypatch.setattr(Engine, "answer", sick)
+    monkeypatch.setattr(Engine, "run", sick)
     for _ in range(SHARD_DEATHS_ALONE):
         with pytest.raises(EndOfProcess):
             executor.execute(shard_of(runs, [0, 1]))

@@ -63,7 +63,7 @@ def test_doing_a_shard_twice_computes_it_once_and_keeps_its_rows(executor, make_
     runs = make_runs().runs
     executor.execute(shard_of(runs, list(range(7))))
     before = [table(run) for run in runs]
-    monkeypatch.setattr(Engine, "answer", lambda *_: pytest.fail("answered again"))
+    monkeypatch.setattr(Engine, "run", lambda *_: pytest.fail("answered again"))
     executor.execute(shard_of(runs, list(range(7))))
     assert [table(run) for run in runs] == before
 
@@ -99,14 +99,14 @@ def test_a_bad_sample_is_one_row_and_its_neighbours_are_answered(executor, make_
 
 
 def test_a_sample_that_raises_is_found_and_named(executor, make_runs, monkeypatch):
-    answer = Engine.answer
+    answer = Engine.run
 
-    def answer_but_four(self, samples, request, counts=None):
+    def answer_but_four(self, samples, *arguments):
         if any("number 4 " in question.paraphrases[1] for question in samples):
             raise ArithmeticError("no fours")
-        return answer(self, samples, request, counts)
+        return answer(self, samples, *arguments)
 
-    monkeypatch.setattr(Engine, "answer", answer_but_four)
+    monkeypatch.setattr(Engine, "run", answer_but_four)
     runs = make_runs().runs
     executor.execute(shard_of(runs, list(range(7))))
     errors = table(runs[0])["error"].to_pylist()
@@ -118,7 +118,7 @@ def test_a_shard_in_which_everything_raises_stops_the_run(executor, make_runs, m
     def broken(*_):
         raise RuntimeError("device lost")
 
-    monkeypatch.setattr(Engine, "answer", broken)
+    monkeypatch.setattr(Engine, "run", broken)
     runs = make_runs().runs
     with pytest.raises(StopRun, match="device lost"):
         executor.execute(shard_of(runs, list(range(7))))

@@ -8,7 +8,6 @@ from tests.worker.conftest import shard_of
 from worker import manager
 from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.engine import Engine
-from worker.engine.request import Counts
 from worker.engine.warm_up import warm_up
 
 
@@ -36,11 +35,12 @@ def test_without_a_setting_nothing_is_loaded(executor):
 
 def test_the_invented_questions_fill_a_row_that_is_compiled_for(executor, make_runs, monkeypatch):
     loaded = executor.manager.engine_for(make_runs().runs[0].spec)
-    answer, counts = Engine.answer, Counts()
-    monkeypatch.setattr(Engine, "answer", lambda *arguments: answer(*arguments, counts))
+    run, outputs = Engine.run, []
+    monkeypatch.setattr(Engine, "run", lambda *arguments: outputs.append(run(*arguments)))
     warm_up(loaded.engine)
-    assert counts.prefill_tokens >= FLEX_MIN_TOKENS
-    assert counts.decode_tokens > 0
+    (output,) = outputs
+    assert output.stats.prefill_tokens >= FLEX_MIN_TOKENS
+    assert output.stats.decode_tokens > 0
 
 
 @pytest.mark.parametrize("fault", [MemoryError, RuntimeError, OSError])

@@ -1,11 +1,15 @@
 """Writing paraphrases with a scripted engine: what is drawn, and what is drawn again."""
 
+from dataclasses import replace
+
 import pytest
 
 from common.errors import RetryShard, SampleError, StopRun
 from common.records import Sample
 from tests.worker.scripted import EXEMPLARS, ScriptedEngine, make_spec
-from worker.engine.request import Counts
+from worker.bisect import Bisector
+from worker.engine.outputs import EngineOutput
+from worker.engine.request import nobody_listens
 from worker.paraphrasing import MAX_ATTEMPTS, exemplar_pair, paraphrase_request, write_paraphrases
 
 SPEC = make_spec("paraphrases")
@@ -21,7 +25,7 @@ def write(script, *samples, spec=SPEC):
     """The rows that a script leads to, and the engine, which recorded its draws."""
     engine = ScriptedEngine(script)
     samples = samples or (sample(),)
-    drafts = write_paraphrases(engine, spec, samples, Counts())
+    drafts = write_paraphrases(Bisector(engine, nobody_listens), spec, samples)
     return [draft.row(row, spec) for row, draft in enumerate(drafts)], engine
 
 
@@ -174,14 +178,16 @@ def test_a_run_that_does_not_tell_how_to_draw_stops(lacking):
 
 def test_a_sample_the_engine_cannot_read_is_a_row_with_its_reason():
     class Refusing(ScriptedEngine):
-        def answer(self, questions, request, counts=None):
-            answers = super().answer(questions, request, counts)
+        def run(self, questions, request, on_answered):
+            output = super().run(questions, request, on_answered)
             refused = {"paraphrases": SampleError("too long")}
-            return [
-                refused if q.uuid.startswith("b") else a
-                for q, a in zip(questions, answers, strict=True)
+            answers = [
+                replace(a, generations=refused) if a.sample.uuid.startswith("b") else a
+                for a in output.answers
             ]
+            return EngineOutput(answers, output.stats)
 
     engine = Refusing(lambda uuid, i, number: GOOD[i])
-    drafts = write_paraphrases(engine, SPEC, [sample("a"), sample("b")], Counts())
+    bisector = Bisector(engine, nobody_listens)
+    drafts = write_paraphrases(bisector, SPEC, [sample("a"), sample("b")])
     assert [draft.row(0, SPEC).error for draft in drafts] == [None, "too long"]

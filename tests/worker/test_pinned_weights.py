@@ -10,7 +10,7 @@ from worker.engine.engine import Engine
 
 @pytest.fixture(autouse=True)
 def _nothing_is_computed(monkeypatch):
-    monkeypatch.setattr(Engine, "answer", lambda *_: pytest.fail("it computed"))
+    monkeypatch.setattr(Engine, "run", lambda *_: pytest.fail("it computed"))
 
 
 def test_the_loser_of_a_race_is_told_before_it_computes(executor, make_runs, monkeypatch):

@@ -6,7 +6,7 @@ from common.errors import SampleError
 from common.prompts import Template
 from common.records import Sample
 from common.run import SamplingParams
-from tests.worker.scripted import make_spec, prompt_of, spoken, text_of
+from tests.worker.scripted import answers_of, make_spec, prompt_of, spoken
 from worker.results import RowMaker, describe, failed_rows
 
 SAMPLE = Sample(("who?", "which one?", "tell me who"), ("Ann",), "id-7")
@@ -14,7 +14,10 @@ THREE = [spoken(" Rome\n"), spoken(" Ann.\n"), spoken(" ann\n")]
 
 
 def rows(method, outcome, **changes):
-    return RowMaker(make_spec(method, **changes), text_of, prompt_of).rows(7, SAMPLE, outcome)
+    spec = make_spec(method, **changes)
+    if not isinstance(outcome, Exception):
+        outcome = answers_of(SAMPLE, outcome, spec)
+    return RowMaker(spec, prompt_of).rows(7, SAMPLE, outcome)
 
 
 def only(method, outcome, **changes):

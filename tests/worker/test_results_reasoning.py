@@ -5,9 +5,9 @@ import pytest
 from common.answer_text import exact_match
 from common.records import Sample
 from common.run import SamplingParams
-from tests.worker.scripted import make_spec, prompt_of
+from tests.worker.scripted import answers_of, make_spec, prompt_of
 from worker.engine.answer_end import AnswerText
-from worker.engine.decode import Generation
+from worker.engine.outputs import Generation
 from worker.results import RowMaker
 
 SAMPLE = Sample(("who?", "which one?", "tell me who"), ("Ann",), "id-7")
@@ -19,15 +19,16 @@ def thought(reasoning, answer, logprob=-0.5):
     return Generation(tokens, (logprob,) * len(tokens), "eos")
 
 
-def text_of(generation):
-    whole = "".join(map(chr, generation.tokens))
+def text_of(tokens):
+    whole = "".join(map(chr, tokens))
     reasoning, _, answer = whole.partition("|")
     return AnswerText(whole, reasoning.strip() or None, answer)
 
 
 def rows(method, generations, **changes):
     spec = make_spec(method, **changes)
-    return RowMaker(spec, text_of, prompt_of).rows(7, SAMPLE, {method: generations})
+    outcome = answers_of(SAMPLE, {method: generations}, spec, text_of)
+    return RowMaker(spec, prompt_of).rows(7, SAMPLE, outcome)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from common.store.identity import store_id
 from tests.conftest import numbered_questions
 from tests.worker.conftest import shard_of
 from tests.worker.scripted import make_spec
+from worker.answering import make_request
 from worker.shards import open_shard
 
 GOOD = "numbers/tiny-llama/avg-3"
@@ -116,14 +117,15 @@ def test_a_run_with_fewer_paraphrases_joins_one_with_more(make_runs):
     ("text", "line"), [(" Paris\nQ: x", "Paris"), ("\n\nParis", ""), ("a b ", "a b"), ("", "")]
 )
 def test_a_prediction_is_the_first_line_stripped(text, line):
-    assert make_spec("avg").predict(text) == line
+    assert make_request([make_spec("avg")]).predict(text) == line
 
 
 @pytest.mark.parametrize(
     ("text", "line"), [("\n\nParis\nQ", "Paris"), (" \n a \n", "a"), ("a###b", "a"), ("\n", "")]
 )
 def test_without_a_newline_that_stops_it_is_the_first_line_that_is_not_blank(text, line):
-    assert make_spec("avg", stop=("###",), prompt="chat").predict(text) == line
+    spec = make_spec("avg", stop=("###",), prompt="chat")
+    assert make_request([spec]).predict(text) == line
 
 
 def test_runs_of_one_message_must_read_as_many_paraphrases(make_runs):

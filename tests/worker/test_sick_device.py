@@ -13,15 +13,16 @@ ROOT = Path(__file__).parents[2]
 
 ANSWERING = """
 import sys
-from worker.bisect import answer_or_bisect
+from worker.bisect import Bisector
+from worker.engine.request import nobody_listens
 
 class Engine:
     pack_tokens, cache_bytes = 64, 16 << 20
 
-    def answer(self, questions, request, counts):
+    def run(self, questions, request, on_answered):
         raise RuntimeError(sys.argv[1])
 
-print(len(answer_or_bisect(Engine(), ["one", "two"], None, None)), "outcomes")
+print(len(Bisector(Engine(), nobody_listens).answer(["one", "two"], None)), "outcomes")
 """
 
 LOADING = """

@@ -16,7 +16,10 @@ from kombu.exceptions import OperationalError
 from common.errors import RetryShard, StopRun
 from common.run_counters import RunCounters
 from worker import tasks
-from worker.bisect import answer_or_bisect
+from worker.bisect import Bisector
+from worker.engine.outputs import EngineOutput
+from worker.engine.request import nobody_listens
+from worker.engine.stats import EngineStats
 from worker.main_process import own_faults
 from worker.main_process.own_faults import CountedRequest, GivenBack, OwnFaults, PutBack
 
@@ -159,22 +162,24 @@ def test_a_sample_that_makes_a_library_panic_costs_one_row():
     class Engine:
         pack_tokens, cache_bytes = 64, 16 << 20
 
-        def answer(self, samples, request, counts):
+        def run(self, samples, request, on_answered):
             if "bad" in samples:
                 raise PanicException("index out of bounds")
-            return samples
+            return EngineOutput(samples, EngineStats(prefill_tokens=len(samples)))
 
-    good, bad, other = answer_or_bisect(Engine(), ["good", "bad", "other"], None, None)
+    bisector = Bisector(Engine(), nobody_listens)
+    good, bad, other = bisector.answer(["good", "bad", "other"], None)
     assert (good, other) == ("good", "other")
     assert "PanicException: index out of bounds" in str(bad)
+    assert bisector.stats.prefill_tokens == 2, "a call that fails adds nothing"
 
 
 def test_a_limit_of_time_is_no_error_of_a_sample():
     class Engine:
         pack_tokens, cache_bytes = 64, 16 << 20
 
-        def answer(self, samples, request, counts):
+        def run(self, samples, request, on_answered):
             raise SoftTimeLimitExceeded(60)
 
     with pytest.raises(SoftTimeLimitExceeded):
-        answer_or_bisect(Engine(), ["good"], None, None)
+        Bisector(Engine(), nobody_listens).answer(["good"], None)

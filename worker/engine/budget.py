@@ -6,19 +6,22 @@ gains nothing, and other processes need memory, too.
 
 import logging
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from transformers import PreTrainedModel
 
 from common.settings import Settings
-from worker.engine.engine import Engine
 from worker.host import default_processes
 from worker.model.geometry import ModelGeometry, geometry_of
 from worker.model.memory import free_memory
 from worker.model.resolved_setting import ResolvedSetting
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 GIB = 1 << 30
 _SHARE = 4
@@ -46,20 +49,11 @@ class Budget:
     sequences decoded at once.
     """
 
-    pack_tokens: int
-    cache_bytes: int
+    pack_tokens: int = 4096
+    cache_bytes: int = 2 * GIB
 
     def __str__(self) -> str:
         return f"{self.pack_tokens} tokens a pack, {self.cache_bytes / GIB:.2f} GiB to decode"
-
-    @classmethod
-    def of(cls, engine: Engine) -> "Budget":
-        """Return the budget of an engine."""
-        return cls(engine.pack_tokens, engine.cache_bytes)
-
-    def give_to(self, engine: Engine) -> None:
-        """Set the budget of an engine."""
-        engine.pack_tokens, engine.cache_bytes = self.pack_tokens, self.cache_bytes
 
     def halved(self) -> "Budget":
         """Return half of both limits, down to a floor; an equal budget if both are at the floor.
@@ -75,6 +69,10 @@ class Budget:
         return Budget(
             min(self.pack_tokens, other.pack_tokens), min(self.cache_bytes, other.cache_bytes)
         )
+
+
+DEFAULT_BUDGET = Budget()
+"""The budget of an engine that is given none."""
 
 
 def pack_bytes_per_token(sizes: ModelGeometry, element: int) -> int:
@@ -157,3 +155,23 @@ def _choose_cache(settings: Settings, device: str, free: int, where: str) -> Res
             f"{_MOST_CACHED_ON_CPU / GIB:.2f}", "more sequences fill no processor better"
         )
     return ResolvedSetting(f"{share / GIB:.2f}", where)
+
+
+def split_by_budget(
+    items: Sequence[T], size: Callable[[T], int], budget: int
+) -> Iterator[list[T]]:
+    """Yield groups of neighbouring items whose sizes add up to at most `budget`.
+
+    An item larger than the budget is a group of its own.
+    """
+    group: list[T] = []
+    used = 0
+    for item in items:
+        needed = size(item)
+        if group and used + needed > budget:
+            yield group
+            group, used = [], 0
+        group.append(item)
+        used += needed
+    if group:
+        yield group

@@ -67,7 +67,7 @@ def _cases(engine: Engine) -> list[CanaryCase]:
 
     Raises StopRun if the model has too few positions for any.
     """
-    least = FLEX_MIN_TOKENS if engine.backend.name == "flex" else 0
+    least = FLEX_MIN_TOKENS if engine.runner.backend.name == "flex" else 0
     cases = invent_cases(engine.model, engine.geometry, least)
     if not cases:
         raise StopRun(

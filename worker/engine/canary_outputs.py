@@ -12,18 +12,30 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from common.prompts import PromptFormat, Template
 from common.visibility import VISIBILITIES
 from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.canary_prompts import NEW_TOKENS, CanaryCase
-from worker.engine.decode import Batch, start_batch
+from worker.engine.decode_bucket import DecodeBucket
 from worker.engine.engine import Engine
 from worker.engine.ensembles import Ensemble
-from worker.engine.fusions import gather_logits
-from worker.engine.kv_cache import KVCache, Placed, prefill
-from worker.engine.prefix_tree import split_shared_prefixes
+from worker.engine.prefix_tree import Pack
 from worker.engine.reference import reference_mask
-from worker.engine.segments import PrefixSplitter, Segment, distinct_segments, plan_sequence
+from worker.engine.request import Request
+from worker.engine.sampler import gather_logits
+from worker.engine.segments import PrefixSplitter, Segment, plan_sequence
 from worker.model.decoder_layers import decoder_layers
+
+_REQUEST = Request(
+    methods=(),
+    num_paraphrases=0,
+    layout="concat",
+    positions="sequential",
+    prompt_format=PromptFormat(Template(instruction="")),
+    max_new_tokens=NEW_TOKENS + 1,
+    stop=(),
+    ignore_eos=True,
+)
 
 
 @dataclass(frozen=True)
@@ -42,18 +54,18 @@ def engine_outputs(
     engine: Engine, cases: Sequence[CanaryCase], hidden: bool = False
 ) -> list[CanaryOutput]:
     """Prefill all prompts in one row and decode them greedily by the engine."""
-    model, backend = engine.model, engine.backend
-    always = FLEX_MIN_TOKENS if backend.name == "flex" else 0
-    shared = [Segment(case.shared, 0) for case in cases if case.shared]
-    prefix = prefill(model, backend, shared, KVCache.empty(model), always)
+    runner = engine.runner
+    always = FLEX_MIN_TOKENS if runner.backend.name == "flex" else 0
+    shared = Pack.of(Segment(case.shared, 0) for case in cases if case.shared)
+    prefix = runner.prefill(shared, runner.empty_cache(), always)
     sequences = [plan_sequence(c.prompt, _visible(c), _splitter(engine, c)) for c in cases]
-    split = split_shared_prefixes(sequences, prefix.slots)
-    cache = prefill(model, backend, distinct_segments(list(split.values())), prefix, always)
-    placed = {planned: Placed(sequence, cache) for planned, sequence in split.items()}
+    pack = Pack(prefix.slots)
+    pack.add(sequences)
+    caches = dict.fromkeys(sequences, runner.prefill(pack, prefix, always))
     ensembles = [Ensemble((sequence,), "own") for sequence in sequences]
-    batch = start_batch(model, ensembles, placed, prefix, NEW_TOKENS, engine.ops.attend)
-    with _layer_outputs(model if hidden else None) as layers:
-        steps = [_step(engine, batch, layers) for _ in range(NEW_TOKENS)]
+    bucket = engine.load(ensembles, caches, prefix, _REQUEST)
+    with _layer_outputs(engine.model if hidden else None) as layers:
+        steps = [_step(engine, bucket, layers) for _ in range(NEW_TOKENS)]
     return [
         CanaryOutput(
             torch.stack([logits[i] for logits, _, _ in steps]),
@@ -78,16 +90,17 @@ def _visible(case: CanaryCase) -> Any:
 
 
 def _step(
-    engine: Engine, batch: Batch, layers: dict[int, Tensor]
+    engine: Engine, bucket: DecodeBucket, layers: dict[int, Tensor]
 ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
     """Decode one step; returns logits [E, V], tokens [E] and hidden states [E, width]."""
-    computed = batch.logits(engine.model)
-    (group,) = batch.groups
-    rows = group.rows
-    tokens, _ = engine.ops.pick_best(gather_logits(computed, rows), group.fusion, None, None)
+    computed = engine.runner.logits(bucket)
+    (batch,) = bucket.batches
+    rows, pick_best = batch.rows, engine.runner.ops.pick_best
+    tokens, logprobs = pick_best(gather_logits(computed, rows), batch.fusion, None, None)
+    bucket.write(batch, tokens, logprobs)
     logits = computed[rows[:, 0]].clone()
     hidden = {n: output[0][rows[:, 0]].clone() for n, output in layers.items()}
-    batch.advance([torch.zeros(len(rows), dtype=torch.bool, device=rows.device)], [tokens])
+    bucket.compact()
     return logits, tokens, hidden
 
 

@@ -23,7 +23,8 @@ from worker.engine.attention.cascade_prefill import CascadeBackend, compiled_att
 from worker.engine.compiled import compile_layers, uncompile_layers
 from worker.engine.decode_ops import compiled_ops
 from worker.engine.engine import Engine
-from worker.engine.kv_cache import KVCache, prefill
+from worker.engine.model_runner import ModelRunner
+from worker.engine.prefix_tree import Pack
 from worker.engine.segments import Segment
 from worker.model.compile_cache import compiling
 from worker.model.geometry import geometry_of
@@ -61,13 +62,13 @@ def compile_engine(wanted: ResolvedSetting, engine: Engine) -> ResolvedSetting:
     """
     if wanted.value == "eager":
         return wanted
-    backend = engine.backend
+    backend = engine.runner.backend
     if backend.name == "cascade":
         backend = CascadeBackend(compiled_attend_rows())
     try:
         with compiling():
             attend = cascade_difference(compiled_cascade(), engine.model)
-            layers = layer_difference(engine.model, engine.backend, backend)
+            layers = layer_difference(engine.runner, backend)
     except Exception as error:
         uncompile_layers(engine.model)
         reason = f"it cannot be compiled here: {first_line(error)[:200]}"
@@ -82,7 +83,7 @@ def compile_engine(wanted: ResolvedSetting, engine: Engine) -> ResolvedSetting:
             f"compiled code differs from the code as written by {difference:.3g} on this "
             "machine; set SELF_ENSEMBLE_COMPILE=never and report it"
         )
-    engine.backend, engine.ops = backend, compiled_ops()
+    engine.runner.backend, engine.runner.ops = backend, compiled_ops()
     return ResolvedSetting("compiled", f"{wanted.reason}; equal to eager here")
 
 
@@ -114,22 +115,19 @@ def cascade_difference(compiled: AttendCascade, model: PreTrainedModel) -> float
 
 
 @torch.inference_mode()
-def layer_difference(
-    model: PreTrainedModel, backend: AttentionBackend, compiled: AttentionBackend
-) -> float:
+def layer_difference(runner: ModelRunner, compiled: AttentionBackend) -> float:
     """Compile the layers; returns the relative difference of a row's values before and after."""
     prefix = Segment((5,) * 101, 0)
-    segments = [prefix, *(Segment((i, 7) * (5 + i % 3), 101, (prefix,)) for i in range(41))]
-    before = _prefilled(model, backend, prefix, segments)
-    compile_layers(model)
-    return relative_difference(_prefilled(model, compiled, prefix, segments), before)
+    segments = [Segment((i, 7) * (5 + i % 3), 101, (prefix,)) for i in range(41)]
+    before = _prefilled(runner, prefix, segments)
+    compile_layers(runner.model)
+    other = ModelRunner(runner.model, runner.geometry, compiled, runner.ops)
+    return relative_difference(_prefilled(other, prefix, segments), before)
 
 
-def _prefilled(
-    model: PreTrainedModel, backend: AttentionBackend, prefix: Segment, segments: list[Segment]
-) -> Tensor:
-    cache = prefill(model, backend, [prefix], KVCache.empty(model))
-    return prefill(model, backend, segments, cache).values
+def _prefilled(runner: ModelRunner, prefix: Segment, segments: list[Segment]) -> Tensor:
+    cache = runner.prefill(Pack.of([prefix]), runner.empty_cache())
+    return runner.prefill(Pack.of(segments, (prefix,)), cache).values
 
 
 def _largest(*differences: float) -> float:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from worker.engine.attention.cascade import AttendCascade, cascade, compiled_cascade
-from worker.engine.fusions import PickBest, compiled_pick_best, pick_best
+from worker.engine.sampler import PickBest, compiled_pick_best, pick_best
 
 
 class DecodeOps(NamedTuple):

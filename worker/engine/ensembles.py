@@ -1,20 +1,30 @@
-"""Ensembles: sequences that pick each next token together, and batches of equal kind.
+"""Ensembles: sequences that pick each next token together. All of these are values."""
 
-This module knows sequences, and not how they are decoded.
-"""
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-import torch
-from torch import Tensor
-
+from common.errors import SampleError
 from common.methods import Fusion
 from common.run import SamplingParams
-from worker.engine.sampler import Draw
 from worker.engine.segments import SequencePlan
 
 EnsembleKind = tuple[Fusion, int, bool, SamplingParams | None]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How one answer is drawn. seed: seed of its noise, a signed 64-bit integer."""
+
+    sampling: SamplingParams
+    seed: int
+
+
+def seed_of(name: str, number: int) -> int:
+    """Return the seed of draw `number` of the sequence called `name`; signed 64 bits."""
+    digest = hashlib.sha256(f"{name}/{number}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 @dataclass(frozen=True)
@@ -37,52 +47,19 @@ class Ensemble:
         return self.fusion, len(self.sequences), self.weights is not None, sampling
 
 
-@dataclass
-class EnsembleBatch:
-    """Running ensembles of one kind.
+@dataclass(frozen=True)
+class SamplePlan:
+    """Ensembles of each method, in paraphrase order; errors: why a method has none."""
 
-    rows: row of each sequence in the batch, [E, S]. ids: place of each ensemble in the results,
-    [E]. weights: of the sequences, [E, S]. seeds: of the draws, int64 [E].
-    """
+    by_method: dict[str, tuple[Ensemble, ...]]
+    errors: Mapping[str, SampleError] = field(default_factory=dict)
 
-    fusion: Fusion
-    sampling: SamplingParams | None
-    rows: Tensor
-    ids: Tensor
-    weights: Tensor | None
-    seeds: Tensor
+    @cached_property
+    def ensembles(self) -> tuple[Ensemble, ...]:
+        """The distinct ensembles of all methods, in order."""
+        ensembles = (e for ensembles in self.by_method.values() for e in ensembles)
+        return tuple(dict.fromkeys(ensembles))
 
-    def keep(self, running: Tensor) -> None:
-        """Drop all other ensembles; running: bool [E]."""
-        self.rows, self.ids, self.seeds = (
-            self.rows[running],
-            self.ids[running],
-            self.seeds[running],
-        )
-        self.weights = None if self.weights is None else self.weights[running]
-
-
-def ensemble_batches(
-    ensembles: Sequence[Ensemble], row_of: Mapping[SequencePlan, int], device: torch.device
-) -> list[EnsembleBatch]:
-    """Group ensembles by kind; those that read the same sequence share its row."""
-    kinds: dict[EnsembleKind, list[int]] = {}
-    for number, ensemble in enumerate(ensembles):
-        kinds.setdefault(ensemble.kind, []).append(number)
-    groups = []
-    for (fusion, _, weighted, sampling), numbers in kinds.items():
-        members = [ensembles[number] for number in numbers]
-        rows = [[row_of[sequence] for sequence in e.sequences] for e in members]
-        weights = [e.weights for e in members] if weighted else None
-        seeds = [e.draw.seed if e.draw else 0 for e in members]
-        groups.append(
-            EnsembleBatch(
-                fusion,
-                sampling,
-                torch.tensor(rows, device=device),
-                torch.tensor(numbers, device=device),
-                None if weights is None else torch.tensor(weights, device=device),
-                torch.tensor(seeds, device=device),
-            )
-        )
-    return groups
+    @property
+    def sequences(self) -> list[SequencePlan]:
+        return [sequence for ensemble in self.ensembles for sequence in ensemble.sequences]

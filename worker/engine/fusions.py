@@ -5,13 +5,10 @@ weights [E, S], and returns log-scores [E, V]; the next token is their argmax.
 """
 
 from collections.abc import Callable
-from functools import cache
 
-import torch
 from torch import Tensor
 
 from common.methods import Fusion
-from worker.engine.compiled import eager_if_single
 
 
 def own(logits: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -50,44 +47,3 @@ FUSIONS: dict[Fusion, Callable[[Tensor, Tensor | None], Tensor]] = {
     "vote": own,
 }
 """Sequences that vote keep their own logits; the vote is taken on their complete answers."""
-
-
-def gather_logits(logits: Tensor, rows: Tensor) -> Tensor:
-    """Gather logits [B, V] by ensemble: rows [E, S] -> [E, S, V]."""
-    # Not logits[rows]: that took nine times as long on a CPU.
-    return logits.index_select(0, rows.flatten()).view(*rows.shape, -1)
-
-
-def pick_best(
-    logits: Tensor, fusion: Fusion, weights: Tensor | None, forced: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return the best next token of each ensemble and its log-score, [E] each.
-
-    logits: [E, S, V], in any dtype. forced: the token to take instead, int64 [E]; -1 for the best.
-    """
-    scores = FUSIONS[fusion](logits.float(), weights)
-    tokens = choose(scores.argmax(dim=-1), forced)
-    return tokens, scores.gather(-1, tokens[:, None])[:, 0]
-
-
-def choose(tokens: Tensor, forced: Tensor | None) -> Tensor:
-    """Return the forced token where there is one, not -1; else the token picked, int64 [E]."""
-    return tokens if forced is None else torch.where(forced < 0, tokens, forced)
-
-
-PickBest = Callable[[Tensor, Fusion, Tensor | None, Tensor | None], tuple[Tensor, Tensor]]
-"""A form of `pick_best`."""
-
-
-@cache
-def compiled_pick_best() -> PickBest:
-    """`pick_best` compiled for dynamic shapes; it reads the logits without a float32 copy."""
-    compiled: PickBest = torch.compile(pick_best, dynamic=True, fullgraph=True)
-
-    def pick(
-        logits: Tensor, fusion: Fusion, weights: Tensor | None, forced: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        with eager_if_single(len(logits)):
-            return compiled(logits, fusion, weights, forced)
-
-    return pick

@@ -8,11 +8,10 @@ log-probabilities of an answer NaN, and those are read at its end anyway.
 from collections.abc import Mapping, Sequence
 
 from common.errors import SampleError, StopRun
-from worker.engine.decode import Generation
-from worker.engine.sample import Answers
+from worker.engine.outputs import Generation, MethodGenerations
 
 
-def refuse_nan(answers: Sequence[Answers], dtype: str) -> list[Answers]:
+def refuse_nan(answers: Sequence[MethodGenerations], dtype: str) -> list[MethodGenerations]:
     """Return the answers of each sample, with a SampleError for a method whose logits were NaN.
 
     Raises StopRun if several samples have answers and every one of these was NaN.
@@ -29,7 +28,7 @@ def refuse_nan(answers: Sequence[Answers], dtype: str) -> list[Answers]:
     return checked
 
 
-def _checked(answers: Answers, dtype: str) -> Answers:
+def _checked(answers: MethodGenerations, dtype: str) -> MethodGenerations:
     return {name: _nan_error(answer, dtype) or answer for name, answer in answers.items()}
 
 

@@ -8,15 +8,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 
-from transformers import PreTrainedModel
-
 from common.layout import PromptFrame
-from worker.engine.attention.backend import AttentionBackend
-from worker.engine.kv_cache import KVCache, prefill
+from worker.engine.kv_cache import KVCache
+from worker.engine.model_runner import ModelRunner
+from worker.engine.prefix_tree import Pack
 from worker.engine.request import Request
-from worker.engine.rotary import can_move_keys
 from worker.engine.segments import PrefixSplitter, Segment
-from worker.model.geometry import geometry_of
 from worker.model.tokenizer import PromptTokenizer
 
 _KEPT_PREFIXES = 8
@@ -51,15 +48,12 @@ class CachedPrefix:
 class PrefixCache:
     """Prefixes of the last requests. none: the empty prefix."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PromptTokenizer) -> None:
-        self._model, self._tokenizer = model, tokenizer
-        self._movable = can_move_keys(model)
-        self.none = CachedPrefix(PrefixSplitter((), self._movable), KVCache.empty(model))
+    def __init__(self, runner: ModelRunner, tokenizer: PromptTokenizer, movable: bool) -> None:
+        self._runner, self._tokenizer = runner, tokenizer
         self._prefixes: dict[object, CachedPrefix] = {}
+        self.none = CachedPrefix(PrefixSplitter((), movable), runner.empty_cache())
 
-    def get(
-        self, request: Request, backend: AttentionBackend, ends: Collection[int] = ()
-    ) -> CachedPrefix:
+    def get(self, request: Request, ends: Collection[int] = ()) -> CachedPrefix:
         """Return the prefix of a request's prompts; computed unless a recent call had it.
 
         ends: lengths of the prefixes of the samples, where they are shorter.
@@ -68,15 +62,15 @@ class PrefixCache:
         if key not in self._prefixes:
             while len(self._prefixes) >= _KEPT_PREFIXES:
                 del self._prefixes[next(iter(self._prefixes))]
-            self._prefixes[key] = self._compute(self._tokenizer.frame(key), backend)
+            self._prefixes[key] = self._compute(self._tokenizer.frame(key))
         return self._prefixes[key].cut_at(ends)
 
-    def _compute(self, frame: PromptFrame, backend: AttentionBackend) -> CachedPrefix:
-        splitter = prefix_splitter(frame, self._movable)
+    def _compute(self, frame: PromptFrame) -> CachedPrefix:
+        splitter = prefix_splitter(frame, self.none.splitter.movable)
         segments = prefix_segments(splitter)
-        if any(max(segment.tokens) >= geometry_of(self._model).num_ids for segment in segments):
+        if any(max(s.tokens) >= self._runner.geometry.num_ids for s in segments):
             return self.none  # The model can read no prompt; the plan of each sample says so.
-        return CachedPrefix(splitter, prefill(self._model, backend, segments, self.none.cache))
+        return CachedPrefix(splitter, self._runner.prefill(Pack.of(segments), self.none.cache))
 
 
 def prefix_segments(splitter: PrefixSplitter) -> list[Segment]:

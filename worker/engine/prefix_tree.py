@@ -3,15 +3,14 @@
 Paraphrases of a question, and questions of a data set, begin with the same few words. Segments
 that start at one position and see the same segments form a tree by their tokens (a radix tree, as
 in SGLang's RadixAttention, Zheng et al. 2024). Cut where the tree branches, their common prefixes
-become equal segments. The cut sequences see the same tokens, because each piece of a segment sees
-the pieces before it.
+become equal segments, the pieces. Sequences see the same tokens, because each piece of a segment
+sees the pieces before it.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 
 from common.layout import TokenIds
-from worker.engine.sample import SamplePlan
 from worker.engine.segments import Segment, SegmentRef, SequencePlan, deduplicate
 
 
@@ -19,6 +18,15 @@ from worker.engine.segments import Segment, SegmentRef, SequencePlan, deduplicat
 class _Node:
     children: dict[int, "_Node"] = field(default_factory=dict)
     ends: bool = False
+
+
+@dataclass(slots=True)
+class _Addition:
+    """Changes of the tree by the sequences that were added last."""
+
+    segments: list[Segment] = field(default_factory=list)
+    nodes: list[tuple[_Node, int]] = field(default_factory=list)
+    ends: list[_Node] = field(default_factory=list)
 
 
 class PrefixTree:
@@ -31,27 +39,57 @@ class PrefixTree:
     def __init__(self, known: Collection[Segment]) -> None:
         self.size = 0
         self._known = known
-        self._added: set[Segment] = set()
+        self._added: dict[Segment, None] = {}
         self._roots: dict[object, _Node] = {}
+        self._last = _Addition()
 
-    def add(self, sequences: Iterable[SequencePlan]) -> None:
-        for sequence in sequences:
-            for ref in sequence.refs:
-                self._add(ref.segment)
+    def add(self, segments: Iterable[Segment]) -> None:
+        """Add segments, and all that they see."""
+        self._last = _Addition()
+        for segment in segments:
+            self._add(segment)
+
+    def undo(self) -> None:
+        """Take back what the last call of `add` added."""
+        for segment in self._last.segments:
+            del self._added[segment]
+        for node, token in reversed(self._last.nodes):
+            del node.children[token]
+        for node in self._last.ends:
+            node.ends = False
+        self.size -= len(self._last.nodes)
+        self._last = _Addition()
 
     def _add(self, segment: Segment) -> None:
         if segment in self._known or segment in self._added:
             return
-        self._added.add(segment)
         for seen in segment.sees:
             self._add(seen)
+        self._added[segment] = None
+        self._last.segments.append(segment)
         node = self._root(segment)
         for token in segment.tokens:
             if token not in node.children:
                 node.children[token] = _Node()
+                self._last.nodes.append((node, token))
                 self.size += 1
             node = node.children[token]
-        node.ends = True
+        if not node.ends:
+            node.ends = True
+            self._last.ends.append(node)
+
+    def pieces(self) -> dict[Segment, tuple[Segment, ...]]:
+        """Return the pieces of every added segment, in an order in which they can be computed."""
+        pieces: dict[Segment, tuple[Segment, ...]] = {}
+        for segment in self._added:  # Each after those it sees.
+            biases = segment.biases or (0.0,) * len(segment.sees)
+            sees = [
+                SegmentRef(piece, 0, bias)
+                for seen, bias in zip(segment.sees, biases, strict=True)
+                for piece in pieces.get(seen, (seen,))
+            ]
+            pieces[segment] = tuple(_chain(self.runs(segment), segment.start, sees))
+        return pieces
 
     def runs(self, segment: Segment) -> Iterator[TokenIds]:
         """Yield the tokens of an added segment, cut where other segments branch off or end.
@@ -69,33 +107,6 @@ class PrefixTree:
         return self._roots.setdefault((segment.start, segment.sees, segment.biases), _Node())
 
 
-def split_shared_prefixes(
-    sequences: Sequence[SequencePlan], known: Collection[Segment]
-) -> dict[SequencePlan, SequencePlan]:
-    """Map each sequence to a copy whose segments are cut after their common prefixes."""
-    tree = PrefixTree(known)
-    tree.add(sequences)
-    pieces: dict[Segment, tuple[Segment, ...]] = {segment: (segment,) for segment in known}
-
-    def cut(segment: Segment) -> tuple[Segment, ...]:
-        if segment not in pieces:
-            biases = segment.biases or (0.0,) * len(segment.sees)
-            pairs = zip(segment.sees, biases, strict=True)
-            sees = [SegmentRef(piece, 0, bias) for seen, bias in pairs for piece in cut(seen)]
-            pieces[segment] = tuple(_chain(tree.runs(segment), segment.start, sees))
-        return pieces[segment]
-
-    return {
-        sequence: replace(
-            sequence,
-            refs=tuple(
-                replace(ref, segment=piece) for ref in sequence.refs for piece in cut(ref.segment)
-            ),
-        )
-        for sequence in sequences
-    }
-
-
 def _chain(runs: Iterable[TokenIds], start: int, sees: list[SegmentRef]) -> Iterator[Segment]:
     """Yield one segment for each run of tokens; each sees `sees` and the runs before it."""
     for run in runs:
@@ -105,21 +116,40 @@ def _chain(runs: Iterable[TokenIds], start: int, sees: list[SegmentRef]) -> Iter
         sees = [*sees, SegmentRef(segment, 0)]
 
 
-def packs_of(
-    plans: Sequence[SamplePlan], known: Collection[Segment], budget: int
-) -> Iterator[list[SamplePlan]]:
-    """Yield packs of neighbouring plans with at most `budget` new tokens in total.
+class Pack:
+    """Sequences whose segments are computed in one row, and their prefix tree.
 
-    A plan that takes more is a pack of its own.
+    known: segments that the prefix cache holds.
     """
-    pack: list[SamplePlan] = []
-    tree = PrefixTree(known)
-    for plan in plans:
-        tree.add(plan.sequences)
-        if pack and tree.size > budget:
-            yield pack
-            pack, tree = [], PrefixTree(known)
-            tree.add(plan.sequences)
-        pack.append(plan)
-    if pack:
-        yield pack
+
+    def __init__(self, known: Collection[Segment]) -> None:
+        self.sequences: list[SequencePlan] = []
+        self._tree = PrefixTree(known)
+
+    @classmethod
+    def of(cls, segments: Iterable[Segment], known: Collection[Segment] = ()) -> "Pack":
+        """Make a pack of segments that no sequence decodes after."""
+        pack = cls(known)
+        pack.add([SequencePlan(tuple(SegmentRef(each, 0) for each in segments), 0, 0)])
+        return pack
+
+    @property
+    def num_new_tokens(self) -> int:
+        """Tokens that the row has."""
+        return self._tree.size
+
+    def add(self, sequences: Collection[SequencePlan], most: int | None = None) -> bool:
+        """Add sequences and return True, unless the row would have more than `most` tokens.
+
+        The first sequences are added whatever their size.
+        """
+        self._tree.add(ref.segment for sequence in sequences for ref in sequence.refs)
+        if self.sequences and most is not None and self.num_new_tokens > most:
+            self._tree.undo()
+            return False
+        self.sequences += sequences
+        return True
+
+    def pieces(self) -> dict[Segment, tuple[Segment, ...]]:
+        """Return the pieces in which each new segment of the sequences is computed, in order."""
+        return self._tree.pieces()

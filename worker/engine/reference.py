@@ -19,9 +19,9 @@ from common.records import Sample
 from common.run import Layout, Positions
 from common.visibility import VISIBILITIES
 from worker.engine.answer_end import EOS, LENGTH, EndRules, stop_reason
-from worker.engine.decode import Generation
+from worker.engine.ensembles import Draw
 from worker.engine.fusions import FUSIONS
-from worker.engine.sampler import Draw
+from worker.engine.outputs import Generation
 
 PLAIN = Method("plain", "first", "own", "one prompt as a model is normally given it")
 

@@ -1,12 +1,19 @@
-"""Input of one engine call, and the counts of its work."""
+"""Input of one engine call."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from common.methods import Method
-from common.prompts import PromptFormat
+from common.prompts import PromptFormat, before_stop
 from common.records import Sample
 from common.run import Layout, Positions, SamplingParams
+
+OnAnswered = Callable[[int], object]
+"""Hears that so many more samples are answered."""
+
+
+def nobody_listens(samples: int) -> None:
+    """The `OnAnswered` of a caller that shows no progress."""
 
 
 def as_sample(question: Sample | Sequence[str]) -> Sample:
@@ -19,8 +26,9 @@ class Request:
     """Methods and options, the same for every sample of a call.
 
     num_paraphrases: the most that are read of a sample. stop: texts that end an answer, outside
-    of reasoning. max_reasoning_tokens: after so many the end mark of reasoning is forced; None for
-    no limit of its own. sampling: for methods that draw answers.
+    of reasoning. ignore_eos: end tokens end no answer. max_reasoning_tokens: after so many the end
+    mark of reasoning is forced; None for no limit of its own. sampling: for methods that draw
+    answers.
     """
 
     methods: tuple[Method, ...]
@@ -30,18 +38,10 @@ class Request:
     prompt_format: PromptFormat
     max_new_tokens: int
     stop: tuple[str, ...] = ("\n",)
+    ignore_eos: bool = False
     max_reasoning_tokens: int | None = None
     sampling: SamplingParams | None = None
 
-
-@dataclass
-class Counts:
-    """Work of a call: tokens computed in prefill, tokens fed in decoding, seconds of each."""
-
-    prefill_tokens: int = 0
-    decode_tokens: int = 0
-    prefill_seconds: float = 0.0
-    decode_seconds: float = 0.0
-
-    def answered(self, samples: int) -> None:
-        """Hear that so many more samples are answered; below 0 takes back those that failed."""
+    def predict(self, text: str) -> str:
+        """Return the short answer in a text without reasoning; it ends at a stop string."""
+        return self.prompt_format.template.predict(before_stop(text, self.stop))

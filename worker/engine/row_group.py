@@ -10,7 +10,7 @@ forked.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from worker.engine.attention.cascade import AttendCascade, Own, shared_keys
-from worker.engine.kv_cache import KVCache, Placed
+from worker.engine.kv_cache import KVCache
 from worker.engine.rope import rotate
 from worker.engine.rotary import rotation
 from worker.engine.segments import SequencePlan
@@ -36,12 +36,12 @@ class RowGroup:
     def __init__(
         self,
         model: PreTrainedModel,
-        placed: Sequence[Placed],
+        sequences: Sequence[SequencePlan],
+        caches: Mapping[SequencePlan, KVCache],
         prefix: KVCache,
         max_new_tokens: int,
         attend: AttendCascade,
     ) -> None:
-        sequences = [each.sequence for each in placed]
         offsets = [prefix_offsets(sequence, prefix) for sequence in sequences]
         bias = _prefix_bias(sequences, offsets, prefix)
         moved = any(map(any, offsets))
@@ -49,12 +49,16 @@ class RowGroup:
         self._prefix = prefix
         self._prefix_bias = bias.to(model.device)
         self._rotation = rotation(model, -torch.tensor(offsets)) if moved else None
-        self._fill_own_cache(model, placed, max_new_tokens)
+        self._fill_own_cache(model, sequences, caches, max_new_tokens)
 
     def _fill_own_cache(
-        self, model: PreTrainedModel, placed: Sequence[Placed], max_new_tokens: int
+        self,
+        model: PreTrainedModel,
+        sequences: Sequence[SequencePlan],
+        caches: Mapping[SequencePlan, KVCache],
+        max_new_tokens: int,
     ) -> None:
-        own = [own_slots(each, self._prefix) for each in placed]
+        own = [_own_slots(each, caches[each], self._prefix) for each in sequences]
         self.filled = max(map(len, own))
         slots, offsets, bias = (part.to(model.device) for part in _table(own, self.filled))
         moves = rotation(model, offsets) if bool(offsets.any()) else None
@@ -65,7 +69,7 @@ class RowGroup:
         self.keys = keys.new_empty(layers, len(own), kv_heads, dim, capacity).transpose(-1, -2)
         value_dim = self._prefix.values.shape[-1]
         self.values = keys.new_empty(layers, len(own), kv_heads, capacity, value_dim)
-        for pack, rows in _by_pack(placed):
+        for pack, rows in _by_pack([caches[each] for each in sequences]):
             for layer in range(layers):
                 keys = _read(pack.keys[layer], slots[rows])
                 keys = rotate(keys, *(t[rows, None] for t in moves)) if moves else keys
@@ -125,12 +129,12 @@ def _table(
     return slots.long(), offsets.long(), bias
 
 
-def _by_pack(placed: Sequence[Placed]) -> Iterator[tuple[KVCache, slice]]:
-    """Yield the cache of each pack with the rows of its sequences."""
+def _by_pack(caches: Sequence[KVCache]) -> Iterator[tuple[KVCache, slice]]:
+    """Yield the cache of each pack with its rows; caches: of the rows, in order."""
     first = 0
-    for _, group in groupby(placed, key=lambda each: id(each.cache)):
+    for _, group in groupby(caches, key=id):
         members = list(group)
-        yield members[0].cache, slice(first, first := first + len(members))
+        yield members[0], slice(first, first := first + len(members))
 
 
 def _read(cache: Tensor, slots: Tensor) -> Tensor:
@@ -145,11 +149,12 @@ def prefix_offsets(sequence: SequencePlan, prefix: KVCache) -> list[int]:
     return sorted(offsets) or [0]
 
 
-def own_slots(placed: Placed, prefix: KVCache) -> list[tuple[int, int, float]]:
+def _own_slots(
+    sequence: SequencePlan, cache: KVCache, prefix: KVCache
+) -> list[tuple[int, int, float]]:
     """Return (slot, offset, bias) of every prompt key of a sequence outside the prefix."""
-    slots = placed.cache.slots
-    own = [ref for ref in placed.sequence.refs if ref.segment not in prefix.slots]
-    return [(slot, ref.offset, ref.bias) for ref in own for slot in slots[ref.segment]]
+    own = [ref for ref in sequence.refs if ref.segment not in prefix.slots]
+    return [(slot, ref.offset, ref.bias) for ref in own for slot in cache.slots_of(ref.segment)]
 
 
 def _prefix_bias(
@@ -168,22 +173,27 @@ def _prefix_bias(
     return copies.log()
 
 
-def similar_sequences(placed: Sequence[Placed], prefix: KVCache) -> Iterator[list[int]]:
-    """Yield the indices of sequences that may share a row group.
+def similar_sequences(
+    sequences: Sequence[SequencePlan], prefix: KVCache
+) -> Iterator[list[SequencePlan]]:
+    """Yield sequences that may share a row group, in order.
 
     Members of a row group read the prefix at equally many offsets, and their numbers of own keys
     differ by a small factor. Sequences of one pack stay neighbours.
     """
-    shapes = [
-        (len(prefix_offsets(each.sequence, prefix)), len(own_slots(each, prefix)))
-        for each in placed
-    ]
-    order = sorted(range(len(placed)), key=shapes.__getitem__)
+    shapes = [(len(prefix_offsets(each, prefix)), _num_own(each, prefix)) for each in sequences]
+    order = sorted(range(len(sequences)), key=shapes.__getitem__)
     for _, indices in groupby(order, key=lambda index: shapes[index][0]):
         row_group: list[int] = []
         for index in indices:
             if row_group and shapes[index][1] > _MAX_PADDING * max(8, shapes[row_group[0]][1]):
-                yield sorted(row_group)
+                yield [sequences[member] for member in sorted(row_group)]
                 row_group = []
             row_group.append(index)
-        yield sorted(row_group)
+        yield [sequences[member] for member in sorted(row_group)]
+
+
+def _num_own(sequence: SequencePlan, prefix: KVCache) -> int:
+    """Return the number of prompt keys of a sequence outside the prefix."""
+    own = (ref.segment for ref in sequence.refs if ref.segment not in prefix.slots)
+    return sum(len(segment.tokens) for segment in own)

@@ -1,42 +1,97 @@
-"""Sampling: the next token is an argmax over scores plus noise, and equal in every batch.
+"""The sampler: logits of ensembles -> the next token of each, and its log-score.
 
-The Gumbel-max trick (Gumbel 1954; Maddison et al. 2014): add independent Gumbel noise to the
-log-probability of every token and take the largest sum; the token is then distributed like the
-softmax. The noise is a hash of the draw's seed, the step and the token id (SplitMix64, Steele et
-al. 2014). No generator is shared, so neither the batch nor the worker changes a draw.
+The best token, or a drawn one by the Gumbel-max trick (Gumbel 1954; Maddison et al. 2014): add
+independent Gumbel noise to the log-probability of every token and take the largest sum; the token
+is then distributed like the softmax. A token depends on the scores and on the draw's seed and step
+alone, so it is equal in every batch.
 
 Two distributions that share their noise give different tokens with a probability of at most
 2d / (1 + d), where d is their total variation distance. The usual walk through the cumulative sum
 has no such bound: the smallest change of one logit moves every boundary behind it.
 """
 
-import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
 
+from common.methods import Fusion
 from common.run import SamplingParams
-
-_GAMMA = 0x9E3779B97F4A7C15
-_MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+from worker.engine.compiled import eager_if_single
+from worker.engine.ensemble_batch import EnsembleBatch
+from worker.engine.fusions import FUSIONS
+from worker.engine.noise import exponential
 
 _BLOCK = 1 << 21
 """Noise values computed at once; bounds their memory."""
 
 
-@dataclass(frozen=True)
-class Draw:
-    """How one answer is drawn. seed: seed of its noise, a signed 64-bit integer."""
+class Sampler:
+    """Picks the next tokens. pick_best: eager or compiled."""
 
-    sampling: SamplingParams
-    seed: int
+    def __init__(self, pick_best: "PickBest") -> None:
+        self.pick_best = pick_best
+
+    def pick(
+        self, logits: Tensor, batch: EnsembleBatch, steps: Tensor, forced: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the next token of each ensemble of a batch and its log-score, [E] each.
+
+        logits: of every row, [B, V]. steps: index of the token in the answer, [E]. forced: as in
+        `pick_best`.
+        """
+        if batch.sampling is None:
+            gathered = gather_logits(logits, batch.rows)
+            return self.pick_best(gathered, batch.fusion, batch.weights, forced)
+        gathered = gather_logits(logits, batch.distinct_rows)
+        scores = FUSIONS[batch.fusion](gathered.float(), None)
+        # Rows of NaN are sampled as if tokens were equally likely; their log-scores stay NaN.
+        numbers = scores.masked_fill(scores.isnan(), 0.0)
+        tokens = sample_tokens(numbers, batch.sampling, batch.seeds, steps, batch.place)
+        tokens = choose(tokens, forced)
+        return tokens, scores[batch.place, tokens]
 
 
-def seed_of(name: str, number: int) -> int:
-    """Return the seed of draw `number` of the sequence called `name`; signed 64 bits."""
-    digest = hashlib.sha256(f"{name}/{number}".encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
+def gather_logits(logits: Tensor, rows: Tensor) -> Tensor:
+    """Gather logits [B, V] by ensemble: rows [E, S] -> [E, S, V]."""
+    # Not logits[rows]: that took nine times as long on a CPU.
+    return logits.index_select(0, rows.flatten()).view(*rows.shape, -1)
+
+
+def pick_best(
+    logits: Tensor, fusion: Fusion, weights: Tensor | None, forced: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the best next token of each ensemble and its log-score, [E] each.
+
+    logits: [E, S, V], in any dtype. forced: the token to take instead, int64 [E]; -1 for the best.
+    """
+    scores = FUSIONS[fusion](logits.float(), weights)
+    tokens = choose(scores.argmax(dim=-1), forced)
+    return tokens, scores.gather(-1, tokens[:, None])[:, 0]
+
+
+def choose(tokens: Tensor, forced: Tensor | None) -> Tensor:
+    """Return the forced token where there is one, not -1; else the token picked, int64 [E]."""
+    return tokens if forced is None else torch.where(forced < 0, tokens, forced)
+
+
+PickBest = Callable[[Tensor, Fusion, Tensor | None, Tensor | None], tuple[Tensor, Tensor]]
+"""A form of `pick_best`."""
+
+
+@cache
+def compiled_pick_best() -> PickBest:
+    """`pick_best` compiled for dynamic shapes; it reads the logits without a float32 copy."""
+    compiled: PickBest = torch.compile(pick_best, dynamic=True, fullgraph=True)
+
+    def pick(
+        logits: Tensor, fusion: Fusion, weights: Tensor | None, forced: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        with eager_if_single(len(logits)):
+            return compiled(logits, fusion, weights, forced)
+
+    return pick
 
 
 def sample_tokens(
@@ -100,43 +155,3 @@ def mass_above(probabilities: Tensor, tokens: Tensor) -> Tensor:
     """
     greater = probabilities > probabilities.gather(-1, tokens[:, None])
     return (probabilities * greater).sum(dim=-1)
-
-
-def exponential(seeds: Tensor, steps: Tensor, size: int) -> Tensor:
-    """Return standard exponential noise of `size` tokens, float32 [E, size].
-
-    seeds, steps: int64 [E]. Each step has a SplitMix64 sequence of its own; output n holds the
-    noise of tokens 2n and 2n + 1.
-    """
-    pairs = torch.arange((size + 1) // 2, device=seeds.device)
-    words = splitmix(splitmix(seeds, steps)[:, None], pairs).view(torch.int32)[:, :size]
-    # -log(1 - u), not -log(u): an improbable token wins by a u near 0, where floats are dense.
-    return uniform(words).neg_().log1p_().neg_()
-
-
-def uniform(words: Tensor) -> Tensor:
-    """Map 31 bits of int32 to a float32 inside (0, 1); at either end noise would be infinite.
-
-    >>> uniform(torch.tensor([0, 1 << 30, -1], dtype=torch.int32)).tolist()
-    [2.3283062977608182e-10, 0.4999999701976776, 0.9999999403953552]
-    """
-    # The factor is a little below 2**-31, because the largest integers round up to 2**31.
-    return words.bitwise_and(0x7FFFFFFF).float().add_(0.5).mul_(2.0**-31 * (1 - 2.0**-24))
-
-
-def splitmix(seeds: Tensor, numbers: Tensor) -> Tensor:
-    """Return output `numbers` of the SplitMix64 sequences of `seeds`; int64, broadcast."""
-    z = seeds + (numbers + 1) * _signed(_GAMMA)
-    for shift, factor in _MIX:
-        z.bitwise_xor_(_shifted(z, shift)).mul_(_signed(factor))
-    return z.bitwise_xor_(_shifted(z, 31))
-
-
-def _signed(value: int) -> int:
-    """Return the signed integer with the same 64 bits, because torch has signed ones only."""
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
-def _shifted(z: Tensor, bits: int) -> Tensor:
-    """Shift to the right logically; torch's `>>` copies the sign."""
-    return (z >> bits).bitwise_and_((1 << (64 - bits)) - 1)

@@ -148,19 +148,3 @@ def plan_sequence(
     ]
     seen += splitter.refs(tail[:-1], prompt.starts[-1], seen)
     return SequencePlan(tuple(seen), tail[-1], prompt.next_position - 1)
-
-
-def distinct_segments(sequences: Sequence[SequencePlan]) -> list[Segment]:
-    """Return every segment of some sequences once, each after those it sees."""
-    ordered: dict[Segment, None] = {}
-
-    def visit(segment: Segment) -> None:
-        if segment not in ordered:
-            for seen in segment.sees:
-                visit(seen)
-            ordered[segment] = None
-
-    for sequence in sequences:
-        for ref in sequence.refs:
-            visit(ref.segment)
-    return list(ordered)

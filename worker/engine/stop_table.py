@@ -55,7 +55,7 @@ class StopTables:
 
     def of(self, request: Request) -> StopTable:
         """The table of a request. Raises StopRun if its reasoning cannot be ended."""
-        rules = self._rules(request.prompt_format, request.stop)
+        rules = self._rules(request.prompt_format, request.stop, request.ignore_eos)
         if rules.marks and request.max_reasoning_tokens is not None:
             ids, known = rules.marks.end_ids, self._tokenizer.token_bytes.by_id
             if rules.marks.end.encode() not in b"".join(known[i] for i in ids):
@@ -68,7 +68,7 @@ class StopTables:
 
     def text(self, tokens: Sequence[int], request: Request) -> AnswerText:
         """The text of an answer to a request, and what of it is reasoning."""
-        rules = self._rules(request.prompt_format, request.stop)
+        rules = self._rules(request.prompt_format, request.stop, request.ignore_eos)
         whole = self._tokenizer.text(tokens)
         if rules.marks is None:
             return AnswerText(whole, None, whole)
@@ -89,11 +89,13 @@ def _rules(
     vocabulary: int,
     prompt_format: PromptFormat,
     stop: tuple[str, ...],
+    ignore_eos: bool,
 ) -> EndRules:
     """What ends the answers to prompts of a format. In plain prompts nothing is reasoning."""
+    eos_ids = () if ignore_eos else eos_ids
     if prompt_format.style == "plain":
         return EndRules(stop, eos_ids)
-    turn, marks = tokenizer.end_of_turn, tokenizer.marks
+    turn, marks = None if ignore_eos else tokenizer.end_of_turn, tokenizer.marks
     ends = {*eos_ids, *([turn] if turn is not None and turn < vocabulary else [])}
     (prompt,) = tokenizer.texts(prompt_format, [_PROBE])
     is_open = marks is not None and marks.is_open(prompt)

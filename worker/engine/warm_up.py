@@ -30,4 +30,4 @@ def warm_up(engine: Engine) -> None:
         for number in range(FLEX_MIN_TOKENS // (3 * words) + 1)
     ]
     with compiling():
-        engine.answer(questions, request)
+        engine.run(questions, request)

@@ -31,8 +31,8 @@ from common.errors import SampleError
 from common.layout import pack_fused
 from common.run import Layout
 from worker.engine.attention.backend import FLEX_MIN_TOKENS
+from worker.engine.outputs import MethodGenerations
 from worker.engine.request import Counts
-from worker.engine.sample import Answers
 from worker.model.tokenizer import PromptTokenizer
 
 _PUBLISHED_QUESTIONS = 2
@@ -89,7 +89,7 @@ def _engine(engine: RecordingEngine, layout: Layout, wanted: CheckedAnswers) -> 
     return compare(_checked(engine, answers), wanted)
 
 
-def _checked(engine: RecordingEngine, answers: Sequence[Answers]) -> CheckedAnswers:
+def _checked(engine: RecordingEngine, answers: Sequence[MethodGenerations]) -> CheckedAnswers:
     """Every answer with its logits. Raises SampleError if a sample has none."""
     checked = {}
     for number, answers_of_one in enumerate(answers):

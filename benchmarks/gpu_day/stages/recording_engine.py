@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.engine.decode import Batch, Generation, Results
+from worker.engine.decode import Batch, Results
 from worker.engine.engine import Engine
+from worker.engine.outputs import Generation
 
 
 class RecordingEngine(Engine):

@@ -7,7 +7,7 @@ from benchmarks.gpu_day.stages.engines import build_engine
 from benchmarks.gpu_day.stages.rows import Figures, Rows
 from benchmarks.workload import early_stop
 from worker.engine.engine import Engine
-from worker.engine.sample import Answers
+from worker.engine.outputs import MethodGenerations
 
 _SIZES = (64, 256, 1024)
 _TINY_SIZES = (6, 24)
@@ -36,7 +36,7 @@ def _calls(
     bench: Bench, engine: Engine, size: int, total: int, by_size: dict[int, AnswerTokens]
 ) -> Figures:
     questions, request = bench.questions[:total], bench.workload.request("flex_attention")
-    answers: list[Answers] = []
+    answers: list[MethodGenerations] = []
     with early_stop(engine, on=False):
         engine.answer(questions[:size], request)
         bench.synchronize()
@@ -48,7 +48,7 @@ def _calls(
     return {"questions/s": len(questions) / seconds}
 
 
-def _tokens(answer: Answers) -> tuple[int, ...]:
+def _tokens(answer: MethodGenerations) -> tuple[int, ...]:
     generations = answer["flex_attention"]
     if isinstance(generations, Exception):
         raise generations

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
 
 from common.errors import SampleError
 from common.methods import CONFIDENCE
@@ -10,8 +9,15 @@ from common.prompts import PromptFormat
 from common.records import Sample
 from common.run import RunSpec
 from worker.engine.answer_end import AnswerText
-from worker.engine.decode import Generation
-from worker.engine.request import Counts, Request
+from worker.engine.outputs import (
+    AnswerReader,
+    EngineOutput,
+    EngineStats,
+    Generation,
+    MethodGenerations,
+    SampleAnswers,
+)
+from worker.engine.request import OnAnswered, Request
 
 TOO_LONG = "id-002"
 """The sample that no worker can answer."""
@@ -21,6 +27,11 @@ def mark_of(text: str) -> tuple[str, int] | None:
     """Sample and delivery that a prediction or error is of; None if no engine made it."""
     uuid, found, delivery = text.rpartition(": ")[2].partition("/")
     return (uuid, int(delivery)) if found else None
+
+
+def text_of(tokens: Sequence[int]) -> AnswerText:
+    text = "".join(map(chr, tokens))
+    return AnswerText(text, None, text)
 
 
 class MarkedAnswers:
@@ -48,14 +59,16 @@ class MarkedAnswers:
     def reasons_now(self) -> dict[str, str]:
         return self.reasons
 
-    def answer(
-        self, samples: Sequence[Sample], request: Request, counts: Counts
-    ) -> list[dict[str, Any]]:
+    def run(
+        self, samples: Sequence[Sample], request: Request, on_answered: OnAnswered
+    ) -> EngineOutput:
         if any(sample.uuid == self._flaky for sample in samples):
             raise RuntimeError(f"the worker is at fault: {self._flaky}/{self._delivery}")
-        return [self._answers(sample, request) for sample in samples]
+        reader = AnswerReader(request, text_of)
+        answers = [SampleAnswers(s, self._generations(s, request), reader) for s in samples]
+        return EngineOutput(answers, EngineStats())
 
-    def _answers(self, sample: Sample, request: Request) -> dict[str, Any]:
+    def _generations(self, sample: Sample, request: Request) -> MethodGenerations:
         mark = f"{sample.uuid}/{self._delivery}"
         if sample.uuid == TOO_LONG:
             return {method.name: SampleError(f"too long: {mark}") for method in request.methods}
@@ -66,7 +79,3 @@ class MarkedAnswers:
 
     def prompt(self, paraphrase: str, request: Request) -> str:
         return f"Q: {paraphrase}"
-
-    def text(self, generation: Generation, request: Request) -> AnswerText:
-        text = "".join(map(chr, generation.tokens))
-        return AnswerText(text, None, text)

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from common.models import find_model
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import (
     FAMILIES,
     known,
@@ -22,8 +23,9 @@ from tests.worker.engine.families import (
 )
 from worker.engine import reference
 from worker.engine.attention.sdpa import SdpaBackend
-from worker.engine.decode import Batch
+from worker.engine.decode_bucket import DecodeBucket
 from worker.engine.engine import Engine
+from worker.engine.model_runner import ModelRunner
 from worker.engine.reference import reference_decode
 from worker.engine.request import Request
 from worker.model.loader import LoadedModel, load_model
@@ -59,18 +61,18 @@ def make_engine(tokenizers: dict[bool, PreTrainedTokenizerFast]) -> Callable[...
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[Tensor]]:
-    """Results of `Batch.logits`: for each ensemble, in order, logits [S, V] of every step."""
+    """Logits [S, V] of every step for each ensemble, in order, by `ModelRunner.logits`."""
     steps: dict[int, list[Tensor]] = defaultdict(list)
-    original = Batch.logits
+    original = ModelRunner.logits
 
-    def logits(batch: Batch, model: PreTrainedModel) -> Tensor:
-        computed = original(batch, model)
-        for group in batch.groups:
-            for number, rows in zip(group.ids.tolist(), group.rows, strict=True):
+    def logits(runner: ModelRunner, bucket: DecodeBucket) -> Tensor:
+        computed = original(runner, bucket)
+        for batch in bucket.batches:
+            for number, rows in zip(batch.ids.tolist(), batch.rows, strict=True):
                 steps[number].append(computed[rows].clone())
         return computed
 
-    monkeypatch.setattr(Batch, "logits", logits)
+    monkeypatch.setattr(ModelRunner, "logits", logits)
     return steps
 
 
@@ -99,7 +101,9 @@ def compare(
         ends = reference_ends(tokenizer, request)
         (method,) = request.methods
         questions = [known(sample) for sample in samples]
-        answers = [a for answer in engine.answer(questions, request) for a in answer[method.name]]
+        answers = [
+            a for answer in answers_of(engine, questions, request) for a in answer[method.name]
+        ]
         prompts = [(q, p) for q in questions for p in packed_prompts(tokenizer, q, request)]
         assert len(prompts) == len(answers) == len(recorded)
         for number, ((question, packed), got) in enumerate(zip(prompts, answers, strict=True)):

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from worker.engine import kv_cache, row_group
+from worker.engine import model_runner, row_group
 from worker.engine.attention import cascade_prefill
 from worker.engine.row_group import RowGroup
 
@@ -84,7 +84,7 @@ FAULTS = (
 
 def _change_calls(patch: Patch, change: Callable[..., Any]) -> None:
     """Change the arguments of attention in prefill and decoding: query, key, value, scaling."""
-    for owner in (kv_cache._Filling, RowGroup):
+    for owner in (model_runner._Filling, RowGroup):
         original = owner.attend
 
         def attend(self: Any, layer: int, *inputs: Any, _original: Any = original) -> Any:

@@ -8,6 +8,7 @@ import torch
 
 from common.errors import StopRun
 from tests.worker.conftest import shard_of
+from tests.worker.engine.answers import answers_of
 from worker.answering import make_request
 from worker.engine import compilation
 from worker.engine.canary import check_engine
@@ -77,12 +78,12 @@ def test_what_cannot_be_compiled_goes_on_as_written_and_says_so(
     engine, monkeypatch, caplog, name, fault
 ):
     monkeypatch.setattr(compilation, name, fault)
-    backend, ops = engine.backend, engine.ops
+    backend, ops = engine.runner.backend, engine.runner.ops
     with caplog.at_level(logging.WARNING):
         choice = compile_engine(WANTED, engine)
     assert choice == ResolvedSetting("eager", "it cannot be compiled here: no C++ compiler found")
     assert choice.reason in caplog.text
-    assert (engine.backend, engine.ops) == (backend, ops)
+    assert (engine.runner.backend, engine.runner.ops) == (backend, ops)
     assert not any(layer._compiled_call_impl for layer in engine.model.base_model.layers)
 
 
@@ -110,10 +111,10 @@ def test_a_compiled_engine_answers_a_shard_as_the_code_as_written(executor, make
     engine = executor.manager.engine_for(runs[0].spec).engine
     samples = [("who is it?", "it is whom?"), ("where is it?", "it is where?")]
     request = make_request([run.spec for run in runs])
-    before = engine.answer(samples, request)
+    before = answers_of(engine, samples, request)
     assert compile_engine(WANTED, engine).value == "compiled"
     check_engine(engine)
-    after = engine.answer(samples, request)
+    after = answers_of(engine, samples, request)
     for old, new in zip(before, after, strict=True):
         for name, answers in old.items():
             assert [a.tokens for a in answers] == [b.tokens for b in new[name]]

@@ -6,6 +6,7 @@ from torch import nn
 from transformers import BloomConfig, Gemma2Config, GptOssConfig, MambaConfig
 
 from common.errors import SampleError, StopRun
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import (
     known,
     make_config,
@@ -162,7 +163,7 @@ def test_a_layer_that_attends_twice_in_some_step_is_refused_there(make_engine, m
 
     monkeypatch.setattr(attention, "forward", forward)
     with pytest.raises(StopRun, match="layer 1 attends 2 times"):
-        engine.answer([LONG if step == "decoding" else SHORT], request_for_one(2))
+        answers_of(engine, [LONG if step == "decoding" else SHORT], request_for_one(2))
 
 
 @pytest.mark.parametrize(("config", "wants"), [(Gemma2Config, "softcap"), (GptOssConfig, "s_aux")])
@@ -210,16 +211,18 @@ def test_a_prompt_as_long_as_the_window_equals_the_model_without_window(make_eng
     windowed = make_engine("mistral", sliding_window=long_prompt(tokenizers))
     usual = make_engine("mistral")
     request = request_for_one(1)
-    assert windowed.answer([SHORT, LONG], request) == usual.answer([SHORT, LONG], request)
+    assert answers_of(windowed, [SHORT, LONG], request) == answers_of(
+        usual, [SHORT, LONG], request
+    )
 
 
 def test_a_prompt_longer_than_the_window_is_an_error_of_its_sample_alone(make_engine, tokenizers):
     window = long_prompt(tokenizers) - 1
     engine = make_engine("mistral", sliding_window=window)
-    short, long = engine.answer([SHORT, LONG], request_for_one(1))
+    short, long = answers_of(engine, [SHORT, LONG], request_for_one(1))
     assert isinstance(long["origin"], SampleError)
     assert f"from position {window} on this model no longer sees all" in str(long["origin"])
-    assert short == make_engine("mistral").answer([SHORT], request_for_one(1))[0]
+    assert short == answers_of(make_engine("mistral"), [SHORT], request_for_one(1))[0]
 
 
 def test_a_prompt_past_the_window_changes_nothing_for_its_neighbours(make_engine, tokenizers):
@@ -230,9 +233,9 @@ def test_a_prompt_past_the_window_changes_nothing_for_its_neighbours(make_engine
     """
     window = long_prompt(tokenizers) + 2
     engine = make_engine("mistral", sliding_window=window)
-    (alone,) = tokens_of(engine.answer([SHORT], request_for_one(9)))
+    (alone,) = tokens_of(answers_of(engine, [SHORT], request_for_one(9)))
     for new_tokens, fits in ((3, True), (4, False), (9, False)):
-        short, long = engine.answer([SHORT, LONG], request_for_one(new_tokens))
+        short, long = answers_of(engine, [SHORT, LONG], request_for_one(new_tokens))
         assert tokens_of([short])[0] == alone[:new_tokens]
         assert isinstance(long["origin"], SampleError) is not fits
 

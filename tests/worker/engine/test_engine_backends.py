@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from tests.worker.engine.families import make_config, make_model
+from tests.worker.engine.packs import prefill
 from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.attention.choose import flex_difference
 from worker.engine.attention.flex import FlexBackend, compiled_flex_attention
 from worker.engine.attention.mask_spec import segment_mask_spec
 from worker.engine.attention.masks import create_visibility_dense_mask
 from worker.engine.attention.sdpa import SdpaBackend
-from worker.engine.kv_cache import KVCache, prefill
 from worker.engine.segments import Segment
 from worker.model.attention_interface import install_attention
 
@@ -95,10 +95,7 @@ def test_prefill_gives_the_same_keys_and_values_with_both_backends(lengths):
     install_attention(model)
     segments = list(pack(lengths, 29)[0])
     with torch.inference_mode():
-        flex, sdpa = (
-            prefill(model, backend, segments, KVCache.empty(model))
-            for backend in BACKENDS.values()
-        )
+        flex, sdpa = (prefill(model, backend, segments) for backend in BACKENDS.values())
     assert flex.slots == sdpa.slots
     torch.testing.assert_close(flex.keys, sdpa.keys, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(flex.values, sdpa.values, atol=1e-4, rtol=1e-4)
@@ -138,6 +135,6 @@ def test_choosing_a_backend_compiles_all_that_prefill_uses():
     with torch.inference_mode():
         for lengths, prefix in LENGTHS:
             first, *segments = pack(lengths, prefix)[0]
-            cache = prefill(model, SdpaBackend(), [first], KVCache.empty(model))
+            cache = prefill(model, SdpaBackend(), [first])
             prefill(model, BACKENDS["flex"], segments, cache)
     assert compiled_graphs() == compiled

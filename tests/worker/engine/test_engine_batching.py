@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import (
     FAMILIES,
     MANY,
@@ -11,9 +12,9 @@ from tests.worker.engine.families import (
 )
 from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.attention.flex import FlexBackend
-from worker.engine.packing import split_by_budget
-from worker.engine.request import Counts
+from worker.engine.budget import Budget, split_by_budget
 from worker.engine.row_group import RowGroup
+from worker.engine.stats import EngineStats
 
 LAYOUTS = [("concat", "sequential"), ("concat", "aligned"), ("shared", "aligned")]
 
@@ -45,8 +46,8 @@ def test_a_sample_answers_alike_alone_and_in_a_batch_of_seven(
 ):
     engine = make_engine(family, bos)
     request = make_request(layout=layout, positions=positions)
-    together = engine.answer(MANY, request)
-    alone = [answer for sample in MANY for answer in engine.answer([sample], request)]
+    together = answers_of(engine, MANY, request)
+    alone = [answer for sample in MANY for answer in answers_of(engine, [sample], request)]
     assert len(together) == 7
     assert_alike(together, alone)
 
@@ -54,23 +55,27 @@ def test_a_sample_answers_alike_alone_and_in_a_batch_of_seven(
 @pytest.mark.parametrize("order", [(6, 5, 4, 3, 2, 1, 0), (3, 0, 6, 1, 5, 2, 4)])
 def test_the_order_of_samples_does_not_matter(make_engine, family, bos, order):
     engine, request = make_engine(family, bos), make_request()
-    answers = engine.answer(MANY, request)
-    moved = engine.answer([MANY[i] for i in order], request)
+    answers = answers_of(engine, MANY, request)
+    moved = answers_of(engine, [MANY[i] for i in order], request)
     assert_alike(moved, [answers[i] for i in order])
 
 
 @pytest.mark.parametrize("method", PLAIN_METHODS)
 def test_a_method_answers_alike_alone_and_among_all_methods(make_engine, family, bos, method):
     engine = make_engine(family, bos)
-    among_all = [{method: a[method]} for a in engine.answer(MANY, make_request())]
-    assert_alike(engine.answer(MANY, make_request(method)), among_all)
+    among_all = [{method: a[method]} for a in answers_of(engine, MANY, make_request())]
+    assert_alike(answers_of(engine, MANY, make_request(method)), among_all)
 
 
-@pytest.mark.parametrize("limits", [{"cache_bytes": 1}, {"pack_tokens": 1}, {"pack_tokens": 67}])
+@pytest.mark.parametrize(
+    "limits", [Budget(cache_bytes=1), Budget(pack_tokens=1), Budget(pack_tokens=67)]
+)
 def test_little_memory_gives_the_same_tokens_as_much(make_engine, family, bos, limits):
     request = make_request()
-    much = make_engine(family, bos).answer(MANY, request)
-    assert_alike(make_engine(family, bos, engine=limits).answer(MANY, request), much)
+    much = answers_of(make_engine(family, bos), MANY, request)
+    assert_alike(
+        answers_of(make_engine(family, bos, engine={"budget": limits}), MANY, request), much
+    )
 
 
 def test_little_memory_really_cuts_the_batch(make_engine):
@@ -80,10 +85,10 @@ def test_little_memory_really_cuts_the_batch(make_engine):
     paraphrases, `avg`, `max`, and three fused sequences.
     """
     calls = []
-    for limits in ({}, {"pack_tokens": 1}, {"cache_bytes": 1}):
-        engine = make_engine(engine=limits)
+    for limits in ({}, {"budget": Budget(pack_tokens=1)}, {"budget": Budget(cache_bytes=1)}):
+        engine = make_engine(engine={"budget": limits})
         fed = watch_fed_tokens(engine.model)
-        engine.answer(MANY, make_request(max_new_tokens=1))
+        answers_of(engine, MANY, make_request(max_new_tokens=1))
         calls.append(len(fed))
     cached, pack, step, n, ensembles = 1, 1, 1, len(MANY), 3 + 2 + 3
     assert calls == [
@@ -96,7 +101,7 @@ def test_little_memory_really_cuts_the_batch(make_engine):
 def test_repeated_samples_and_paraphrases_answer_alike(make_engine, bos):
     engine, request = make_engine(bos=bos), make_request()
     twice = [MANY[0], (MANY[1][0],) * 3, MANY[0]]
-    first, same, again = engine.answer(twice, request)
+    first, same, again = answers_of(engine, twice, request)
     assert_alike([first], [again])
     assert len({g.tokens for g in same["per_prompt"]}) == 1
     for method in ("per_prompt", "avg", "max"):
@@ -104,18 +109,18 @@ def test_repeated_samples_and_paraphrases_answer_alike(make_engine, bos):
 
 
 def test_both_backends_answer_alike(make_engine, bos):
-    request, counts = make_request(), Counts()
+    request, counts = make_request(), EngineStats()
     flex = make_engine("mistral", bos, engine={"backend": FlexBackend()})
-    answers = flex.answer(MANY, request, counts)
+    answers = answers_of(flex, MANY, request, counts)
     assert counts.prefill_tokens > FLEX_MIN_TOKENS
-    assert_alike(answers, make_engine("mistral", bos).answer(MANY, request))
+    assert_alike(answers, answers_of(make_engine("mistral", bos), MANY, request))
 
 
 def test_only_as_many_paraphrases_as_asked_for_are_read(make_engine):
     engine = make_engine()
     request = make_request(num_paraphrases=2)
-    assert engine.answer(MANY, request) == engine.answer([s[:2] for s in MANY], request)
-    assert all(len(a["per_prompt"]) == 2 for a in engine.answer(MANY, request))
+    assert answers_of(engine, MANY, request) == answers_of(engine, [s[:2] for s in MANY], request)
+    assert all(len(a["per_prompt"]) == 2 for a in answers_of(engine, MANY, request))
 
 
 @pytest.mark.parametrize(
@@ -140,12 +145,12 @@ def test_sequences_of_several_packs_share_their_row_groups(make_engine, monkeypa
     made = []
 
     class Noted(RowGroup):
-        def __init__(self, model, placed, *others):
-            made.append((len(placed), len({id(each.cache) for each in placed})))
-            super().__init__(model, placed, *others)
+        def __init__(self, model, sequences, caches, *others):
+            made.append((len(sequences), len({id(caches[each]) for each in sequences})))
+            super().__init__(model, sequences, caches, *others)
 
-    monkeypatch.setattr("worker.engine.decode.RowGroup", Noted)
+    monkeypatch.setattr("worker.engine.model_runner.RowGroup", Noted)
     request = make_request("flex_attention", max_new_tokens=1)
-    for limits in ({}, {"pack_tokens": 1}):
-        make_engine(engine=limits).answer(MANY, request)
+    for limits in (Budget(), Budget(pack_tokens=1)):
+        answers_of(make_engine(engine={"budget": limits}), MANY, request)
     assert made == [(3, 1), (4, 1), (3, 3), (4, 4)]

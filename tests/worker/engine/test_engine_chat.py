@@ -9,6 +9,7 @@ import torch
 
 from common.prompts import PromptFormat
 from common.run import DATE_STRING
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import FEW_SHOT, SAMPLES, TEMPLATE, make_request
 from tests.worker.model.chat_templates import GEMMA, LLAMA, QWEN
 from worker.engine.attention.sdpa import SdpaBackend
@@ -105,7 +106,7 @@ def test_each_paraphrase_of_a_tiny_chat_equals_generate(make_engine, talks, plai
     engine = Engine(make_engine(family, True).model, tokenizer, SdpaBackend())
     model = plain_copy(engine.model)
     request = make_request("per_prompt", prompt_format=CHAT, stop=(), max_new_tokens=11)
-    for paraphrases, answer in zip(SAMPLES, engine.answer(SAMPLES, request), strict=True):
+    for paraphrases, answer in zip(SAMPLES, answers_of(engine, SAMPLES, request), strict=True):
         for paraphrase, got in zip(paraphrases, answer["per_prompt"], strict=True):
             assert got.tokens == generated(model, tokenizer, paraphrase, 11)
 
@@ -118,7 +119,7 @@ def test_a_chat_with_smollm2_equals_generate_token_by_token(smollm2, plain_copy)
         "per_prompt", "flex_attention", prompt_format=CHAT, stop=(), max_new_tokens=24
     )
     reasons = set()
-    for paraphrases, answer in zip(QUESTIONS, engine.answer(QUESTIONS, request), strict=True):
+    for paraphrases, answer in zip(QUESTIONS, answers_of(engine, QUESTIONS, request), strict=True):
         for paraphrase, got in zip(paraphrases, answer["per_prompt"], strict=True):
             assert got.tokens == generated(model, smollm2.tokenizer, paraphrase, 24)
             reasons.add(got.finish_reason)

@@ -4,12 +4,12 @@ import doctest
 
 import pytest
 
-from worker.engine import canary, sampler, segments
+from worker.engine import canary, sampler, segments, stats
 from worker.model import geometry
 
 
 @pytest.mark.parametrize(
-    "module", [canary, geometry, segments, sampler], ids=lambda module: module.__name__
+    "module", [canary, geometry, sampler, segments, stats], ids=lambda module: module.__name__
 )
 def test_examples_in_docstrings_hold(module):
     results = doctest.testmod(module)

@@ -7,6 +7,7 @@ import torch
 
 from common.layout import pack_plain
 from common.methods import METHODS
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import MANY, known, make_request
 from worker.engine.attention.flex import FlexBackend
 from worker.model.tokenizer import PromptTokenizer
@@ -38,7 +39,7 @@ def test_every_method_over_one_paraphrase_equals_generate(
     wanted = [generate(model, tokenizers[bos], sample[0], request) for sample in MANY]
     for layout, positions in product(["concat", "shared"], ["sequential", "aligned"]):
         request = replace(request, layout=layout, positions=positions)
-        for answer, tokens in zip(engine.answer(questions, request), wanted, strict=True):
+        for answer, tokens in zip(answers_of(engine, questions, request), wanted, strict=True):
             for method in METHODS:
                 (got,) = answer[method]
                 assert got.tokens == tokens[: len(got.tokens)]
@@ -49,7 +50,7 @@ def test_each_sequence_of_per_prompt_equals_generate(make_engine, tokenizers, pl
     request = make_request("per_prompt", max_new_tokens=NEW_TOKENS)
     engine = make_engine("mistral", bos, engine={"backend": FlexBackend()})
     model = plain_copy(engine.model)
-    for paraphrases, answer in zip(MANY, engine.answer(MANY, request), strict=True):
+    for paraphrases, answer in zip(MANY, answers_of(engine, MANY, request), strict=True):
         for paraphrase, got in zip(paraphrases, answer["per_prompt"], strict=True):
             wanted = generate(model, tokenizers[bos], paraphrase, request)
             assert got.tokens == wanted[: len(got.tokens)]
@@ -58,7 +59,7 @@ def test_each_sequence_of_per_prompt_equals_generate(make_engine, tokenizers, pl
 def test_greedy_answers_of_the_tiny_models_vary(make_engine, family):
     """If answers were equal, the tests above would compare nothing."""
     request = make_request("origin", max_new_tokens=NEW_TOKENS)
-    answers = make_engine(family).answer(MANY, request)
+    answers = answers_of(make_engine(family), MANY, request)
     tokens = {answer["origin"][0].tokens for answer in answers}
     assert len(tokens) >= 5
     assert all(len(set(answer)) > 2 for answer in tokens)

@@ -8,6 +8,7 @@ import pytest
 from common.errors import SampleError
 from common.methods import METHODS
 from common.records import Sample
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import FEW_SHOT, SAMPLES, known, make_request, packed_prompts
 
 EMPTY = ("who?", " \n\t", "it?")
@@ -40,7 +41,7 @@ def assert_error(outcome, message):
 
 @pytest.mark.parametrize("paraphrases", [EMPTY, ("who?", "", "it?"), ("who?", "", "")])
 def test_an_empty_paraphrase_is_an_error_that_names_it(make_engine, paraphrases):
-    (outcome,) = make_engine().answer([paraphrases], several())
+    (outcome,) = answers_of(make_engine(), [paraphrases], several())
     assert_error(outcome, "paraphrase 1 is empty")
 
 
@@ -49,14 +50,14 @@ def test_fewer_paraphrases_than_asked_for_are_answered_as_if_no_more_were_asked_
     make_engine, count
 ):
     paraphrases, engine = SAMPLES[0][:count], make_engine()
-    (outcome,) = engine.answer([paraphrases], several())
+    (outcome,) = answers_of(engine, [paraphrases], several())
     assert not any(isinstance(answers, SampleError) for answers in outcome.values())
-    assert [outcome] == engine.answer([paraphrases], several(num_paraphrases=count))
+    assert [outcome] == answers_of(engine, [paraphrases], several(num_paraphrases=count))
     assert len(outcome["per_prompt"]) == count
 
 
 def test_no_paraphrase_at_all_is_an_error(make_engine):
-    (outcome,) = make_engine().answer([NONE], make_request())
+    (outcome,) = answers_of(make_engine(), [NONE], make_request())
     assert_error(outcome, "it has no paraphrase")
 
 
@@ -73,8 +74,8 @@ def test_no_paraphrase_at_all_is_an_error(make_engine):
 def test_a_method_that_reads_less_is_answered_whatever_it_is_asked_with(
     make_engine, bad, method, message
 ):
-    (alone,) = make_engine().answer([bad], make_request("origin"))
-    (together,) = make_engine().answer([bad], make_request("origin", method))
+    (alone,) = answers_of(make_engine(), [bad], make_request("origin"))
+    (together,) = answers_of(make_engine(), [bad], make_request("origin", method))
     assert together["origin"] == alone["origin"]
     assert not failed(alone)
     assert_error({method: together[method]}, message)
@@ -83,8 +84,8 @@ def test_a_method_that_reads_less_is_answered_whatever_it_is_asked_with(
 def test_an_empty_paraphrase_that_is_not_asked_for_does_not_matter(make_engine):
     request = make_request("origin", num_paraphrases=1)
     engine = make_engine()
-    (answer,) = engine.answer([(SAMPLES[0][0], "")], request)
-    assert [answer] == engine.answer(SAMPLES[:1], request)
+    (answer,) = answers_of(engine, [(SAMPLES[0][0], "")], request)
+    assert [answer] == answers_of(engine, SAMPLES[:1], request)
 
 
 @pytest.mark.parametrize("method", ["origin", "flex_attention"])
@@ -92,8 +93,8 @@ def test_prompt_and_answer_may_fill_the_model_but_not_more(make_engine, tokenize
     request = make_request(method)
     needed = longest_prompt(tokenizers[False], request) + request.max_new_tokens
     fits = make_engine(max_position_embeddings=needed)
-    assert fits.answer(SAMPLES, request) == make_engine().answer(SAMPLES, request)
-    outcomes = make_engine(max_position_embeddings=needed - 1).answer(SAMPLES, request)
+    assert answers_of(fits, SAMPLES, request) == answers_of(make_engine(), SAMPLES, request)
+    outcomes = answers_of(make_engine(max_position_embeddings=needed - 1), SAMPLES, request)
     errors = [one for one in outcomes if failed(one)]
     assert errors
     for error in errors:
@@ -106,25 +107,25 @@ def test_prompt_and_answer_may_fill_the_model_but_not_more(make_engine, tokenize
 def test_neighbours_of_a_bad_sample_are_answered_as_without_it(make_engine, layout, bad, place):
     request = several(layout=layout)
     samples = [*SAMPLES[:place], bad, *SAMPLES[place:]]
-    outcomes = make_engine().answer(samples, request)
+    outcomes = answers_of(make_engine(), samples, request)
     assert_error(outcomes.pop(place), "no paraphrase|empty|positions")
-    assert outcomes == make_engine().answer(SAMPLES, request)
+    assert outcomes == answers_of(make_engine(), SAMPLES, request)
 
 
 def test_bad_samples_alone_are_errors_one_by_one(make_engine):
-    outcomes = make_engine().answer([TOO_LONG, EMPTY, NONE], several())
+    outcomes = answers_of(make_engine(), [TOO_LONG, EMPTY, NONE], several())
     for outcome, message in zip(outcomes, ["positions", "empty", "no paraphrase"], strict=True):
         assert_error(outcome, message)
 
 
 def test_no_samples_give_no_answers(make_engine):
-    assert make_engine().answer([], make_request()) == []
+    assert answers_of(make_engine(), [], make_request()) == []
 
 
 def test_an_engine_answers_on_after_bad_samples(make_engine):
     engine, request = make_engine(), make_request()
-    engine.answer([TOO_LONG, EMPTY], request)
-    assert engine.answer(SAMPLES, request) == make_engine().answer(SAMPLES, request)
+    answers_of(engine, [TOO_LONG, EMPTY], request)
+    assert answers_of(engine, SAMPLES, request) == answers_of(make_engine(), SAMPLES, request)
 
 
 @pytest.mark.parametrize("layout", ["concat", "shared"])
@@ -137,7 +138,7 @@ def test_tokens_that_the_model_does_not_have_are_an_error_of_their_sample(
     read = avg(request)
     prompts = [p for s in SAMPLES for p in packed_prompts(tokenizers[False], known(s), read)]
     largest = max(max(prompt.tokens) for sequences in prompts for prompt in sequences)
-    outcomes = make_engine(vocab_size=largest).answer(SAMPLES, request)
+    outcomes = answers_of(make_engine(vocab_size=largest), SAMPLES, request)
     assert any(failed(outcome) for outcome in outcomes)
     for outcome in filter(failed, outcomes):
         assert_error(outcome, f"has token id {largest}, the model takes ids below {largest}")

@@ -5,6 +5,7 @@ import torch
 
 from common.errors import StopRun
 from common.layout import pack_plain
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import (
     EOS,
     MANY,
@@ -43,7 +44,7 @@ def test_answers_equal_generate(plain_copy, name, bos, backend):
     model, tokenizer = make(name), make_tokenizer(bos)
     twin = plain_copy(model)
     request = make_request("per_prompt", max_new_tokens=9)
-    answers = Engine(model, tokenizer, backend()).answer(MANY, request)
+    answers = answers_of(Engine(model, tokenizer, backend()), MANY, request)
     different = set()
     for paraphrases, answer in zip(MANY, answers, strict=True):
         for paraphrase, got in zip(paraphrases, answer["per_prompt"], strict=True):
@@ -107,7 +108,7 @@ def test_an_eos_id_outside_the_vocabulary_ends_no_answer_and_is_said(caplog, eos
     usual = Engine(make_model(make_config("llama")), tokenizer, SdpaBackend())
     request = make_request("origin", max_new_tokens=9)
     engine = Engine(model, tokenizer, SdpaBackend())
-    assert engine.answer(MANY, request) == usual.answer(MANY, request)
+    assert answers_of(engine, MANY, request) == answers_of(usual, MANY, request)
     outside = next(i for i in (eos if isinstance(eos, list) else [eos]) if i != EOS)
     assert f"eos_token_id {outside} is outside the model's vocabulary of 307" in caplog.text
 
@@ -142,6 +143,6 @@ def test_memory_that_runs_out_is_not_taken_for_a_fault_of_the_model(monkeypatch)
 
 def test_a_model_that_went_back_to_its_own_attention_is_taken_again():
     model, tokenizer, request = make("gpt2"), make_tokenizer(False), make_request("origin")
-    before = Engine(model, tokenizer, SdpaBackend()).answer(MANY, request)
+    before = answers_of(Engine(model, tokenizer, SdpaBackend()), MANY, request)
     model.set_attn_implementation("sdpa")
-    assert Engine(model, tokenizer, SdpaBackend()).answer(MANY, request) == before
+    assert answers_of(Engine(model, tokenizer, SdpaBackend()), MANY, request) == before

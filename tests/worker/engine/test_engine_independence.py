@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from common.errors import SampleError, StopRun
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import (
     MANY,
     make_config,
@@ -115,8 +116,8 @@ def test_a_prompt_past_changing_factors_is_an_error_and_changes_no_neighbour():
     tokenizer, request = make_tokenizer(False), make_request("origin", max_new_tokens=4)
     engine = Engine(longrope(), tokenizer, SdpaBackend())
     samples = [paraphrases[2:] for paraphrases in MANY]
-    alone = [engine.answer([sample], request)[0]["origin"] for sample in samples]
-    together = [answer["origin"] for answer in engine.answer(samples, request)]
+    alone = [answers_of(engine, [sample], request)[0]["origin"] for sample in samples]
+    together = [answer["origin"] for answer in answers_of(engine, samples, request)]
     failed = [isinstance(answer, SampleError) for answer in alone]
     assert 1 < sum(failed) < len(MANY) - 1
     for one, other in zip(alone, together, strict=True):

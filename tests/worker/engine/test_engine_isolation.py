@@ -7,6 +7,7 @@ import torch
 
 from common.layout import pack_fused
 from common.visibility import generate_isolated_visibility
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import (
     SAMPLES,
     edit,
@@ -16,12 +17,12 @@ from tests.worker.engine.families import (
     make_request,
     splitter_of,
 )
+from tests.worker.engine.packs import distinct_segments, prefill
 from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.attention.flex import FlexBackend
 from worker.engine.attention.sdpa import SdpaBackend
-from worker.engine.kv_cache import KVCache, prefill
-from worker.engine.sample import plan_sample
-from worker.engine.segments import PrefixSplitter, distinct_segments, plan_sequence
+from worker.engine.planning import plan_ensembles
+from worker.engine.segments import PrefixSplitter, plan_sequence
 from worker.model.attention_interface import install_attention
 
 LENGTHS = (101, 87, 93)
@@ -32,8 +33,8 @@ POSITIONS = ["sequential", "aligned"]
 @torch.inference_mode()
 def compute(model, backend, pieces, request):
     splitter = splitter_of(pieces)
-    segments = distinct_segments(plan_sample(pieces, request, splitter).sequences)
-    return prefill(model, backend, segments, KVCache.empty(model))
+    segments = distinct_segments(plan_ensembles(pieces, request, splitter).sequences)
+    return prefill(model, backend, segments)
 
 
 def keys_and_values(cache, segment):
@@ -89,7 +90,7 @@ def test_a_paraphrase_that_may_see_another_has_other_keys(bos):
 
 @torch.inference_mode()
 def prefill_all(model, sequence):
-    return prefill(model, SdpaBackend(), distinct_segments([sequence]), KVCache.empty(model))
+    return prefill(model, SdpaBackend(), distinct_segments([sequence]))
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def fused(make_engine, recorded):
         engine, results = make_engine(family, bos), []
         for order in orders:
             recorded.clear()
-            ((answer,),) = (a.values() for a in engine.answer([order], request))
+            ((answer,),) = (a.values() for a in answers_of(engine, [order], request))
             results.append((answer[0].tokens, torch.stack(recorded[0])))
         return results
 

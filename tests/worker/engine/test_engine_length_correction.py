@@ -8,6 +8,7 @@ import torch
 from common.layout import pack_fused
 from common.methods import METHODS
 from common.records import Sample
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import (
     BOS,
     make_config,
@@ -16,8 +17,8 @@ from tests.worker.engine.families import (
     make_request,
     splitter_of,
 )
+from worker.engine.planning import plan_ensembles
 from worker.engine.reference import reference_logits
-from worker.engine.sample import plan_sample
 from worker.model.tokenizer import PromptTokenizer
 
 CORRECTED = METHODS["flex_attention_length_corrected"]
@@ -26,7 +27,7 @@ LAYOUTS = [("concat", "sequential"), ("concat", "aligned"), ("shared", "aligned"
 
 def sequence_of(pieces, layout, positions, name=CORRECTED.name):
     request = make_request(name, layout=layout, positions=positions)
-    (sequence,) = plan_sample(pieces, request, splitter_of(pieces)).sequences
+    (sequence,) = plan_ensembles(pieces, request, splitter_of(pieces)).sequences
     return sequence
 
 
@@ -125,7 +126,7 @@ def attended(make_engine):
         request = make_request(
             CORRECTED.name, layout=layout, positions=positions, max_new_tokens=1
         )
-        engine.answer([Sample(PARAPHRASES)], request)
+        answers_of(engine, [Sample(PARAPHRASES)], request)
         return engine.model, seen[-1][0, -1], request
 
     return run

@@ -17,15 +17,16 @@ from tests.worker.engine.families import (
     make_request,
     splitter_of,
 )
+from tests.worker.engine.packs import distinct_segments
 from worker.engine.attention.mask_spec import segment_mask_spec
 from worker.engine.attention.masks import (
     create_visibility_block_mask,
     create_visibility_dense_mask,
     generate_visibility_mask_mod,
 )
+from worker.engine.planning import plan_ensembles
 from worker.engine.reference import reference_logits
-from worker.engine.sample import plan_sample
-from worker.engine.segments import Segment, distinct_segments
+from worker.engine.segments import Segment
 
 GROUPS = (0, 0, 0, 1, 1, 2, 2, 2, 3)
 
@@ -95,7 +96,7 @@ def test_block_mask_leaves_out_exactly_the_empty_blocks():
 def plan_slots(bos, layout, positions):
     pieces = make_pieces((5, 13, 8), bos)
     request = make_request(layout=layout, positions=positions)
-    plan = plan_sample(pieces, request, splitter_of(pieces))
+    plan = plan_ensembles(pieces, request, splitter_of(pieces))
     slots, end = {}, 0
     for segment in distinct_segments(plan.sequences):
         slots[segment] = range(end, end := end + len(segment.tokens))

@@ -10,9 +10,11 @@ import torch
 from common.errors import SampleError, StopRun
 from common.methods import CONFIDENCE
 from common.run import SamplingParams
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import MANY, SAMPLES, make_request
-from worker.engine.decode import Batch, Generation
+from worker.engine.model_runner import ModelRunner
 from worker.engine.numbers import refuse_nan
+from worker.engine.outputs import Generation
 from worker.model.geometry import _read
 
 METHODS = ("origin", "per_prompt", "avg", "max", "majority", "flex_attention")
@@ -21,16 +23,16 @@ METHODS = ("origin", "per_prompt", "avg", "max", "majority", "flex_attention")
 @pytest.fixture
 def spoil(monkeypatch):
     """Makes logits NaN (or another value) in rows that feed a token, from some step on."""
-    original = Batch.logits
+    original = ModelRunner.logits
 
-    def spoiled(value, entries=slice(None), feeds=lambda batch: slice(None)):
-        def logits(batch, model):
-            rows = feeds(batch)
-            computed = original(batch, model).clone()
+    def spoiled(value, entries=slice(None), feeds=lambda bucket: slice(None)):
+        def logits(runner, bucket):
+            rows = feeds(bucket)
+            computed = original(runner, bucket).clone()
             computed[rows, entries] = value
             return computed
 
-        monkeypatch.setattr(Batch, "logits", logits)
+        monkeypatch.setattr(ModelRunner, "logits", logits)
 
     return spoiled
 
@@ -43,13 +45,13 @@ def test_one_logit_that_is_no_number_in_every_row_stops_the_run(
     engine = make_engine()
     spoil(value, entries)
     with pytest.raises(StopRun, match=r"in float32 are not numbers \(NaN\) for any of 2 samples"):
-        engine.answer(SAMPLES, make_request(*METHODS))
+        answers_of(engine, SAMPLES, make_request(*METHODS))
 
 
 def test_the_dtype_is_in_the_sentence(make_engine, spoil):
     engine = make_engine()
     spoil(math.nan)
-    (answer,) = engine.answer(SAMPLES[:1], make_request(*METHODS))
+    (answer,) = answers_of(engine, SAMPLES[:1], make_request(*METHODS))
     for name in METHODS:
         assert re.search(r"in float32 are not numbers \(NaN\) at token 0", str(answer[name]))
 
@@ -60,9 +62,9 @@ def test_a_sample_whose_logits_are_no_numbers_costs_no_neighbour_its_answer(
 ):
     request = make_request(method, few_shot=(), max_new_tokens=3)
     long = ("tell me " * 30 + "who?",) * 3
-    wanted = make_engine().answer(SAMPLES, request)
-    spoil(math.nan, feeds=lambda batch: batch.positions > 100)
-    first, bad, second = make_engine().answer([SAMPLES[0], long, SAMPLES[1]], request)
+    wanted = answers_of(make_engine(), SAMPLES, request)
+    spoil(math.nan, feeds=lambda bucket: bucket.positions > 100)
+    first, bad, second = answers_of(make_engine(), [SAMPLES[0], long, SAMPLES[1]], request)
     assert isinstance(bad[method], SampleError)
     for got, expected in zip([first, second], wanted, strict=True):
         assert [g.tokens for g in got[method]] == [g.tokens for g in expected[method]]
@@ -70,9 +72,9 @@ def test_a_sample_whose_logits_are_no_numbers_costs_no_neighbour_its_answer(
 
 def test_a_later_token_is_named(make_engine, spoil):
     seen = []
-    spoil(math.nan, feeds=lambda batch: slice(None) if seen.append(0) or len(seen) > 2 else [])
+    spoil(math.nan, feeds=lambda bucket: slice(None) if seen.append(0) or len(seen) > 2 else [])
     request = make_request("origin", max_new_tokens=4)
-    (answer,) = make_engine().answer([MANY[3]], request)
+    (answer,) = answers_of(make_engine(), [MANY[3]], request)
     assert "at token 2 of the answer" in str(answer["origin"])
 
 
@@ -81,14 +83,14 @@ def test_a_drawn_answer_is_checked_too(make_engine, spoil):
     sampling = SamplingParams(num_draws=3, temperature=0.7, top_p=0.9)
     request = make_request("origin", sampling=sampling)
     request = replace(request, methods=(CONFIDENCE,))
-    (answer,) = make_engine().answer(SAMPLES[:1], request)
+    (answer,) = answers_of(make_engine(), SAMPLES[:1], request)
     assert isinstance(answer[CONFIDENCE.name], SampleError)
 
 
 @pytest.mark.parametrize("entries", [slice(0, 1), slice(100, 300)])
 def test_tokens_that_a_model_excludes_are_no_error(make_engine, spoil, entries):
     spoil(-math.inf, entries)
-    answers = make_engine().answer(SAMPLES, make_request(*METHODS))
+    answers = answers_of(make_engine(), SAMPLES, make_request(*METHODS))
     assert not any(isinstance(outcome, SampleError) for a in answers for outcome in a.values())
 
 

@@ -10,13 +10,13 @@ import torch
 from common.layout import pack_fused, pack_plain
 from common.visibility import generate_isolated_visibility
 from tests.worker.engine.families import make_pieces, make_request, splitter_of
-from worker.engine.sample import plan_sample
+from tests.worker.engine.packs import distinct_segments
+from worker.engine.planning import plan_ensembles
 from worker.engine.segments import (
     PrefixSplitter,
     Segment,
     SegmentRef,
     at_own_position,
-    distinct_segments,
     plan_sequence,
 )
 
@@ -92,7 +92,7 @@ def test_a_ref_at_its_own_position_moves_all_that_it_sees():
 
 def plan_of(lengths, bos, request, seed=0):
     pieces = make_pieces(lengths, bos, seed=seed)
-    return plan_sample(pieces, request, splitter_of(pieces))
+    return plan_ensembles(pieces, request, splitter_of(pieces))
 
 
 @pytest.mark.parametrize(("layout", "positions"), LAYOUTS)
@@ -106,7 +106,7 @@ def test_methods_that_decode_each_paraphrase_share_their_sequences(bos, layout, 
 def test_equal_paraphrases_are_one_ensemble_but_answer_twice(bos):
     pieces = make_pieces((5,), bos)
     twice = replace(pieces, segments=pieces.segments * 2)
-    plan = plan_sample(twice, make_request("per_prompt"), PrefixSplitter((), True))
+    plan = plan_ensembles(twice, make_request("per_prompt"), PrefixSplitter((), True))
     assert len(plan.ensembles) == 1
     assert plan.by_method["per_prompt"] == plan.ensembles * 2
 

@@ -7,6 +7,7 @@ import torch
 
 from common.layout import common_prefix
 from common.prompts import Template
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import (
     FEW_SHOT,
     FORMAT,
@@ -15,8 +16,8 @@ from tests.worker.engine.families import (
     make_request,
     watch_fed_tokens,
 )
+from tests.worker.engine.packs import prefill
 from worker.engine.attention.sdpa import SdpaBackend
-from worker.engine.kv_cache import KVCache, prefill
 from worker.engine.prefix_cache import CachedPrefix, prefix_segments, prefix_splitter
 from worker.model.attention_interface import install_attention
 from worker.model.tokenizer import PromptTokenizer
@@ -48,9 +49,9 @@ def test_samples_with_shorter_prefixes_equal_the_reference(
 def test_a_sample_with_a_shorter_prefix_answers_alike_alone_and_beside_others(make_engine, bos):
     request = make_request("flex_attention", "per_prompt", template=MELTS, layout="shared")
     engine = make_engine("qwen3", bos)
-    together = engine.answer(SAMPLES, request)
+    together = answers_of(engine, SAMPLES, request)
     for sample, answers in zip(SAMPLES, together, strict=True):
-        (alone,) = engine.answer([sample], request)
+        (alone,) = answers_of(engine, [sample], request)
         for method in answers:
             for one, other in zip(alone[method], answers[method], strict=True):
                 assert one.tokens == other.tokens
@@ -59,9 +60,9 @@ def test_a_sample_with_a_shorter_prefix_answers_alike_alone_and_beside_others(ma
 def test_a_shorter_prefix_is_read_from_the_head_and_not_computed_again(make_engine, tokenizers):
     engine, request = make_engine(), make_request("per_prompt", template=MELTS)
     tokenizer = PromptTokenizer(tokenizers[False])
-    engine.answer(SAMPLES[1:2], request)
+    answers_of(engine, SAMPLES[1:2], request)
     fed = watch_fed_tokens(engine.model)
-    engine.answer(SAMPLES[:1], request)
+    answers_of(engine, SAMPLES[:1], request)
     head = tokenizer.frame(request.prompt_format).head
     prompts = tokenizer.cut(request.prompt_format, SAMPLES[0]).prompts
     known = [len(common_prefix(head, prompt)) for prompt in prompts]
@@ -71,7 +72,7 @@ def test_a_shorter_prefix_is_read_from_the_head_and_not_computed_again(make_engi
 
 @torch.inference_mode()
 def computed(model, splitter):
-    return prefill(model, SdpaBackend(), prefix_segments(splitter), KVCache.empty(model))
+    return prefill(model, SdpaBackend(), prefix_segments(splitter))
 
 
 @pytest.mark.parametrize("ends", [{5}, {3, 8}, {1, 2, 3}])

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from common.methods import METHODS
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import make_request
 from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.attention.cascade_prefill import CascadeBackend
@@ -16,7 +17,7 @@ from worker.engine.attention.flex import FlexBackend
 from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.canary import check_engine
 from worker.engine.engine import Engine
-from worker.engine.request import Counts
+from worker.engine.stats import EngineStats
 
 pytestmark = pytest.mark.model
 
@@ -57,11 +58,11 @@ def test_plain_methods_on_smollm2_equal_the_reference(engine, smollm2, compare, 
 def test_smollm2_answers_alike_with_both_backends(engine, smollm2, plain_copy):
     samples = [[paraphrase.replace("France", c) for paraphrase in SAMPLES[0]] for c in COUNTRIES]
     other = Engine(plain_copy(smollm2.model), smollm2.tokenizer, FlexBackend())
-    counts = Counts()
+    counts = EngineStats()
     request = request_for("per_prompt", "flex_attention", max_new_tokens=3)
-    with_flex = other.answer(samples, request, counts)
+    with_flex = answers_of(other, samples, request, counts)
     assert counts.prefill_tokens > FLEX_MIN_TOKENS
-    assert tokens_of(with_flex) == tokens_of(engine.answer(samples, request))
+    assert tokens_of(with_flex) == tokens_of(answers_of(engine, samples, request))
 
 
 def tokens_of(answers):
@@ -72,7 +73,7 @@ def tokens_of(answers):
 def test_one_paraphrase_on_smollm2_equals_transformers_generate(engine, smollm2, method):
     request = request_for(method, num_paraphrases=1, max_new_tokens=9)
     for paraphrases in SAMPLES:
-        (answer,) = engine.answer([paraphrases[:1]], request)
+        (answer,) = answers_of(engine, [paraphrases[:1]], request)
         (got,) = answer[method]
         text = request.prompt_format.template.prompt(
             paraphrases[0], request.prompt_format.few_shot

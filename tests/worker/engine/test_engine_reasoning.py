@@ -9,6 +9,7 @@ from common.errors import StopRun
 from common.methods import CONFIDENCE
 from common.records import Sample
 from common.run import SamplingParams
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import FORMAT, MANY, make_request, packed_prompts
 from tests.worker.engine.thinking import (
     ASSISTANT,
@@ -21,10 +22,10 @@ from tests.worker.engine.thinking import (
     make_thinking_tokenizer,
     thinking_ends,
 )
-from worker.engine.decode import Generation
 from worker.engine.engine import Engine
+from worker.engine.ensembles import Draw, seed_of
+from worker.engine.outputs import Generation
 from worker.engine.reference import PLAIN, reference_decode
-from worker.engine.sampler import Draw, seed_of
 from worker.engine.stop_automaton import EOS_STATE
 
 STEPS = 9
@@ -39,7 +40,7 @@ def make_thinker(make_engine):
         tokenizer = make_thinking_tokenizer(switch, end)
         engine = make_engine(family)
         encourage(engine, list(likely))
-        return Engine(engine.model, tokenizer, engine.backend), tokenizer
+        return Engine(engine.model, tokenizer, engine.runner.backend), tokenizer
 
     return make
 
@@ -60,7 +61,7 @@ def test_every_method_reasons_as_the_reference_does(make_thinker, layout, most):
     engine, tokenizer = make_thinker(likely=[THINK, THOUGHT])
     request = ask(layout=layout, stop=("\n", "e"), max_reasoning_tokens=most)
     model, ends = copy.deepcopy(engine.model), thinking_ends(tokenizer, request, begins=True)
-    for question, answers in zip(QUESTIONS, engine.answer(QUESTIONS, request), strict=True):
+    for question, answers in zip(QUESTIONS, answers_of(engine, QUESTIONS, request), strict=True):
         for method in request.methods:
             alone = replace(request, methods=(method,))
             prompts = packed_prompts(tokenizer, question, alone)
@@ -77,7 +78,7 @@ def test_an_end_mark_of_several_tokens_is_forced_one_after_another(make_thinker,
     request = ask("avg", "origin", max_reasoning_tokens=most)
     marks = thinking_ends(tokenizer, request, begins=True)[0].marks
     assert len(marks.end_ids) > 3
-    for answers in engine.answer(QUESTIONS, request):
+    for answers in answers_of(engine, QUESTIONS, request):
         for method in request.methods:
             (got,) = answers[method.name]
             forced = got.tokens[most : most + len(marks.end_ids)]
@@ -91,7 +92,7 @@ def test_draws_are_forced_too_and_equal_the_reference(make_thinker):
     request = ask(methods=(CONFIDENCE,), sampling=warm, num_paraphrases=1, max_reasoning_tokens=2)
     ends = thinking_ends(tokenizer, request, begins=True)
     model, (question,) = copy.deepcopy(engine.model), QUESTIONS[:1]
-    (answers,) = engine.answer([question], request)
+    (answers,) = answers_of(engine, [question], request)
     narrow = replace(question, paraphrases=question.paraphrases[:1])
     (packed,) = packed_prompts(tokenizer, narrow, request)
     draws = [None, *(Draw(warm, seed_of(f"{question.uuid}/0", n)) for n in range(2))]
@@ -107,11 +108,11 @@ def test_draws_are_forced_too_and_equal_the_reference(make_thinker):
 
 def test_stop_strings_do_not_count_while_the_model_reasons(make_thinker):
     engine, _ = make_thinker()
-    free = [a["origin"][0].tokens for a in engine.answer(QUESTIONS, ask("origin"))]
+    free = [a["origin"][0].tokens for a in answers_of(engine, QUESTIONS, ask("origin"))]
     known = engine.tokenizer.token_bytes.by_id
     first = [known[tokens[0]].decode("latin-1") for tokens in free]
     stop = tuple(text for text in first if text.isascii()) or ("\n",)
-    inside = engine.answer(QUESTIONS, ask("origin", stop=stop))
+    inside = answers_of(engine, QUESTIONS, ask("origin", stop=stop))
     assert [a["origin"][0].tokens for a in inside] == free
 
 
@@ -120,7 +121,7 @@ def test_a_model_that_opens_reasoning_itself_is_in_it_from_then_on(make_thinker)
     request = ask("per_prompt", max_reasoning_tokens=4)
     model, ends = copy.deepcopy(engine.model), thinking_ends(tokenizer, request, begins=False)
     opened = 0
-    for question, answers in zip(QUESTIONS, engine.answer(QUESTIONS, request), strict=True):
+    for question, answers in zip(QUESTIONS, answers_of(engine, QUESTIONS, request), strict=True):
         for packed, got in zip(
             packed_prompts(tokenizer, question, request), answers["per_prompt"], strict=True
         ):
@@ -134,19 +135,19 @@ def test_a_model_that_opens_reasoning_itself_is_in_it_from_then_on(make_thinker)
 def test_the_switch_decides_whether_the_prompt_leaves_reasoning_open(make_thinker):
     engine, _ = make_thinker()
     off = ask("origin", prompt_format=chat_format(thinking=False), max_reasoning_tokens=0)
-    for answers in engine.answer(QUESTIONS, off):
+    for answers in answers_of(engine, QUESTIONS, off):
         assert answers["origin"][0].tokens[0] != THOUGHT
-    for answers in engine.answer(QUESTIONS, replace(off, prompt_format=chat_format())):
+    for answers in answers_of(engine, QUESTIONS, replace(off, prompt_format=chat_format())):
         assert answers["origin"][0].tokens[0] == THOUGHT
 
 
 def test_nothing_is_reasoning_in_a_plain_prompt(make_thinker):
     engine, _ = make_thinker(likely=[THINK, THOUGHT])
     request = make_request("origin", max_new_tokens=STEPS, stop=(), max_reasoning_tokens=1)
-    limited = [a["origin"][0].tokens for a in engine.answer(QUESTIONS, request)]
-    free = engine.answer(QUESTIONS, replace(request, max_reasoning_tokens=None))
+    limited = [a["origin"][0].tokens for a in answers_of(engine, QUESTIONS, request)]
+    free = answers_of(engine, QUESTIONS, replace(request, max_reasoning_tokens=None))
     assert limited == [a["origin"][0].tokens for a in free]
-    text = engine.text(spoken(THINK, 40, THOUGHT, 41), request)
+    text = engine.reader(request).to_text((THINK, 40, THOUGHT, 41))
     assert (text.reasoning, text.answer) == (None, text.whole)
 
 
@@ -155,7 +156,7 @@ def test_the_templates_end_of_turn_ends_an_answer_in_chat_alone(make_thinker):
     encourage(engine, [END_OF_TURN], 4.0)
     assert engine.tokenizer.end_of_turn == END_OF_TURN
     chat, plain = ask("per_prompt"), ask("per_prompt", prompt_format=FORMAT)
-    ended = [g for a in engine.answer(QUESTIONS, chat) for g in a["per_prompt"]]
+    ended = [g for a in answers_of(engine, QUESTIONS, chat) for g in a["per_prompt"]]
     assert any(END_OF_TURN in g.tokens for g in ended)
     assert all(END_OF_TURN not in g.tokens[:-1] for g in ended)
     assert {g.finish_reason for g in ended if g.tokens[-1] == END_OF_TURN} == {"eos"}
@@ -182,7 +183,7 @@ def test_the_text_up_to_the_end_mark_is_reasoning(make_thinker, words, reasoning
         [word] if isinstance(word, int) else tokenizer(word, add_special_tokens=False)["input_ids"]
         for word in words
     ]
-    text = engine.text(spoken(*(i for each in ids for i in each)), ask())
+    text = engine.reader(ask()).to_text([i for each in ids for i in each])
     assert (text.reasoning, text.answer) == (reasoning, answer)
     assert answer in text.whole
 
@@ -190,9 +191,9 @@ def test_the_text_up_to_the_end_mark_is_reasoning(make_thinker, words, reasoning
 def test_an_end_mark_that_the_tokenizer_cannot_spell_is_said(make_thinker):
     engine, _ = make_thinker()
     engine.tokenizer.token_bytes.by_id[THOUGHT] = b"?"
-    assert engine.answer(QUESTIONS, ask("origin"))
+    assert answers_of(engine, QUESTIONS, ask("origin"))
     with pytest.raises(StopRun, match=r"tokens \[302\] .* do not spell '</think>'"):
-        engine.answer(QUESTIONS, ask("origin", max_reasoning_tokens=3))
+        answers_of(engine, QUESTIONS, ask("origin", max_reasoning_tokens=3))
 
 
 def test_the_marks_of_the_test_are_where_it_says(make_thinker):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from common.methods import METHODS
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import SAMPLES, make_request
 from worker.engine.attention.flex import FlexBackend
 
@@ -37,7 +38,7 @@ def test_a_repeated_paraphrase_weighs_more_than_one_that_is_there_once(make_engi
     """The control: were it counted once, these would be one answer."""
     request = make_request("flex_attention", layout="shared", positions="aligned")
     engine = make_engine()
-    engine.answer([TWICE, TWICE[1:]], request)
+    answers_of(engine, [TWICE, TWICE[1:]], request)
     twice, once = recorded[0][0], recorded[1][0]
     assert (twice - once).abs().max() > 0.01
 
@@ -48,8 +49,8 @@ def test_equal_paraphrases_answer_alike_with_both_backends(make_engine, recorded
     request = make_request(
         "flex_attention", layout="shared", positions="aligned", num_paraphrases=4, max_new_tokens=3
     )
-    first = make_engine("mistral").answer([long], request)
+    first = answers_of(make_engine("mistral"), [long], request)
     sdpa = torch.stack(recorded.pop(0))
-    flex = make_engine("mistral", engine={"backend": FlexBackend()}).answer([long], request)
+    flex = answers_of(make_engine("mistral", engine={"backend": FlexBackend()}), [long], request)
     assert first[0]["flex_attention"][0].tokens == flex[0]["flex_attention"][0].tokens
     torch.testing.assert_close(torch.stack(recorded[0]), sdpa, atol=1e-4, rtol=0)

@@ -5,8 +5,8 @@ import torch
 from transformers import CohereConfig, Gemma3TextConfig, GPT2Config, SmolLM3Config
 
 from tests.worker.engine.families import make_config, make_model
+from tests.worker.engine.packs import prefill
 from worker.engine.attention.sdpa import SdpaBackend
-from worker.engine.kv_cache import KVCache, prefill
 from worker.engine.rotary import can_move_keys, rotate, rotation
 from worker.engine.segments import Segment
 from worker.model.attention_interface import install_attention
@@ -72,7 +72,7 @@ def test_a_moved_segment_equals_the_one_computed_there(family, offset):
     model = installed(make_config(family))
     tokens = tuple(range(5, 24))
     here, there = Segment(tokens, 0), Segment(tokens, offset)
-    cache = prefill(model, SdpaBackend(), [here, there], KVCache.empty(model))
+    cache = prefill(model, SdpaBackend(), [here, there])
     a, b = (slice(cache.slots[s].start, cache.slots[s].stop) for s in (here, there))
     moved = rotate(cache.keys[:, :, a], *rotation(model, torch.full((len(tokens),), offset)))
     torch.testing.assert_close(moved, cache.keys[:, :, b], atol=1e-4, rtol=1e-4)

@@ -12,8 +12,10 @@ from scipy.stats import binomtest, chisquare, kstest
 
 from common.run import SamplingParams
 from worker.engine import reference
+from worker.engine.ensembles import Draw, seed_of
+from worker.engine.noise import exponential, splitmix, uniform
 from worker.engine.reference import reference_pick
-from worker.engine.sampler import Draw, exponential, sample_tokens, seed_of, splitmix, uniform
+from worker.engine.sampler import sample_tokens
 
 EXTREMES = [0, 1, -1, 2**63 - 1, -(2**63), 0x1234567, -0x7654321]
 SEEDS = [*EXTREMES, *(random.Random(7).randrange(-(2**63), 2**63) for _ in range(211))]
@@ -200,7 +202,7 @@ def test_a_sure_model_draws_its_best_token(top_p, scores):
 @pytest.mark.parametrize("bits", [0, -1], ids=["least", "greatest"])
 def test_the_ends_of_the_noise_draw_tokens_that_have_a_probability(monkeypatch, top_p, bits):
     ends = torch.full((3, 3), bits)
-    monkeypatch.setattr("worker.engine.sampler.splitmix", lambda *_: ends.clone())
+    monkeypatch.setattr("worker.engine.noise.splitmix", lambda *_: ends.clone())
     scores = torch.tensor([[-math.inf, 0.5, 0.1, -0.3, -math.inf]]).expand(3, -1)
     tokens = sample_tokens(
         scores, SamplingParams(temperature=1, top_p=top_p), torch.arange(3), torch.arange(3)

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from tests.worker.engine.families import make_config, make_model
+from tests.worker.engine.packs import prefill
 from worker.engine.attention.flex import FlexBackend, compiled_flex_attention
 from worker.engine.attention.mask_spec import segment_mask_spec
 from worker.engine.attention.masks import create_visibility_dense_mask
 from worker.engine.attention.sdpa import SdpaBackend
-from worker.engine.kv_cache import KVCache, prefill
 from worker.engine.segments import Segment
 from worker.model.attention_interface import install_attention
 
@@ -106,13 +106,10 @@ def test_a_biased_prefill_gives_the_same_keys_and_values_with_both_backends():
     install_attention(model)
     segments = biased_pack((101, 87, 133))
     with torch.inference_mode():
-        flex, sdpa = (
-            prefill(model, backend, segments, KVCache.empty(model))
-            for backend in BACKENDS.values()
-        )
+        flex, sdpa = (prefill(model, backend, segments) for backend in BACKENDS.values())
         tail = segments[-1]
         plain = [*segments[:-1], Segment(tail.tokens, tail.start, tail.sees)]
-        unbiased = prefill(model, BACKENDS["sdpa"], plain, KVCache.empty(model))
+        unbiased = prefill(model, BACKENDS["sdpa"], plain)
     torch.testing.assert_close(flex.keys, sdpa.keys, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(flex.values, sdpa.values, atol=1e-4, rtol=1e-4)
     assert (flex.keys - unbiased.keys)[:, :, -61:].abs().max() > 0.01

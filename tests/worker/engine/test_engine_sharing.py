@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import (
     SAMPLES,
     make_pieces,
@@ -15,10 +16,9 @@ from tests.worker.engine.families import (
     splitter_of,
     watch_fed_tokens,
 )
-from worker.engine.prefix_tree import split_shared_prefixes
-from worker.engine.request import Counts
-from worker.engine.sample import plan_sample
-from worker.engine.segments import distinct_segments
+from tests.worker.engine.packs import cut_sequences, distinct_segments
+from worker.engine.planning import plan_ensembles
+from worker.engine.stats import EngineStats
 
 PREFIX, CUE = 7, 2
 
@@ -26,8 +26,8 @@ PREFIX, CUE = 7, 2
 def new_tokens(bos, request, *samples, movable=True):
     """Number of tokens that samples add to BOS and prefix."""
     splitter = splitter_of(samples[0], movable)
-    plans = [plan_sample(pieces, request, splitter) for pieces in samples]
-    sequences = split_shared_prefixes([s for plan in plans for s in plan.sequences], ())
+    plans = [plan_ensembles(pieces, request, splitter) for pieces in samples]
+    sequences = cut_sequences([s for plan in plans for s in plan.sequences], ())
     segments = distinct_segments(list(sequences.values()))
     return sum(len(s.tokens) for s in segments) - len(samples[0].bos) - PREFIX
 
@@ -109,8 +109,8 @@ def test_shared_layout_adds_only_the_cue_to_plain_prompts(bos):
 
 def test_the_engine_counts_the_tokens_it_prefilled(make_engine, family):
     engine = make_engine(family)
-    fed, counts = watch_fed_tokens(engine.model), Counts()
-    engine.answer(SAMPLES, make_request(max_new_tokens=1), counts)
+    fed, counts = watch_fed_tokens(engine.model), EngineStats()
+    answers_of(engine, SAMPLES, make_request(max_new_tokens=1), counts)
     cached, *packs, _ = fed
     assert cached > 0
     assert counts.prefill_tokens == sum(packs) > 0
@@ -119,17 +119,17 @@ def test_the_engine_counts_the_tokens_it_prefilled(make_engine, family):
 def test_the_second_call_does_not_compute_the_prefix_again(make_engine, bos):
     engine = make_engine(bos=bos)
     fed, request = watch_fed_tokens(engine.model), make_request(max_new_tokens=1)
-    first = engine.answer(SAMPLES, request)
+    first = answers_of(engine, SAMPLES, request)
     calls = list(fed)
-    assert engine.answer(SAMPLES, request) == first
+    assert answers_of(engine, SAMPLES, request) == first
     assert fed == [*calls, *calls[1:]]
 
 
 def test_another_request_computes_its_own_prefix(make_engine):
     engine = make_engine()
     few, none = make_request(), make_request(few_shot=())
-    engine.answer(SAMPLES, few)
+    answers_of(engine, SAMPLES, few)
     fed = watch_fed_tokens(engine.model)
-    changed = engine.answer(SAMPLES, none)
+    changed = answers_of(engine, SAMPLES, none)
     assert 0 < fed[0] < 20
-    assert changed == make_engine().answer(SAMPLES, none)
+    assert changed == answers_of(make_engine(), SAMPLES, none)

@@ -9,11 +9,12 @@ import pytest
 from common.methods import CONFIDENCE
 from common.records import Sample
 from common.run import SamplingParams
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import EOS, MANY, known, make_request, packed_prompts
 from worker.engine import answer_end
 from worker.engine.answer_end import EndRules
+from worker.engine.ensembles import Draw, seed_of
 from worker.engine.reference import PLAIN, reference_decode
-from worker.engine.sampler import Draw, seed_of
 
 STEPS = 11
 PIECES = (b"\xc3", b"\xa9", b"\n", b"Q", b"\nQ:", b"a", b": a", b"\xa9Q", b"a\xc3")
@@ -42,7 +43,7 @@ def test_every_method_stops_where_the_reference_does(make_spelling, layout, stop
     request = make_request(layout=layout, stop=stop, max_new_tokens=STEPS)
     model, rules = copy.deepcopy(engine.model), EndRules(stop, (EOS,))
     reasons = set()
-    for question, answers in zip(QUESTIONS, engine.answer(QUESTIONS, request), strict=True):
+    for question, answers in zip(QUESTIONS, answers_of(engine, QUESTIONS, request), strict=True):
         for method in request.methods:
             prompts = packed_prompts(
                 engine.tokenizer._tokenizer, question, replace(request, methods=(method,))
@@ -63,7 +64,7 @@ def test_draws_stop_where_the_reference_does(make_spelling):
         methods=(CONFIDENCE,), sampling=warm, stop=STOP, max_new_tokens=STEPS, num_paraphrases=1
     )
     model, question = copy.deepcopy(engine.model), QUESTIONS[1]
-    (answers,) = engine.answer([question], request)
+    (answers,) = answers_of(engine, [question], request)
     narrow = replace(question, paraphrases=question.paraphrases[:1])
     (packed,) = packed_prompts(engine.tokenizer._tokenizer, narrow, request)
     draws = [None, *(Draw(warm, seed_of(f"{question.uuid}/0", n)) for n in range(3))]
@@ -81,14 +82,14 @@ def test_a_stop_string_across_two_tokens_ends_the_answer(make_engine):
     free = make_request("per_prompt", stop=(), max_new_tokens=STEPS)
     spanning = 0
     for question in MANY:
-        (answers,) = engine.answer([question], free)
+        (answers,) = answers_of(engine, [question], free)
         for number, one in enumerate(answers["per_prompt"]):
             for n, (a, b) in enumerate(zip(one.tokens, one.tokens[1:], strict=False)):
                 text = known_bytes[a][-1:] + known_bytes[b][:1] if max(a, b) < 301 else b"\xff"
                 if not text.isascii() or len(text) < 2 or b == EOS:
                     continue
                 stop = text.decode()
-                (got,) = engine.answer([question], replace(free, stop=(stop,)))
+                (got,) = answers_of(engine, [question], replace(free, stop=(stop,)))
                 ended = got["per_prompt"][number]
                 assert ended.finish_reason == answer_end.stop_reason(stop)
                 assert ended.tokens == one.tokens[: len(ended.tokens)]

@@ -8,6 +8,7 @@ import torch
 from common.layout import pack_fused
 from common.methods import METHODS
 from common.records import Sample
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import (
     MANY,
     SAMPLES,
@@ -18,12 +19,11 @@ from tests.worker.engine.families import (
     make_request,
     splitter_of,
 )
+from tests.worker.engine.packs import distinct_segments, prefill
 from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.attention.flex import FlexBackend
 from worker.engine.attention.sdpa import SdpaBackend
-from worker.engine.kv_cache import KVCache, prefill
-from worker.engine.sample import plan_sample
-from worker.engine.segments import distinct_segments
+from worker.engine.planning import plan_ensembles
 from worker.model.attention_interface import install_attention
 from worker.model.tokenizer import PromptTokenizer
 
@@ -52,7 +52,7 @@ def test_causal_is_generate_on_the_paraphrases_as_one_text(
     engine = make_engine(family, bos)
     model = plain_copy(engine.model)
     request = make_request("flex_attention_causal", layout=layout, max_new_tokens=NEW_TOKENS)
-    for paraphrases, answer in zip(MANY, engine.answer(MANY, request), strict=True):
+    for paraphrases, answer in zip(MANY, answers_of(engine, MANY, request), strict=True):
         pieces = PromptTokenizer(tokenizers[bos]).cut(request.prompt_format, paraphrases)
         n = len(pieces.bos)
         ids = [*pieces.bos, *(token for prompt in pieces.prompts for token in prompt[n:])]
@@ -77,7 +77,7 @@ def test_with_less_than_two_manual_paraphrases_they_are_all_isolated(
     make_engine, bos, layout, positions, number
 ):
     request = make_request("flex_attention", CROSS, layout=layout, positions=positions)
-    for answer in make_engine("llama", bos).answer(manual(number), request):
+    for answer in answers_of(make_engine("llama", bos), manual(number), request):
         assert answer[CROSS] == answer["flex_attention"]
 
 
@@ -88,7 +88,7 @@ def test_manual_paraphrases_that_see_each_other_answer_otherwise(
 ):
     """The control; other tests compare their answers with the reference."""
     request = make_request("flex_attention", CROSS, layout=layout, positions=positions)
-    make_engine("llama", bos).answer(manual(number), request)
+    answers_of(make_engine("llama", bos), manual(number), request)
     isolated, crossed = recorded[0][0], recorded[1][0]
     assert (isolated - crossed).abs().max() > 0.01
 
@@ -100,7 +100,7 @@ def test_with_all_manual_paraphrases_the_last_one_answers_as_causal_text(
     """Only earlier tokens are seen, so paraphrases that all see each other are plain text."""
     names = ("flex_attention_causal", CROSS)
     request = make_request(*names, layout=layout, positions=positions)
-    for answer in make_engine("qwen3", bos).answer(manual(3), request):
+    for answer in answers_of(make_engine("qwen3", bos), manual(3), request):
         causal, crossed = (answer[name][0] for name in names)
         assert crossed.tokens == causal.tokens
         assert crossed.logprob == pytest.approx(causal.logprob, abs=1e-4)
@@ -122,8 +122,8 @@ def prefilled(pieces, layout, backend, visibility_of=CROSS):
     install_attention(model)
     request = make_request(visibility_of, layout=layout, num_paraphrases=4)
     splitter = splitter_of(pieces)
-    plan = plan_sample(pieces, request, splitter, Sample((), num_manual=2))
-    cache = prefill(model, backend, distinct_segments(plan.sequences), KVCache.empty(model))
+    plan = plan_ensembles(pieces, request, splitter, Sample((), num_manual=2))
+    cache = prefill(model, backend, distinct_segments(plan.sequences))
     assert cache.num_slots >= FLEX_MIN_TOKENS
     return cache
 
@@ -161,8 +161,8 @@ def test_no_method_changes_what_another_one_computes(make_engine, bos, name):
     """Methods share segments only if their tables agree."""
     fused = [n for n, m in METHODS.items() if m.sequences == "fused"]
     engine = make_engine("llama", bos)
-    (alone,) = engine.answer(manual(2)[:1], make_request(name))
-    (together,) = engine.answer(manual(2)[:1], make_request(*fused))
+    (alone,) = answers_of(engine, manual(2)[:1], make_request(name))
+    (together,) = answers_of(engine, manual(2)[:1], make_request(*fused))
     assert together[name][0].tokens == alone[name][0].tokens
 
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from common.records import Sample
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import MANY, SAMPLES, make_request, watch_fed_tokens
 from worker.engine.fusions import mean_logits, weighted_mean
-from worker.engine.request import Counts
+from worker.engine.stats import EngineStats
 
 # Two sequences over three tokens: what exp of their logits gives.
 SEQUENCES = [[1.0, 2.0, 5.0], [16.0, 2.0, 1.0]]
@@ -67,8 +68,8 @@ def tokens(answers, method):
 
 @pytest.mark.parametrize("confidences", [(0.3, 0.3, 0.3), (0.0, 0.0, 0.0), (1, 1, 1)])
 def test_equal_confidences_give_what_avg_gives(make_engine, family, bos, confidences):
-    answers = make_engine(family, bos).answer(
-        weighed(*confidences), make_request("avg", "weighted_avg")
+    answers = answers_of(
+        make_engine(family, bos), weighed(*confidences), make_request("avg", "weighted_avg")
     )
     assert tokens(answers, "weighted_avg") == tokens(answers, "avg")
     assert len({t[0] for t in tokens(answers, "avg")}) > 3
@@ -80,7 +81,7 @@ def test_one_confident_paraphrase_among_doubtful_ones_is_that_paraphrase_alone(
 ):
     confidences = [0.75 * (i == most_confident) for i in range(3)]
     request = make_request("weighted_avg", "weighted_max", "per_prompt")
-    answers = make_engine("qwen3", bos).answer(weighed(*confidences), request)
+    answers = answers_of(make_engine("qwen3", bos), weighed(*confidences), request)
     wanted = [[single[most_confident]] for single in tokens(answers, "per_prompt")]
     assert tokens(answers, "weighted_avg") == wanted
     assert tokens(answers, "weighted_max") == wanted
@@ -91,7 +92,7 @@ def test_confidences_decide_what_the_weighted_mean_answers(make_engine):
     request = make_request("weighted_avg")
     engine = make_engine()
     answers = [
-        str(tokens(engine.answer(weighed(*confidences), request), "weighted_avg"))
+        str(tokens(answers_of(engine, weighed(*confidences), request), "weighted_avg"))
         for confidences in ((0.9, 0.1, 0.0), (0.1, 0.9, 0.0), (0.1, 0.2, 0.9))
     ]
     assert len(set(answers)) == 3
@@ -105,17 +106,17 @@ def test_the_most_confident_paraphrase_answers_and_of_equals_the_first(
     make_engine, confidences, taken
 ):
     engine = make_engine()
-    answers = engine.answer(weighed(*confidences), make_request("weighted_max"))
-    singles = engine.answer(MANY, make_request("per_prompt"))
+    answers = answers_of(engine, weighed(*confidences), make_request("weighted_max"))
+    singles = answers_of(engine, MANY, make_request("per_prompt"))
     assert tokens(answers, "weighted_max") == [[s[taken]] for s in tokens(singles, "per_prompt")]
 
 
 def test_the_most_confident_paraphrase_costs_no_sequence_beside_all_paraphrases(make_engine, bos):
     fed = []
     for methods in (("per_prompt",), ("per_prompt", "weighted_max", "majority")):
-        engine, counts = make_engine(bos=bos), Counts()
+        engine, counts = make_engine(bos=bos), EngineStats()
         lengths = watch_fed_tokens(engine.model)
-        engine.answer(weighed(0.1, 0.9, 0.3), make_request(*methods), counts)
+        answers_of(engine, weighed(0.1, 0.9, 0.3), make_request(*methods), counts)
         fed.append((lengths, counts.prefill_tokens, counts.decode_tokens))
     assert fed[0] == fed[1]
 
@@ -127,7 +128,7 @@ def test_confidences_past_the_paraphrases_that_are_read_are_not_looked_at(make_e
     )
     more = weighed(0.2, 0.6, 0.9)
     fewer = [replace(q, paraphrases=q.paraphrases[:2], confidences=(0.2, 0.6)) for q in more]
-    assert engine.answer(more, request) == engine.answer(fewer, request)
+    assert answers_of(engine, more, request) == answers_of(engine, fewer, request)
 
 
 def test_samples_of_different_numbers_of_paraphrases_share_a_batch(make_engine):
@@ -137,7 +138,7 @@ def test_samples_of_different_numbers_of_paraphrases_share_a_batch(make_engine):
         Sample(SAMPLES[1][:2], confidences=(0.7, 0.1)),
         Sample(SAMPLES[1][:1], confidences=(0.7,)),
     ]
-    alone = [answer for q in questions for answer in engine.answer([q], request)]
-    together = engine.answer(questions, request)
+    alone = [answer for q in questions for answer in answers_of(engine, [q], request)]
+    together = answers_of(engine, questions, request)
     for method in ("weighted_avg", "avg", "weighted_max"):
         assert tokens(together, method) == tokens(alone, method)

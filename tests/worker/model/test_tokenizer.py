@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from common.errors import StopRun
 from common.layout import pack_fused, pack_plain
+from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import (
     BOS,
     EOS,
@@ -86,7 +87,7 @@ def test_answers_follow_all_tokens_put_before_a_text():
     tokenizer = make_tokenizer_that_adds("<pad> <s> $A </s>")
     model, request = make_model(make_config("llama")), make_request("per_prompt")
     twin = copy.deepcopy(model)
-    answers = Engine(model, tokenizer, SdpaBackend()).answer(MANY, request)
+    answers = answers_of(Engine(model, tokenizer, SdpaBackend()), MANY, request)
     for paraphrases, answer in zip(MANY, answers, strict=True):
         for paraphrase, got in zip(paraphrases, answer["per_prompt"], strict=True):
             *ids, end = tokenizer(TEMPLATE.prompt(paraphrase, FEW_SHOT))["input_ids"]

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from worker.engine.attention.cascade import Own, Shared, cascade, shared_keys
 from worker.engine.attention.mask_spec import MaskSpec
+from worker.engine.budget import split_by_budget
 from worker.engine.compiled import eager_if_single
-from worker.engine.packing import split_by_budget
 
 _BLOCK_TOKENS = 256
 """Longer segments are cut, which bounds the memory of their scores."""
