@@ -12,13 +12,7 @@ from transformers import PreTrainedModel
 
 from common.errors import StopRun, first_line
 from worker.engine.attention.backend import AttentionBackend
-from worker.engine.attention.cascade import (
-    AttendCascade,
-    Own,
-    cascade,
-    compiled_cascade,
-    shared_keys,
-)
+from worker.engine.attention.cascade import AttendCascade, cascade, compiled_cascade, pad_prefix
 from worker.engine.attention.cascade_prefill import CascadeBackend, compiled_attend_rows
 from worker.engine.compiled import compile_layers, uncompile_layers
 from worker.engine.decode_ops import compiled_ops
@@ -103,13 +97,15 @@ def cascade_difference(compiled: AttendCascade, model: PreTrainedModel) -> float
     rotation = random(rows, num_offsets, dim).float(), random(rows, num_offsets, dim).float()
     keys, values = random(kv_heads, 101, dim), random(kv_heads, 101, value_dim)
     # A slice of a larger cache, as in decoding: torch compiles for strides.
-    own_keys = random(rows, kv_heads, dim, 31)[..., :29].transpose(-1, -2)
-    own_values = random(rows, kv_heads, 31, value_dim)[..., :29, :]
-    own = Own(own_keys, own_values, random(rows, 1, 29).float())
+    suffix_keys = random(rows, kv_heads, dim, 31)[..., :29].transpose(-1, -2)
+    suffix_values = random(rows, kv_heads, 31, value_dim)[..., :29, :]
+    suffix = suffix_keys, suffix_values, random(rows, 1, 29).float()
     differences = []
     for number, moves in ((1, None), (num_offsets, rotation)):
-        shared = shared_keys(keys, values, random(rows, number, 101).float(), moves)
-        computed, expected = compiled(query, shared, own), cascade(query, shared, own)
+        prefix = pad_prefix(keys, values, random(rows, 1, number, 101).float())
+        computed, expected = (
+            attend(query, *prefix, *suffix, rotation=moves) for attend in (compiled, cascade)
+        )
         differences.append(relative_difference(computed, expected))
     return _largest(*differences)
 

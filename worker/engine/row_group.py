@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.engine.attention.cascade import AttendCascade, Own, shared_keys
+from worker.engine.attention.cascade import AttendCascade, pad_prefix
 from worker.engine.kv_cache import KVCache
 from worker.engine.rope import rotate
 from worker.engine.rotary import rotation
@@ -47,7 +47,7 @@ class RowGroup:
         moved = any(map(any, offsets))
         self._attend = attend
         self._prefix = prefix
-        self._prefix_bias = bias.to(model.device)
+        self._prefix_bias = bias[:, None].to(model.device)
         self._rotation = rotation(model, -torch.tensor(offsets)) if moved else None
         self._fill_own_cache(model, sequences, caches, max_new_tokens)
 
@@ -92,11 +92,11 @@ class RowGroup:
         keys, values = self.keys[layer], self.values[layer]
         keys[:, :, self.filled] = key
         values[:, :, self.filled] = value
-        own = Own(keys[:, :, :end], values[:, :, :end], self._own_bias[:, None, :end])
+        suffix = keys[:, :, :end], values[:, :, :end], self._own_bias[:, None, :end]
         grouped = (query * scaling).unflatten(1, (key.shape[1], -1))[..., None, :]
         keys, values = self._prefix.keys[layer], self._prefix.values[layer]
-        shared = shared_keys(keys, values, self._prefix_bias, self._rotation)
-        return self._attend(grouped, shared, own).flatten(1, 3)
+        prefix = pad_prefix(keys, values, self._prefix_bias)
+        return self._attend(grouped, *prefix, *suffix, rotation=self._rotation).flatten(1, 3)
 
     def keep(self, rows: Tensor) -> None:
         """Keep these rows, in this order; a row named twice is forked."""

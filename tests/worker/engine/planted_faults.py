@@ -31,9 +31,9 @@ def mask_off_by_one(patch: Patch) -> None:
     def stack_blocks(blocks: Any, first_query: int, num_new: int) -> Any:
         rows = original(blocks, first_query, num_new)
         for row, block in enumerate(blocks):
-            count, seen = len(block.slots), len(block.own)
+            count, seen = len(block.slots), len(block.suffix)
             for i in range(count - 1):
-                rows.own_bias[row, i, seen - count + i + 1] = 0.0
+                rows.suffix_bias[row, i, seen - count + i + 1] = 0.0
         return rows
 
     patch(cascade_prefill, "stack_blocks", stack_blocks)
@@ -66,8 +66,8 @@ def a_neighbour_that_leaks(patch: Patch) -> None:
             leaks = before >= spec.first_query
             yield replace(
                 block,
-                own=(before, *block.own) if leaks else block.own,
-                own_bias=(0.0, *block.own_bias) if leaks else block.own_bias,
+                suffix=(before, *block.suffix) if leaks else block.suffix,
+                suffix_bias=(0.0, *block.suffix_bias) if leaks else block.suffix_bias,
             )
 
     patch(cascade_prefill, "query_blocks", query_blocks)

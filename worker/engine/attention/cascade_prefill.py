@@ -1,8 +1,9 @@
 """The cascade backend of prefill: query blocks of similar size are computed together.
 
-A new segment attends to the cached slots, which all segments share, and to own slots: those of
-the new segments it sees, and its own tokens causally. Blocks that are computed together are padded
-to the longest, which adds a little work to the attention and none to the layers around it.
+A new segment attends to the cached slots, which all segments share (the prefix), and to a suffix:
+the slots of the new segments it sees, and its own tokens causally. Blocks that are computed
+together are padded to the longest, which adds a little work to the attention and none to the
+layers around it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from worker.engine.attention.cascade import Own, Shared, cascade, shared_keys
+from worker.engine.attention.cascade import cascade, pad_prefix
 from worker.engine.attention.mask_spec import MaskSpec
 from worker.engine.budget import split_by_budget
 from worker.engine.compiled import eager_if_single
@@ -22,7 +23,7 @@ _BLOCK_TOKENS = 256
 """Longer segments are cut, which bounds the memory of their scores."""
 
 _LENGTH_STEP = 8
-"""Numbers of queries and own keys are rounded up to this; equal blocks are computed together."""
+"""Numbers of queries and suffix keys are rounded up to this; equal sizes are computed together."""
 
 _SCORES_AT_ONCE = 1 << 22
 """Scores of one head that are in memory at once."""
@@ -32,35 +33,40 @@ _SCORES_AT_ONCE = 1 << 22
 class QueryBlock:
     """Neighbouring tokens of a new segment, and the keys they may see.
 
-    slots: slots of the tokens. own: new slots that the tokens see: those of the new segments that
-    the segment sees, then its own up to the last of the tokens. own_bias: bias of the slots of
-    those other segments. shared: spans of cached slots that the segment sees, each with its bias.
+    slots: slots of the tokens. suffix: new slots that the tokens see: those of the new segments
+    that the segment sees, then its own up to the last of the tokens. suffix_bias: bias of the
+    slots of those other segments. prefix: spans of cached slots that the segment sees, each with
+    its bias.
     """
 
     slots: range
-    own: tuple[int, ...]
-    own_bias: tuple[float, ...]
-    shared: tuple[tuple[range, float], ...]
+    suffix: tuple[int, ...]
+    suffix_bias: tuple[float, ...]
+    prefix: tuple[tuple[range, float], ...]
 
     @property
     def size_class(self) -> tuple[int, int]:
-        """Numbers of queries and own keys, in steps."""
-        return -(-len(self.slots) // _LENGTH_STEP), -(-len(self.own) // _LENGTH_STEP)
+        """Numbers of queries and suffix keys, in steps."""
+        return -(-len(self.slots) // _LENGTH_STEP), -(-len(self.suffix) // _LENGTH_STEP)
+
+    def num_scores(self, cached: int) -> int:
+        """Return the number of scores of one head with `cached` prefix slots."""
+        return len(self.slots) * (len(self.suffix) + cached)
 
 
 class QueryBlocks(NamedTuple):
-    """B blocks, padded to T queries and L own keys.
+    """B blocks, padded to T queries and L suffix keys.
 
     queries: index of each query among the new slots, [B, T]. targets: row of the output to write,
-    equal to `queries`, or one past the last row for padding, [B, T]. keys: own slots, [B, L].
-    own_bias: float32 [B, T, L]. shared_bias: bias of the cached slots, float32 [B, 1, P].
+    equal to `queries`, or one past the last row for padding, [B, T]. keys: suffix slots, [B, L].
+    suffix_bias: float32 [B, T, L]. prefix_bias: bias of the cached slots, float32 [B, 1, 1, P].
     """
 
     queries: Tensor
     targets: Tensor
     keys: Tensor
-    own_bias: Tensor
-    shared_bias: Tensor
+    suffix_bias: Tensor
+    prefix_bias: Tensor
 
 
 def attend_rows(
@@ -68,23 +74,25 @@ def attend_rows(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    shared: Shared,
+    prefix: tuple[Tensor, Tensor, Tensor],
     blocks: QueryBlocks,
     scaling: float,
 ) -> None:
     """Attend from the queries of some blocks and write their rows of `output` [T + 1, H, D_v].
 
-    query [H, T, D]; key [H_kv, S, D] and value [H_kv, S, D_v] of all slots. Rows are gathered in
-    here, so that compiled code reads them without a copy.
+    query [H, T, D]; key [H_kv, S, D] and value [H_kv, S, D_v] of all slots. prefix: as
+    `pad_prefix` returns it. Rows are gathered in here, so that compiled code reads them without a
+    copy.
     """
     grouped = (query * scaling).unflatten(0, (key.shape[0], -1))
     queries = grouped[:, :, blocks.queries].permute(2, 0, 1, 3, 4)
     keys, values = (x[:, blocks.keys].transpose(0, 1) for x in (key, value))
-    outputs = cascade(queries, shared, Own(keys, values, blocks.own_bias))
+    outputs = cascade(queries, *prefix, keys, values, blocks.suffix_bias)
     output[blocks.targets] = outputs.permute(0, 3, 1, 2, 4).flatten(2, 3)
 
 
-AttendRows = Callable[[Tensor, Tensor, Tensor, Tensor, Shared, QueryBlocks, float], None]
+AttendRows = Callable[..., None]
+"""A form of `attend_rows`."""
 
 
 @cache
@@ -94,7 +102,7 @@ def compiled_attend_rows() -> AttendRows:
 
 
 class CascadeBackend:
-    """Attention to the cached keys of all segments and the own keys of each, in one softmax."""
+    """Attention to the cached keys of all segments and the suffix keys of each, in one softmax."""
 
     name = "cascade"
 
@@ -111,7 +119,9 @@ class CascadeBackend:
             stack_blocks(group, spec.first_query, num_q)
             for blocks in classes.values()
             for group in split_by_budget(
-                blocks, lambda b: len(b.slots) * (len(b.own) + spec.first_query), _SCORES_AT_ONCE
+                blocks,
+                lambda b: len(b.slots) * (len(b.suffix) + spec.first_query),
+                _SCORES_AT_ONCE,
             )
         ]
         return [QueryBlocks(*(t.to(device) for t in table)) for table in tables]
@@ -122,9 +132,9 @@ class CascadeBackend:
         num_q, cached = query.shape[2], key.shape[2] - query.shape[2]
         output = query.new_empty(num_q + 1, query.shape[1], value.shape[-1])
         for blocks in mask:
-            shared = shared_keys(key[0, :, :cached], value[0, :, :cached], blocks.shared_bias)
+            prefix = pad_prefix(key[0, :, :cached], value[0, :, :cached], blocks.prefix_bias)
             with eager_if_single(min(blocks.queries.shape)):
-                self.attend(output, query[0], key[0], value[0], shared, blocks, scaling)
+                self.attend(output, query[0], key[0], value[0], prefix, blocks, scaling)
         return output[:num_q].transpose(0, 1)[None]
 
 
@@ -135,36 +145,36 @@ def query_blocks(spec: MaskSpec) -> Iterator[QueryBlock]:
             continue
         seen = list(zip(segment.sees, segment.biases or [0.0] * len(segment.sees), strict=True))
         spans = [(spec.slots[other], bias) for other, bias in seen]
-        shared = tuple(pair for pair in spans if pair[0].start < spec.first_query)
+        prefix = tuple(pair for pair in spans if pair[0].start < spec.first_query)
         new = [pair for pair in spans if pair[0].start >= spec.first_query]
         before = tuple(slot for slots, _ in new for slot in slots)
         biases = tuple(bias for slots, bias in new for _ in slots)
         for first in range(0, len(span), _BLOCK_TOKENS):
             slots = span[first : first + _BLOCK_TOKENS]
-            yield QueryBlock(slots, (*before, *range(span.start, slots.stop)), biases, shared)
+            yield QueryBlock(slots, (*before, *range(span.start, slots.stop)), biases, prefix)
 
 
 def stack_blocks(blocks: Sequence[QueryBlock], first_query: int, num_new: int) -> QueryBlocks:
     """Stack some blocks, padded; a key that a query does not see has bias -inf."""
     length = max(len(block.slots) for block in blocks)
-    num_keys = max(len(block.own) for block in blocks)
+    num_keys = max(len(block.suffix) for block in blocks)
     shape = len(blocks), length
     queries = torch.zeros(shape, dtype=torch.long)
     targets = torch.full(shape, num_new)
     keys = torch.zeros(len(blocks), num_keys, dtype=torch.long)
-    own_bias = torch.full((*shape, num_keys), -torch.inf)
-    shared_bias = torch.full((len(blocks), 1, first_query), -torch.inf)
+    suffix_bias = torch.full((*shape, num_keys), -torch.inf)
+    prefix_bias = torch.full((len(blocks), 1, 1, first_query), -torch.inf)
     for row, block in enumerate(blocks):
-        count, seen = len(block.slots), len(block.own)
+        count, seen = len(block.slots), len(block.suffix)
         # Padding repeats the last query, so that it sees a key; its output is never read.
         places = torch.arange(length).clamp(max=count - 1)
         queries[row] = block.slots.start - first_query + places
         targets[row, :count] = queries[row, :count]
-        keys[row, :seen] = torch.tensor(block.own)
-        own_bias[row, :, :seen] = 0.0
-        own_bias[row, :, : len(block.own_bias)] = torch.tensor(block.own_bias)
+        keys[row, :seen] = torch.tensor(block.suffix)
+        suffix_bias[row, :, :seen] = 0.0
+        suffix_bias[row, :, : len(block.suffix_bias)] = torch.tensor(block.suffix_bias)
         later = torch.arange(count)[None, :] > places[:, None]
-        own_bias[row, :, seen - count : seen].masked_fill_(later, -torch.inf)
-        for span, bias in block.shared:
-            shared_bias[row, 0, span.start : span.stop] = bias
-    return QueryBlocks(queries, targets, keys, own_bias, shared_bias)
+        suffix_bias[row, :, seen - count : seen].masked_fill_(later, -torch.inf)
+        for span, bias in block.prefix:
+            prefix_bias[row, 0, 0, span.start : span.stop] = bias
+    return QueryBlocks(queries, targets, keys, suffix_bias, prefix_bias)
