@@ -55,7 +55,7 @@ class ModelRunner:
         """Compute the segments of a pack in one row; returns the keys and values of those alone.
 
         prefix: the cache of the segments that the pack leaves out. backend_from: a row of fewer
-        tokens uses SDPA instead of the backend.
+        tokens uses SDPA instead of the backend; FLEX_MIN_TOKENS if None.
         """
         pieces = pack.pieces()
         ordered = dict.fromkeys(piece for chain in pieces.values() for piece in chain)
@@ -64,11 +64,12 @@ class ModelRunner:
             self._fill(cache, prefix, backend_from)
         return replace(cache, pieces=pieces)
 
-    def _fill(self, cache: KVCache, prefix: KVCache, backend_from: int) -> None:
+    def _fill(self, cache: KVCache, prefix: KVCache, backend_from: int | None) -> None:
         """Compute the keys and values of a cache's segments, behind those of the prefix."""
         tokens = [token for segment in cache.slots for token in segment.tokens]
         positions = [s.start + i for s in cache.slots for i in range(len(s.tokens))]
-        backend = self.backend if len(tokens) >= backend_from else SdpaBackend()
+        least = FLEX_MIN_TOKENS if backend_from is None else backend_from
+        backend = self.backend if len(tokens) >= least else SdpaBackend()
         device, behind = str(self.model.device), prefix.num_slots
         slots = {**prefix.slots, **_consecutive(cache.slots, behind)}
         spec = segment_mask_spec(slots, behind, device)
