@@ -68,7 +68,7 @@ def _cases(engine: Engine) -> list[CanaryCase]:
     Raises StopRun if the model has too few positions for any.
     """
     least = FLEX_MIN_TOKENS if engine.runner.backend.name == "flex" else 0
-    cases = invent_cases(engine.model, engine.geometry, least)
+    cases = invent_cases(engine.geometry, least)
     if not cases:
         raise StopRun(
             f"{type(engine.model).__name__} cannot be used here: it has too few positions for "

@@ -82,7 +82,7 @@ def _splitter(engine: Engine, case: CanaryCase) -> PrefixSplitter:
     A prompt at the last positions is not moved: over 100,000 positions float32 angles are too
     coarse for a moved key to be equal.
     """
-    return PrefixSplitter((case.shared,), engine.movable and bool(case.shared))
+    return PrefixSplitter((case.shared,), engine.geometry.movable and bool(case.shared))
 
 
 def _visible(case: CanaryCase) -> Any:

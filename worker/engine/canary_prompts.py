@@ -1,10 +1,8 @@
 """Invented prompts for the canary: token ids drawn from the model's vocabulary, by a seed."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 from common.layout import PackedPrompt, PromptTokens, TokenIds, pack_fused, pack_plain
 from common.methods import METHODS, Method
@@ -36,15 +34,13 @@ class CanaryCase:
         return self.method is PLAIN
 
 
-def invent_cases(
-    model: PreTrainedModel, sizes: ModelGeometry, least_tokens: int
-) -> list[CanaryCase]:
+def invent_cases(sizes: ModelGeometry, least_tokens: int) -> list[CanaryCase]:
     """Invent unrelated prompts, a `flex_attention` prompt, and one at the last positions.
 
     least_tokens: the number of unrelated prompts is raised until all prompts have this many
     tokens. Prompts for which the model has no positions are left out.
     """
-    ids = _ordinary_ids(model, min(sizes.num_ids, sizes.vocabulary))
+    ids = _ordinary_ids(sizes)
     generator = torch.Generator().manual_seed(0)
 
     def draw(length: int) -> TokenIds:
@@ -77,19 +73,8 @@ def _fused(prefix: TokenIds, segments: list[TokenIds], cue: TokenIds) -> CanaryC
     return CanaryCase("a flex_attention prompt", prompt, METHODS["flex_attention"], prefix)
 
 
-def _ordinary_ids(model: PreTrainedModel, number: int) -> torch.Tensor:
-    """Return the ids below `number` that the config gives no role (end of text, images, ...)."""
-    special = set(_named_ids(model.config.to_dict()))
-    ids = torch.tensor([i for i in range(number) if i not in special])
+def _ordinary_ids(sizes: ModelGeometry) -> torch.Tensor:
+    """Return the ids that may be fed, less those with a role (end of text, images, ...)."""
+    number = min(sizes.num_ids, sizes.vocabulary)
+    ids = torch.tensor([i for i in range(number) if i not in sizes.role_ids])
     return ids if len(ids) else torch.arange(number)
-
-
-def _named_ids(config: dict[Any, Any]) -> list[int]:
-    ids: list[int] = []
-    for name, value in config.items():
-        if isinstance(value, dict):
-            ids += _named_ids(value)
-        elif str(name).endswith(("token_id", "token_ids", "token_index")):
-            values = value if isinstance(value, (list, tuple)) else [value]
-            ids += [v for v in values if isinstance(v, int)]
-    return ids

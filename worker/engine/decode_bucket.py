@@ -15,6 +15,7 @@ from worker.engine.generated import Generated
 from worker.engine.outputs import Generation
 from worker.engine.row_group import RowGroup
 from worker.engine.segments import SequencePlan
+from worker.model.attention_interface import LayerCall
 
 _COMPACT_BELOW = 0.75
 """Caches are copied without their finished rows when fewer than this share is still running."""
@@ -41,7 +42,6 @@ class DecodeBucket:
         self.batches = ensemble_batches(ensembles, rows, device)
         self.tokens = torch.tensor([s.token for s in sequences], device=device)
         self.positions = torch.tensor([s.position for s in sequences], device=device)
-        self.max_position = max(s.position for s in sequences)
         self.output = output
         self.num_fed = 0
 
@@ -55,14 +55,12 @@ class DecodeBucket:
         """Ensembles that are not finished; `compact` brings it up to date."""
         return sum(map(len, self.batches))
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
-    ) -> Tensor:
+    def attend(self, call: LayerCall, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attend from the tokens of all rows, handed over as one row: [1, H, B, D] -> same."""
         sizes = [len(row_group) for row_group in self.row_groups]
         parts = (x[0].transpose(0, 1).split(sizes) for x in (query, key, value))
         outputs = [
-            row_group.attend(layer, q, k, v, scaling)
+            row_group.attend(call, q, k, v)
             for row_group, q, k, v in zip(self.row_groups, *parts, strict=True)
         ]
         return torch.cat(outputs).transpose(0, 1)[None]
@@ -70,9 +68,8 @@ class DecodeBucket:
     def move_on(self) -> None:
         """Count the tokens fed: the next ones are written behind them."""
         for row_group in self.row_groups:
-            row_group.filled += 1
+            row_group.move_on()
         self.positions += 1
-        self.max_position += 1
         self.num_fed += self.num_rows
 
     def write(self, batch: EnsembleBatch, tokens: Tensor, logprobs: Tensor) -> None:
@@ -95,7 +92,6 @@ class DecodeBucket:
         tokens = torch.cat([b.tokens[:, None].expand_as(b.rows).flatten() for b in self.batches])
         pairs, place = torch.stack((rows, tokens)).unique(dim=1, return_inverse=True)
         sources, tokens = pairs
-        self.max_position = int(self.positions[sources].max())
         forked = len(sources) > len(rows.unique())
         if forked or len(sources) <= _COMPACT_BELOW * self.num_rows:
             self._keep(sources)

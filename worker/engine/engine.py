@@ -25,7 +25,6 @@ from worker.engine.outputs import AnswerReader, EngineOutput, Generation, Sample
 from worker.engine.planning import plan_sample, tokenize_samples
 from worker.engine.prefix_cache import PrefixCache
 from worker.engine.request import OnAnswered, Request, as_sample, nobody_listens
-from worker.engine.rotary import can_move_keys
 from worker.engine.scheduler import Scheduler
 from worker.engine.segments import SequencePlan
 from worker.engine.stats import EngineStats
@@ -59,8 +58,8 @@ class Engine:
         self.tokenizer = PromptTokenizer(tokenizer)
         self.runner = self.runner_type(model.eval(), geometry, backend, ops)
         self.scheduler = Scheduler(geometry, model.dtype.itemsize, budget)
-        self.prefixes = PrefixCache(self.runner, self.tokenizer, can_move_keys(model))
-        eos_ids = _eos_ids(model, tokenizer, geometry.vocabulary)
+        self.prefixes = PrefixCache(self.runner, self.tokenizer)
+        eos_ids = _eos_ids(geometry, tokenizer)
         self._stops = StopTables(self.tokenizer, eos_ids, geometry.vocabulary, model.device)
 
     @torch.inference_mode()
@@ -139,32 +138,24 @@ class Engine:
     def budget(self, budget: Budget) -> None:
         self.scheduler.budget = budget
 
-    @property
-    def movable(self) -> bool:
-        """Whether keys may be rotated to another position."""
-        return self.prefixes.none.splitter.movable
-
     def prompt(self, paraphrase: str, request: Request) -> str:
         """The literal prompt of a paraphrase."""
         (text,) = self.tokenizer.texts(request.prompt_format, [paraphrase])
         return text
 
 
-def _eos_ids(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, vocabulary: int
-) -> list[int]:
+def _eos_ids(geometry: ModelGeometry, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Return the ids that end an answer; logs and leaves out ids outside the vocabulary.
 
     They are those of the generation config, and the tokenizer's.
     """
-    configured = model.generation_config.eos_token_id if model.generation_config else None
-    named = configured if isinstance(configured, list) else [configured]
-    ids = sorted({int(i) for i in (*named, tokenizer.eos_token_id) if i is not None})
-    outside = [i for i in ids if not 0 <= i < vocabulary]
+    named = (*geometry.eos_ids, tokenizer.eos_token_id)
+    ids = sorted({int(i) for i in named if i is not None})
+    outside = [i for i in ids if not 0 <= i < geometry.vocabulary]
     if outside:
         logger.warning(
             "eos_token_id %s is outside the model's vocabulary of %d and ends no answer",
             ", ".join(map(str, outside)),
-            vocabulary,
+            geometry.vocabulary,
         )
     return [i for i in ids if i not in outside]

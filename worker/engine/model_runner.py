@@ -20,7 +20,7 @@ from worker.engine.prefix_tree import Pack
 from worker.engine.row_group import RowGroup, similar_sequences
 from worker.engine.sampler import Sampler
 from worker.engine.segments import Segment, SequencePlan
-from worker.model.attention_interface import AttentionContext
+from worker.model.attention_interface import AttentionContext, LayerCall
 from worker.model.geometry import ModelGeometry
 from worker.model.layer_calls import LayerCalls
 
@@ -74,15 +74,15 @@ class ModelRunner:
         slots = {**prefix.slots, **_consecutive(cache.slots, behind)}
         spec = segment_mask_spec(slots, behind, device)
         mask = backend.create_mask(spec, len(tokens), behind + len(tokens), device)
-        calls = LayerCalls(_Filling(cache, prefix, backend, mask).attend)
+        calls = LayerCalls(_Filling(cache, prefix, backend, mask).attend, self.geometry)
         with eager_if_single(len(tokens)):
             self.model.base_model(
                 input_ids=torch.tensor([tokens], device=device),
                 position_ids=torch.tensor([positions], device=device),
                 use_cache=False,
-                context=AttentionContext(calls.attend, max(positions)),
+                context=AttentionContext(calls.attend),
             )
-        calls.check(self.model, self.geometry.layers)
+        calls.check(self.model)
 
     def load(
         self,
@@ -99,7 +99,8 @@ class ModelRunner:
         groups = list(similar_sequences(sequences, prefix))
         attend, new_tokens = self.ops.attend, output.max_new_tokens
         row_groups = [
-            RowGroup(self.model, group, caches, prefix, new_tokens, attend) for group in groups
+            RowGroup(self.model, self.geometry, group, caches, prefix, new_tokens, attend)
+            for group in groups
         ]
         return DecodeBucket(row_groups, [s for group in groups for s in group], ensembles, output)
 
@@ -119,15 +120,15 @@ class ModelRunner:
 
     def logits(self, bucket: DecodeBucket) -> Tensor:
         """Feed one token per row; returns logits [B, V]."""
-        calls = LayerCalls(bucket.attend)
+        calls = LayerCalls(bucket.attend, self.geometry)
         with eager_if_single(bucket.num_rows):
             output = self.model(
                 input_ids=bucket.tokens[None],
                 position_ids=bucket.positions[None],
                 use_cache=False,
-                context=AttentionContext(calls.attend, bucket.max_position),
+                context=AttentionContext(calls.attend),
             )
-        calls.check(self.model, self.geometry.layers)
+        calls.check(self.model)
         bucket.move_on()
         logits: Tensor = output.logits[0]
         return logits
@@ -150,11 +151,9 @@ class _Filling:
     backend: AttentionBackend
     mask: object
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
-    ) -> Tensor:
-        self.cache.keys[layer] = key[0]
-        self.cache.values[layer] = value[0]
-        keys = torch.cat((self.prefix.keys[layer], key[0]), dim=1)
-        values = torch.cat((self.prefix.values[layer], value[0]), dim=1)
-        return self.backend(query, keys[None], values[None], self.mask, scaling)
+    def attend(self, call: LayerCall, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        self.cache.keys[call.layer] = key[0]
+        self.cache.values[call.layer] = value[0]
+        keys = torch.cat((self.prefix.keys[call.layer], key[0]), dim=1)
+        values = torch.cat((self.prefix.values[call.layer], value[0]), dim=1)
+        return self.backend(query, keys[None], values[None], self.mask, call.scaling)

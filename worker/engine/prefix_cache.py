@@ -48,10 +48,10 @@ class CachedPrefix:
 class PrefixCache:
     """Prefixes of the last requests. none: the empty prefix."""
 
-    def __init__(self, runner: ModelRunner, tokenizer: PromptTokenizer, movable: bool) -> None:
+    def __init__(self, runner: ModelRunner, tokenizer: PromptTokenizer) -> None:
         self._runner, self._tokenizer = runner, tokenizer
         self._prefixes: dict[object, CachedPrefix] = {}
-        self.none = CachedPrefix(PrefixSplitter((), movable), runner.empty_cache())
+        self.none = CachedPrefix(PrefixSplitter((), runner.geometry.movable), runner.empty_cache())
 
     def get(self, request: Request, ends: Collection[int] = ()) -> CachedPrefix:
         """Return the prefix of a request's prompts; computed unless a recent call had it.

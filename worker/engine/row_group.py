@@ -12,16 +12,20 @@ forked.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from worker.engine.attention.cascade import AttendCascade, pad_prefix
+from worker.engine.key_bias import KeyBias
 from worker.engine.kv_cache import KVCache
-from worker.engine.rope import rotate
-from worker.engine.rotary import rotation
 from worker.engine.segments import SequencePlan
+from worker.model.attention_interface import LayerCall
+from worker.model.geometry import ModelGeometry
+from worker.model.rope import rotate, rotation
 
 _MAX_PADDING = 2
 
@@ -30,78 +34,86 @@ class RowGroup:
     """Keys and values of B sequences; the next token is written to slot `filled`.
 
     values: [layers, B, H_kv, slots, D_v]. keys: [layers, B, H_kv, slots, D], stored with the
-    slots innermost, in the order in which scores are computed.
+    slots innermost, in the order in which scores are computed. caches: of each sequence, the one
+    that holds its segments outside the prefix.
     """
 
     def __init__(
         self,
         model: PreTrainedModel,
+        geometry: ModelGeometry,
         sequences: Sequence[SequencePlan],
         caches: Mapping[SequencePlan, KVCache],
         prefix: KVCache,
         max_new_tokens: int,
         attend: AttendCascade,
     ) -> None:
-        offsets = [prefix_offsets(sequence, prefix) for sequence in sequences]
-        bias = _prefix_bias(sequences, offsets, prefix)
-        moved = any(map(any, offsets))
+        offsets = torch.tensor([prefix_offsets(sequence, prefix) for sequence in sequences])
+        self._geometry = geometry
         self._attend = attend
         self._prefix = prefix
-        self._prefix_bias = bias[:, None].to(model.device)
-        self._rotation = rotation(model, -torch.tensor(offsets)) if moved else None
-        self._fill_own_cache(model, sequences, caches, max_new_tokens)
+        self._rotation = rotation(model, -offsets) if bool(offsets.any()) else None
+        own = _own_keys(sequences, caches, prefix)
+        # One slot is never filled: torch compiles separately for a full cache and a slice of one.
+        capacity = own.slots.shape[1] + max_new_tokens + 1
+        self.filled = own.slots.shape[1]
+        self._fill_suffix(model, own, [caches[each] for each in sequences], capacity)
+        self._bias = _key_bias(sequences, offsets, prefix, own, capacity, model.device)
 
-    def _fill_own_cache(
+    def _fill_suffix(
         self,
         model: PreTrainedModel,
-        sequences: Sequence[SequencePlan],
-        caches: Mapping[SequencePlan, KVCache],
-        max_new_tokens: int,
+        own: "_OwnKeys",
+        caches: Sequence[KVCache],
+        capacity: int,
     ) -> None:
-        own = [_own_slots(each, caches[each], self._prefix) for each in sequences]
-        self.filled = max(map(len, own))
-        slots, offsets, bias = (part.to(model.device) for part in _table(own, self.filled))
-        moves = rotation(model, offsets) if bool(offsets.any()) else None
-        keys = self._prefix.keys
+        """Copy the prompt keys and values of every row; keys are rotated to where they are read."""
+        slots, offsets = own.slots.to(model.device), own.offsets.to(model.device)
+        moves = rotation(model, offsets) if bool(own.offsets.any()) else None
+        keys, rows = self._prefix.keys, len(caches)
         layers, kv_heads, _, dim = keys.shape
-        # One slot is never filled: torch compiles separately for a full cache and a slice of one.
-        capacity = self.filled + max_new_tokens + 1
-        self.keys = keys.new_empty(layers, len(own), kv_heads, dim, capacity).transpose(-1, -2)
+        self.keys = keys.new_empty(layers, rows, kv_heads, dim, capacity).transpose(-1, -2)
         value_dim = self._prefix.values.shape[-1]
-        self.values = keys.new_empty(layers, len(own), kv_heads, capacity, value_dim)
-        for pack, rows in _by_pack([caches[each] for each in sequences]):
+        self.values = keys.new_empty(layers, rows, kv_heads, capacity, value_dim)
+        for pack, members in _by_pack(caches):
             for layer in range(layers):
-                keys = _read(pack.keys[layer], slots[rows])
-                keys = rotate(keys, *(t[rows, None] for t in moves)) if moves else keys
-                self.keys[layer, rows, :, : self.filled] = keys
-                self.values[layer, rows, :, : self.filled] = _read(pack.values[layer], slots[rows])
-        self._own_bias = torch.zeros(len(own), capacity, device=model.device)
-        self._own_bias[:, : self.filled] = bias
+                keys = _read(pack.keys[layer], slots[members])
+                keys = rotate(keys, *(t[members, None] for t in moves)) if moves else keys
+                self.keys[layer, members, :, : self.filled] = keys
+                values = _read(pack.values[layer], slots[members])
+                self.values[layer, members, :, : self.filled] = values
 
     def __len__(self) -> int:
         return self.keys.shape[1]
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
-    ) -> Tensor:
+    def attend(self, call: LayerCall, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attend from the newest token of each row, and store its key and value.
 
         query [B, H, D], key [B, H_kv, D], value [B, H_kv, D_v] -> [B, H, D_v].
         """
         end = self.filled + 1
-        keys, values = self.keys[layer], self.values[layer]
+        keys, values = self.keys[call.layer], self.values[call.layer]
         keys[:, :, self.filled] = key
         values[:, :, self.filled] = value
-        suffix = keys[:, :, :end], values[:, :, :end], self._own_bias[:, None, :end]
-        grouped = (query * scaling).unflatten(1, (key.shape[1], -1))[..., None, :]
-        keys, values = self._prefix.keys[layer], self._prefix.values[layer]
-        prefix = pad_prefix(keys, values, self._prefix_bias)
-        return self._attend(grouped, *prefix, *suffix, rotation=self._rotation).flatten(1, 3)
+        prefix_bias, suffix_bias = self._bias.of(self._geometry.windows[call.layer], end)
+        prefix = self._prefix.keys[call.layer], self._prefix.values[call.layer], prefix_bias
+        suffix = keys[:, :, :end], values[:, :, :end], suffix_bias
+        grouped = (query * call.scaling).unflatten(1, (key.shape[1], -1))[..., None, :]
+        output = self._attend(
+            grouped, *pad_prefix(*prefix), *suffix,
+            rotation=self._rotation, softcap=self._geometry.softcap,
+        )  # fmt: skip
+        return output.flatten(1, 3)
+
+    def move_on(self) -> None:
+        """Count the tokens fed: the next ones are written behind them."""
+        self.filled += 1
+        self._bias.move_on()
 
     def keep(self, rows: Tensor) -> None:
         """Keep these rows, in this order; a row named twice is forked."""
         self.keys, self.values = _select_rows(self.keys, rows), _select_rows(self.values, rows)
-        self._own_bias, self._prefix_bias = self._own_bias[rows], self._prefix_bias[rows]
+        self._bias.keep(rows)
         if self._rotation:
             self._rotation = (self._rotation[0][rows], self._rotation[1][rows])
 
@@ -116,17 +128,41 @@ def _select_rows(cache: Tensor, rows: Tensor) -> Tensor:
     return selected.transpose(-1, -2) if transposed else selected
 
 
-def _table(
-    own: Sequence[Sequence[tuple[int, int, float]]], length: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Slots, offsets and biases of every row's own keys, [B, L] each; padding has bias -inf."""
-    padded = [[*keys, *[(0, 0, -torch.inf)] * (length - len(keys))] for keys in own]
-    slots, offsets = (
+class _OwnKeys(NamedTuple):
+    """The prompt keys of B sequences outside the prefix, padded to the longest, [B, L] each.
+
+    slots: in the cache of the sequence, int64. offsets: by which they are moved, int64. bias:
+    float32; -inf for padding. positions: at which they are read, int64.
+    """
+
+    slots: Tensor
+    offsets: Tensor
+    bias: Tensor
+    positions: Tensor
+
+
+def _own_keys(
+    sequences: Sequence[SequencePlan], caches: Mapping[SequencePlan, KVCache], prefix: KVCache
+) -> _OwnKeys:
+    own = [list(_keys_of(sequence, caches[sequence], prefix)) for sequence in sequences]
+    length = max(map(len, own))
+    padded = [[*keys, *[(0, 0, -torch.inf, 0)] * (length - len(keys))] for keys in own]
+    slots, offsets, bias, positions = (
         torch.tensor([[key[part] for key in keys] for keys in padded]).view(len(own), length)
-        for part in (0, 1)
+        for part in range(4)
     )
-    bias = torch.tensor([[key[2] for key in keys] for keys in padded]).view(len(own), length)
-    return slots.long(), offsets.long(), bias
+    return _OwnKeys(slots.long(), offsets.long(), bias.float(), positions.long())
+
+
+def _keys_of(
+    sequence: SequencePlan, cache: KVCache, prefix: KVCache
+) -> Iterator[tuple[int, int, float, int]]:
+    """Yield slot, offset, bias and position of every prompt key of a sequence."""
+    for ref in sequence.refs:
+        if ref.segment not in prefix.slots:
+            first = ref.segment.start + ref.offset
+            for place, slot in enumerate(cache.slots_of(ref.segment)):
+                yield slot, ref.offset, ref.bias, first + place
 
 
 def _by_pack(caches: Sequence[KVCache]) -> Iterator[tuple[KVCache, slice]]:
@@ -149,12 +185,31 @@ def prefix_offsets(sequence: SequencePlan, prefix: KVCache) -> list[int]:
     return sorted(offsets) or [0]
 
 
-def _own_slots(
-    sequence: SequencePlan, cache: KVCache, prefix: KVCache
-) -> list[tuple[int, int, float]]:
-    """Return (slot, offset, bias) of every prompt key of a sequence outside the prefix."""
-    own = [ref for ref in sequence.refs if ref.segment not in prefix.slots]
-    return [(slot, ref.offset, ref.bias) for ref in own for slot in cache.slots_of(ref.segment)]
+def _key_bias(
+    sequences: Sequence[SequencePlan],
+    offsets: Tensor,
+    prefix: KVCache,
+    own: _OwnKeys,
+    capacity: int,
+    device: torch.device,
+) -> KeyBias:
+    """The biases of rows; offsets: at which they read the prefix, [B, O]."""
+    positions = torch.tensor([sequence.position for sequence in sequences])
+    generated = torch.arange(capacity - own.bias.shape[1])
+    return KeyBias(
+        prefix=_prefix_bias(sequences, offsets.tolist(), prefix)[:, None].to(device),
+        suffix=pad(own.bias, (0, len(generated)))[:, None].to(device),
+        prefix_positions=(offsets[..., None] + _positions_of(prefix)).to(device),
+        suffix_positions=torch.cat((own.positions, positions[:, None] + generated), 1).to(device),
+        positions=positions.to(device),
+        last_position=int(positions.max()),
+    )
+
+
+def _positions_of(prefix: KVCache) -> Tensor:
+    """Position of every slot of the prefix, int64 [P]."""
+    starts = (segment.start + torch.arange(len(span)) for segment, span in prefix.slots.items())
+    return torch.cat([torch.empty(0, dtype=torch.long), *starts])
 
 
 def _prefix_bias(

@@ -6,7 +6,7 @@ so nothing is global between calls. A call without a context is an error, never 
 default.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from common.errors import StopRun
-from worker.model.layer_calls import AttendLayer
 
 NAME = "self_ensemble"
 
@@ -23,16 +22,43 @@ _READ_BY_FLASH_ATTENTION = frozenset({"position_ids"})
 them to find packed prompts, and its eager attention ignores them. A survey of every causal family
 of transformers 5.17 found no others."""
 
+_FEATURES = {
+    "s_aux": "attention sinks",
+    "indices": "sparse indices",
+    "block_indices": "sparse indices",
+    "position_bias": "a bias by position",
+}
+"""Names of the features behind arguments of transformers' attention functions."""
+
+
+class LayerCall(NamedTuple):
+    """How one layer wants its scores.
+
+    softcap: scores become softcap * tanh(score / softcap); None for none. window: a token sees
+    the keys at fewer than this many positions before it; None if the mask alone says so.
+    """
+
+    layer: int
+    scaling: float
+    softcap: float | None = None
+    window: int | None = None
+
+
+AttendLayer = Callable[[LayerCall, Tensor, Tensor, Tensor], Tensor]
+"""Attention of one layer.
+
+Call, query [1, H, T, D], key [1, H_kv, T, D], value [1, H_kv, T, D_v] -> [1, H, T, D_v].
+"""
+
 
 class AttentionContext(NamedTuple):
     """The `context` argument of a model call.
 
-    attend: computes the attention of a layer. max_position: largest position of the row. Prefill
-    and decoding share this class, because layers are compiled for its type.
+    attend: computes the attention of a layer. Prefill and decoding share this class, because
+    layers are compiled for its type.
     """
 
     attend: AttendLayer
-    max_position: int
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -45,6 +71,7 @@ def attention_forward(
     *,
     scaling: float | None,
     context: AttentionContext | None = None,
+    softcap: float | None = None,
     sliding_window: int | None = None,
     is_causal: bool | None = None,
     **kwargs: Any,
@@ -52,7 +79,7 @@ def attention_forward(
     """Attention as transformers calls it in every layer; returns [1, T, H, D_v].
 
     Raises StopRun for a call without a context, for a model that changes scores or the mask in a
-    way that the engine does not compute, and for a prompt longer than the sliding window.
+    way that the engine does not compute.
     """
     if context is None:
         raise StopRun(
@@ -63,13 +90,9 @@ def attention_forward(
     fault = changed_scores(kwargs) or _changed_mask(attention_mask, is_causal, query, key)
     if fault:
         raise StopRun(f"{type(module).__name__} {fault}, which is not supported here")
-    if sliding_window is not None and context.max_position >= sliding_window:
-        raise StopRun(
-            f"a prompt reaches position {context.max_position}, past this model's sliding window "
-            f"of {sliding_window} tokens, which is not supported; shorten it"
-        )
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    output = context.attend(_layer_of(module), query, key, value, scaling)
+    call = LayerCall(_layer_of(module), scaling, softcap, sliding_window)
+    output = context.attend(call, query, key, value)
     # The row dimension is added last, so that its stride never changes; torch compiles for it.
     return output[0].transpose(0, 1).contiguous()[None], None
 
@@ -79,7 +102,8 @@ def changed_scores(kwargs: Mapping[str, Any]) -> str | None:
     for name, value in kwargs.items():
         unset = value is None or value is False or (name == "dropout" and value == 0)
         if not unset and name not in _READ_BY_FLASH_ATTENTION:
-            return f"wants {name}"
+            feature = _FEATURES.get(name)
+            return f"wants {feature} ({name})" if feature else f"wants {name}"
     return None
 
 

@@ -1,9 +1,11 @@
-"""RunFinding the decoder layers of a model, under any name that its family gives them."""
+"""Finding the decoder layers of a model, under any name that its family gives them."""
 
 from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
+
+from worker.model.config_facts import read_config
 
 
 def decoder_layers(model: PreTrainedModel) -> list[nn.Module]:
@@ -11,7 +13,7 @@ def decoder_layers(model: PreTrainedModel) -> list[nn.Module]:
 
     [] if no list of modules in the decoder has as many entries as the config has layers.
     """
-    number = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None)
+    number = read_config(model.config).num_layers
     decoder: Any = model.get_decoder()
     for module in decoder.modules():
         if isinstance(module, nn.ModuleList) and len(module) == number:

@@ -1,10 +1,13 @@
-"""The geometry of a model: its sizes, and the number of positions that it can compute.
+"""The geometry of a model: one object that says everything about its shape.
 
 Heads and widths are read from the queries, keys and values that the model's layers hand over,
-because configs name them differently from family to family, nest them, or leave them out.
+because configs name them differently from family to family, nest them, or leave them out. Windows
+are read from the masks that the model makes. Everything else is `config_facts`.
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,11 +15,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from common.errors import SelfEnsembleError, StopRun, first_line
-from worker.model.attention_interface import install_attention
+from worker.model.attention_interface import LayerCall, install_attention
+from worker.model.config_facts import read_config
 from worker.model.independence import row_alone, same_beside_others
-from worker.model.layer_calls import LayerCalls
 from worker.model.memory import is_out_of_memory
-from worker.model.model_mask import cached_positions, causal_positions
+from worker.model.model_mask import mask_limits
+from worker.model.movable_keys import can_move_keys
 from worker.model.probe import PROBE_TOKENS, ProbeOutput
 
 FAR = 1 << 17
@@ -25,13 +29,20 @@ FAR = 1 << 17
 
 @dataclass(frozen=True)
 class ModelGeometry:
-    """Sizes of a model.
+    """Everything about a model's shape.
 
     key_dim, value_dim: width of a head's keys (and queries) and of its values. vocabulary: width
     of the logits. num_ids: ids below this number may be fed. max_positions: the number that the
     model's config names; None for any number. causal_positions: the first position at which a
-    layer no longer sees all earlier tokens. steady_positions: the first position at which rotary
-    factors change for the whole row.
+    layer no longer sees all earlier tokens of its window. steady_positions: the first position at
+    which rotary factors change for the whole row.
+
+    layer_types: the kind of each layer, in the config's words; () if it names none. windows: one
+    per layer: a token sees the keys at fewer than this many positions before it; None for all.
+    chunk: positions of a chunk, if layers attend within chunks. softcap: scores are computed as
+    softcap * tanh(score / softcap); None for as they are. movable: whether keys may be rotated to
+    another position. eos_ids: ids that the generation config lets end an answer. role_ids: ids
+    that mean something other than text.
     """
 
     layers: int
@@ -46,11 +57,26 @@ class ModelGeometry:
     max_positions: int | None
     causal_positions: int
     steady_positions: int
+    layer_types: tuple[str, ...]
+    windows: tuple[int | None, ...]
+    chunk: int | None
+    softcap: float | None
+    movable: bool
+    eos_ids: tuple[int, ...]
+    role_ids: frozenset[int]
+
+    @property
+    def computed_positions(self) -> int:
+        """Number of positions at which every layer sees all earlier tokens.
+
+        It is the limit of prompts, because the engine does not compute windows.
+        """
+        return min([self.causal_positions, *filter(None, self.windows)])
 
     @property
     def positions(self) -> int:
         """Number of positions that are computed correctly; at most FAR if there is no limit."""
-        return min(self.max_positions or FAR, self.causal_positions, self.steady_positions)
+        return min(self.max_positions or FAR, self.computed_positions, self.steady_positions)
 
     @property
     def slot_numbers(self) -> int:
@@ -62,19 +88,17 @@ class ModelGeometry:
 
         last: position of the prompt's last token. The last generated token is never fed, so the
         model computes one position less than prompt and answer take.
-
-            >>> sizes = ModelGeometry(1, 1, 1, 8, 8, 8, 8, 50, 50, 40, 30, 40)
-            >>> sizes.length_fault(25, 5), sizes.length_fault(26, 5)[:37]
-            (None, 'its prompt and answer take 32 positio')
         """
         needed = last + 1 + max_new_tokens
         takes = f"its prompt and answer take {needed} positions"
         if self.max_positions is not None and needed > self.max_positions:
             return f"{takes}, the model has {self.max_positions}"
-        if needed - 1 > self.causal_positions:
+        if needed - 1 > self.computed_positions:
+            chunked = self.chunk == self.computed_positions
+            feature = "chunked attention" if chunked else "a sliding window of its mask or cache"
             return (
-                f"{takes}, and from position {self.causal_positions} on this model no longer sees "
-                "all that came before (a sliding window or chunks), which is not supported"
+                f"{takes}, and from position {self.computed_positions} on this model no longer "
+                f"sees all that came before ({feature}), which is not supported"
             )
         if needed - 1 > self.steady_positions:
             return (
@@ -82,6 +106,39 @@ class ModelGeometry:
                 "rotary factors, also for what lies beside it, which is not supported"
             )
         return None
+
+    def calls_fault(self, calls: Sequence[LayerCall]) -> str | None:
+        """How the calls of a step differ from this geometry; None if they do not.
+
+        Each layer must call once, in order, and ask for the soft-cap and the window that are
+        known of it.
+        """
+        layers, called = range(self.layers), [call.layer for call in calls]
+        if called == list(layers):
+            return next((fault for call in calls if (fault := self._call_fault(call))), None)
+        counts = Counter(called)
+        odd = next((layer for layer in layers if counts[layer] != 1), None)
+        how = (
+            f"its layers attend in the order {called}"
+            if odd is None or set(called) - set(layers)
+            else f"layer {odd} attends {counts[odd]} times"
+        )
+        return (
+            f"{how} in one step of the model, and only models whose layers attend exactly once "
+            "each are supported"
+        )
+
+    def _call_fault(self, call: LayerCall) -> str | None:
+        if call.softcap != self.softcap:
+            return (
+                f"layer {call.layer} wants a soft-cap of {call.softcap}, its config says "
+                f"{self.softcap}"
+            )
+        window = self.windows[call.layer]
+        is_full = call.window is None or call.window >= (self.max_positions or FAR)
+        if is_full or call.window == window:
+            return None
+        return f"layer {call.layer} wants a window of {call.window}, its mask has {window}"
 
 
 _known: "WeakKeyDictionary[PreTrainedModel, ModelGeometry]" = WeakKeyDictionary()
@@ -112,46 +169,51 @@ def _read(model: PreTrainedModel) -> ModelGeometry:
 
 
 def _probed(model: PreTrainedModel) -> ModelGeometry:
-    text = model.config.get_text_config(decoder=True)
-    largest = getattr(text, "max_position_embeddings", None)
-    positions = int(largest or FAR)
-    causal = min(causal_positions(model, positions), cached_positions(model, positions))
+    facts = read_config(model.config, model.generation_config)
+    positions = facts.max_positions or FAR
+    limits = mask_limits(model, facts, positions)
     probed = row_alone(model)
-    steady = same_beside_others(model, probed, positions)
-    _check(model, probed)
+    steady = same_beside_others(model, facts, probed, positions)
+    if not probed.calls:
+        raise StopRun(
+            f"{type(model).__name__} does not take its attention from transformers' "
+            "AttentionInterface, so it cannot be used here"
+        )
     _, query, key, value = probed.calls[0]
     embeddings: Any = model.get_input_embeddings()
-    return ModelGeometry(
-        layers=len(probed.calls),
+    geometry = ModelGeometry(
+        layers=facts.num_layers,
         heads=query.shape[0],
         kv_heads=key.shape[0],
         key_dim=key.shape[-1],
         value_dim=value.shape[-1],
-        hidden_size=int(text.hidden_size),
-        inner_size=_inner_size(text),
+        hidden_size=facts.hidden_size,
+        inner_size=facts.inner_size,
         vocabulary=probed.logits.shape[-1],
         num_ids=len(embeddings.weight),
-        max_positions=largest and int(largest),
-        causal_positions=causal,
+        max_positions=facts.max_positions,
+        causal_positions=limits.causal_positions,
         steady_positions=steady,
+        layer_types=facts.layer_types,
+        windows=limits.windows,
+        chunk=facts.attention_chunk,
+        softcap=facts.softcap,
+        movable=False,
+        eos_ids=facts.eos_ids,
+        role_ids=facts.role_ids,
     )
+    _check(model, geometry, probed)
+    return replace(geometry, movable=can_move_keys(model, facts, min(positions, steady)))
 
 
-def _check(model: PreTrainedModel, probed: ProbeOutput) -> None:
+def _check(model: PreTrainedModel, geometry: ModelGeometry, probed: ProbeOutput) -> None:
     """Raise StopRun unless every layer attends once, all heads have one shape, and logits are
     numbers.
     """
     name = type(model).__name__
-    if not probed.calls:
-        raise StopRun(
-            f"{name} does not take its attention from transformers' AttentionInterface, so it "
-            "cannot be used here"
-        )
-    calls = LayerCalls(lambda layer, query, key, value, scaling: value)
-    for call in probed.calls:
-        calls.attend(call.layer, call.query, call.key, call.value, 1.0)
-    calls.check(model, model.config.get_text_config(decoder=True).num_hidden_layers)
-    shapes = [[tuple(x.shape) for x in call[1:]] for call in probed.calls]
+    if fault := geometry.calls_fault([inputs.call for inputs in probed.calls]):
+        raise StopRun(f"{name} cannot be used here: {fault}")
+    shapes = [[tuple(x.shape) for x in inputs[1:]] for inputs in probed.calls]
     odd = next((i for i, shape in enumerate(shapes) if shape != shapes[0]), None)
     if odd is not None:
         raise StopRun(
@@ -179,12 +241,3 @@ def _refuse_no_numbers(model: PreTrainedModel, logits: Tensor) -> None:
 def dtype_name(model: PreTrainedModel) -> str:
     """Name of a model's dtype: `float32`, `bfloat16` or `float16`."""
     return str(model.dtype).removeprefix("torch.")
-
-
-def _inner_size(text: Any) -> int:
-    """Width of the MLP's inner layer; the largest if layers differ."""
-    for name in ("intermediate_size", "ffn_dim", "n_inner"):
-        size = getattr(text, name, None)
-        if size:
-            return int(max(size) if isinstance(size, (list, tuple)) else size)
-    return 4 * int(text.hidden_size)

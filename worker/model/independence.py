@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from common.errors import StopRun
+from worker.model.config_facts import ConfigFacts
 from worker.model.decoder_layers import decoder_layers
 from worker.model.probe import PROBE_TOKENS, ProbeOutput, differs, probe
 
@@ -45,7 +46,9 @@ def row_alone(model: PreTrainedModel) -> ProbeOutput:
     return _row(model, _FIRST_POSITIONS[-1] + 1)
 
 
-def same_beside_others(model: PreTrainedModel, alone: ProbeOutput, positions: int) -> int:
+def same_beside_others(
+    model: PreTrainedModel, facts: ConfigFacts, alone: ProbeOutput, positions: int
+) -> int:
     """Return the number of positions at which neighbours do not change each other's results.
 
     This is `positions` unless the model's rotary factors depend on the largest position of a row.
@@ -54,10 +57,10 @@ def same_beside_others(model: PreTrainedModel, alone: ProbeOutput, positions: in
     """
     if _same(model, alone, _row(model, positions - 1, reverse=True)):
         _refuse_counting_in_the_row(model, alone, positions - 1)
-        return min(_declared(model, positions, ("longrope",)))
+        return min(_declared(facts, positions, ("longrope",)))
     if not _same(model, alone, _row(model, _FIRST_POSITIONS[-1] + 1, reverse=True)):
-        raise StopRun(_mixing(model))
-    return min(_farthest(model, alone, positions), *_declared(model, positions))
+        raise StopRun(_mixing(model, facts))
+    return min(_farthest(model, alone, positions), *_declared(facts, positions))
 
 
 def _row(model: PreTrainedModel, last: int, reverse: bool = False) -> ProbeOutput:
@@ -126,7 +129,7 @@ def _farthest(model: PreTrainedModel, alone: ProbeOutput, positions: int) -> int
 
 
 def _declared(
-    model: PreTrainedModel, positions: int, kinds: Sequence[str] | None = None
+    facts: ConfigFacts, positions: int, kinds: Sequence[str] | None = None
 ) -> Iterator[int]:
     """Yield `positions`, and the lengths at which the config lets rotary factors change.
 
@@ -134,12 +137,9 @@ def _declared(
     does not show it. kinds: the rope types that count; None for all.
     """
     yield positions
-    config = getattr(model.config.get_text_config(decoder=True), "rope_parameters", None) or {}
-    for rope in (config, *config.values()):
-        if not isinstance(rope, dict) or not rope.get("original_max_position_embeddings"):
-            continue
-        if kinds is None or rope.get("rope_type") in kinds:
-            yield int(rope["original_max_position_embeddings"])
+    for rope in facts.ropes:
+        if rope.original_positions and (kinds is None or rope.kind in kinds):
+            yield rope.original_positions
 
 
 def _refuse_counting_in_the_row(model: PreTrainedModel, alone: ProbeOutput, past: int) -> None:
@@ -150,19 +150,19 @@ def _refuse_counting_in_the_row(model: PreTrainedModel, alone: ProbeOutput, past
     if not _same(model, alone, ProbeOutput(calls, output.logits)):
         raise StopRun(
             f"{type(model).__name__} cannot be used here: it scales its queries or keys by how "
-            "many tokens lie before one in the row, not by the token's position (as Llama 4's "
-            "attn_temperature_tuning does), so an answer would change with its neighbours"
+            "many tokens lie before one in the row, not by the token's position, so an answer "
+            "would change with its neighbours"
         )
 
 
-def _mixing(model: PreTrainedModel) -> str:
+def _mixing(model: PreTrainedModel, facts: ConfigFacts) -> str:
     """Say which layer mixes tokens, and which part of it."""
     layers = decoder_layers(model)
-    kinds = getattr(model.config.get_text_config(decoder=True), "layer_types", None) or []
     number = _first_difference(model, layers)
     if number is None:
         where = "it places tokens by where they lie in the row, or mixes them, before its layers"
     else:
+        kinds = facts.layer_types
         kind = f", {kinds[number]}" if len(kinds) == len(layers) else ""
         parts = list(layers[number].children())
         part = _first_difference(model, parts)

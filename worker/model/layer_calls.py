@@ -1,45 +1,28 @@
-"""A check that every layer of a model attends exactly once in a step."""
-
-from collections import Counter
-from collections.abc import Callable
+"""A check that the layers of a model attend in each step as its geometry says."""
 
 from torch import Tensor, nn
 
 from common.errors import StopRun
-
-AttendLayer = Callable[[int, Tensor, Tensor, Tensor, float], Tensor]
-"""Attention of one layer.
-
-Layer, query [1, H, T, D], key [1, H_kv, T, D], value [1, H_kv, T, D_v], scaling ->
-[1, H, T, D_v].
-"""
+from worker.model.attention_interface import AttendLayer, LayerCall
+from worker.model.geometry import ModelGeometry
 
 
 class LayerCalls:
-    """Passes the calls of layers on to `attend` and records which layers called."""
+    """Passes the calls of layers on to `attend` and records them."""
 
-    def __init__(self, attend: AttendLayer) -> None:
+    def __init__(self, attend: AttendLayer, geometry: ModelGeometry) -> None:
         self._attend = attend
-        self._called: list[int] = []
+        self._geometry = geometry
+        self._calls: list[LayerCall] = []
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
-    ) -> Tensor:
-        self._called.append(layer)
-        return self._attend(layer, query, key, value, scaling)
+    def attend(self, call: LayerCall, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        self._calls.append(call)
+        return self._attend(call, query, key, value)
 
-    def check(self, model: nn.Module, layers: int) -> None:
-        """Raise StopRun unless each of `layers` layers has called exactly once, in order."""
-        if self._called == list(range(layers)):
-            return
-        calls = Counter(self._called)
-        odd = next((i for i in range(layers) if calls[i] != 1), None)
-        how = (
-            f"its layers attend in the order {self._called}"
-            if odd is None or set(calls) - set(range(layers))
-            else f"layer {odd} attends {calls[odd]} times"
-        )
-        raise StopRun(
-            f"{type(model).__name__} cannot be used here: {how} in one step of the model, and "
-            "only models whose layers attend exactly once each are supported"
-        )
+    def check(self, model: nn.Module) -> None:
+        """Raise StopRun unless each layer has called once, in order, with its cap and window."""
+        fault = self._geometry.calls_fault(self._calls)
+        if fault is None and self._geometry.softcap is not None:
+            fault = "it wants a soft-cap of scores (softcap), which is not supported"
+        if fault:
+            raise StopRun(f"{type(model).__name__} cannot be used here: {fault}")

@@ -1,11 +1,12 @@
-"""The mask that a model makes for itself, and the position up to which it is causal.
+"""The mask that a model makes for itself: its sliding windows, and where it is no longer computed.
 
-Masks with sliding windows or chunks are causal for short prompts. The position at which a mask
-stops being causal is found by evaluating the mask function that transformers builds for each
-layer, at every position of the model; no row of that length is computed.
+Masks with sliding windows or chunks are causal for short prompts. The mask function that
+transformers builds for each layer is evaluated at every position of the model; no row of that
+length is computed. A mask that equals the causal one within a window is a sliding window, whatever
+built it. Any other one is a limit from the position on at which it stops being causal.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ from transformers.masking_utils import eager_mask
 
 from common.errors import StopRun
 from worker.model.attention_interface import changed_scores
+from worker.model.config_facts import ConfigFacts
 from worker.model.probe import PROBE_TOKENS, own_values
 
 _NAME = "self_ensemble_mask"
@@ -28,9 +30,21 @@ _MOST_POSITIONS = 1 << 20
 """Positions at which masks are evaluated. A mask that is causal up to there counts as causal,
 because no prompt is as long."""
 
-_CHECKED_ELSEWHERE = ("scaling", "sliding_window", "is_causal")
+_CHECKED_ELSEWHERE = ("scaling", "softcap", "sliding_window", "is_causal")
 
 MaskFunction = Callable[[Any, Any, Tensor, Tensor], Tensor]
+
+
+class MaskLimits(NamedTuple):
+    """How far back tokens see.
+
+    windows: of each layer, in tokens including the token itself; None for all earlier tokens.
+    causal_positions: the first position at which a layer's mask hides an earlier token that is
+    within its window; the number of positions if there is none.
+    """
+
+    windows: tuple[int | None, ...]
+    causal_positions: int
 
 
 class _Rule(NamedTuple):
@@ -67,22 +81,46 @@ class _MaskRecorder:
         self.reached.append((module, attention_mask))
         return own_values(query, value).transpose(1, 2).contiguous(), None
 
-    def rules(self) -> list["_Rule"]:
-        """Rules of the masks that reached a layer; all rules if a layer got a changed mask."""
-        reached = [
+    def layer_rules(self) -> list["_Rule | None"]:
+        """Return the rule of the mask that reached each layer; None for a changed mask."""
+        return [
             next((rule for made, rule in self.made if made is mask), None)
             for _, mask in self.reached
         ]
-        known = [rule for rule in reached if rule is not None]
-        return known if len(known) == len(reached) else [rule for _, rule in self.made]
+
+
+def mask_limits(model: PreTrainedModel, facts: ConfigFacts, positions: int) -> MaskLimits:
+    """Return the windows of a model's masks and the first position that they do not explain.
+
+    positions: the number that the model has. Raises StopRun if a mask is not causal even for a
+    short prompt.
+    """
+    recorder = _recorded(model)
+    checked = min(positions, _MOST_POSITIONS)
+    device, rules = str(model.device), recorder.layer_rules()
+    unknown = None in rules
+    limits = {
+        rule: _limits(rule, None if unknown else facts.sliding_window, checked, device)
+        for rule in {rule for _, rule in recorder.made}
+    }
+    if unknown:
+        windows: tuple[int | None, ...] = (None,) * len(rules)
+        departures = [window or departure for window, departure in limits.values()]
+    else:
+        windows = tuple(limits[rule][0] for rule in rules if rule)
+        departures = [limits[rule][1] for rule in rules if rule]
+    for (module, mask), window in zip(recorder.reached, windows, strict=True):
+        if not _is_causal(mask, window):
+            raise StopRun(
+                f"{type(model).__name__} cannot be used here: {type(module).__name__} makes a "
+                "mask of its own instead of the causal one, which is not supported"
+            )
+    causal = min([departure for departure in departures if departure < checked], default=positions)
+    return MaskLimits(windows, min(causal, _cached_positions(model, windows, positions)))
 
 
 @torch.inference_mode()
-def causal_positions(model: PreTrainedModel, positions: int) -> int:
-    """Return the first position that does not see all earlier ones; `positions` if there is none.
-
-    Raises StopRun if the mask is not causal even for a short prompt.
-    """
+def _recorded(model: PreTrainedModel) -> _MaskRecorder:
     recorder = _MaskRecorder()
     AttentionInterface.register(_NAME, recorder.attend)
     AttentionMaskInterface.register(_NAME, recorder.make)
@@ -92,26 +130,24 @@ def causal_positions(model: PreTrainedModel, positions: int) -> int:
         _run(model)
     finally:
         model.set_attn_implementation(before)
-    for module, mask in recorder.reached:
-        if not _is_causal(mask):
-            raise StopRun(
-                f"{type(model).__name__} cannot be used here: {type(module).__name__} makes a "
-                "mask of its own instead of the causal one, which is not supported"
-            )
-    device, checked = str(model.device), min(positions, _MOST_POSITIONS)
-    departures = [_departure(rule, checked, device) for rule in recorder.rules()]
-    return min([d for d in departures if d < checked], default=positions)
+    return recorder
 
 
-def cached_positions(model: PreTrainedModel, positions: int) -> int:
-    """Return the first position at which the cache that `generate` makes drops keys.
+def _cached_positions(
+    model: PreTrainedModel, windows: Sequence[int | None], positions: int
+) -> int:
+    """Return the first position at which the cache that `generate` makes drops a seen key.
 
     Most families whose cache has a window also mask by that window. If a family does not, its
     answers depend on whether `generate` uses the cache, so there is no right answer to equal.
     """
     layers: list[Any] = DynamicCache(config=model.config).layers
-    sliding = [each for each in layers if getattr(each, "is_sliding", False)]
-    return min([positions, *(int(each.sliding_window) for each in sliding)])
+    dropping = [
+        int(cached.sliding_window)
+        for cached, window in zip(layers, windows, strict=False)
+        if getattr(cached, "is_sliding", False) and cached.sliding_window != window
+    ]
+    return min([positions, *dropping])
 
 
 def _run(model: PreTrainedModel) -> None:
@@ -120,30 +156,49 @@ def _run(model: PreTrainedModel) -> None:
     model.base_model(input_ids=ids, position_ids=places, use_cache=False)
 
 
-def _is_causal(mask: Any) -> bool:
-    """Whether a mask [1, 1, T, T] hides later tokens and adds nothing to the scores of others."""
+def _is_causal(mask: Any, window: int | None) -> bool:
+    """Whether a mask [1, 1, T, T] hides the keys that are later or outside the window, only them.
+
+    It adds nothing to the scores of other keys.
+    """
     length = len(PROBE_TOKENS)
     if not isinstance(mask, Tensor) or mask.shape != (1, 1, length, length):
         return False
     seen = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
+    seen = seen if window is None else seen.triu(1 - window)
     if mask.dtype == torch.bool:
         return bool((mask[0, 0] == seen).all())
     hidden = mask[0, 0] <= torch.finfo(mask.dtype).min / 2
     return bool((hidden == ~seen).all() and (mask[0, 0][seen] == 0).all())
 
 
-def _departure(rule: _Rule, positions: int, device: str) -> int:
-    """Return the first position that does not see all earlier ones, or sees the next one.
+def _limits(rule: _Rule, named: int | None, positions: int, device: str) -> tuple[int | None, int]:
+    """Return the window of a rule, and the first position that the window does not explain.
 
-    A window or chunk hides the farthest keys first, so three keys are checked: the first one, one
-    at half the distance, and the position's own.
+    named: the window that the config names, for a rule that does not tell its own.
+    """
+    departure, window = _departure(rule, None, positions, device), rule.local_size or named
+    if window is None or min(window, departure) >= positions:
+        return None, departure
+    explained = _departure(rule, window, positions, device)
+    return (window, positions) if explained == positions else (None, departure)
+
+
+def _departure(rule: _Rule, window: int | None, positions: int, device: str) -> int:
+    """Return the first position that does not see precisely the keys of its window.
+
+    window: None for all earlier keys. A window or chunk hides the farthest keys first, so these
+    keys are checked: the first one, one at half the distance, the position's own, the next one,
+    and those on both edges and in the middle of the window.
     """
     place = torch.arange(positions, device=device)
     right = torch.ones(positions, dtype=torch.bool, device=device)
+    back = () if window is None else (window, window - 1, window // 2)
+    keys = (torch.zeros_like(place), place // 2, place, place + 1, *(place - b for b in back))
     try:
-        for key in (torch.zeros_like(place), place // 2, place):
-            right &= rule.sees(0, 0, place, key)
-        right[:-1] &= ~rule.sees(0, 0, place[:-1], place[1:])
+        for key in (k.clamp(0, positions - 1) for k in keys):
+            wanted = key <= place if window is None else (key <= place) & (place - key < window)
+            right &= rule.sees(0, 0, place, key) == wanted
     except IndexError:
         # A mask function that depends on token kinds (text, image) knows the probed row only.
         return min(positions, rule.local_size or positions)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.model.attention_interface import AttentionContext
+from worker.model.attention_interface import AttentionContext, LayerCall
 
 PROBE_TOKENS = tuple(range(3, 10))
 
@@ -23,7 +23,7 @@ class AttentionInputs(NamedTuple):
     query: [H, T, D]. key: [H_kv, T, D]. value: [H_kv, T, D_v].
     """
 
-    layer: int
+    call: LayerCall
     query: Tensor
     key: Tensor
     value: Tensor
@@ -47,15 +47,15 @@ def probe(
     """
     calls: list[AttentionInputs] = []
 
-    def attend(layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-        calls.append(AttentionInputs(layer, query[0], key[0], value[0]))
+    def attend(call: LayerCall, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        calls.append(AttentionInputs(call, query[0], key[0], value[0]))
         return own_values(query, value)
 
     output = model(
         input_ids=torch.tensor([list(tokens)], device=model.device),
         position_ids=torch.tensor([list(positions)], device=model.device),
         use_cache=False,
-        context=AttentionContext(attend, 0),
+        context=AttentionContext(attend),
         **({} if past is None else {"past_key_values": past}),
     )
     return ProbeOutput(calls, output.logits[0])

@@ -9,6 +9,7 @@ import torch
 from worker.engine import model_runner, row_group
 from worker.engine.attention import cascade_prefill
 from worker.engine.row_group import RowGroup
+from worker.model.attention_interface import LayerCall
 
 Patch = Callable[[Any, str, Any], None]
 """`setattr(owner, name, value)`, undone after the test."""
@@ -16,12 +17,16 @@ Patch = Callable[[Any, str, Any], None]
 
 def wrong_scale(patch: Patch) -> None:
     """Scores scaled by a head of half the width."""
-    _change_calls(patch, lambda q, k, v, s: (q, k, v, s * 2**0.5))
+
+    def rescale(call: LayerCall, *inputs: Any) -> Any:
+        return call._replace(scaling=call.scaling * 2**0.5), *inputs
+
+    _change_calls(patch, rescale)
 
 
 def key_head_repeated_wrongly(patch: Patch) -> None:
     """Query heads read the keys of the next key head."""
-    _change_calls(patch, lambda q, k, v, s: (q, k.roll(1, dims=1), v, s))
+    _change_calls(patch, lambda call, q, k, v: (call, q, k.roll(1, dims=1), v))
 
 
 def mask_off_by_one(patch: Patch) -> None:
@@ -83,11 +88,11 @@ FAULTS = (
 
 
 def _change_calls(patch: Patch, change: Callable[..., Any]) -> None:
-    """Change the arguments of attention in prefill and decoding: query, key, value, scaling."""
+    """Change the arguments of attention in prefill and decoding: call, query, key, value."""
     for owner in (model_runner._Filling, RowGroup):
         original = owner.attend
 
-        def attend(self: Any, layer: int, *inputs: Any, _original: Any = original) -> Any:
-            return _original(self, layer, *change(*inputs))
+        def attend(self: Any, *inputs: Any, _original: Any = original) -> Any:
+            return _original(self, *change(*inputs))
 
         patch(owner, "attend", attend)

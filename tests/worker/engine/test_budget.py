@@ -22,6 +22,8 @@ from worker.model.geometry import ModelGeometry
 SIZES = ModelGeometry(
     layers=3, heads=6, kv_heads=2, key_dim=7, value_dim=7, hidden_size=36, inner_size=53,
     vocabulary=307, num_ids=307, max_positions=499, causal_positions=499, steady_positions=499,
+    layer_types=(), windows=(None,) * 3, chunk=None, softcap=None, movable=True, eos_ids=(2,),
+    role_ids=frozenset(),
 )  # fmt: skip
 
 

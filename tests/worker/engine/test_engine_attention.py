@@ -1,9 +1,11 @@
 """The attention function refuses what it does not compute, and never goes causal instead."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
-from transformers import BloomConfig, Gemma2Config, GptOssConfig, MambaConfig
+from transformers import BloomConfig, GptOssConfig, MambaConfig
 
 from common.errors import SampleError, StopRun
 from tests.worker.engine.answers import answers_of
@@ -14,8 +16,8 @@ from tests.worker.engine.families import (
     make_request,
     packed_prompts,
 )
-from worker.engine.rotary import can_move_keys
-from worker.model.attention_interface import attention_forward, install_attention
+from worker.model.attention_interface import LayerCall, attention_forward, install_attention
+from worker.model.geometry import geometry_of
 from worker.model.layer_calls import LayerCalls
 
 SIZES = {
@@ -29,12 +31,10 @@ SIZES = {
 
 
 class Context:
-    """Returns the values; records the layer and the scaling of the call."""
+    """Returns the values; records how the layer wants its scores."""
 
-    max_position = 18
-
-    def attend(self, layer, query, key, value, scaling):
-        self.call = layer, scaling
+    def attend(self, call, query, key, value):
+        self.call = call
         return value.repeat_interleave(3, dim=1)
 
 
@@ -55,7 +55,7 @@ def call(context, **options):
 def test_the_context_attends_and_heads_come_last_but_one():
     context = Context()
     value, (output, weights) = call(context)
-    assert context.call == (3, 0.7)
+    assert context.call == LayerCall(3, 0.7, None, None)
     assert output.equal(value.repeat_interleave(3, dim=1).transpose(1, 2))
     assert output.is_contiguous()
     assert weights is None
@@ -73,13 +73,13 @@ def test_a_patched_model_called_as_usual_is_refused(family):
         model(input_ids=torch.tensor([[1, 5, 7]]))
 
 
-CHANGES = ["softcap", "s_aux", "position_bias", "head_mask", "indices", "block_indices", "sinks"]
+CHANGES = ["s_aux", "position_bias", "head_mask", "indices", "block_indices", "sinks"]
 
 
 @pytest.mark.parametrize("name", [*CHANGES, "an_argument_of_a_later_release"])
 @pytest.mark.parametrize("value", [50.0, 0, True, torch.zeros(3), "text"], ids=str)
 def test_scores_changed_by_the_model_are_refused_by_name(name, value):
-    with pytest.raises(StopRun, match=f"wants {name}"):
+    with pytest.raises(StopRun, match=rf"wants .*\b{name}\b"):
         call(Context(), **{name: value})
 
 
@@ -142,11 +142,39 @@ def test_a_layer_without_number_is_refused(number):
     ],
 )
 def test_layers_that_do_not_attend_once_each_in_their_order_are_refused(called, sentence):
-    calls = LayerCalls(lambda layer, query, key, value, scaling: value)
-    for number in called:
-        calls.attend(number, *torch.zeros(3, 1, 2, 3, 4), 1.0)
     with pytest.raises(StopRun, match=sentence):
-        calls.check(nn.Identity(), 3)
+        check_calls([LayerCall(number, 1.0) for number in called])
+
+
+def check_calls(calls, **changes):
+    geometry = replace(geometry_of(make_model(make_config("llama"))), **changes)
+    recorded = LayerCalls(lambda call, query, key, value: value, geometry)
+    for each in calls:
+        recorded.attend(each, *torch.zeros(3, 1, 2, 3, 4))
+    recorded.check(nn.Identity())
+
+
+WINDOWS = (9, None, 9)
+
+
+@pytest.mark.parametrize("windows", [WINDOWS, (None, None, None), (9, 499, 9), (9, 4096, None)])
+def test_layers_that_ask_for_the_windows_of_their_masks_are_accepted(windows):
+    check_calls([LayerCall(i, 1.0, None, w) for i, w in enumerate(windows)], windows=WINDOWS)
+
+
+@pytest.mark.parametrize("windows", [(8, None, 9), (9, 9, 9), (9, None, 498)])
+def test_a_layer_that_asks_for_another_window_than_its_mask_s_is_refused(windows):
+    odd = next(i for i in range(3) if windows[i] != WINDOWS[i])
+    calls = [LayerCall(i, 1.0, None, w) for i, w in enumerate(windows)]
+    with pytest.raises(StopRun, match=f"layer {odd} wants a window of {windows[odd]}, its mask"):
+        check_calls(calls, windows=WINDOWS)
+
+
+@pytest.mark.parametrize(("asked", "known"), [(30.0, None), (None, 30.0), (30.0, 50.0)])
+def test_a_layer_that_asks_for_another_soft_cap_than_the_config_s_is_refused(asked, known):
+    calls = [LayerCall(i, 1.0, asked if i == 1 else known) for i in range(3)]
+    with pytest.raises(StopRun, match=f"layer 1 wants a soft-cap of {asked}.* says {known}"):
+        check_calls(calls, softcap=known)
 
 
 @pytest.mark.parametrize("step", ["prefill", "decoding"])
@@ -156,7 +184,7 @@ def test_a_layer_that_attends_twice_in_some_step_is_refused_there(make_engine, m
     original = attention.forward
 
     def forward(hidden_states, *args, **kwargs):
-        is_decoding = kwargs["context"].max_position > 60
+        is_decoding = hidden_states.shape[1] == 1
         if is_decoding == (step == "decoding"):
             original(hidden_states, *args, **kwargs)
         return original(hidden_states, *args, **kwargs)
@@ -166,12 +194,18 @@ def test_a_layer_that_attends_twice_in_some_step_is_refused_there(make_engine, m
         answers_of(engine, [LONG if step == "decoding" else SHORT], request_for_one(2))
 
 
-@pytest.mark.parametrize(("config", "wants"), [(Gemma2Config, "softcap"), (GptOssConfig, "s_aux")])
-def test_models_that_change_scores_are_refused(config, wants):
-    model = make_model(config(**SIZES, pad_token_id=0))
-    install_attention(model)
-    with pytest.raises(StopRun, match=wants):
-        can_move_keys(model)
+def test_attention_sinks_are_refused_by_name():
+    model = make_model(GptOssConfig(**SIZES, pad_token_id=0))
+    with pytest.raises(StopRun, match=r"family gpt_oss .* attention sinks"):
+        geometry_of(model)
+
+
+@pytest.mark.parametrize(
+    ("argument", "feature"), [("s_aux", "attention sinks"), ("indices", "sparse indices")]
+)
+def test_an_argument_behind_a_known_feature_is_refused_by_the_feature(argument, feature):
+    with pytest.raises(StopRun, match=rf"wants {feature} \({argument}\)"):
+        call(Context(), **{argument: torch.zeros(3)})
 
 
 @pytest.mark.parametrize("config", [BloomConfig, MambaConfig])
@@ -182,16 +216,12 @@ def test_models_whose_layers_do_not_take_our_attention_are_refused(config):
         install_attention(model)
 
 
-@pytest.mark.parametrize("window", [19, 20, 4096, None])
-def test_positions_inside_the_sliding_window_are_accepted(window):
-    _, (output, _) = call(Context(), sliding_window=window)
-    assert output.shape == (1, 5, 6, 4)
-
-
-@pytest.mark.parametrize("window", [1, 18])
-def test_positions_past_the_sliding_window_are_refused(window):
-    with pytest.raises(StopRun, match=f"sliding window of {window} tokens"):
-        call(Context(), sliding_window=window)
+@pytest.mark.parametrize("window", [1, 19, None])
+@pytest.mark.parametrize("softcap", [50.0, None])
+def test_window_and_soft_cap_are_passed_on(window, softcap):
+    context = Context()
+    call(context, sliding_window=window, softcap=softcap)
+    assert context.call == LayerCall(3, 0.7, softcap, window)
 
 
 LONG, SHORT = ("who " * 121,), ("is it?",)

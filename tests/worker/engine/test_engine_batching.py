@@ -145,9 +145,9 @@ def test_sequences_of_several_packs_share_their_row_groups(make_engine, monkeypa
     made = []
 
     class Noted(RowGroup):
-        def __init__(self, model, sequences, caches, *others):
+        def __init__(self, model, geometry, sequences, caches, *others):
             made.append((len(sequences), len({id(caches[each]) for each in sequences})))
-            super().__init__(model, sequences, caches, *others)
+            super().__init__(model, geometry, sequences, caches, *others)
 
     monkeypatch.setattr("worker.engine.model_runner.RowGroup", Noted)
     request = make_request("flex_attention", max_new_tokens=1)

@@ -14,7 +14,7 @@ from worker.engine.attention.cascade import cascade, compiled_cascade, pad_prefi
 from worker.engine.attention.cascade_prefill import CascadeBackend, compiled_attend_rows
 from worker.engine.compiled import compile_layers
 from worker.engine.decode_ops import compiled_ops
-from worker.engine.rope import rotate
+from worker.model.rope import rotate
 
 BACKENDS = {"eager": CascadeBackend(), "compiled": CascadeBackend(compiled_attend_rows())}
 ATTEND = {"eager": cascade, "compiled": compiled_cascade()}

@@ -18,7 +18,6 @@ from tests.worker.engine.other_families import LATENT, NO_KV_HEADS, build, build
 from worker.engine.attention.cascade_prefill import CascadeBackend
 from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.engine import Engine
-from worker.engine.rotary import can_move_keys
 from worker.model import geometry
 from worker.model.geometry import geometry_of
 from worker.model.tokenizer import PromptTokenizer
@@ -74,7 +73,7 @@ def test_packed_prompts_equal_the_reference(compare, name, method):
 
 @pytest.mark.parametrize("name", ["gpt2", "opt"])
 def test_keys_of_learned_positions_are_not_moved(name):
-    assert can_move_keys(make(name)) is False
+    assert geometry_of(make(name)).movable is False
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,6 @@ from common.errors import SampleError, StopRun
 from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import (
     MANY,
-    make_config,
-    make_model,
     make_request,
     make_tokenizer,
 )
@@ -22,8 +20,6 @@ from tests.worker.engine.other_families import (
 )
 from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.engine import Engine
-from worker.engine.rotary import can_move_keys
-from worker.model.attention_interface import install_attention
 from worker.model.geometry import geometry_of
 from worker.model.independence import median_error
 
@@ -37,23 +33,24 @@ REFUSED = {
     "a recurrent state": ("falcon_h1", {}, "keeps a recurrent state"),
     "scales by the row": (
         "llama4_text", LLAMA4 | {"floor_scale": 16, "no_rope_layers": [1, 0, 1]},
-        "how many tokens lie before one in the row",
+        "attn_temperature_tuning scales queries by how many tokens lie before",
     ),
     "scales far in the row": (
         "llama4_text", LLAMA4 | {"floor_scale": 300, "no_rope_layers": [1, 0, 1]},
-        "how many tokens lie before one in the row",
+        "attn_temperature_tuning scales queries by how many tokens lie before",
     ),
     "positions by the row": ("bart", {"d_model": 64}, "places tokens by where they lie in"),
     "two attentions a layer": ("diffllama", {}, "layer 0 attends 2 times"),
     "layers that come again": ("hrm_text", NO_KV_HEADS, "layer 0 attends 8 times"),
     "a dynamic mask": ("doge", {}, "DogeAttention makes a mask of its own"),
     "no causal mask": ("bert", NO_KV_HEADS, "makes a mask of its own instead of the causal one"),
-    "sinks": ("gpt_oss", {"head_dim": 16, "num_local_experts": 4}, "wants s_aux"),
+    "sinks": (
+        "gpt_oss", {"head_dim": 16, "num_local_experts": 4}, "family gpt_oss .* attention sinks",
+    ),
     "chosen keys": (
         "deepseek_v32", LATENT | {"index_head_dim": 16, "index_n_heads": 2, "index_topk": 4},
-        "wants indices",
+        "family deepseek_v32 .* sparse indices",
     ),
-    "soft caps": ("gemma2", {"head_dim": 16}, "wants softcap"),
     "its own attention": ("gptj", NO_KV_HEADS, "AttentionInterface"),
     "arguments not passed on": ("stablelm", {}, "does not pass arguments on to its attention"),
 }  # fmt: skip
@@ -72,21 +69,13 @@ def test_the_same_family_without_the_feature_is_taken(family):
     assert sizes.causal_positions == 499
 
 
-@pytest.mark.parametrize(
-    ("family", "changes", "limit"),
-    [
-        ("llama4_text", LLAMA4 | {"attention_chunk_size": 64}, 64),
-        ("mistral", {"sliding_window": 61}, 61),
-        ("gemma3_text", {"head_dim": 16, "sliding_window": 70}, 70),
-        ("qwen2", {"sliding_window": 8, "use_sliding_window": False}, 499),
-    ],
-)
-def test_where_a_mask_departs_from_the_causal_one_is_found(family, changes, limit):
-    assert geometry_of(build(family, **changes)).causal_positions == limit
-
-
-def test_a_window_larger_than_the_model_is_no_limit():
-    assert geometry_of(make_model(make_config("mistral"))).causal_positions == 499
+@pytest.mark.parametrize("chunk", [33, 64])
+def test_chunked_attention_is_computed_up_to_its_first_chunk_and_refused_by_name(chunk):
+    sizes = geometry_of(build("llama4_text", **LLAMA4 | {"attention_chunk_size": chunk}))
+    assert (sizes.causal_positions, sizes.windows) == (chunk, (None, None, None))
+    assert sizes.length_fault(chunk - 5, 5) is None
+    assert f"from position {chunk} on" in sizes.length_fault(chunk - 4, 5)
+    assert "chunked attention" in sizes.length_fault(chunk - 4, 5)
 
 
 def longrope(**changes):
@@ -140,14 +129,13 @@ def test_factors_that_were_kept_of_a_long_row_are_put_back():
 def test_keys_are_not_moved_where_the_query_is_scaled_by_its_position(beta, movable):
     rope = SCALED_BY_POSITION | {"llama_4_scaling_beta": beta}
     model = build("ministral3", head_dim=16, rope_parameters=rope)
-    install_attention(model)
-    assert can_move_keys(model) is movable
+    assert geometry_of(model).movable is movable
 
 
 def test_a_scale_that_begins_at_the_last_positions_is_found():
     rope = SCALED_BY_POSITION | {"original_max_position_embeddings": 450}
     model = build("ministral3", head_dim=16, rope_parameters=rope)
-    assert can_move_keys(model) is False
+    assert geometry_of(model).movable is False
 
 
 def test_a_token_that_rounding_sends_elsewhere_is_not_taken_for_mixing():

@@ -7,9 +7,10 @@ from transformers import CohereConfig, Gemma3TextConfig, GPT2Config, SmolLM3Conf
 from tests.worker.engine.families import make_config, make_model
 from tests.worker.engine.packs import prefill
 from worker.engine.attention.sdpa import SdpaBackend
-from worker.engine.rotary import can_move_keys, rotate, rotation
 from worker.engine.segments import Segment
 from worker.model.attention_interface import install_attention
+from worker.model.geometry import geometry_of
+from worker.model.rope import rotate, rotation
 
 SIZES = {
     "vocab_size": 307,
@@ -37,19 +38,19 @@ def installed(config):
 
 
 def test_keys_of_the_four_families_can_be_moved(family):
-    assert can_move_keys(installed(make_config(family))) is True
+    assert geometry_of(make_model(make_config(family))).movable is True
 
 
 @pytest.mark.parametrize("rope_type", ["linear", "llama3", "yarn"])
 def test_keys_with_fixed_frequencies_can_be_moved(rope_type):
     rope = {"rope_type": rope_type, **SCALED}
-    assert can_move_keys(installed(make_config("llama", rope_parameters=rope))) is True
+    assert geometry_of(make_model(make_config("llama", rope_parameters=rope))).movable is True
 
 
 @pytest.mark.parametrize("rope_type", ["dynamic"])
 def test_keys_whose_frequencies_change_with_length_cannot_be_moved(rope_type):
     rope = {"rope_type": rope_type, "factor": 2.0, "rope_theta": 1e4}
-    assert can_move_keys(installed(make_config("llama", rope_parameters=rope))) is False
+    assert geometry_of(make_model(make_config("llama", rope_parameters=rope))).movable is False
 
 
 OTHERS = {
@@ -62,8 +63,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_keys_of_other_kinds_cannot_be_moved(name):
-    model = installed(OTHERS[name])
-    assert can_move_keys(model) is False
+    assert geometry_of(make_model(OTHERS[name])).movable is False
 
 
 @pytest.mark.parametrize("offset", [1, 13, 257])

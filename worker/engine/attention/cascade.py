@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from worker.engine.compiled import eager_if_single
-from worker.engine.rope import rotate
+from worker.model.rope import rotate
 
 AttendCascade = Callable[..., Tensor]
 """A form of `cascade`."""

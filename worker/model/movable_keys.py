@@ -9,26 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.engine.rope import rotate
-from worker.model.geometry import geometry_of
+from worker.model.config_facts import ConfigFacts
 from worker.model.probe import PROBE_TOKENS, AttentionInputs, differs, probe
+from worker.model.rope import rotate, rotation
 
 _LAST_COMPARED = 1 << 15
 """Keys are moved and compared up to this position; beyond it float32 angles get coarse."""
 
 _FIXED_FREQUENCIES = {"default", "linear", "llama3", "yarn"}
-
-
-def rotation(model: PreTrainedModel, offsets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return cos and sin, float32 [..., head_dim], that move keys by `offsets` positions [...]."""
-    embed: Any = model.base_model.rotary_emb
-    flat = offsets.reshape(1, -1).to(model.device)
-    cos, sin = embed(torch.zeros(1, device=model.device), position_ids=flat)
-    scale = float(getattr(embed, "attention_scaling", 1.0))
-    return (cos / scale).view(*offsets.shape, -1), (sin / scale).view(*offsets.shape, -1)
 
 
 def _gives_cos_and_sin(model: PreTrainedModel) -> bool:
@@ -41,25 +31,25 @@ def _gives_cos_and_sin(model: PreTrainedModel) -> bool:
 
 
 @torch.inference_mode()
-def can_move_keys(model: PreTrainedModel) -> bool:
+def can_move_keys(model: PreTrainedModel, facts: ConfigFacts, positions: int) -> bool:
     """Whether rotated keys and queries equal those computed at the other position, in every layer.
 
-    The probe's tokens see themselves alone, so their hidden states do not depend on the position,
-    and their keys differ by the rotation only, also in half precision. Queries are compared, too:
-    if a model scales them by position, a moved segment would read other values.
+    positions: the number that the model computes. The probe's tokens see themselves alone, so
+    their hidden states do not depend on the position, and their keys differ by the rotation only,
+    also in half precision. Queries are compared, too: if a model scales them by position, a moved
+    segment would read other values.
     """
-    parameters = getattr(model.config, "rope_parameters", None) or {}
-    if parameters.get("rope_type", "default") not in _FIXED_FREQUENCIES:
+    if any(rope.kind not in _FIXED_FREQUENCIES for rope in facts.ropes):
         return False
-    if any(isinstance(value, dict) for value in parameters.values()):
+    if any(rope.layer_type for rope in facts.ropes):
         return False  # The layer types have different frequencies.
     if not _gives_cos_and_sin(model):
         return False
-    sizes, number = geometry_of(model), len(PROBE_TOKENS)
-    last = min(sizes.positions, _LAST_COMPARED) - number
+    number = len(PROBE_TOKENS)
+    last = min(positions, _LAST_COMPARED) - number
     offsets = (0, min(103, max(1, last)), max(1, last))
-    positions = [offset + i for offset in offsets for i in range(number)]
-    output = probe(model, PROBE_TOKENS * len(offsets), positions)
+    places = [offset + i for offset in offsets for i in range(number)]
+    output = probe(model, PROBE_TOKENS * len(offsets), places)
     return all(_is_rotated(model, call, offsets) for call in output.calls)
 
 
