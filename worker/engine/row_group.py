@@ -67,7 +67,7 @@ class RowGroup:
         caches: Sequence[KVCache],
         capacity: int,
     ) -> None:
-        """Copy the prompt keys and values of every row; keys are rotated to where they are read."""
+        """Copy the prompt keys and values of every row; keys are rotated where they are moved."""
         slots, offsets = own.slots.to(model.device), own.offsets.to(model.device)
         moves = rotation(model, offsets) if bool(own.offsets.any()) else None
         keys, rows = self._prefix.keys, len(caches)
