@@ -32,8 +32,10 @@ class Settings(BaseModel):
         description="first part of every key, queue and channel, for teams that share a broker",
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="compute device")
-    attention: Literal["auto", "cascade", "flex", "sdpa"] = Field(
-        "auto", description="prefill attention"
+    attention: str = Field(
+        "auto",
+        pattern=r"^[a-z][a-z0-9_]*$",
+        description="prefill attention: auto, or the name of a backend (cascade, flex, sdpa)",
     )
     compile: Literal["auto", "always", "never"] = Field(
         "auto", description="compile the model's layers (auto: for runs of 2000 samples or more)"

@@ -22,6 +22,7 @@ from worker.answering import answer_shard
 from worker.bisect import Bisector
 from worker.device_deaths import DeviceDeaths
 from worker.ended_runs import why_ended
+from worker.engine.attention.choose import find_backend
 from worker.engine.stats import EngineStats
 from worker.hints import hint
 from worker.late_shards import is_late, unless_overwritten
@@ -51,6 +52,8 @@ class ShardExecutor:
         start_merge: StartMerge,
         slot: int = 0,
     ) -> None:
+        if settings.attention != "auto":
+            find_backend(settings.attention)
         self.settings = settings
         self.store = store
         self.counters = counters

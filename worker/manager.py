@@ -7,6 +7,7 @@ Effects on the whole process that need torch or a loaded model live here; all ot
 
 import gc
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from common.models import ModelSource, find_model, with_revision
 from common.prompts import PromptFormat
 from common.run import RunSpec
 from common.settings import Settings
-from worker.engine.attention.choose import choose_attention
+from worker.engine.attention.choose import Candidate, attention_candidates
 from worker.engine.budget import Budget, choose_budget
 from worker.engine.canary import check_engine
 from worker.engine.compilation import TOO_FEW, compile_engine, wants_compiled
@@ -198,9 +199,10 @@ class ModelManager:
             keep_freed_memory()
         dtype = log("dtype", choose_dtype(key.dtype, device.value))
         loaded = _load_weights(_source(model, key.revision), dtype.value, device.value)
-        backend, attention = choose_attention(self._settings.attention, loaded.model)
-        log("attention", attention)
-        budget, limits = choose_budget(self._settings, loaded.model, attention.value)
+        candidates = attention_candidates(self._settings.attention, loaded.model.device.type)
+        engine = Engine(loaded.model, loaded.tokenizer, candidates[0].backend)
+        attention = log("attention", _give_first_usable(candidates, model, engine))
+        budget, limits = choose_budget(self._settings, loaded.model, engine.runner.backend)
         if known:
             budget = budget.at_most(known)
             limits["memory"] = ResolvedSetting(
@@ -208,8 +210,7 @@ class ModelManager:
             )
         for name, limit in limits.items():
             log(name, limit)
-        engine = Engine(loaded.model, loaded.tokenizer, backend, budget)
-        _check_engine(model, engine)
+        engine.budget = budget
         for name, note in loaded.notes.items():
             log(name, note)
         choices = {"device": device, "dtype": dtype, "attention": attention} | loaded.notes
@@ -219,6 +220,29 @@ class ModelManager:
         # Not the GPU's number: runs answered on several like ones are not mixed.
         values["device"] = device_name(device.value)
         return LoadedEngine(engine, loaded.identity, values, reasons, budget, loaded.files)
+
+
+def _give_first_usable(
+    candidates: Sequence[Candidate], model: str, engine: Engine
+) -> ResolvedSetting:
+    """Give an engine the first backend that can be compiled here; returns what it resolves to.
+
+    Raises StopRun if the engine differs from its model with that backend, or if the only
+    candidate cannot be compiled.
+    """
+    reasons: list[str] = []
+    for backend, setting in candidates:
+        engine.runner.backend = backend
+        try:
+            _check_engine(model, engine)
+        except Exception as error:
+            if not backend.compiles or isinstance(error, StopRun) or is_out_of_memory(error):
+                raise
+            reasons.append(f"{backend.name} cannot be compiled here: {first_line(error)[:200]}")
+            logger.warning("model %s: %s", model, reasons[-1])
+        else:
+            return replace(setting, reason="; ".join([*reasons, setting.reason]))
+    raise StopRun(f"{reasons[-1]}; set SELF_ENSEMBLE_ATTENTION=auto")
 
 
 def _check_engine(model: str, engine: Engine) -> None:

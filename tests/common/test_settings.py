@@ -27,7 +27,7 @@ GOOD = {
 }
 
 BAD = [
-    ("device", "tpu"), ("device", "cuda:"), ("device", "cpu "), ("attention", "magic"),
+    ("device", "tpu"), ("device", "cuda:"), ("device", "cpu "), ("attention", "no name"),
     ("attention", "FLEX"), ("processes", "0"), ("processes", "65"), ("processes", "two"),
     ("pack_tokens", "63"), ("pack_tokens", "1.5"), ("kv_cache_gib", "0"), ("kv_cache_gib", "nan"),
     ("kv_cache_gib", "-1"), ("pack_tokens", "auto"), ("warm_dtype", "int8"),

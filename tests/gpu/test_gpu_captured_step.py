@@ -2,15 +2,15 @@
 
 import torch
 
-from benchmarks.gpu_day.stages.engines import BACKENDS
 from benchmarks.gpu_day.stages.step import SteppingEngine, captured, repeatable_step
 from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import MANY, make_request
+from worker.engine.attention.cascade_prefill import CASCADE
 
 
 def at_first_step(tiny_model, tokenizer, device, look):
     """Call `look(model, batch)` on the first batch that an engine decodes."""
-    engine = SteppingEngine(tiny_model().to(device), tokenizer, BACKENDS["cascade"]())
+    engine = SteppingEngine(tiny_model().to(device), tokenizer, CASCADE)
     engine.on_batch = lambda batch: look(engine.model, batch)
     answers_of(engine, MANY, make_request("per_prompt"))
     assert engine.on_batch is None

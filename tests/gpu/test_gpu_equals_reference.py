@@ -5,12 +5,12 @@ from functools import cache
 import pytest
 import torch
 
-from benchmarks.gpu_day.stages.engines import BACKENDS
 from benchmarks.gpu_day.stages.recording_engine import RecordingEngine
 from common.methods import CONFIDENCE, METHODS, PARAPHRASES
 from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import MANY, known, make_request, packed_prompts, reference_ends
 from worker.engine.attention.backend import FLEX_MIN_TOKENS
+from worker.engine.attention.choose import BUILT_IN, find_backend
 from worker.engine.reference import reference_decode
 from worker.engine.stats import EngineStats
 
@@ -54,12 +54,12 @@ def reference(tiny_model, tokenizer):
     return answers
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", [backend.name for backend in BUILT_IN])
 @pytest.mark.parametrize("layout", ["concat", "shared"])
 def test_every_method_gives_the_references_tokens_in_float32(
     layout, backend, device, tiny_model, tokenizer, reference
 ):
-    engine = RecordingEngine(tiny_model().to(device), tokenizer, BACKENDS[backend]())
+    engine = RecordingEngine(tiny_model().to(device), tokenizer, find_backend(backend))
     counts = EngineStats()
     outcomes = answers_of(engine, QUESTIONS, make_request(*GREEDY, layout=layout), counts)
     assert counts.prefill_tokens >= FLEX_MIN_TOKENS
@@ -70,12 +70,12 @@ def test_every_method_gives_the_references_tokens_in_float32(
             torch.testing.assert_close(engine.logits_of(got), logits, atol=FLOAT32, rtol=0)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", [backend.name for backend in BUILT_IN])
 def test_bfloat16_is_as_near_to_the_float32_reference_as_its_rounding_allows(
     backend, device, tiny_model, tokenizer, reference
 ):
     model = tiny_model().to(torch.bfloat16)
-    engine = RecordingEngine(model.to(device), tokenizer, BACKENDS[backend]())
+    engine = RecordingEngine(model.to(device), tokenizer, find_backend(backend))
     outcomes = answers_of(engine, QUESTIONS, make_request(*GREEDY))
     pairs = zip(outcomes, reference("concat", "flex_attention"), strict=True)
     # The first token alone: after a token that rounding changes, the others have another past.

@@ -20,7 +20,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("where", ["_load_weights", "choose_attention", "Engine"])
+@pytest.mark.parametrize("where", ["_load_weights", "attention_candidates", "Engine"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 def test_a_fault_of_loading_is_never_taken_for_one_of_the_store(
     executor, make_runs, monkeypatch, where, fault
@@ -41,7 +41,7 @@ def test_memory_that_runs_out_while_the_engine_is_made_is_said(executor, make_ru
     def too_large(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    monkeypatch.setattr("worker.manager.choose_attention", too_large)
+    monkeypatch.setattr("worker.manager.attention_candidates", too_large)
     with pytest.raises(StopRun, match="memory ran out while its engine was made: CUDA out of"):
         executor.execute(shard_of(make_runs().runs, [0]))
 

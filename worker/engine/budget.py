@@ -14,6 +14,7 @@ import torch
 from transformers import PreTrainedModel
 
 from common.settings import Settings
+from worker.engine.attention.backend import AttentionBackend, PackLimit
 from worker.host import default_processes
 from worker.model.geometry import ModelGeometry, geometry_of
 from worker.model.memory import free_memory
@@ -29,10 +30,8 @@ _SHARE = 4
 its prompts twice, as they were prefilled and as its sequences read them, and a third time while
 it drops finished sequences."""
 
-_MOST_PACKED = 65_536
-_MOST_PACKED_IN_CACHE = 4096
-"""On a CPU a longer row does not fit into the processor's caches; SDPA scores every pair of tokens
-of a row, so its time grows with the square."""
+_MOST_PACKED_IN_CACHE = PackLimit(4096, "a longer row leaves the processor's caches")
+"""For every backend on a CPU."""
 
 _MOST_CACHED_ON_CPU = 2 * GIB
 _LEAST_CHOSEN = (256, 64 << 20)
@@ -103,7 +102,7 @@ def pack_tokens_within(memory: int, per_token: int) -> int:
 
 
 def choose_budget(
-    settings: Settings, model: PreTrainedModel, backend: str
+    settings: Settings, model: PreTrainedModel, backend: AttentionBackend
 ) -> tuple[Budget, dict[str, ResolvedSetting]]:
     """Return the budget from the settings or else from free memory, each value with its reason."""
     device = str(model.device)
@@ -127,18 +126,13 @@ def _share_of_free(settings: Settings, device: str) -> tuple[int, str]:
 
 
 def _choose_pack(
-    settings: Settings, model: PreTrainedModel, backend: str, free: int, where: str
+    settings: Settings, model: PreTrainedModel, backend: AttentionBackend, free: int, where: str
 ) -> ResolvedSetting:
     if settings.pack_tokens is not None:
         return ResolvedSetting(str(settings.pack_tokens), "SELF_ENSEMBLE_PACK_TOKENS asks for it")
     per_token = pack_bytes_per_token(geometry_of(model), model.dtype.itemsize)
     fits = max(_LEAST_CHOSEN[0], pack_tokens_within(free // _SHARE, per_token))
-    if model.device.type == "cpu":
-        most, why = _MOST_PACKED_IN_CACHE, "a longer row leaves the processor's caches"
-    elif backend == "sdpa":
-        most, why = _MOST_PACKED_IN_CACHE, "sdpa takes the square of a longer row"
-    else:
-        most, why = _MOST_PACKED, "a longer row gains nothing"
+    most, why = _MOST_PACKED_IN_CACHE if model.device.type == "cpu" else backend.max_pack
     if fits < most:
         return ResolvedSetting(str(fits), f"{where}, {per_token / 1024:.0f} KiB a token")
     return ResolvedSetting(str(most), why)

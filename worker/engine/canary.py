@@ -13,7 +13,6 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from common.errors import StopRun
-from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.canary_outputs import CanaryOutput, engine_outputs, own_output
 from worker.engine.canary_prompts import CanaryCase, invent_cases
 from worker.engine.engine import Engine
@@ -67,7 +66,7 @@ def _cases(engine: Engine) -> list[CanaryCase]:
 
     Raises StopRun if the model has too few positions for any.
     """
-    least = FLEX_MIN_TOKENS if engine.runner.backend.name == "flex" else 0
+    least = engine.runner.backend.canary_tokens
     cases = invent_cases(engine.geometry, least)
     if not cases:
         raise StopRun(

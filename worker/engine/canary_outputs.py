@@ -14,7 +14,6 @@ from transformers import PreTrainedModel
 
 from common.prompts import PromptFormat, Template
 from common.visibility import VISIBILITIES
-from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.canary_prompts import NEW_TOKENS, CanaryCase
 from worker.engine.decode_bucket import DecodeBucket
 from worker.engine.engine import Engine
@@ -55,7 +54,7 @@ def engine_outputs(
 ) -> list[CanaryOutput]:
     """Prefill all prompts in one row and decode them greedily by the engine."""
     runner = engine.runner
-    always = FLEX_MIN_TOKENS if runner.backend.name == "flex" else 0
+    always = runner.backend.canary_tokens
     shared = Pack.of(Segment(case.shared, 0) for case in cases if case.shared)
     prefix = runner.prefill(shared, runner.empty_cache(), always)
     sequences = [plan_sequence(c.prompt, _visible(c), _splitter(engine, c)) for c in cases]

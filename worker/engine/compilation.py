@@ -13,7 +13,6 @@ from transformers import PreTrainedModel
 from common.errors import StopRun, first_line
 from worker.engine.attention.backend import AttentionBackend
 from worker.engine.attention.cascade import AttendCascade, cascade, compiled_cascade, pad_prefix
-from worker.engine.attention.cascade_prefill import CascadeBackend, compiled_attend_rows
 from worker.engine.compiled import compile_layers, uncompile_layers
 from worker.engine.decode_ops import compiled_ops
 from worker.engine.engine import Engine
@@ -56,9 +55,7 @@ def compile_engine(wanted: ResolvedSetting, engine: Engine) -> ResolvedSetting:
     """
     if wanted.value == "eager":
         return wanted
-    backend = engine.runner.backend
-    if backend.name == "cascade":
-        backend = CascadeBackend(compiled_attend_rows())
+    backend = engine.runner.backend.compiled()
     try:
         with compiling():
             attend = cascade_difference(compiled_cascade(), engine.model)

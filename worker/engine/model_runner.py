@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from worker.engine.attention.backend import FLEX_MIN_TOKENS, AttentionBackend
+from worker.engine.attention.backend import AttentionBackend
+from worker.engine.attention.choose import short_form
 from worker.engine.attention.mask_spec import segment_mask_spec
-from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.compiled import eager_if_single
 from worker.engine.decode_bucket import DecodeBucket
 from worker.engine.decode_ops import DecodeOps
@@ -51,25 +51,24 @@ class ModelRunner:
     def _allocate(self, slots: Mapping[Segment, range]) -> KVCache:
         return KVCache.allocate(self.geometry, slots, self.model.dtype, self.model.device)
 
-    def prefill(self, pack: Pack, prefix: KVCache, backend_from: int = FLEX_MIN_TOKENS) -> KVCache:
+    def prefill(self, pack: Pack, prefix: KVCache, backend_from: int | None = None) -> KVCache:
         """Compute the segments of a pack in one row; returns the keys and values of those alone.
 
         prefix: the cache of the segments that the pack leaves out. backend_from: a row of fewer
-        tokens uses SDPA instead of the backend; FLEX_MIN_TOKENS if None.
+        tokens uses the short form instead of the backend; None for the backend's smallest pack.
         """
         pieces = pack.pieces()
         ordered = dict.fromkeys(piece for chain in pieces.values() for piece in chain)
         cache = self._allocate(_consecutive(ordered))
         if ordered:
-            self._fill(cache, prefix, backend_from)
+            least = self.backend.min_pack if backend_from is None else backend_from
+            self._fill(cache, prefix, self.backend if cache.num_slots >= least else short_form())
         return replace(cache, pieces=pieces)
 
-    def _fill(self, cache: KVCache, prefix: KVCache, backend_from: int | None) -> None:
+    def _fill(self, cache: KVCache, prefix: KVCache, backend: AttentionBackend) -> None:
         """Compute the keys and values of a cache's segments, behind those of the prefix."""
         tokens = [token for segment in cache.slots for token in segment.tokens]
         positions = [s.start + i for s in cache.slots for i in range(len(s.tokens))]
-        least = FLEX_MIN_TOKENS if backend_from is None else backend_from
-        backend = self.backend if len(tokens) >= least else SdpaBackend()
         device, behind = str(self.model.device), prefix.num_slots
         slots = {**prefix.slots, **_consecutive(cache.slots, behind)}
         spec = segment_mask_spec(slots, behind, device)

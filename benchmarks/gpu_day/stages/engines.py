@@ -4,25 +4,15 @@ Budget and compilation are a worker's. The backend is named instead of chosen, b
 compare backends.
 """
 
-from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.settings import Settings
-from worker.engine.attention.backend import AttentionBackend
-from worker.engine.attention.cascade_prefill import CascadeBackend
-from worker.engine.attention.flex import FlexBackend
-from worker.engine.attention.sdpa import SdpaBackend
+from worker.engine.attention.choose import find_backend
 from worker.engine.budget import choose_budget
 from worker.engine.compilation import compile_engine, wants_compiled
 from worker.engine.engine import Engine
-
-BACKENDS: Mapping[str, Callable[[], AttentionBackend]] = {
-    "flex": FlexBackend,
-    "sdpa": SdpaBackend,
-    "cascade": CascadeBackend,
-}
 
 AnyEngine = TypeVar("AnyEngine", bound=Engine)
 
@@ -39,7 +29,8 @@ def build_engine(
     compiled: compile layers and decode operations; FlexAttention's backend always compiles
     itself. Raises StopRun if compiling fails, or if compiled code gives another answer.
     """
-    budget, _ = choose_budget(Settings.from_environment(), model, backend)
-    engine = kind(model, tokenizer, BACKENDS[backend](), budget.pack_tokens, budget.cache_bytes)
+    attention = find_backend(backend)
+    budget, _ = choose_budget(Settings.from_environment(), model, attention)
+    engine = kind(model, tokenizer, attention, budget)
     compile_engine(wants_compiled("always" if compiled else "never", None), engine)
     return engine

@@ -33,8 +33,8 @@ def mask_off_by_one(patch: Patch) -> None:
     """In prefill a token sees the one after it."""
     original = cascade_prefill.stack_blocks
 
-    def stack_blocks(blocks: Any, first_query: int, num_new: int) -> Any:
-        rows = original(blocks, first_query, num_new)
+    def stack_blocks(blocks: Any, spec: Any, num_new: int) -> Any:
+        rows = original(blocks, spec, num_new)
         for row, block in enumerate(blocks):
             count, seen = len(block.slots), len(block.suffix)
             for i in range(count - 1):

@@ -10,6 +10,8 @@ import torch
 
 from common.settings import Settings
 from worker.engine import budget
+from worker.engine.attention.flex import FLEX
+from worker.engine.attention.sdpa import SDPA
 from worker.engine.budget import (
     GIB,
     Budget,
@@ -71,7 +73,7 @@ def test_one_token_more_would_not_fit(memory):
 
 def test_on_a_cpu_with_plenty_of_memory_the_caches_are_the_limit(free):
     free(cpu=300 * GIB)
-    chosen, why = choose_budget(Settings(), fake_model(), "flex")
+    chosen, why = choose_budget(Settings(), fake_model(), FLEX)
     assert chosen == Budget(4096, 2 * GIB)
     assert str(why["pack_tokens"]) == "4096 (a longer row leaves the processor's caches)"
     assert str(why["kv_cache_gib"]) == "2.00 (more sequences fill no processor better)"
@@ -79,21 +81,21 @@ def test_on_a_cpu_with_plenty_of_memory_the_caches_are_the_limit(free):
 
 def test_on_a_cpu_with_little_memory_that_is_the_limit(free):
     free(cpu=GIB // 128)
-    chosen, why = choose_budget(Settings(), fake_model(), "flex")
+    chosen, why = choose_budget(Settings(), fake_model(), FLEX)
     assert chosen.pack_tokens == pack_tokens_within(GIB // 512, 2800) < 4096
     assert why["pack_tokens"].reason == "0.0 GiB are free on this host, 3 KiB a token"
 
 
 def test_however_little_is_free_something_is_tried(free):
     free(cpu=0)
-    chosen, _ = choose_budget(Settings(), fake_model(), "flex")
+    chosen, _ = choose_budget(Settings(), fake_model(), FLEX)
     assert chosen.pack_tokens == 256
     assert 0 < chosen.cache_bytes <= 64 << 20
 
 
 def test_processes_of_a_host_share_its_memory(free):
     free(cpu=6 * GIB)
-    chosen, why = choose_budget(Settings(processes=3), fake_model(), "flex")
+    chosen, why = choose_budget(Settings(processes=3), fake_model(), FLEX)
     assert chosen.cache_bytes == GIB // 2
     assert why["kv_cache_gib"].reason == "2.0 GiB are free on this host for each of 3 processes"
 
@@ -109,22 +111,22 @@ def test_processes_of_a_host_share_its_memory(free):
 def test_only_processes_of_the_same_gpu_share_its_memory(free, settings, sharing):
     """There are 4 GPUs; processes take them in turn unless one is asked for."""
     free(cuda_1=48 * GIB)
-    chosen, why = choose_budget(settings, fake_model("cuda:1"), "flex")
+    chosen, why = choose_budget(settings, fake_model("cuda:1"), FLEX)
     assert chosen.cache_bytes == 48 * GIB // sharing // 4
     assert "free on its GPU" in why["kv_cache_gib"].reason
 
 
 def test_a_gpu_takes_longer_rows_as_far_as_memory_allows(free):
     free(cuda_0=900 * GIB)
-    assert choose_budget(Settings(), fake_model("cuda:0"), "flex")[0].pack_tokens == 65_536
+    assert choose_budget(Settings(), fake_model("cuda:0"), FLEX)[0].pack_tokens == 65_536
     free(cuda_0=4 * GIB)
-    chosen, _ = choose_budget(Settings(), fake_model("cuda:0"), "flex")
+    chosen, _ = choose_budget(Settings(), fake_model("cuda:0"), FLEX)
     assert chosen.pack_tokens == pack_tokens_within(GIB, 2800) > 4096
 
 
 def test_sdpa_takes_short_rows_on_a_gpu_too(free):
     free(cuda_0=900 * GIB)
-    chosen, why = choose_budget(Settings(), fake_model("cuda:0"), "sdpa")
+    chosen, why = choose_budget(Settings(), fake_model("cuda:0"), SDPA)
     assert chosen.pack_tokens == 4096
     assert "square" in why["pack_tokens"].reason
 
@@ -132,7 +134,7 @@ def test_sdpa_takes_short_rows_on_a_gpu_too(free):
 def test_a_setting_goes_before_what_is_free(free):
     free(cpu=0)
     settings = Settings(pack_tokens=777, kv_cache_gib=0.375)
-    chosen, why = choose_budget(settings, fake_model(), "flex")
+    chosen, why = choose_budget(settings, fake_model(), FLEX)
     assert chosen == Budget(777, 3 * GIB // 8)
     assert why["pack_tokens"].reason == "SELF_ENSEMBLE_PACK_TOKENS asks for it"
     assert why["kv_cache_gib"].reason == "SELF_ENSEMBLE_KV_CACHE_GIB asks for it"

@@ -7,14 +7,15 @@ cached keys before the first query. Compiled for one head layout: compiling take
 import pytest
 import torch
 
-from tests.worker.engine.families import make_config, make_model
+from tests.worker.engine.families import make_config, make_model, make_tokenizer
 from tests.worker.engine.packs import prefill
 from worker.engine.attention.backend import FLEX_MIN_TOKENS
-from worker.engine.attention.choose import flex_difference
 from worker.engine.attention.flex import FlexBackend, compiled_flex_attention
 from worker.engine.attention.mask_spec import segment_mask_spec
 from worker.engine.attention.masks import create_visibility_dense_mask
 from worker.engine.attention.sdpa import SdpaBackend
+from worker.engine.canary import check_engine
+from worker.engine.engine import Engine
 from worker.engine.segments import Segment
 from worker.model.attention_interface import install_attention
 
@@ -126,15 +127,16 @@ def test_one_compilation_serves_all_lengths():
         assert compiled_graphs() == before + 1
 
 
-def test_choosing_a_backend_compiles_all_that_prefill_uses():
-    """`flex_difference` compiles it; the head layout is one that no other test compiles."""
-    model = make_model(make_config("mistral", head_dim=22))
-    flex_difference(model)
+def test_the_canary_compiles_all_that_prefill_uses():
+    """The head layout is one that no other test compiles."""
+    engine = Engine(
+        make_model(make_config("mistral", head_dim=22)), make_tokenizer(False), BACKENDS["flex"]
+    )
+    check_engine(engine)
     compiled = compiled_graphs()
-    install_attention(model)
     with torch.inference_mode():
         for lengths, prefix in LENGTHS:
             first, *segments = pack(lengths, prefix)[0]
-            cache = prefill(model, SdpaBackend(), [first])
-            prefill(model, BACKENDS["flex"], segments, cache)
+            cache = prefill(engine.model, SdpaBackend(), [first])
+            prefill(engine.model, BACKENDS["flex"], segments, cache)
     assert compiled_graphs() == compiled

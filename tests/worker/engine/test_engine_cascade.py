@@ -9,7 +9,6 @@ from test_engine_backends import PACKS, assert_naive
 
 from common.methods import METHODS
 from tests.worker.engine.families import MANY, SAMPLES, make_request
-from worker.engine import model_runner
 from worker.engine.attention.cascade import cascade, compiled_cascade, pad_prefix
 from worker.engine.attention.cascade_prefill import CascadeBackend, compiled_attend_rows
 from worker.engine.compiled import compile_layers
@@ -31,7 +30,7 @@ def test_prefill_by_cascade_equals_naive_attention(backend, name, cached):
 @pytest.fixture
 def no_short_packs(monkeypatch):
     """Every pack goes to the engine's backend, however short."""
-    monkeypatch.setattr(model_runner, "FLEX_MIN_TOKENS", 1)
+    monkeypatch.setattr(CascadeBackend, "min_pack", 0)
 
 
 @pytest.mark.parametrize("layout", ["concat", "shared"])

@@ -1,94 +1,131 @@
 """Choices of backend, device and dtype; a chosen backend is never replaced silently."""
 
 import logging
-import math
 
 import pytest
 import torch
 
-from common.errors import StopRun
-from tests.worker.engine.families import make_config, make_model
-from tests.worker.engine.other_families import LATENT, build
-from worker.engine.attention import choose
-from worker.engine.attention.choose import choose_backend, flex_difference
-from worker.engine.attention.flex import FlexBackend
-from worker.engine.attention.sdpa import SdpaBackend
+from common.errors import StopRun, UsageError
+from tests.worker.engine.families import make_config, make_model, make_tokenizer
+from worker.engine.attention.backend import AttentionBackend
+from worker.engine.attention.cascade_prefill import CASCADE
+from worker.engine.attention.choose import (
+    Candidate,
+    attention_candidates,
+    find_backend,
+    short_form,
+)
+from worker.engine.attention.flex import FLEX
+from worker.engine.attention.sdpa import SDPA
+from worker.engine.engine import Engine
+from worker.manager import _give_first_usable
 from worker.model.device import choose_device, choose_dtype
 from worker.model.resolved_setting import ResolvedSetting
 
-
-@pytest.fixture
-def model():
-    return make_model(make_config("mistral"))
+SHORT = "packs under 256 tokens use"
 
 
-@pytest.fixture
-def flex_fails(monkeypatch):
-    def fail(model):
+def described(candidates):
+    return [(backend, str(setting)) for backend, setting in candidates]
+
+
+def test_on_a_gpu_auto_tries_flex_and_then_sdpa_which_needs_no_compiler():
+    assert described(attention_candidates("auto", "cuda")) == [
+        (FLEX, f"flex (it skips the blocks that nobody sees; {SHORT} sdpa)"),
+        (SDPA, "sdpa (it needs no compiler)"),
+    ]
+
+
+def test_on_a_cpu_auto_takes_cascade_alone():
+    assert described(attention_candidates("auto", "cpu")) == [
+        (CASCADE, f"cascade (the fastest on a CPU; {SHORT} sdpa)")
+    ]
+
+
+def test_a_model_that_caps_scores_gets_cascade_where_others_get_sdpa():
+    assert short_form(50.0) is CASCADE
+    assert [c.backend for c in attention_candidates("auto", "cuda", 50.0)] == [FLEX, CASCADE]
+    assert described(attention_candidates("auto", "cpu", 50.0)) == [
+        (CASCADE, "cascade (the fastest on a CPU)")
+    ]
+
+
+@pytest.mark.parametrize("backend", [CASCADE, FLEX, SDPA])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_backend_asked_for_is_the_only_candidate(backend, device):
+    ((found, setting),) = attention_candidates(backend.name, device)
+    assert found is backend
+    assert setting.reason.startswith("SELF_ENSEMBLE_ATTENTION asks for it")
+
+
+def test_a_backend_asked_for_that_cannot_compute_the_model_stops_the_run():
+    with pytest.raises(StopRun, match=r"=sdpa: sdpa cannot cap scores, here at 50; set it"):
+        attention_candidates("sdpa", "cpu", 50.0)
+
+
+@pytest.mark.parametrize("find", [find_backend, lambda name: attention_candidates(name, "cpu")])
+def test_an_unknown_name_is_refused_with_the_known_ones(find):
+    with pytest.raises((StopRun, UsageError), match=r"'magic'.* known are auto, .*sdpa"):
+        find("magic")
+
+
+class NeedsCompiler(AttentionBackend):
+    """A backend that cannot be compiled here."""
+
+    name = "needs_compiler"
+    compiles = True
+
+    def create_mask(self, *arguments):
         raise RuntimeError("no C++ compiler found\nsecond line")
 
-    monkeypatch.setattr(choose, "flex_difference", fail)
+    __call__ = create_mask
+
+
+class ReadsNeighbours(type(SDPA)):
+    """A backend that gives another answer."""
+
+    name = "reads_neighbours"
+
+    def __call__(self, query, key, value, mask, scaling, softcap=None):
+        return super().__call__(query, key, value.roll(1, dims=2), mask, scaling)
+
+
+def candidate(backend):
+    return Candidate(backend, ResolvedSetting(backend.name, "for a test"))
 
 
 @pytest.fixture
-def flex_differs(monkeypatch):
-    def differ_by(difference):
-        monkeypatch.setattr(choose, "flex_difference", lambda model: difference)
-
-    return differ_by
+def engine():
+    return Engine(make_model(make_config("mistral")), make_tokenizer(False), CASCADE)
 
 
-def test_auto_takes_flex_where_it_compiles_and_agrees(model):
-    backend, choice = choose_backend("auto", model)
-    assert isinstance(backend, FlexBackend)
-    assert choice.value == backend.name == "flex"
-    assert "equal to sdpa" in choice.reason
-
-
-def test_both_backends_agree_on_this_machine(model):
-    assert flex_difference(model) < 1e-5
-
-
-def test_both_backends_agree_where_keys_are_wider_than_values():
-    assert flex_difference(build("deepseek_v3", **LATENT)) < 1e-5
-
-
-def test_auto_falls_back_to_sdpa_and_says_that_flex_cannot_be_compiled(model, flex_fails, caplog):
+def test_a_backend_that_cannot_be_compiled_gives_way_to_the_next_and_it_is_said(engine, caplog):
+    candidates = [candidate(NeedsCompiler()), candidate(SDPA)]
     with caplog.at_level(logging.WARNING):
-        backend, choice = choose_backend("auto", model)
-    assert isinstance(backend, SdpaBackend)
-    assert choice.value == backend.name == "sdpa"
-    assert choice.reason == "flex_attention cannot be compiled here: no C++ compiler found"
-    assert choice.reason in caplog.text
+        chosen = _give_first_usable(candidates, "tiny", engine)
+    reason = "needs_compiler cannot be compiled here: no C++ compiler found"
+    assert chosen == ResolvedSetting("sdpa", f"{reason}; for a test")
+    assert engine.runner.backend is SDPA
+    assert reason in caplog.text
 
 
-def test_flex_asked_for_is_never_replaced(model, flex_fails):
-    with pytest.raises(StopRun, match=r"no C\+\+ compiler found; set SELF_ENSEMBLE_ATTENTION"):
-        choose_backend("flex", model)
+def test_a_backend_asked_for_that_cannot_be_compiled_is_never_replaced(engine):
+    with pytest.raises(StopRun, match=r"no C\+\+ compiler found; set SELF_ENSEMBLE_ATT"):
+        _give_first_usable([candidate(NeedsCompiler())], "tiny", engine)
 
 
-def test_sdpa_asked_for_compiles_nothing(model, flex_fails):
-    backend, choice = choose_backend("sdpa", model)
-    assert isinstance(backend, SdpaBackend)
-    assert choice == ResolvedSetting("sdpa", "SELF_ENSEMBLE_ATTENTION asks for it")
+def test_a_backend_that_gives_another_answer_stops_the_run_before_another_is_tried(engine):
+    with pytest.raises(StopRun, match="logits differ from those of transformers"):
+        _give_first_usable([candidate(ReadsNeighbours()), candidate(SDPA)], "tiny", engine)
 
 
-@pytest.mark.parametrize("setting", ["auto", "flex"])
-@pytest.mark.parametrize("difference", [0.06, 1.0, math.inf])
-def test_a_backend_that_gives_another_answer_stops_the_run(
-    model, flex_differs, setting, difference
-):
-    flex_differs(difference)
-    with pytest.raises(StopRun, match=r"differs from sdpa by"):
-        choose_backend(setting, model)
+def test_a_backend_that_compiles_nothing_is_not_replaced_for_an_error(engine, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("a fault of its own")
 
-
-@pytest.mark.parametrize("setting", ["auto", "flex"])
-def test_a_backend_that_gives_nan_stops_the_run(model, flex_differs, setting):
-    """No comparison with NaN holds, so a plain `>` lets it through."""
-    flex_differs(math.nan)
-    with pytest.raises(StopRun, match=r"differs from sdpa by"):
-        choose_backend(setting, model)
+    monkeypatch.setattr(type(SDPA), "create_mask", fail)
+    with pytest.raises(RuntimeError, match="a fault of its own"):
+        _give_first_usable([candidate(SDPA), candidate(CASCADE)], "tiny", engine)
 
 
 @pytest.mark.parametrize("setting", ["cpu", "cuda:3"])

@@ -1,4 +1,5 @@
 """Attention backends: ways to compute masked attention that all give the same answer.
 
-`backend` is what they have in common; each has a file of its own, and `choose` picks one.
+`backend` is their base class and their registry. Each has a file of its own, which registers one
+value, and `choose` lists the candidates of a device.
 """

@@ -9,13 +9,15 @@ layers around it.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from worker.engine.attention.backend import FLEX_MIN_TOKENS, AttentionBackend, register_backend
 from worker.engine.attention.cascade import cascade, pad_prefix
-from worker.engine.attention.mask_spec import MaskSpec
+from worker.engine.attention.mask_spec import MaskSpec, slot_positions
 from worker.engine.budget import split_by_budget
 from worker.engine.compiled import eager_if_single
 
@@ -59,7 +61,8 @@ class QueryBlocks(NamedTuple):
 
     queries: index of each query among the new slots, [B, T]. targets: row of the output to write,
     equal to `queries`, or one past the last row for padding, [B, T]. keys: suffix slots, [B, L].
-    suffix_bias: float32 [B, T, L]. prefix_bias: bias of the cached slots, float32 [B, 1, 1, P].
+    suffix_bias: float32 [B, T, L]. prefix_bias: bias of the cached slots, float32
+    [B, T or 1, 1, P].
     """
 
     queries: Tensor
@@ -77,6 +80,7 @@ def attend_rows(
     prefix: tuple[Tensor, Tensor, Tensor],
     blocks: QueryBlocks,
     scaling: float,
+    softcap: float | None,
 ) -> None:
     """Attend from the queries of some blocks and write their rows of `output` [T + 1, H, D_v].
 
@@ -87,7 +91,7 @@ def attend_rows(
     grouped = (query * scaling).unflatten(0, (key.shape[0], -1))
     queries = grouped[:, :, blocks.queries].permute(2, 0, 1, 3, 4)
     keys, values = (x[:, blocks.keys].transpose(0, 1) for x in (key, value))
-    outputs = cascade(queries, *prefix, keys, values, blocks.suffix_bias)
+    outputs = cascade(queries, *prefix, keys, values, blocks.suffix_bias, softcap=softcap)
     output[blocks.targets] = outputs.permute(0, 3, 1, 2, 4).flatten(2, 3)
 
 
@@ -101,13 +105,18 @@ def compiled_attend_rows() -> AttendRows:
     return torch.compile(attend_rows, dynamic=True, fullgraph=True)
 
 
-class CascadeBackend:
+class CascadeBackend(AttentionBackend):
     """Attention to the cached keys of all segments and the suffix keys of each, in one softmax."""
 
     name = "cascade"
+    default_on = MappingProxyType({"cpu": "the fastest on a CPU"})
+    min_pack = FLEX_MIN_TOKENS
 
     def __init__(self, attend: AttendRows | None = None) -> None:
         self.attend = attend or attend_rows
+
+    def compiled(self) -> "CascadeBackend":
+        return CascadeBackend(compiled_attend_rows())
 
     def create_mask(
         self, spec: MaskSpec, num_q: int, num_kv: int, device: str
@@ -116,7 +125,7 @@ class CascadeBackend:
         for block in query_blocks(spec):
             classes.setdefault(block.size_class, []).append(block)
         tables = [
-            stack_blocks(group, spec.first_query, num_q)
+            stack_blocks(group, spec, num_q)
             for blocks in classes.values()
             for group in split_by_budget(
                 blocks,
@@ -127,14 +136,20 @@ class CascadeBackend:
         return [QueryBlocks(*(t.to(device) for t in table)) for table in tables]
 
     def __call__(
-        self, query: Tensor, key: Tensor, value: Tensor, mask: list[QueryBlocks], scaling: float
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: list[QueryBlocks],
+        scaling: float,
+        softcap: float | None = None,
     ) -> Tensor:
         num_q, cached = query.shape[2], key.shape[2] - query.shape[2]
         output = query.new_empty(num_q + 1, query.shape[1], value.shape[-1])
         for blocks in mask:
             prefix = pad_prefix(key[0, :, :cached], value[0, :, :cached], blocks.prefix_bias)
             with eager_if_single(min(blocks.queries.shape)):
-                self.attend(output, query[0], key[0], value[0], prefix, blocks, scaling)
+                self.attend(output, query[0], key[0], value[0], prefix, blocks, scaling, softcap)
         return output[:num_q].transpose(0, 1)[None]
 
 
@@ -154,7 +169,7 @@ def query_blocks(spec: MaskSpec) -> Iterator[QueryBlock]:
             yield QueryBlock(slots, (*before, *range(span.start, slots.stop)), biases, prefix)
 
 
-def stack_blocks(blocks: Sequence[QueryBlock], first_query: int, num_new: int) -> QueryBlocks:
+def stack_blocks(blocks: Sequence[QueryBlock], spec: MaskSpec, num_new: int) -> QueryBlocks:
     """Stack some blocks, padded; a key that a query does not see has bias -inf."""
     length = max(len(block.slots) for block in blocks)
     num_keys = max(len(block.suffix) for block in blocks)
@@ -163,12 +178,12 @@ def stack_blocks(blocks: Sequence[QueryBlock], first_query: int, num_new: int) -
     targets = torch.full(shape, num_new)
     keys = torch.zeros(len(blocks), num_keys, dtype=torch.long)
     suffix_bias = torch.full((*shape, num_keys), -torch.inf)
-    prefix_bias = torch.full((len(blocks), 1, 1, first_query), -torch.inf)
+    prefix_bias = torch.full((len(blocks), 1, 1, spec.first_query), -torch.inf)
     for row, block in enumerate(blocks):
         count, seen = len(block.slots), len(block.suffix)
         # Padding repeats the last query, so that it sees a key; its output is never read.
         places = torch.arange(length).clamp(max=count - 1)
-        queries[row] = block.slots.start - first_query + places
+        queries[row] = block.slots.start - spec.first_query + places
         targets[row, :count] = queries[row, :count]
         keys[row, :seen] = torch.tensor(block.suffix)
         suffix_bias[row, :, :seen] = 0.0
@@ -177,4 +192,21 @@ def stack_blocks(blocks: Sequence[QueryBlock], first_query: int, num_new: int) -
         suffix_bias[row, :, seen - count : seen].masked_fill_(later, -torch.inf)
         for span, bias in block.prefix:
             prefix_bias[row, 0, 0, span.start : span.stop] = bias
-    return QueryBlocks(queries, targets, keys, suffix_bias, prefix_bias)
+    stacked = QueryBlocks(queries, targets, keys, suffix_bias, prefix_bias)
+    return stacked if spec.window is None else _within(spec.window, stacked, spec)
+
+
+def _within(window: int, blocks: QueryBlocks, spec: MaskSpec) -> QueryBlocks:
+    """Hide the keys that are `window` positions or more before a query."""
+    positions = slot_positions(spec.slots)
+    first = positions[blocks.queries + spec.first_query] - window + 1
+    suffix_left = positions[blocks.keys][:, None] < first[..., None]
+    prefix_left = positions[: spec.first_query] < first[..., None, None]
+    return blocks._replace(
+        suffix_bias=blocks.suffix_bias.masked_fill(suffix_left, -torch.inf),
+        prefix_bias=blocks.prefix_bias.masked_fill(prefix_left, -torch.inf),
+    )
+
+
+CASCADE = CascadeBackend()
+register_backend(CASCADE)

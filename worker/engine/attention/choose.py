@@ -1,105 +1,83 @@
-"""The choice of an attention backend, from the settings or else from the device.
+"""The choice of an attention backend, from the setting or else from the device.
 
-Every attention backend gives the same answer, so the choice decides speed only. A chosen backend
-is never replaced.
+Every attention backend gives the same answer, so the choice decides speed only. Nothing is
+verified here: the canary compares the engine with its model, whichever backend it has.
 """
 
-import logging
+from typing import NamedTuple
 
-import torch
-from transformers import PreTrainedModel
-
-from common.errors import StopRun, first_line
-from worker.engine.attention.backend import FLEX_MIN_TOKENS, AttentionBackend
-from worker.engine.attention.cascade_prefill import CascadeBackend
-from worker.engine.attention.flex import FlexBackend
-from worker.engine.attention.mask_spec import segment_mask_spec
-from worker.engine.attention.sdpa import SdpaBackend
-from worker.engine.segments import Segment
-from worker.model.compile_cache import compiling
-from worker.model.geometry import geometry_of
+from common.errors import StopRun, UsageError
+from worker.engine.attention.backend import BACKENDS, AttentionBackend
+from worker.engine.attention.cascade_prefill import CASCADE
+from worker.engine.attention.flex import FLEX
+from worker.engine.attention.sdpa import SDPA
 from worker.model.resolved_setting import ResolvedSetting
 
-logger = logging.getLogger(__name__)
+BUILT_IN = (FLEX, CASCADE, SDPA)
 
-_SHORT = f"packs under {FLEX_MIN_TOKENS} tokens use sdpa"
+_SHORT_FORMS = (SDPA, CASCADE)
+"""The backends of short packs, best first; the last one computes every model."""
 
 
-def choose_attention(
-    setting: str, model: PreTrainedModel
-) -> tuple[AttentionBackend, ResolvedSetting]:
-    """Return the backend that the setting names, or for "auto" the fastest one of the device.
+class Candidate(NamedTuple):
+    """A backend to try, and the setting that it resolves to."""
 
-    On a CPU FlexAttention evaluates the mask for every head and pair of tokens, which takes as
-    long as all matrix products of a prefill. Raises StopRun like `choose_backend`.
+    backend: AttentionBackend
+    setting: ResolvedSetting
+
+
+def attention_candidates(
+    setting: str, device: str, softcap: float | None = None
+) -> list[Candidate]:
+    """Return the backends to try, best first, each with its reason.
+
+    setting: a backend's name, which gives that one alone; "auto" gives the defaults of the device
+    and then, as compiling may fail, the short form. device: type of the device. softcap: that of
+    the model, if any. Raises StopRun if the setting names a backend that does not exist or cannot
+    compute the model.
     """
-    if setting == "auto" and model.device.type == "cpu":
-        return CascadeBackend(), ResolvedSetting("cascade", f"the fastest on a CPU; {_SHORT}")
-    return choose_backend(setting, model)
+    if setting != "auto":
+        return [_named(setting, softcap)]
+    defaults = [backend for backend in BACKENDS.values() if device in backend.default_on]
+    able = [backend for backend in defaults if not backend.cannot_compute(softcap)]
+    candidates = [_candidate(b, b.default_on[device], softcap) for b in able]
+    if all(backend.compiles for backend in able):
+        faults = [fault for b in defaults if (fault := b.cannot_compute(softcap))]
+        reason = "; ".join(faults) or "it needs no compiler"
+        candidates.append(_candidate(short_form(softcap), reason, softcap))
+    return candidates
 
 
-def choose_backend(
-    setting: str, model: PreTrainedModel
-) -> tuple[AttentionBackend, ResolvedSetting]:
-    """Return the backend that the setting names; for "auto" FlexAttention, or else SDPA.
-
-    FlexAttention is compiled and compared with SDPA first. If it cannot be compiled, "auto"
-    returns SDPA, with the dense mask of the same mask_mod, and "flex" raises StopRun. Raises
-    StopRun if it compiles and gives another answer.
-    """
-    if setting == "cascade":
-        return CascadeBackend(), ResolvedSetting(
-            "cascade", f"SELF_ENSEMBLE_ATTENTION asks for it; {_SHORT}"
-        )
-    if setting == "sdpa":
-        return SdpaBackend(), ResolvedSetting("sdpa", "SELF_ENSEMBLE_ATTENTION asks for it")
+def _named(name: str, softcap: float | None) -> Candidate:
     try:
-        with compiling():
-            difference = flex_difference(model)
-    except Exception as error:
-        reason = f"flex_attention cannot be compiled here: {first_line(error)[:200]}"
-        if setting == "flex":
-            raise StopRun(f"{reason}; set SELF_ENSEMBLE_ATTENTION=sdpa") from error
-        logger.warning("%s", reason)
-        return SdpaBackend(), ResolvedSetting("sdpa", reason)
-    # Negated, so that NaN stops the run, too.
-    if not difference <= 0.05:
+        backend = find_backend(name)
+    except UsageError as error:
+        raise StopRun(str(error)) from None
+    if fault := backend.cannot_compute(softcap):
+        able = [b.name for b in BACKENDS.values() if not b.cannot_compute(softcap)]
         raise StopRun(
-            f"flex_attention differs from sdpa by {difference:.3g} on this machine; "
-            "set SELF_ENSEMBLE_ATTENTION=sdpa and report it"
+            f"SELF_ENSEMBLE_ATTENTION={name}: {fault}; set it to auto or {' or '.join(able)}"
         )
-    return FlexBackend(), ResolvedSetting("flex", f"compiled and equal to sdpa here; {_SHORT}")
+    return _candidate(backend, "SELF_ENSEMBLE_ATTENTION asks for it", softcap)
 
 
-@torch.inference_mode()
-def flex_difference(model: PreTrainedModel) -> float:
-    """Return the largest difference of flex and SDPA on random input of the model's shapes.
+def _candidate(backend: AttentionBackend, reason: str, softcap: float | None) -> Candidate:
+    short = short_form(softcap)
+    if backend.min_pack and backend is not short:
+        reason += f"; packs under {backend.min_pack} tokens use {short.name}"
+    return Candidate(backend, ResolvedSetting(backend.name, reason))
 
-    This compiles the code that prefill uses, so the first shard need not.
-    """
-    sizes = geometry_of(model)
-    kv_heads, dim = sizes.kv_heads, sizes.key_dim
-    prefix = Segment((0,) * 301, 0)
-    segments = [prefix, *(Segment((i,) * 17, 301, (prefix,)) for i in range(41))]
-    slots, end = {}, 0
-    for segment in segments:
-        slots[segment] = range(end, end := end + len(segment.tokens))
-    num_q, device = end - 301, str(model.device)
-    generator = torch.Generator(device).manual_seed(0)
-    shapes = [
-        (1, num_q, sizes.heads, dim),
-        (1, kv_heads, end, dim),
-        (1, kv_heads, end, sizes.value_dim),
-    ]
-    query, key, value = (
-        torch.randn(s, generator=generator, device=device, dtype=model.dtype) for s in shapes
-    )
-    # Transposed, as a model passes it: torch compiles for strides.
-    query = query.transpose(1, 2)
-    spec = segment_mask_spec(slots, 301, device)
-    backends: tuple[AttentionBackend, ...] = (FlexBackend(), SdpaBackend())
-    flex, sdpa = (
-        backend(query, key, value, backend.create_mask(spec, num_q, end, device), dim**-0.5)
-        for backend in backends
-    )
-    return float((flex - sdpa).abs().max())
+
+def find_backend(name: str) -> AttentionBackend:
+    """Return the backend of a name. Raises UsageError if no backend has the name."""
+    if name not in BACKENDS:
+        raise UsageError(
+            f"SELF_ENSEMBLE_ATTENTION={name!r}: no attention backend has this name; known are "
+            f"{', '.join(['auto', *BACKENDS])}"
+        )
+    return BACKENDS[name]
+
+
+def short_form(softcap: float | None = None) -> AttentionBackend:
+    """Return the backend that computes packs below the smallest pack of another."""
+    return next(backend for backend in _SHORT_FORMS if not backend.cannot_compute(softcap))

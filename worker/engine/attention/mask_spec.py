@@ -5,12 +5,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from worker.engine.attention.masks import (
     MaskMod,
     ScoreMod,
     generate_bias_score_mod,
     generate_visibility_mask_mod,
+    generate_window_mask_mod,
 )
 from worker.engine.segments import Segment
 
@@ -22,17 +24,24 @@ class MaskSpec(NamedTuple):
     """Visibility and bias between slots.
 
     score_mod: None if no score is biased. slots: slots of each segment. first_query: slots from
-    here on are queries; all slots are keys.
+    here on are queries; all slots are keys. window: a key is seen only from fewer than this many
+    positions away; None where all slots lie that close.
     """
 
     mask_mod: MaskMod
     score_mod: ScoreMod | None
     slots: Mapping[Segment, range]
     first_query: int
+    window: int | None = None
 
 
-def segment_mask_spec(slots: Mapping[Segment, range], first_query: int, device: str) -> MaskSpec:
+def segment_mask_spec(
+    slots: Mapping[Segment, range], first_query: int, device: str, window: int | None = None
+) -> MaskSpec:
     """Return the mask of a row whose queries are the slots from `first_query` on.
+
+    window: positions that a query sees, its own included; None for all. A window that no two
+    slots exceed is left out, because a mask without one costs less.
 
     It has a score_mod only if a segment biases what it sees. The sizes of its tensors are powers
     of two and marked static: with symbolic sizes torch 2.13 emits C++ that does not compile, and
@@ -58,7 +67,23 @@ def segment_mask_spec(slots: Mapping[Segment, range], first_query: int, device: 
     if bias is not None:
         score_mod = generate_bias_score_mod(q_group, kv_group, on_device.pop())
     mask_mod = generate_visibility_mask_mod(*on_device)
-    return MaskSpec(mask_mod, score_mod, slots, first_query)
+    position = slot_positions(slots)
+    if window is None or int(position.max() - position.min()) < window:
+        return MaskSpec(mask_mod, score_mod, slots, first_query)
+    padded = pad(position, (0, capacity - num_slots))
+    q_position, kv_end = (x.to(device) for x in (padded.roll(-first_query), padded + window))
+    for tensor in (q_position, kv_end):
+        torch._dynamo.mark_static(tensor)
+    mask_mod = generate_window_mask_mod(mask_mod, q_position, kv_end)
+    return MaskSpec(mask_mod, score_mod, slots, first_query, window)
+
+
+def slot_positions(slots: Mapping[Segment, range]) -> Tensor:
+    """Return the position of the token in each slot, int32 [slots]."""
+    positions = torch.zeros(max(span.stop for span in slots.values()), dtype=torch.int32)
+    for segment, span in slots.items():
+        positions[span.start : span.stop] = torch.arange(len(span)) + segment.start
+    return positions
 
 
 def _bias(index: Mapping[Segment, int], groups: int) -> Tensor | None:

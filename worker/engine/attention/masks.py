@@ -1,8 +1,9 @@
 """Masks: a visibility table -> mask_mod -> block mask or dense mask.
 
-There is one rule: a token sees an earlier token if the table lets its group see the group of
-that token. A mask_mod consists of tensor look-ups only, so vmap and compilation accept it.
-Masking by segment is FlexAttention's document masking (PyTorch, 2024).
+A token sees an earlier token if the table lets its group see the group of that token, and, in a
+layer with a sliding window, if that token's position lies in its window. A mask_mod consists of
+tensor look-ups only, so vmap and compilation accept it. Masking by segment is FlexAttention's
+document masking (PyTorch, 2024).
 """
 
 import torch
@@ -34,6 +35,20 @@ def generate_visibility_mask_mod(
     return visibility_mask_mod
 
 
+def generate_window_mask_mod(mask_mod: MaskMod, q_position: Tensor, kv_end: Tensor) -> MaskMod:
+    """Return the mask_mod `mask_mod & (position of query < end of key)`.
+
+    q_position: position of each query, int [>= Q]. kv_end: the first position whose window no
+    longer holds the key, int [>= K]. A tensor and no number, so that one compilation serves
+    windows of all sizes.
+    """
+
+    def window_mask_mod(b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
+        return mask_mod(b, h, q_idx, kv_idx) & (q_position[q_idx] < kv_end[kv_idx])
+
+    return window_mask_mod
+
+
 def generate_bias_score_mod(q_group: Tensor, kv_group: Tensor, bias: Tensor) -> ScoreMod:
     """Return the score_mod that adds `bias[group of query, group of key]`.
 
@@ -46,6 +61,21 @@ def generate_bias_score_mod(q_group: Tensor, kv_group: Tensor, bias: Tensor) -> 
         return score + bias[q_group[q_idx], kv_group[kv_idx]]
 
     return bias_score_mod
+
+
+def generate_softcap_score_mod(softcap: Tensor, score_mod: ScoreMod | None = None) -> ScoreMod:
+    """Return the score_mod that caps a score at `softcap`, and then applies `score_mod`.
+
+    softcap: float32 []. Scores s become softcap * tanh(s / softcap), as in Gemma 2.
+    """
+
+    def softcap_score_mod(
+        score: Tensor, b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor
+    ) -> Tensor:
+        capped = softcap * torch.tanh(score / softcap)
+        return capped if score_mod is None else score_mod(capped, b, h, q_idx, kv_idx)
+
+    return softcap_score_mod
 
 
 def create_visibility_block_mask(
