@@ -7,7 +7,6 @@ Effects on the whole process that need torch or a loaded model live here; all ot
 
 import gc
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -19,14 +18,13 @@ from common.models import ModelSource, find_model, with_revision
 from common.prompts import PromptFormat
 from common.run import RunSpec
 from common.settings import Settings
-from worker.engine.attention.choose import Candidate, attention_candidates
+from worker.engine.attention.choose import attention_candidates
 from worker.engine.budget import Budget, choose_budget
-from worker.engine.canary import check_engine
-from worker.engine.compilation import TOO_FEW, compile_engine, wants_compiled
+from worker.engine.compilation import TOO_FEW, wants_compiled
 from worker.engine.engine import Engine
-from worker.engine.warm_up import warm_up
+from worker.engine.verification import compile_engine, give_backend
 from worker.host import keep_freed_memory
-from worker.model.compile_cache import compiling, precompiles_headers
+from worker.model.compile_cache import precompiles_headers
 from worker.model.device import choose_device, choose_dtype, device_name
 from worker.model.loader import LoadedModel, load_model
 from worker.model.memory import is_out_of_memory, release
@@ -118,7 +116,7 @@ class ModelManager:
         """
         try:
             location = find_model(model, revision).location
-            warm_up(self.engine_of(model, location, dtype, num_samples, revision).engine)
+            self.engine_of(model, location, dtype, num_samples, revision)
         except Exception as error:
             logger.warning("model %s could not be warmed: %s", model, first_line(error))
         else:
@@ -165,20 +163,14 @@ class ModelManager:
             _keep_out_of_collections()
         wanted = wants_compiled(self._settings.compile, num_samples)
         if self._loaded.compiles(wanted):
-            layers = compile_engine(wanted, self._loaded.engine)
+            try:
+                layers = compile_engine(wanted, self._loaded.engine)
+            except StopRun:
+                self._unload()
+                raise
             self._loaded = self._loaded.with_layers(_log(model, "layers", layers))
-            if layers.value == "compiled":
-                self._check_compiled(model, self._loaded.engine)
             _keep_out_of_collections()
         return self._loaded
-
-    def _check_compiled(self, model: str, engine: Engine) -> None:
-        """Check compiled layers, too. Unloads an engine that differs, and raises StopRun."""
-        try:
-            _check_engine(model, engine)
-        except StopRun:
-            self._unload()
-            raise
 
     def _unload(self) -> None:
         if self._loaded and self._key and self._loaded.budget != self._loaded.engine.budget:
@@ -201,7 +193,7 @@ class ModelManager:
         loaded = _load_weights(_source(model, key.revision), dtype.value, device.value)
         candidates = attention_candidates(self._settings.attention, loaded.model.device.type)
         engine = Engine(loaded.model, loaded.tokenizer, candidates[0].backend)
-        attention = log("attention", _give_first_usable(candidates, model, engine))
+        attention = log("attention", give_backend(engine, candidates))
         budget, limits = choose_budget(self._settings, loaded.model, engine.runner.backend)
         if known:
             budget = budget.at_most(known)
@@ -220,36 +212,6 @@ class ModelManager:
         # Not the GPU's number: runs answered on several like ones are not mixed.
         values["device"] = device_name(device.value)
         return LoadedEngine(engine, loaded.identity, values, reasons, budget, loaded.files)
-
-
-def _give_first_usable(
-    candidates: Sequence[Candidate], model: str, engine: Engine
-) -> ResolvedSetting:
-    """Give an engine the first backend that can be compiled here; returns what it resolves to.
-
-    Raises StopRun if the engine differs from its model with that backend, or if the only
-    candidate cannot be compiled.
-    """
-    reasons: list[str] = []
-    for backend, setting in candidates:
-        engine.runner.backend = backend
-        try:
-            _check_engine(model, engine)
-        except Exception as error:
-            if not backend.compiles or isinstance(error, StopRun) or is_out_of_memory(error):
-                raise
-            reasons.append(f"{backend.name} cannot be compiled here: {first_line(error)[:200]}")
-            logger.warning("model %s: %s", model, reasons[-1])
-        else:
-            return replace(setting, reason="; ".join([*reasons, setting.reason]))
-    raise StopRun(f"{reasons[-1]}; set SELF_ENSEMBLE_ATTENTION=auto")
-
-
-def _check_engine(model: str, engine: Engine) -> None:
-    """Compare an engine with its model's own attention. Raises StopRun if they differ."""
-    with compiling():
-        comparison = check_engine(engine)
-    logger.info("model %s: equal to transformers' eager attention: %s", model, comparison)
 
 
 def _keep_out_of_collections() -> None:

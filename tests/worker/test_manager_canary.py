@@ -1,9 +1,12 @@
 """The manager compares an engine with its model's own attention: when loaded, when compiled."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from common.errors import StopRun
 from worker import manager
+from worker.engine import verification
 from worker.model.resolved_setting import ResolvedSetting
 
 
@@ -18,7 +21,10 @@ def checked(monkeypatch):
             raise StopRun(faults.pop())
         return "as it should be"
 
-    monkeypatch.setattr(manager, "check_engine", check)
+    monkeypatch.setattr(verification, "check_engine", check)
+    # Compared code counts as compiled: nothing is compiled here.
+    monkeypatch.setattr(verification, "compile_layers", lambda model: None)
+    monkeypatch.setattr(verification, "refuse_eager_layers", lambda layers: nullcontext())
     return engines, faults
 
 
@@ -47,7 +53,6 @@ def test_an_engine_is_compared_again_when_it_was_compiled(
     executor.manager.engine_for(spec)
     wanted = ResolvedSetting("compiled", "for a test")
     monkeypatch.setattr(manager, "wants_compiled", lambda *_: wanted)
-    monkeypatch.setattr(manager, "compile_engine", lambda wanted, engine: wanted)
     executor.manager.engine_for(spec)
     assert len(checked[0]) == 2
 
@@ -57,7 +62,6 @@ def test_compiled_code_that_differs_is_not_used(executor, make_runs, checked, mo
     first = executor.manager.engine_for(spec)
     wanted = ResolvedSetting("compiled", "for a test")
     monkeypatch.setattr(manager, "wants_compiled", lambda *_: wanted)
-    monkeypatch.setattr(manager, "compile_engine", lambda wanted, engine: wanted)
     checked[1].append("logits differ")
     with pytest.raises(StopRun, match="logits differ"):
         executor.manager.engine_for(spec)

@@ -5,10 +5,7 @@ import logging
 import pytest
 
 from tests.worker.conftest import shard_of
-from worker import manager
-from worker.engine.attention.backend import FLEX_MIN_TOKENS
-from worker.engine.engine import Engine
-from worker.engine.warm_up import warm_up
+from worker.manager import ModelManager
 
 
 @pytest.fixture
@@ -33,16 +30,6 @@ def test_without_a_setting_nothing_is_loaded(executor):
     assert executor.manager._loaded is None
 
 
-def test_the_invented_questions_fill_a_row_that_is_compiled_for(executor, make_runs, monkeypatch):
-    loaded = executor.manager.engine_for(make_runs().runs[0].spec)
-    run, outputs = Engine.run, []
-    monkeypatch.setattr(Engine, "run", lambda *arguments: outputs.append(run(*arguments)))
-    warm_up(loaded.engine)
-    (output,) = outputs
-    assert output.stats.prefill_tokens >= FLEX_MIN_TOKENS
-    assert output.stats.decode_tokens > 0
-
-
 @pytest.mark.parametrize("fault", [MemoryError, RuntimeError, OSError])
 def test_a_fault_while_warming_is_said_and_leaves_the_process_alive(
     executor, tiny_model, monkeypatch, caplog, fault
@@ -50,7 +37,7 @@ def test_a_fault_while_warming_is_said_and_leaves_the_process_alive(
     def fails(*_):
         raise fault("no luck")
 
-    monkeypatch.setattr(manager, "warm_up", fails)
+    monkeypatch.setattr(ModelManager, "engine_of", fails)
     executor.manager.warm_up(str(tiny_model), "float32")
     assert "could not be warmed: no luck" in caplog.text
 

@@ -1,29 +1,25 @@
-"""Compilation: decides whether an engine is compiled, compiles it, and checks the result.
+"""Compilation: layers and functions that torch turns into fewer passes over memory; when it pays.
 
-Compiled code computes the same answers in fewer passes over memory. It is compared with the eager
-code before it answers anything. If nothing can be compiled, the engine stays eager.
+The model keeps the `forward` its authors wrote. Each decoder layer is compiled in place
+("regional compilation"): all layers share one compilation, for dynamic shapes, with a graph
+break at `attention_forward`, which is not traced. Functions of tensors are compiled whole.
 """
 
-import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 from transformers import PreTrainedModel
 
-from common.errors import StopRun, first_line
-from worker.engine.attention.backend import AttentionBackend
-from worker.engine.attention.cascade import AttendCascade, cascade, compiled_cascade, pad_prefix
-from worker.engine.compiled import compile_layers, uncompile_layers
-from worker.engine.decode_ops import compiled_ops
-from worker.engine.engine import Engine
-from worker.engine.model_runner import ModelRunner
-from worker.engine.prefix_tree import Pack
-from worker.engine.segments import Segment
-from worker.model.compile_cache import compiling
-from worker.model.geometry import geometry_of
+from common.methods import Fusion
+from worker.engine.attention.cascade import AttendCascade, cascade
+from worker.engine.sampler import PickBest, pick_best
+from worker.model.decoder_layers import decoder_layers
 from worker.model.resolved_setting import ResolvedSetting
-
-logger = logging.getLogger(__name__)
 
 COMPILE_FROM = 2000
 """Runs of at least this many samples gain more time from compiling than it takes.
@@ -47,87 +43,104 @@ def wants_compiled(setting: str, num_samples: int | None) -> ResolvedSetting:
     )
 
 
-def compile_engine(wanted: ResolvedSetting, engine: Engine) -> ResolvedSetting:
-    """Compile an engine if `wanted` says so; returns what it runs with and why.
+class CountedInductor:
+    """torch's inductor, which counts the runs of the graphs that it has compiled.
 
-    Raises StopRun if compiled code gives another answer, or if nothing can be compiled although
-    the setting asks for it.
+    torch may run a layer as written without an error: where it is switched off, cannot trace the
+    layer, or has compiled it too often. The number of runs tells.
     """
-    if wanted.value == "eager":
-        return wanted
-    backend = engine.runner.backend.compiled()
-    try:
-        with compiling():
-            attend = cascade_difference(compiled_cascade(), engine.model)
-            layers = layer_difference(engine.runner, backend)
-    except Exception as error:
-        uncompile_layers(engine.model)
-        reason = f"it cannot be compiled here: {first_line(error)[:200]}"
-        if wanted.reason == ASKED_FOR:
-            raise StopRun(f"{reason}; set SELF_ENSEMBLE_COMPILE=never") from error
-        logger.warning("the engine goes on as written: %s", reason)
-        return ResolvedSetting("eager", reason)
-    difference = _largest(attend, layers)
-    # Negated, so that NaN stops the run, too.
-    if not difference <= (1e-3 if engine.model.dtype == torch.float32 else 0.1):
-        raise StopRun(
-            f"compiled code differs from the code as written by {difference:.3g} on this "
-            "machine; set SELF_ENSEMBLE_COMPILE=never and report it"
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def __call__(self, graph: GraphModule, inputs: Sequence[Any]) -> Callable[..., Any]:
+        # Not above: it takes seconds to import, and most runs compile nothing.
+        from torch._inductor.compile_fx import compile_fx
+
+        compiled: Any = compile_fx(graph, inputs)
+
+        def run(*arguments: Any) -> Any:
+            self.runs += 1
+            return compiled(*arguments)
+
+        return run
+
+
+LAYER_INDUCTOR = CountedInductor()
+"""Compiles the decoder layers of this process."""
+
+
+def compile_layers(model: PreTrainedModel) -> None:
+    """Let torch compile the decoder layers at their next call."""
+    for layer in decoder_layers(model):
+        layer.compile(backend=LAYER_INDUCTOR, dynamic=True)
+
+
+def uncompile_layers(model: PreTrainedModel) -> None:
+    """Let the decoder layers run as written again."""
+    for layer in decoder_layers(model):
+        # `Module.compile` sets this attribute, and torch has no call that resets it.
+        layer._compiled_call_impl = None
+
+
+@contextmanager
+def refuse_eager_layers(layers: int) -> Iterator[None]:
+    """Raise RuntimeError unless each of `layers` decoder layers runs compiled code in here."""
+    before = LAYER_INDUCTOR.runs
+    with torch._dynamo.config.patch(suppress_errors=False, fail_on_recompile_limit_hit=True):
+        yield
+    runs = LAYER_INDUCTOR.runs - before
+    if runs < layers:
+        raise RuntimeError(
+            f"torch ran {layers} layers as written: compiled code ran {runs} times; look at "
+            "TORCH_COMPILE_DISABLE, TORCHDYNAMO_DISABLE and TORCH_LOGS=graph_breaks"
         )
-    engine.runner.backend, engine.runner.ops = backend, compiled_ops()
-    return ResolvedSetting("compiled", f"{wanted.reason}; equal to eager here")
 
 
-@torch.inference_mode()
-def cascade_difference(compiled: AttendCascade, model: PreTrainedModel) -> float:
-    """Return the relative difference of compiled and eager cascade attention on random input."""
-    sizes = geometry_of(model)
-    kv_heads, dim, value_dim = sizes.kv_heads, sizes.key_dim, sizes.value_dim
-    group = sizes.heads // kv_heads
-    generator = torch.Generator(str(model.device)).manual_seed(0)
+def eager_if_single(rows: int) -> AbstractContextManager[Any]:
+    """Return a context in which compiled code runs eagerly if there is one row only.
 
-    def random(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=model.dtype, device=model.device)
-
-    rows, num_offsets = 37, 5
-    query = random(rows, kv_heads, group, 1, dim)
-    rotation = random(rows, num_offsets, dim).float(), random(rows, num_offsets, dim).float()
-    keys, values = random(kv_heads, 101, dim), random(kv_heads, 101, value_dim)
-    # A slice of a larger cache, as in decoding: torch compiles for strides.
-    suffix_keys = random(rows, kv_heads, dim, 31)[..., :29].transpose(-1, -2)
-    suffix_values = random(rows, kv_heads, 31, value_dim)[..., :29, :]
-    suffix = suffix_keys, suffix_values, random(rows, 1, 29).float()
-    differences = []
-    for number, moves in ((1, None), (num_offsets, rotation)):
-        prefix = pad_prefix(keys, values, random(rows, 1, number, 101).float())
-        computed, expected = (
-            attend(query, *prefix, *suffix, rotation=moves) for attend in (compiled, cascade)
-        )
-        differences.append(relative_difference(computed, expected))
-    return _largest(*differences)
+    torch compiles a size of 1 separately, which takes longer than it can save.
+    """
+    if rows == 1:
+        eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+        return eager
+    return nullcontext()
 
 
-@torch.inference_mode()
-def layer_difference(runner: ModelRunner, compiled: AttentionBackend) -> float:
-    """Compile the layers; returns the relative difference of a row's values before and after."""
-    prefix = Segment((5,) * 101, 0)
-    segments = [Segment((i, 7) * (5 + i % 3), 101, (prefix,)) for i in range(41)]
-    before = _prefilled(runner, prefix, segments)
-    compile_layers(runner.model)
-    other = ModelRunner(runner.model, runner.geometry, compiled, runner.ops)
-    return relative_difference(_prefilled(other, prefix, segments), before)
+@cache
+def compiled_form(function: Any) -> Any:
+    """Return a function compiled for dynamic shapes, without graph breaks."""
+    return torch.compile(function, dynamic=True, fullgraph=True)
 
 
-def _prefilled(runner: ModelRunner, prefix: Segment, segments: list[Segment]) -> Tensor:
-    cache = runner.prefill(Pack.of([prefix]), runner.empty_cache())
-    return runner.prefill(Pack.of(segments, (prefix,)), cache).values
+def compiled_cascade(query: Tensor, *keys: Any, **options: Any) -> Tensor:
+    """`cascade`, compiled."""
+    suffix_bias, attend = keys[5], compiled_form(cascade)
+    with eager_if_single(min(len(query), suffix_bias.shape[-1])):
+        output: Tensor = attend(query, *keys, **options)
+    return output
 
 
-def _largest(*differences: float) -> float:
-    """Return the largest number, or NaN if any is NaN, which `max` may pass over."""
-    return float(torch.tensor(differences).max())
+def compiled_pick_best(
+    logits: Tensor, fusion: Fusion, weights: Tensor | None, forced: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """`pick_best`, compiled; it reads the logits without a float32 copy."""
+    pick: PickBest = compiled_form(pick_best)
+    with eager_if_single(len(logits)):
+        return pick(logits, fusion, weights, forced)
 
 
-def relative_difference(computed: Tensor, expected: Tensor) -> float:
-    """Norm of the difference over the norm of `expected`."""
-    return float((computed - expected).float().norm() / expected.float().norm())
+class DecodeOps(NamedTuple):
+    """The operations of a decode step that can be compiled.
+
+    Cascade attention, called in every layer, and the choice of the best next token.
+    """
+
+    attend: AttendCascade
+    pick_best: PickBest
+
+
+EAGER = DecodeOps(cascade, pick_best)
+COMPILED = DecodeOps(compiled_cascade, compiled_pick_best)
+"""torch compiles each at its first call."""

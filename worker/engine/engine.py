@@ -14,8 +14,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from common.records import Sample
 from worker.engine.attention.backend import AttentionBackend
 from worker.engine.budget import DEFAULT_BUDGET, Budget
+from worker.engine.compilation import EAGER, DecodeOps
 from worker.engine.decode_bucket import DecodeBucket
-from worker.engine.decode_ops import EAGER, DecodeOps
 from worker.engine.ensembles import Ensemble
 from worker.engine.generated import Generated
 from worker.engine.kv_cache import KVCache

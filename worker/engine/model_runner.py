@@ -10,9 +10,8 @@ from transformers import PreTrainedModel
 from worker.engine.attention.backend import AttentionBackend
 from worker.engine.attention.choose import short_form
 from worker.engine.attention.mask_spec import segment_mask_spec
-from worker.engine.compiled import eager_if_single
+from worker.engine.compilation import DecodeOps, eager_if_single
 from worker.engine.decode_bucket import DecodeBucket
-from worker.engine.decode_ops import DecodeOps
 from worker.engine.ensembles import Ensemble
 from worker.engine.generated import Generated
 from worker.engine.kv_cache import KVCache

@@ -11,14 +11,12 @@ has no such bound: the smallest change of one logit moves every boundary behind 
 """
 
 from collections.abc import Callable
-from functools import cache
 
 import torch
 from torch import Tensor
 
 from common.methods import Fusion
 from common.run import SamplingParams
-from worker.engine.compiled import eager_if_single
 from worker.engine.ensemble_batch import EnsembleBatch
 from worker.engine.fusions import FUSIONS
 from worker.engine.noise import exponential
@@ -78,20 +76,6 @@ def choose(tokens: Tensor, forced: Tensor | None) -> Tensor:
 
 PickBest = Callable[[Tensor, Fusion, Tensor | None, Tensor | None], tuple[Tensor, Tensor]]
 """A form of `pick_best`."""
-
-
-@cache
-def compiled_pick_best() -> PickBest:
-    """`pick_best` compiled for dynamic shapes; it reads the logits without a float32 copy."""
-    compiled: PickBest = torch.compile(pick_best, dynamic=True, fullgraph=True)
-
-    def pick(
-        logits: Tensor, fusion: Fusion, weights: Tensor | None, forced: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        with eager_if_single(len(logits)):
-            return compiled(logits, fusion, weights, forced)
-
-    return pick
 
 
 def sample_tokens(

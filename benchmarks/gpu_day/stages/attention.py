@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.rows import Figures, Rows
 from worker.engine.attention.backend import AttentionBackend
-from worker.engine.attention.cascade_prefill import CascadeBackend, compiled_attend_rows
+from worker.engine.attention.cascade_prefill import CASCADE
 from worker.engine.attention.flex import FlexBackend
 from worker.engine.attention.mask_spec import segment_mask_spec
 from worker.engine.attention.sdpa import SdpaBackend
@@ -40,8 +40,8 @@ def attention(bench: Bench, rows: Rows) -> None:
 
 def _cases(length: int) -> Iterator[tuple[str, float, AttentionBackend, SDPBackend | None]]:
     yield "flex", 30, FlexBackend(), None
-    yield "cascade eager", 20, CascadeBackend(), None
-    yield "cascade compiled", 30, CascadeBackend(compiled_attend_rows()), None
+    yield "cascade eager", 20, CASCADE, None
+    yield "cascade compiled", 30, CASCADE.compiled(), None
     if length <= _LONGEST_DENSE:
         yield "sdpa as chosen", 15, SdpaBackend(), None
         for each in _SDP_BACKENDS:

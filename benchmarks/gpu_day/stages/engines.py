@@ -11,8 +11,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from common.settings import Settings
 from worker.engine.attention.choose import find_backend
 from worker.engine.budget import choose_budget
-from worker.engine.compilation import compile_engine, wants_compiled
+from worker.engine.compilation import wants_compiled
 from worker.engine.engine import Engine
+from worker.engine.verification import compile_engine
 
 AnyEngine = TypeVar("AnyEngine", bound=Engine)
 

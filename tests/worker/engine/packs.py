@@ -7,7 +7,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from worker.engine.attention.backend import AttentionBackend
-from worker.engine.decode_ops import EAGER
+from worker.engine.compilation import EAGER
 from worker.engine.kv_cache import KVCache
 from worker.engine.model_runner import ModelRunner
 from worker.engine.prefix_tree import Pack

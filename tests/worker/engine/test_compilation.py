@@ -1,7 +1,6 @@
 """Compiling a model's layers: when it is done, what it reports, and that no answer changes."""
 
 import logging
-import math
 
 import pytest
 import torch
@@ -10,16 +9,18 @@ from common.errors import StopRun
 from tests.worker.conftest import shard_of
 from tests.worker.engine.answers import answers_of
 from worker.answering import make_request
-from worker.engine import compilation
-from worker.engine.canary import check_engine
+from worker.engine import compilation, verification
+from worker.engine.attention.cascade import cascade
 from worker.engine.compilation import (
     ASKED_FOR,
     COMPILE_FROM,
+    COMPILED,
+    EAGER,
     TOO_FEW,
-    compile_engine,
+    compile_layers,
     wants_compiled,
 )
-from worker.engine.compiled import compile_layers
+from worker.engine.verification import compile_engine
 from worker.model.resolved_setting import ResolvedSetting
 
 WANTED = ResolvedSetting("compiled", "for a test")
@@ -62,22 +63,13 @@ def test_a_larger_run_of_the_held_model_is_compiled_for(executor, make_runs, mon
     assert executor.manager.engine_for(spec) is large, "what is compiled stays so"
 
 
-def fails(*_):
+def compile_and_fail(model):
+    compile_layers(model)
     raise RuntimeError("no C++ compiler found\nsecond line")
 
 
-def compile_and_fail(model):
-    compile_layers(model)
-    fails()
-
-
-@pytest.mark.parametrize(
-    ("name", "fault"), [("cascade_difference", fails), ("compile_layers", compile_and_fail)]
-)
-def test_what_cannot_be_compiled_goes_on_as_written_and_says_so(
-    engine, monkeypatch, caplog, name, fault
-):
-    monkeypatch.setattr(compilation, name, fault)
+def test_what_cannot_be_compiled_goes_on_as_written_and_says_so(engine, monkeypatch, caplog):
+    monkeypatch.setattr(verification, "compile_layers", compile_and_fail)
     backend, ops = engine.runner.backend, engine.runner.ops
     with caplog.at_level(logging.WARNING):
         choice = compile_engine(WANTED, engine)
@@ -88,20 +80,47 @@ def test_what_cannot_be_compiled_goes_on_as_written_and_says_so(
 
 
 def test_compiled_code_asked_for_is_never_replaced(engine, monkeypatch):
-    monkeypatch.setattr(compilation, "cascade_difference", fails)
+    monkeypatch.setattr(verification, "compile_layers", compile_and_fail)
     with pytest.raises(StopRun, match=r"no C\+\+ compiler found; set SELF_ENSEMBLE_COMPILE=never"):
         compile_engine(ResolvedSetting("compiled", ASKED_FOR), engine)
 
 
-@pytest.mark.parametrize("difference", [0.01, math.inf, math.nan])
-@pytest.mark.parametrize("check", ["cascade_difference", "layer_difference"])
-def test_compiled_code_that_gives_another_answer_stops_the_run(
-    engine, monkeypatch, check, difference
+@pytest.fixture
+def switched_off(monkeypatch):
+    """torch runs as written what it is asked to compile, as with TORCH_COMPILE_DISABLE=1."""
+    monkeypatch.setattr(torch._dynamo.config, "disable", True)
+    monkeypatch.setattr(verification, "COMPILED", EAGER)
+
+
+def test_layers_that_torch_runs_as_written_are_not_called_compiled(engine, switched_off):
+    """Every logit is equal, because nothing was compiled."""
+    choice = compile_engine(WANTED, engine)
+    assert choice.value == "eager"
+    assert f"torch ran {engine.geometry.layers} layers as written: compiled code ran 0" in (
+        choice.reason
+    )
+
+
+def test_layers_that_torch_runs_as_written_stop_a_run_that_asks_for_compiled_ones(
+    engine, switched_off
 ):
-    for name in ("cascade_difference", "layer_difference"):
-        result = difference if name == check else 0.0
-        monkeypatch.setattr(compilation, name, lambda *_, result=result: result)
-    with pytest.raises(StopRun, match="differs from the code as written"):
+    with pytest.raises(StopRun, match=r"layers as written.*; set SELF_ENSEMBLE_COMPILE=never"):
+        compile_engine(ResolvedSetting("compiled", ASKED_FOR), engine)
+
+
+def next_row(*arguments, **options):
+    return cascade(*arguments, **options).roll(1, dims=0)
+
+
+def not_a_number(*arguments, **options):
+    return cascade(*arguments, **options) * torch.nan
+
+
+@pytest.mark.parametrize("attend", [next_row, not_a_number])
+def test_compiled_code_that_gives_another_answer_stops_the_run(engine, monkeypatch, attend):
+    monkeypatch.setattr(verification, "compile_layers", lambda model: None)
+    monkeypatch.setattr(verification, "COMPILED", EAGER._replace(attend=attend))
+    with pytest.raises(StopRun, match=r"compiled: .*logits differ .*set SELF_ENSEMBLE_COMPILE="):
         compile_engine(WANTED, engine)
 
 
@@ -113,7 +132,7 @@ def test_a_compiled_engine_answers_a_shard_as_the_code_as_written(executor, make
     request = make_request([run.spec for run in runs])
     before = answers_of(engine, samples, request)
     assert compile_engine(WANTED, engine).value == "compiled"
-    check_engine(engine)
+    assert engine.runner.ops is COMPILED
     after = answers_of(engine, samples, request)
     for old, new in zip(before, after, strict=True):
         for name, answers in old.items():

@@ -9,14 +9,13 @@ from test_engine_backends import PACKS, assert_naive
 
 from common.methods import METHODS
 from tests.worker.engine.families import MANY, SAMPLES, make_request
-from worker.engine.attention.cascade import cascade, compiled_cascade, pad_prefix
-from worker.engine.attention.cascade_prefill import CascadeBackend, compiled_attend_rows
-from worker.engine.compiled import compile_layers
-from worker.engine.decode_ops import compiled_ops
+from worker.engine.attention.cascade import cascade, pad_prefix
+from worker.engine.attention.cascade_prefill import CASCADE, CascadeBackend
+from worker.engine.compilation import COMPILED, compile_layers, compiled_cascade
 from worker.model.rope import rotate
 
-BACKENDS = {"eager": CascadeBackend(), "compiled": CascadeBackend(compiled_attend_rows())}
-ATTEND = {"eager": cascade, "compiled": compiled_cascade()}
+BACKENDS = {"eager": CASCADE, "compiled": CASCADE.compiled()}
+ATTEND = {"eager": cascade, "compiled": compiled_cascade}
 
 
 @pytest.mark.parametrize("cached", [False, True], ids=["fresh", "cached"])
@@ -46,7 +45,7 @@ def test_logits_and_tokens_by_cascade_equal_the_reference(
 def test_logits_and_tokens_of_a_compiled_engine_equal_the_reference(
     make_engine, tokenizers, compare, method, no_short_packs
 ):
-    options = {"backend": BACKENDS["compiled"], "ops": compiled_ops()}
+    options = {"backend": BACKENDS["compiled"], "ops": COMPILED}
     engine = make_engine("mistral", engine=options)
     compile_layers(engine.model)
     compare(engine, tokenizers[False], MANY, make_request(method))

@@ -18,7 +18,7 @@ from worker.engine.attention.choose import (
 from worker.engine.attention.flex import FLEX
 from worker.engine.attention.sdpa import SDPA
 from worker.engine.engine import Engine
-from worker.manager import _give_first_usable
+from worker.engine.verification import give_backend
 from worker.model.device import choose_device, choose_dtype
 from worker.model.resolved_setting import ResolvedSetting
 
@@ -102,7 +102,7 @@ def engine():
 def test_a_backend_that_cannot_be_compiled_gives_way_to_the_next_and_it_is_said(engine, caplog):
     candidates = [candidate(NeedsCompiler()), candidate(SDPA)]
     with caplog.at_level(logging.WARNING):
-        chosen = _give_first_usable(candidates, "tiny", engine)
+        chosen = give_backend(engine, candidates)
     reason = "needs_compiler cannot be compiled here: no C++ compiler found"
     assert chosen == ResolvedSetting("sdpa", f"{reason}; for a test")
     assert engine.runner.backend is SDPA
@@ -111,12 +111,12 @@ def test_a_backend_that_cannot_be_compiled_gives_way_to_the_next_and_it_is_said(
 
 def test_a_backend_asked_for_that_cannot_be_compiled_is_never_replaced(engine):
     with pytest.raises(StopRun, match=r"no C\+\+ compiler found; set SELF_ENSEMBLE_ATT"):
-        _give_first_usable([candidate(NeedsCompiler())], "tiny", engine)
+        give_backend(engine, [candidate(NeedsCompiler())])
 
 
 def test_a_backend_that_gives_another_answer_stops_the_run_before_another_is_tried(engine):
     with pytest.raises(StopRun, match="logits differ from those of transformers"):
-        _give_first_usable([candidate(ReadsNeighbours()), candidate(SDPA)], "tiny", engine)
+        give_backend(engine, [candidate(ReadsNeighbours()), candidate(SDPA)])
 
 
 def test_a_backend_that_compiles_nothing_is_not_replaced_for_an_error(engine, monkeypatch):
@@ -125,7 +125,7 @@ def test_a_backend_that_compiles_nothing_is_not_replaced_for_an_error(engine, mo
 
     monkeypatch.setattr(type(SDPA), "create_mask", fail)
     with pytest.raises(RuntimeError, match="a fault of its own"):
-        _give_first_usable([candidate(SDPA), candidate(CASCADE)], "tiny", engine)
+        give_backend(engine, [candidate(SDPA), candidate(CASCADE)])
 
 
 @pytest.mark.parametrize("setting", ["cpu", "cuda:3"])

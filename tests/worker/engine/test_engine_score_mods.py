@@ -5,7 +5,7 @@ import torch
 
 from tests.worker.engine.families import make_config, make_model
 from tests.worker.engine.packs import prefill
-from worker.engine.attention.flex import FlexBackend, compiled_flex_attention
+from worker.engine.attention.flex import FlexBackend, attend_blocks
 from worker.engine.attention.mask_spec import segment_mask_spec
 from worker.engine.attention.masks import create_visibility_dense_mask
 from worker.engine.attention.sdpa import SdpaBackend
@@ -95,8 +95,7 @@ def test_flex_attention_with_a_score_mod_has_no_graph_breaks():
     slots, end = slots_of(biased_pack((101, 87, 133)))
     spec = segment_mask_spec(slots, PREFIX, "cpu")
     mask = FlexBackend().create_mask(spec, end - PREFIX, end, "cpu")
-    attend = compiled_flex_attention()._torchdynamo_orig_callable
-    explained = torch._dynamo.explain(attend)(*inputs(end - PREFIX, end), *mask, 0.3)
+    explained = torch._dynamo.explain(attend_blocks)(*inputs(end - PREFIX, end), *mask, 0.3)
     assert explained.graph_count == 1
     assert explained.graph_break_count == 0
 

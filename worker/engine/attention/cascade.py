@@ -6,14 +6,11 @@ module knows tensors only: biases say who sees what, -inf for a key that is not 
 """
 
 from collections.abc import Callable
-from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from worker.engine.compiled import eager_if_single
 from worker.model.rope import rotate
 
 AttendCascade = Callable[..., Tensor]
@@ -117,16 +114,3 @@ def _by_sums(query: Tensor) -> bool:
     write all products to memory.
     """
     return query.shape[3] == 1 and query.device.type == "cpu" and torch.compiler.is_compiling()
-
-
-@cache
-def compiled_cascade() -> AttendCascade:
-    """`cascade` compiled for dynamic shapes, without graph breaks."""
-    compiled: AttendCascade = torch.compile(cascade, dynamic=True, fullgraph=True)
-
-    def attend(query: Tensor, *keys: Tensor, **options: Any) -> Tensor:
-        suffix_bias = keys[-1]
-        with eager_if_single(min(len(query), suffix_bias.shape[-1])):
-            return compiled(query, *keys, **options)
-
-    return attend

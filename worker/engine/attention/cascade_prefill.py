@@ -8,7 +8,6 @@ layers around it.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ from worker.engine.attention.backend import FLEX_MIN_TOKENS, AttentionBackend, r
 from worker.engine.attention.cascade import cascade, pad_prefix
 from worker.engine.attention.mask_spec import MaskSpec, slot_positions
 from worker.engine.budget import split_by_budget
-from worker.engine.compiled import eager_if_single
+from worker.engine.compilation import compiled_form, eager_if_single
 
 _BLOCK_TOKENS = 256
 """Longer segments are cut, which bounds the memory of their scores."""
@@ -99,12 +98,6 @@ AttendRows = Callable[..., None]
 """A form of `attend_rows`."""
 
 
-@cache
-def compiled_attend_rows() -> AttendRows:
-    """`attend_rows` compiled for dynamic shapes, without graph breaks."""
-    return torch.compile(attend_rows, dynamic=True, fullgraph=True)
-
-
 class CascadeBackend(AttentionBackend):
     """Attention to the cached keys of all segments and the suffix keys of each, in one softmax."""
 
@@ -116,7 +109,7 @@ class CascadeBackend(AttentionBackend):
         self.attend = attend or attend_rows
 
     def compiled(self) -> "CascadeBackend":
-        return CascadeBackend(compiled_attend_rows())
+        return CascadeBackend(compiled_form(attend_rows))
 
     def create_mask(
         self, spec: MaskSpec, num_q: int, num_kv: int, device: str

@@ -1,7 +1,5 @@
 """The FlexAttention backend (Dong et al. 2024)."""
 
-from collections.abc import Callable
-from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -16,6 +14,7 @@ from worker.engine.attention.masks import (
     create_visibility_block_mask,
     generate_softcap_score_mod,
 )
+from worker.engine.compilation import compiled_form
 
 
 class FlexMask(NamedTuple):
@@ -48,27 +47,28 @@ class FlexBackend(AttentionBackend):
     ) -> Tensor:
         block_mask, score_mod = mask
         if softcap is not None:
-            cap = torch.tensor(softcap, device=query.device)
+            cap = torch.full((), softcap, device=query.device)
             score_mod = generate_softcap_score_mod(cap, score_mod)
         # One compilation for each head layout and dtype: several models need more than torch's 8.
         with torch._dynamo.config.patch(recompile_limit=64):
-            return compiled_flex_attention()(query, key, value, block_mask, score_mod, scaling)
-
-
-@cache
-def compiled_flex_attention() -> Callable[..., Tensor]:
-    """flex_attention compiled for dynamic shapes, without graph breaks."""
-
-    def attend(
-        query: Tensor, key: Tensor, value: Tensor,
-        mask: BlockMask, score_mod: ScoreMod | None, scale: float,
-    ) -> Tensor:  # fmt: skip
-        output: Tensor = flex_attention(
-            query, key, value, score_mod, mask, scale=scale, enable_gqa=True
-        )
+            output: Tensor = compiled_form(attend_blocks)(
+                query, key, value, block_mask, score_mod, scaling
+            )
         return output
 
-    return torch.compile(attend, dynamic=True, fullgraph=True)
+
+def attend_blocks(
+    query: Tensor, key: Tensor, value: Tensor,
+    mask: BlockMask, score_mod: ScoreMod | None, scale: float,
+) -> Tensor:  # fmt: skip
+    """Call flex_attention; [1, H, T, D], [1, H_kv, S, D] and [1, H_kv, S, D_v] -> [1, H, T, D_v].
+
+    Eagerly it would compute every pair of tokens.
+    """
+    output: Tensor = flex_attention(
+        query, key, value, score_mod, mask, scale=scale, enable_gqa=True
+    )
+    return output
 
 
 FLEX = FlexBackend()
