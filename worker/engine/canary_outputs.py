@@ -19,7 +19,7 @@ from worker.engine.decode_bucket import DecodeBucket
 from worker.engine.engine import Engine
 from worker.engine.ensembles import Ensemble
 from worker.engine.prefix_tree import Pack
-from worker.engine.reference import reference_mask
+from worker.engine.reference import reference_masks
 from worker.engine.request import Request
 from worker.engine.sampler import gather_logits
 from worker.engine.segments import PrefixSplitter, Segment, plan_sequence
@@ -116,14 +116,12 @@ def own_output(
     """
     prompt, fed = case.prompt, tokens[:-1]
     places = [*prompt.positions, *range(prompt.next_position, prompt.next_position + len(fed))]
-    mask = None
-    if not case.is_plain:
-        mask = reference_mask(prompt, len(fed), model.dtype, case.method).to(model.device)
+    masks = None if case.is_plain else reference_masks(model, prompt, len(fed), case.method)
     with _layer_outputs(model if hidden else None) as layers, _own_attention(model, attention):
         output = model(
             input_ids=torch.tensor([[*prompt.tokens, *fed]], device=model.device),
             position_ids=torch.tensor([places], device=model.device),
-            attention_mask=mask,
+            attention_mask=masks,
             use_cache=False,
         )
     states = {n: state[0, -len(tokens) :] for n, state in layers.items()}

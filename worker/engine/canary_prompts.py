@@ -35,7 +35,9 @@ class CanaryCase:
 
 
 def invent_cases(sizes: ModelGeometry, least_tokens: int) -> list[CanaryCase]:
-    """Invent unrelated prompts, a `flex_attention` prompt, and one at the last positions.
+    """Invent unrelated prompts, `flex_attention` prompts, and a prompt at the last positions.
+
+    There is a `flex_attention` prompt for each window, whose tokens leave the window of others.
 
     least_tokens: the number of unrelated prompts is raised until all prompts have this many
     tokens. Prompts for which the model has no positions are left out.
@@ -51,10 +53,11 @@ def invent_cases(sizes: ModelGeometry, least_tokens: int) -> list[CanaryCase]:
     end = sizes.positions - NEW_TOKENS
     last = _plain("a prompt at the last positions", draw(_LAST_LENGTH), end)
     prefix, cue = draw(_PREFIX), draw(_CUE)
-    fused = _fused(prefix, [draw(length) for length in _SEGMENTS], cue)
+    packed = PromptTokens((), prefix, tuple(draw(length) for length in _SEGMENTS), cue)
+    beyond = [_beyond(packed, window) for window in sorted(set(filter(None, sizes.windows)))]
     return [
         case
-        for case in (*plain, fused, last)
+        for case in (*plain, _fused(packed), *beyond, last)
         if case.prompt.starts[0] >= 0
         and not sizes.length_fault(case.prompt.next_position - 1, NEW_TOKENS)
     ]
@@ -67,10 +70,21 @@ def _plain(name: str, tokens: TokenIds, end: int | None = None) -> CanaryCase:
     return CanaryCase(name, PackedPrompt(prompt.groups, tuple(s + offset for s in prompt.starts)))
 
 
-def _fused(prefix: TokenIds, segments: list[TokenIds], cue: TokenIds) -> CanaryCase:
-    tokens = PromptTokens((), prefix, tuple(segments), cue)
+def _fused(tokens: PromptTokens) -> CanaryCase:
     prompt = pack_fused(tokens, "concat", "sequential")
-    return CanaryCase("a flex_attention prompt", prompt, METHODS["flex_attention"], prefix)
+    return CanaryCase("a flex_attention prompt", prompt, METHODS["flex_attention"], tokens.prefix)
+
+
+def _beyond(tokens: PromptTokens, window: int) -> CanaryCase:
+    """Return a prompt with a gap behind its prefix, so that few tokens reach over a window.
+
+    The first token after the gap sees all of the prefix but its first token.
+    """
+    packed = pack_fused(tokens, "shared", "sequential")
+    gap = max(0, window - len(tokens.prefix))
+    starts = (packed.starts[0], *(start + gap for start in packed.starts[1:]))
+    name, method = f"a prompt beyond a window of {window} tokens", METHODS["flex_attention"]
+    return CanaryCase(name, PackedPrompt(packed.groups, starts), method, tokens.prefix)
 
 
 def _ordinary_ids(sizes: ModelGeometry) -> torch.Tensor:

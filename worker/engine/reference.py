@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from common.errors import StopRun
 from common.layout import PackedPrompt, PromptTokens, pack_fused, pack_plain
 from common.methods import Method
 from common.records import Sample
@@ -22,6 +23,7 @@ from worker.engine.answer_end import EOS, LENGTH, EndRules, stop_reason
 from worker.engine.ensembles import Draw
 from worker.engine.fusions import FUSIONS
 from worker.engine.outputs import Generation
+from worker.model.geometry import geometry_of
 
 PLAIN = Method("plain", "first", "own", "one prompt as a model is normally given it")
 
@@ -59,16 +61,46 @@ def reference_logits(
     """
     first = prompt.next_position
     positions = [*prompt.positions, *range(first, first + len(generated))]
-    mask = reference_mask(prompt, len(generated), model.dtype, method, num_manual)
+    masks = reference_masks(model, prompt, len(generated), method, num_manual)
     model.set_attn_implementation("eager")
     output = model(
         input_ids=torch.tensor([[*prompt.tokens, *generated]]),
         position_ids=torch.tensor([positions]),
-        attention_mask=mask,
+        attention_mask=masks,
         use_cache=False,
     )
     logits: Tensor = output.logits[0, -1].float()
     return logits
+
+
+def reference_masks(
+    model: PreTrainedModel,
+    prompt: PackedPrompt,
+    num_generated: int,
+    method: Method = PLAIN,
+    num_manual: int = 0,
+) -> Tensor | dict[str, Tensor]:
+    """Return the additive mask of all layers, or one for each kind of layers if windows differ.
+
+    Raises StopRun if the windows differ and the kinds of layers do not tell which has which.
+    """
+    sizes = geometry_of(model)
+    if len(set(sizes.windows)) == 1:
+        kinds: dict[str, int | None] = {"": sizes.windows[0]}
+    else:
+        kinds = dict(zip(sizes.layer_types, sizes.windows, strict=False))
+        if [kinds.get(kind) for kind in sizes.layer_types] != list(sizes.windows):
+            raise StopRun(
+                f"{type(model).__name__} cannot be computed by the reference: its layers of types "
+                f"{sizes.layer_types} have windows {sizes.windows}"
+            )
+    masks = {
+        kind: reference_mask(prompt, num_generated, model.dtype, method, num_manual, window).to(
+            model.device
+        )
+        for kind, window in kinds.items()
+    }
+    return masks.get("", masks)
 
 
 def reference_mask(
@@ -77,16 +109,23 @@ def reference_mask(
     dtype: torch.dtype,
     method: Method = PLAIN,
     num_manual: int = 0,
+    window: int | None = None,
 ) -> Tensor:
-    """Return the additive mask of a prompt and the generated tokens, [1, 1, T, T]."""
+    """Return the additive mask of a prompt and the generated tokens, [1, 1, T, T].
+
+    window: keys this many positions before a query, or farther, are hidden; None hides none.
+    """
     tail = len(prompt.groups) - 1
     groups = [*prompt.group_ids, *[tail] * num_generated]
+    first = prompt.next_position
+    positions = [*prompt.positions, *range(first, first + num_generated)]
     visible = VISIBILITIES[method.visibility](prompt.num_segments, num_manual)
     mean_log = math.fsum(math.log(len(g)) for g in prompt.groups[1:-1]) / prompt.num_segments
     mask = torch.full((1, 1, len(groups), len(groups)), torch.finfo(dtype).min)
     for q in range(len(groups)):
         for k in range(q + 1):
-            if visible[groups[q], groups[k]]:
+            near = window is None or positions[q] - positions[k] < window
+            if near and visible[groups[q], groups[k]]:
                 mask[0, 0, q, k] = 0.0
                 if method.length_corrected and groups[q] == tail and 0 < groups[k] < tail:
                     mask[0, 0, q, k] = mean_log - math.log(len(prompt.groups[groups[k]]))
