@@ -57,13 +57,10 @@ def test_the_hub_library_is_loaded_by_the_data_set_that_needs_it_alone():
     assert not loaded_after("import datasets") & set(HEAVY)
 
 
-def test_what_an_engine_returns_is_loaded_without_torch_or_transformers():
-    heavy = {*HEAVY, "celery", "pyarrow"}
-    assert not loaded_after("import worker.engine.outputs") & heavy
-
-
-@pytest.mark.parametrize("module", ["worker.model.tokenizer", "worker.model.model_place"])
-def test_a_tokenizer_is_loaded_without_torch(module):
+@pytest.mark.parametrize(
+    "module", ["worker.model.tokenizer", "worker.model.model_place", "worker.engine.outputs"]
+)
+def test_tokenizers_and_what_an_engine_returns_are_loaded_without_torch(module):
     loaded = loaded_after(f"import sys; sys.modules['torch'] = None\nimport {module}")
     assert "transformers" in loaded
     assert not loaded & {"accelerate", "gguf", "celery", "pyarrow"}
