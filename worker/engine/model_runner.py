@@ -61,18 +61,18 @@ class ModelRunner:
         cache = self._allocate(_consecutive(ordered))
         if ordered:
             least = self.backend.min_pack if backend_from is None else backend_from
-            self._fill(cache, prefix, self.backend if cache.num_slots >= least else short_form())
+            short = short_form(self.geometry.softcap)
+            self._fill(cache, prefix, self.backend if cache.num_slots >= least else short)
         return replace(cache, pieces=pieces)
 
     def _fill(self, cache: KVCache, prefix: KVCache, backend: AttentionBackend) -> None:
         """Compute the keys and values of a cache's segments, behind those of the prefix."""
         tokens = [token for segment in cache.slots for token in segment.tokens]
         positions = [s.start + i for s in cache.slots for i in range(len(s.tokens))]
-        device, behind = str(self.model.device), prefix.num_slots
-        slots = {**prefix.slots, **_consecutive(cache.slots, behind)}
-        spec = segment_mask_spec(slots, behind, device)
-        mask = backend.create_mask(spec, len(tokens), behind + len(tokens), device)
-        calls = LayerCalls(_Filling(cache, prefix, backend, mask).attend, self.geometry)
+        device = str(self.model.device)
+        masks = self._masks(cache, prefix, backend, max(positions))
+        filling = _Filling(cache, prefix, backend, masks, self.geometry.softcap)
+        calls = LayerCalls(filling.attend, self.geometry)
         with eager_if_single(len(tokens)):
             self.model.base_model(
                 input_ids=torch.tensor([tokens], device=device),
@@ -81,6 +81,23 @@ class ModelRunner:
                 context=AttentionContext(calls.attend),
             )
         calls.check(self.model)
+
+    def _masks(
+        self, cache: KVCache, prefix: KVCache, backend: AttentionBackend, last: int
+    ) -> list[object]:
+        """Make the mask of each layer; layers of one window share theirs.
+
+        last: the largest position of the row. A window that reaches back farther hides nothing.
+        """
+        device, behind = str(self.model.device), prefix.num_slots
+        slots = {**prefix.slots, **_consecutive(cache.slots, behind)}
+        windows = [None if w is None or w > last else w for w in self.geometry.windows]
+        masks = {}
+        for window in dict.fromkeys(windows):
+            spec = segment_mask_spec(slots, behind, device, window)
+            num_new = cache.num_slots
+            masks[window] = backend.create_mask(spec, num_new, behind + num_new, device)
+        return [masks[window] for window in windows]
 
     def load(
         self,
@@ -142,16 +159,21 @@ def _consecutive(segments: Iterable[Segment], first: int = 0) -> dict[Segment, r
 
 @dataclass(frozen=True)
 class _Filling:
-    """Fills a cache layer by layer; its tokens attend to the prefix and to each other."""
+    """Fills a cache layer by layer; its tokens attend to the prefix and to each other.
+
+    masks: of each layer.
+    """
 
     cache: KVCache
     prefix: KVCache
     backend: AttentionBackend
-    mask: object
+    masks: Sequence[object]
+    softcap: float | None
 
     def attend(self, call: LayerCall, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         self.cache.keys[call.layer] = key[0]
         self.cache.values[call.layer] = value[0]
         keys = torch.cat((self.prefix.keys[call.layer], key[0]), dim=1)
         values = torch.cat((self.prefix.values[call.layer], value[0]), dim=1)
-        return self.backend(query, keys[None], values[None], self.mask, call.scaling)
+        mask = self.masks[call.layer]
+        return self.backend(query, keys[None], values[None], mask, call.scaling, self.softcap)

@@ -66,17 +66,9 @@ class ModelGeometry:
     role_ids: frozenset[int]
 
     @property
-    def computed_positions(self) -> int:
-        """Number of positions at which every layer sees all earlier tokens.
-
-        It is the limit of prompts, because the engine does not compute windows.
-        """
-        return min([self.causal_positions, *filter(None, self.windows)])
-
-    @property
     def positions(self) -> int:
         """Number of positions that are computed correctly; at most FAR if there is no limit."""
-        return min(self.max_positions or FAR, self.computed_positions, self.steady_positions)
+        return min(self.max_positions or FAR, self.causal_positions, self.steady_positions)
 
     @property
     def slot_numbers(self) -> int:
@@ -93,11 +85,11 @@ class ModelGeometry:
         takes = f"its prompt and answer take {needed} positions"
         if self.max_positions is not None and needed > self.max_positions:
             return f"{takes}, the model has {self.max_positions}"
-        if needed - 1 > self.computed_positions:
-            chunked = self.chunk == self.computed_positions
+        if needed - 1 > self.causal_positions:
+            chunked = self.chunk == self.causal_positions
             feature = "chunked attention" if chunked else "a sliding window of its mask or cache"
             return (
-                f"{takes}, and from position {self.computed_positions} on this model no longer "
+                f"{takes}, and from position {self.causal_positions} on this model no longer "
                 f"sees all that came before ({feature}), which is not supported"
             )
         if needed - 1 > self.steady_positions:

@@ -22,7 +22,5 @@ class LayerCalls:
     def check(self, model: nn.Module) -> None:
         """Raise StopRun unless each layer has called once, in order, with its cap and window."""
         fault = self._geometry.calls_fault(self._calls)
-        if fault is None and self._geometry.softcap is not None:
-            fault = "it wants a soft-cap of scores (softcap), which is not supported"
         if fault:
             raise StopRun(f"{type(model).__name__} cannot be used here: {fault}")
