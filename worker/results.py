@@ -28,12 +28,14 @@ class RowMaker:
 
     def rows(self, row: int, sample: Sample, outcome: SampleOutcome) -> list[ResultRow]:
         """The rows of one sample: its answers, or its error. row: number of the sample."""
-        method = self.spec.method
+        name = self.spec.method
         if isinstance(outcome, Exception):
             return self._failed(row, sample, outcome)
-        if error := outcome.errors.get(method):
+        if error := outcome.errors.get(name):
             return self._failed(row, sample, error)
-        return [self._row(row, sample, a, index=i) for i, a in enumerate(outcome.all(method))]
+        per_paraphrase = get_method(name).row_per_paraphrase
+        answers = outcome.all(name) if per_paraphrase else (outcome[name],)
+        return [self._row(row, sample, answer, i) for i, answer in enumerate(answers)]
 
     def _failed(self, row: int, sample: Sample, error: Exception) -> list[ResultRow]:
         return failed_rows(self.spec, row, sample, describe(error), kind_of(error))

@@ -42,7 +42,7 @@ GIVEN_UP = {
     "follower": "dependent",
     "awaited_runs": "pending dependents",
     "cut_where_full": "split by budget",
-    "answer_bisected": "answer or bisect",
+    "answer_bisected": "Bisector",
     "refuse_other_than_frozen": "check fingerprint",
     "says_sampling": "overrides sampling",
     "enqueuerequest": "RunRequest",
@@ -50,7 +50,7 @@ GIVEN_UP = {
 """The beginning of a word -> the word in its place."""
 
 GIVEN_UP_TYPES = {
-    "Answer", "Asked", "Certificate", "Choice", "Cohort", "Cutter", "Generated", "HeadTree",
+    "Asked", "Certificate", "Choice", "Cohort", "Cutter", "Generated", "HeadTree",
     "Inspected", "Kernel", "Ledger", "Loaded", "Location", "Mods", "Patience", "Piece", "Pieces",
     "Planned", "Prefilled", "Process", "Question", "Reading", "Resident", "Residents", "Runtime",
     "Sampling", "Single", "Source", "Stream", "View", "Way",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.errors import SampleError
+from common.errors import SampleError, UsageError
 from common.prompts import Template
 from common.records import Sample
 from common.run import SamplingParams
@@ -32,6 +32,11 @@ def test_a_row_holds_the_text_its_tokens_and_their_sum():
     assert answer.tokens == [ord(letter) for letter in " Ann\nQ: next"]
     assert answer.logprob == sum(answer.token_logprobs) == -0.6875
     assert (answer.finish_reason, answer.error, answer.paraphrase) == ("stop:\\n", None, None)
+
+
+def test_several_answers_of_a_method_that_has_one_are_refused_and_not_written_as_several_rows():
+    with pytest.raises(UsageError, match="'avg' has 3 answers"):
+        rows("avg", {"avg": THREE})
 
 
 def test_the_row_of_a_vote_is_the_answer_most_paraphrases_give():

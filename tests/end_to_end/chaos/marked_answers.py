@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 from common.errors import SampleError
-from common.methods import CONFIDENCE
+from common.methods import Method
 from common.prompts import PromptFormat
 from common.records import Sample
 from common.run import RunSpec
@@ -32,6 +32,14 @@ def mark_of(text: str) -> tuple[str, int] | None:
 def text_of(tokens: Sequence[int]) -> AnswerText:
     text = "".join(map(chr, tokens))
     return AnswerText(text, None, text)
+
+
+def number_of_generations(method: Method, sample: Sample, request: Request) -> int:
+    """How many generations the engine returns for a method."""
+    if method.sequences != "each" or method.fusion not in ("own", "vote"):
+        return 1
+    draws = request.sampling.num_draws if method.draws == "also" and request.sampling else 0
+    return len(sample.paraphrases) * (1 + draws)
 
 
 class MarkedAnswers:
@@ -73,9 +81,10 @@ class MarkedAnswers:
         if sample.uuid == TOO_LONG:
             return {method.name: SampleError(f"too long: {mark}") for method in request.methods}
         spoken = Generation(tuple(map(ord, mark)), (-0.5,) * len(mark), "stop:\\n")
-        draws = request.sampling.num_draws if request.sampling else 0
-        number = {True: len(sample.paraphrases) * (1 + draws), False: len(sample.paraphrases)}
-        return {method.name: [spoken] * number[method == CONFIDENCE] for method in request.methods}
+        return {
+            method.name: [spoken] * number_of_generations(method, sample, request)
+            for method in request.methods
+        }
 
     def prompt(self, paraphrase: str, request: Request) -> str:
         return f"Q: {paraphrase}"
