@@ -26,6 +26,7 @@ from worker.engine.verification import compile_engine, give_backend
 from worker.host import keep_freed_memory
 from worker.model.compile_cache import precompiles_headers
 from worker.model.device import choose_device, choose_dtype, device_name
+from worker.model.geometry import geometry_of
 from worker.model.loader import LoadedModel, load_model
 from worker.model.memory import is_out_of_memory, release
 from worker.model.model_place import NO_FOLDER, Files
@@ -191,7 +192,10 @@ class ModelManager:
             keep_freed_memory()
         dtype = log("dtype", choose_dtype(key.dtype, device.value))
         loaded = _load_weights(_source(model, key.revision), dtype.value, device.value)
-        candidates = attention_candidates(self._settings.attention, loaded.model.device.type)
+        softcap = geometry_of(loaded.model).softcap
+        candidates = attention_candidates(
+            self._settings.attention, loaded.model.device.type, softcap
+        )
         engine = Engine(loaded.model, loaded.tokenizer, candidates[0].backend)
         attention = log("attention", give_backend(engine, candidates))
         budget, limits = choose_budget(self._settings, loaded.model, engine.runner.backend)
