@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 import click
+from worker.engine.sample import SamplePlan
 
 from benchmarks.options import Benchmark, model_option, samples_option
 from benchmarks.questions import MAX_SAMPLES, SEED
@@ -25,7 +26,6 @@ from worker.engine.planning import plan_samples, tokenize_samples
 from worker.engine.prefix_cache import prefix_segments, prefix_splitter
 from worker.engine.prefix_tree import packs_of, split_shared_prefixes
 from worker.engine.request import Request
-from worker.engine.sample import SamplePlan
 from worker.engine.segments import Segment, distinct_segments
 from worker.model.model_place import load_tokenizer
 from worker.model.tokenizer import PromptTokenizer

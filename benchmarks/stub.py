@@ -18,8 +18,8 @@ from worker.engine.outputs import (
     Generation,
     SampleAnswers,
 )
-from worker.engine.stats import EngineStats
 from worker.engine.request import OnAnswered, Request
+from worker.engine.stats import EngineStats
 from worker.manager import LoadedEngine, ModelManager
 
 ANSWER = Generation((1, 2, 3, 4, 5), (-0.25,) * 5, "stop:\\n")

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from torch import Tensor
+from worker.engine.decode import Batch
 
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.engines import build_engine
 from benchmarks.gpu_day.stages.rows import Figures, Rows
 from benchmarks.gpu_day.stages.step import SteppingEngine, captured, repeatable_step
-from worker.engine.decode import Batch
 
 _CASES = (("flex_attention", 64), ("per_prompt", 64), ("flex_attention", 1024))
 """Method and number of questions: 64, 320 and 1,024 rows."""

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-
 from worker.engine.decode import Batch, Results
+
 from worker.engine.engine import Engine
 from worker.engine.outputs import Generation
 

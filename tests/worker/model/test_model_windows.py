@@ -1,7 +1,5 @@
 """Windows and soft-caps are read per layer, from masks and configs that name them differently."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from transformers import AttentionMaskInterface
@@ -122,13 +120,6 @@ def test_a_soft_cap_that_layers_do_not_ask_for_is_refused():
     model.config.attn_logit_softcapping = 50.0
     with pytest.raises(StopRun, match=r"layer 0 wants a soft-cap of None, its config says 50\.0"):
         geometry_of(model)
-
-
-def test_until_windows_are_computed_the_smallest_one_limits_prompts():
-    sizes = replace(geometry_of(make_model(make_config("llama"))), windows=(30, None, 40))
-    assert sizes.positions == 30
-    assert sizes.length_fault(25, 5) is None
-    assert "from position 30 on this model no longer sees all" in sizes.length_fault(26, 5)
 
 
 def test_until_soft_caps_are_computed_a_step_that_wants_one_is_refused():
