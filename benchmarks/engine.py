@@ -20,7 +20,7 @@ from benchmarks.questions import MAX_SAMPLES, SEED
 from benchmarks.report import BenchmarkReport, BenchmarkRow, describe_torch
 from benchmarks.roofline import SEED as RATES_SEED
 from benchmarks.roofline import LinearShapes, decode_seconds, prefill_rate
-from benchmarks.workload import MODEL, Workload, early_stop
+from benchmarks.workload import MODEL, Workload, without_stops
 from worker.engine.engine import Engine
 
 METHODS = ("origin", "per_prompt", "avg", "max", "flex_attention")
@@ -191,8 +191,8 @@ class EngineBenchmark:
         machine_rate = self.prefill_rate
         reset_peak()
         measured = self._answers(case)
-        peak, counts = peak_mib(), measured.counts
-        prefill = counts.prefill_tokens / counts.prefill_seconds
+        peak, stats = peak_mib(), measured.stats
+        prefill = stats.prefill_tokens / stats.prefill_seconds
         return {
             "methods": case.title,
             "layout": case.workload.layout,
@@ -202,7 +202,7 @@ class EngineBenchmark:
             "questions/s": case.samples / measured.seconds,
             "prefill tokens/s": prefill,
             "prefill of machine": prefill * self._shapes.prefill_flops / machine_rate,
-            "decode tokens/s": counts.decode_tokens / counts.decode_seconds,
+            "decode tokens/s": stats.decode_tokens / stats.decode_seconds,
             "decode of machine": None if case.stops else self._decode_share(case, measured),
             "peak MiB": peak,
             "repeats": measured.time.repeats,
@@ -215,25 +215,25 @@ class EngineBenchmark:
             "varied": case.title,
             "value": case.value,
             "seconds": measured.seconds,
-            "prefill s": measured.counts.prefill_seconds,
-            "decode s": measured.counts.decode_seconds,
-            "prefill tokens": measured.counts.prefill_tokens,
-            "decode tokens": measured.counts.decode_tokens,
+            "prefill s": measured.stats.prefill_seconds,
+            "decode s": measured.stats.decode_seconds,
+            "prefill tokens": measured.stats.prefill_tokens,
+            "decode tokens": measured.stats.decode_tokens,
             "repeats": measured.time.repeats,
         }
 
     def _answers(self, case: EngineCase) -> TimedAnswers:
         questions = case.workload.questions(case.samples)
         request = case.workload.request(*case.methods)
-        with early_stop(self._engine, case.stops):
-            return time_answers(self._engine, questions, request, self._limit)
+        asked = request if case.stops else without_stops(request)
+        return time_answers(self._engine, questions, asked, self._limit)
 
     def _decode_share(self, case: EngineCase, measured: TimedAnswers) -> float:
         """Seconds of the products of all steps alone, over the seconds of decoding."""
         steps = case.workload.max_new_tokens
-        model, rows = self._engine.model, measured.counts.decode_tokens // steps
+        model, rows = self._engine.model, measured.stats.decode_tokens // steps
         alone = decode_seconds(self._shapes, rows, model.dtype, model.device)
-        return steps * alone / measured.counts.decode_seconds
+        return steps * alone / measured.stats.decode_seconds
 
 
 def ratios(rows: list[BenchmarkRow], sweep_at: int) -> dict[str, float]:

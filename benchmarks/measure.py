@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from common.errors import SampleError
 from common.records import Sample
-from worker.engine.request import Counts, Request
+from worker.engine.request import Request
 
 if TYPE_CHECKING:
     from worker.engine.engine import Engine
-    from worker.engine.outputs import MethodGenerations
+    from worker.engine.outputs import EngineOutput, SampleAnswers
+    from worker.engine.stats import EngineStats
 
 WARM_UP_SAMPLES = 64
 _POLL_SECONDS = 0.02
@@ -84,11 +84,11 @@ def median_of(seconds: list[float]) -> Timed:
 
 @dataclass(frozen=True)
 class TimedAnswers:
-    """Answers of an engine, and their time. counts: of the median repeat; answers: of the last."""
+    """Answers of an engine and the work done, both of the median repeat, and the time."""
 
     time: Timed
-    counts: Counts
-    answers: "list[MethodGenerations]"
+    answers: "list[SampleAnswers]"
+    stats: "EngineStats"
 
     @property
     def seconds(self) -> float:
@@ -96,8 +96,7 @@ class TimedAnswers:
 
     def tokens(self, method: str) -> list[list[tuple[int, ...]]]:
         """Tokens of each answer, sample by sample."""
-        generations = [answers[method] for answers in self.answers]
-        return [[g.tokens for g in gs] for gs in generations if not isinstance(gs, SampleError)]
+        return [[answer.tokens for answer in each.all(method)] for each in self.answers]
 
 
 def time_answers(
@@ -111,23 +110,17 @@ def time_answers(
 
     Raises SampleError if a sample is not answered: its row would look too fast.
     """
-    _raise_errors(engine.answer(samples[:warm_up], request))
-    counts: list[Counts] = []
-    answers: list[MethodGenerations] = []
-
-    def work() -> None:
-        counts.append(Counts())
-        answers[:] = engine.answer(samples, request, counts[-1])
-
-    elapsed = timed(work, limit)
-    _raise_errors(answers)
-    return TimedAnswers(elapsed, counts[elapsed.middle], answers)
+    _raise_errors(engine.run(samples[:warm_up], request))
+    outputs: list[EngineOutput] = []
+    elapsed = timed(lambda: outputs.append(engine.run(samples, request)), limit)
+    output = outputs[elapsed.middle]
+    _raise_errors(output)
+    return TimedAnswers(elapsed, output.answers, output.stats)
 
 
-def _raise_errors(answers: "Sequence[MethodGenerations]") -> None:
-    for result in (result for each in answers for result in each.values()):
-        if isinstance(result, SampleError):
-            raise result
+def _raise_errors(output: "EngineOutput") -> None:
+    for error in (error for each in output.answers for error in each.errors.values()):
+        raise error
 
 
 def peak_mib(pid: int | None = None) -> float | None:

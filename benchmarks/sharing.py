@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 
 import click
-from worker.engine.sample import SamplePlan
 
 from benchmarks.options import Benchmark, model_option, samples_option
 from benchmarks.questions import MAX_SAMPLES, SEED
@@ -22,11 +21,10 @@ from common.errors import UsageError
 from common.prompts import PromptFormat
 from common.records import Sample
 from producer.datasets import open_dataset
-from worker.engine.planning import plan_samples, tokenize_samples
+from worker.engine.planning import plan_ensembles, tokenize_samples
 from worker.engine.prefix_cache import prefix_segments, prefix_splitter
-from worker.engine.prefix_tree import packs_of, split_shared_prefixes
 from worker.engine.request import Request
-from worker.engine.segments import Segment, distinct_segments
+from worker.engine.scheduler import packs_of
 from worker.model.model_place import load_tokenizer
 from worker.model.tokenizer import PromptTokenizer
 
@@ -79,9 +77,9 @@ def _row(
     lengths = [len(prompt) for each in tokenized for prompt in each.prompts.prompts]
     # Decoding, not prefill, feeds a prompt's last token.
     after = sum(length - len(frame.head) - 1 for length in lengths)
-    plans = plan_samples(tokenized, request, splitter, lambda last, new: None, 1 << 31)
-    cached = prefix_segments(splitter)
-    computed = sum(_computed(pack, cached) for pack in packs_of(plans, cached, PACK_TOKENS))
+    plans = [plan_ensembles(each.prompts, request, splitter, each.sample) for each in tokenized]
+    packs = packs_of(plans, prefix_segments(splitter), PACK_TOKENS)
+    computed = sum(pack.num_new_tokens for pack in packs)
     return {
         "data set": name,
         "samples": len(questions),
@@ -92,12 +90,6 @@ def _row(
         "of all": computed / sum(lengths),
         "of those after": computed / after,
     }
-
-
-def _computed(pack: Sequence[SamplePlan], cached: Sequence[Segment]) -> int:
-    cut = split_shared_prefixes([sequence for plan in pack for sequence in plan.sequences], cached)
-    segments = distinct_segments(list(cut.values()))
-    return sum(len(segment.tokens) for segment in segments if segment not in cached)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,7 @@ from common.run import RunSpec
 from worker.app import app
 from worker.engine.answer_end import AnswerText
 from worker.engine.budget import Budget
-from worker.engine.outputs import (
-    AnswerReader,
-    EngineOutput,
-    Generation,
-    SampleAnswers,
-)
+from worker.engine.outputs import AnswerReader, EngineOutput, Generation, SampleAnswers
 from worker.engine.request import OnAnswered, Request
 from worker.engine.stats import EngineStats
 from worker.manager import LoadedEngine, ModelManager
@@ -30,7 +25,7 @@ BUDGET = Budget(pack_tokens=64, cache_bytes=1)
 class StubEngine:
     """Returns the same answer for every sample."""
 
-    pack_tokens, cache_bytes = BUDGET.pack_tokens, BUDGET.cache_bytes
+    budget = BUDGET
 
     def run(
         self, samples: Sequence[Sample], request: Request, on_answered: OnAnswered

@@ -7,7 +7,8 @@ planning the next pack.
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,8 +16,17 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from benchmarks.roofline import Decoding
+from common.records import Sample
+from worker.engine.decode_bucket import DecodeBucket
 from worker.engine.engine import Engine
-from worker.engine.request import Counts
+from worker.engine.ensembles import Ensemble
+from worker.engine.generated import Generated
+from worker.engine.kv_cache import KVCache
+from worker.engine.model_runner import ModelRunner
+from worker.engine.outputs import EngineOutput
+from worker.engine.request import OnAnswered, Request, nobody_listens
+from worker.engine.segments import SequencePlan
+from worker.engine.stats import EngineStats
 
 
 @dataclass
@@ -90,27 +100,54 @@ class ModelClock:
         return float(begin.elapsed_time(end)) / 1e3
 
 
+class CountingRunner(ModelRunner):
+    """The model runner, and a count of every decoding. decodings: those since it was emptied."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.decodings: list[Decoding] = []
+
+    def load(
+        self,
+        ensembles: Sequence[Ensemble],
+        caches: Mapping[SequencePlan, KVCache],
+        prefix: KVCache,
+        output: Generated,
+    ) -> DecodeBucket:
+        sequences = {sequence for ensemble in ensembles for sequence in ensemble.sequences}
+        read = [ref.segment for sequence in sequences for ref in sequence.refs]
+        own = sum(len(segment.tokens) for segment in read if segment not in prefix.slots)
+        shared = sum(len(segment.tokens) for segment in set(read) if segment in prefix.slots)
+        self.decodings.append(Decoding(output.max_new_tokens, 0, own, shared))
+        return super().load(ensembles, caches, prefix, output)
+
+    def step(self, bucket: DecodeBucket) -> None:
+        super().step(bucket)
+        self.decodings[-1] = replace(self.decodings[-1], fed=bucket.num_fed)
+
+
 class TimedEngine(Engine):
     """The engine, a record of its decodings, and the clock of its model."""
+
+    runner_type = CountingRunner
+    runner: CountingRunner
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.clock = ModelClock(self.model)
-        self._decodings: list[tuple[Counts, Decoding]] = []
+        self._decodings: list[tuple[EngineStats, list[Decoding]]] = []
 
-    def decodings(self, counts: Counts) -> list[Decoding]:
-        """Decodings of the call that filled these counts."""
-        return [decoding for known, decoding in self._decodings if known is counts]
+    def decodings(self, stats: EngineStats) -> list[Decoding]:
+        """Decodings of the call that returned these statistics."""
+        return next(decodings for known, decodings in self._decodings if known is stats)
 
-    def _decode(self, ensembles: Any, placed: Any, request: Any, counts: Counts) -> Any:
-        before = counts.decode_tokens
-        generated = super()._decode(ensembles, placed, request, counts)
-        cached = self._prefix.cache
-        sequences = {sequence for ensemble in ensembles for sequence in ensemble.sequences}
-        read = [ref.segment for sequence in sequences for ref in sequence.refs]
-        own = sum(len(segment.tokens) for segment in read if segment not in cached.slots)
-        shared = sum(len(segment.tokens) for segment in set(read) if segment in cached.slots)
-        fed = counts.decode_tokens - before
-        decoding = Decoding(request.max_new_tokens, fed, own, shared)
-        self._decodings.append((counts, decoding))
-        return generated
+    def run(
+        self,
+        samples: Sequence[Sample | Sequence[str]],
+        request: Request,
+        on_answered: OnAnswered = nobody_listens,
+    ) -> EngineOutput:
+        self.runner.decodings = []
+        output = super().run(samples, request, on_answered)
+        self._decodings.append((output.stats, self.runner.decodings))
+        return output

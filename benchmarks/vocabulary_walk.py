@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from common.run import SamplingParams
-from worker.engine import decode
+from worker.engine import sampler
 from worker.engine.noise import splitmix
 
 
@@ -24,7 +24,7 @@ def sample_by_walk(
     steps: Tensor,
     rows: Tensor | None = None,
 ) -> Tensor:
-    """Draw token ids, with the arguments and result of `sampling.sample_tokens`."""
+    """Draw token ids, with the arguments and result of `sampler.sample_tokens`."""
     probabilities = (scores / sampling.temperature).softmax(dim=-1)
     probabilities = probabilities if rows is None else probabilities.index_select(0, rows)
     if sampling.top_p < 1:
@@ -57,5 +57,5 @@ def _descending(values: Tensor) -> Tensor:
 @contextmanager
 def drawing_by_walk() -> Iterator[None]:
     """Make engines draw by the walk inside the block; they have no switch for it."""
-    with patch.object(decode, "sample_tokens", sample_by_walk):
+    with patch.object(sampler, "sample_tokens", sample_by_walk):
         yield

@@ -1,10 +1,8 @@
 """The workload of the benchmarks, and the engine that a worker would build for it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
-from unittest.mock import patch
 
 from benchmarks.questions import NUM_PARAPHRASES, person_questions, texts_of
 from common.errors import UsageError
@@ -17,10 +15,7 @@ from common.run import DEFAULT_POSITIONS, DTypeName, Layout, RunSpec
 from common.settings import Settings
 from producer.datasets.builtin import webqa_mini
 from worker.answering import make_request
-from worker.engine.answer_end import EndRules
-from worker.engine.engine import Engine
 from worker.engine.request import Request
-from worker.engine.stop_table import StopTable, StopTables
 from worker.manager import LoadedEngine, ModelManager
 from worker.model.tokenizer import PromptTokenizer
 
@@ -110,24 +105,6 @@ def few_shot(count: int) -> tuple[Example, ...]:
     return examples
 
 
-class Endless(StopTables):
-    """Stop tables by which no token ends an answer."""
-
-    def __init__(self, engine: Engine) -> None:
-        vocabulary, device = engine.geometry.vocabulary, engine.model.device
-        super().__init__(engine.tokenizer, (), vocabulary, device)
-        self._only = self._table(EndRules(stop=()))
-
-    def of(self, request: Request) -> StopTable:
-        return self._only
-
-
-@contextmanager
-def early_stop(engine: Engine, on: bool) -> Iterator[None]:
-    """Inside the block, end answers at a newline or EOS (`on`) or at their full length.
-
-    Changes the engine's stop tables: the engine has no switch, because only benchmarks want the
-    text after the end of an answer.
-    """
-    with nullcontext() if on else patch.object(engine, "_stops", Endless(engine)):
-        yield
+def without_stops(request: Request) -> Request:
+    """The request with no stop string and no end token: every answer has its full length."""
+    return replace(request, stop=(), ignore_eos=True)

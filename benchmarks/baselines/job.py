@@ -14,7 +14,7 @@ from benchmarks.baselines.published import published_decode
 from benchmarks.baselines.transformers_baseline import run_continuous, run_generate
 from benchmarks.baselines.vllm_baseline import run_vllm
 from benchmarks.measure import ONCE, RepeatLimit, time_answers, timed
-from benchmarks.workload import Workload, early_stop
+from benchmarks.workload import Workload, without_stops
 from common.layout import PromptTokens, pack_fused
 from worker.manager import LoadedEngine
 from worker.model.loader import load_model
@@ -80,11 +80,8 @@ class Job:
 
     def engine(self, method: str) -> Baseline:
         """This project's engine, as a worker builds it."""
-        engine = self._loaded.engine
-        with early_stop(engine, on=False):
-            measured = time_answers(
-                engine, self._questions, self._workload.request(method), self._limit
-            )
+        request = without_stops(self._workload.request(method))
+        measured = time_answers(self._loaded.engine, self._questions, request, self._limit)
         answers = [t for tokens in measured.tokens(method) for t in tokens]
         places = [prompt.place for prompt in self._prompts]
         # An answer to all paraphrases of a question belongs to no single prompt.

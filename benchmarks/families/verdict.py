@@ -156,13 +156,8 @@ def _request(method: str, layout: Layout, positions: Positions = "sequential") -
 def _answers(engine: Engine, request: Request) -> list[TokenIds]:
     """Tokens of every answer. Raises the SampleError of a sample without one."""
     (method,) = request.methods
-    tokens: list[TokenIds] = []
-    for answers in engine.answer(_SAMPLES, request):
-        generations = answers[method.name]
-        if isinstance(generations, SampleError):
-            raise generations
-        tokens += [generated.tokens for generated in generations]
-    return tokens
+    output = engine.run(_SAMPLES, request)
+    return [answer.tokens for answers in output.answers for answer in answers.all(method.name)]
 
 
 def _plain_prompts(prompts: PromptTokenizer) -> Iterator[TokenIds]:

@@ -11,7 +11,7 @@ from benchmarks.agreement import GREEDY, in_calls, num_different
 from benchmarks.vocabulary_walk import drawing_by_walk, sample_by_walk
 from common.records import Sample
 from common.run import SamplingParams
-from worker.engine import decode
+from worker.engine import sampler
 from worker.engine.sampler import sample_tokens
 
 
@@ -75,8 +75,8 @@ def test_the_walk_draws_from_the_nucleus_that_the_noise_draws_from(top_p):
 
 def test_engines_walk_inside_the_block_alone():
     with drawing_by_walk():
-        assert decode.sample_tokens is sample_by_walk
-    assert decode.sample_tokens is sample_tokens
+        assert sampler.sample_tokens is sample_by_walk
+    assert sampler.sample_tokens is sample_tokens
 
 
 @pytest.mark.parametrize(("module", "examples"), [(agreement, 2), (vocabulary_walk, 1)])

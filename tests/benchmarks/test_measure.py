@@ -7,33 +7,53 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import measure
-from benchmarks.measure import RepeatLimit, peak_mib, repeated, reset_peak, time_answers
-from benchmarks.workload import Workload, early_stop
+from benchmarks.measure import ONCE, RepeatLimit, peak_mib, repeated, reset_peak, time_answers
+from benchmarks.workload import Workload, without_stops
 from common.errors import SampleError
-from worker.engine.stop_automaton import EOS_STATE
+from worker.engine.attention.sdpa import SdpaBackend
+from worker.engine.engine import Engine
+from worker.model.model_place import load_tokenizer
+
+WORKLOAD_SIZE = {"examples": 0, "max_new_tokens": 7}
 
 
-def test_answers_go_on_past_their_end_without_early_stop_alone(small_model):
-    workload = Workload(model=small_model, examples=0)
-    engine = workload.loaded_engine().engine
-    # A random model ends no answer by itself within 20 tokens, so let every token end one.
-    request, lengths = workload.request("origin"), {}
-    engine._stops.of(request).next_state.fill_(EOS_STATE)
-    for on in (True, False, True):
-        with early_stop(engine, on):
-            measured = time_answers(engine, workload.questions(2), request, RepeatLimit(repeats=1))
-        lengths.setdefault(on, []).append([len(t) for (t,) in measured.tokens("origin")])
-    assert lengths == {True: [[1, 1], [1, 1]], False: [[20, 20]]}
+def answer_tokens(engine, workload, request):
+    return [
+        t for (t,) in time_answers(engine, workload.questions(2), request, ONCE).tokens("origin")
+    ]
+
+
+def test_stop_strings_end_no_answer_of_a_request_without_stops(small_model):
+    workload = Workload(model=small_model, **WORKLOAD_SIZE)
+    engine, endless = workload.loaded_engine().engine, without_stops(workload.request("origin"))
+    whole = answer_tokens(engine, workload, endless)
+    assert [len(tokens) for tokens in whole] == [7, 7]
+    first = tuple(engine.tokenizer.text(tokens[:1]) for tokens in whole)
+    stopped = replace(workload.request("origin"), stop=first)
+    assert answer_tokens(engine, workload, stopped) == [tokens[:1] for tokens in whole]
+    assert answer_tokens(engine, workload, without_stops(stopped)) == whole
+
+
+def test_end_tokens_end_no_answer_of_a_request_without_stops(small_model):
+    workload = Workload(model=small_model, **WORKLOAD_SIZE)
+    model, request = workload.loaded_engine().engine.model, workload.request("origin")
+
+    def engine_ended_by(ids):
+        model.generation_config.eos_token_id = ids
+        return Engine(model, load_tokenizer(workload.source), SdpaBackend())
+
+    whole = answer_tokens(engine_ended_by([]), workload, without_stops(request))
+    engine = engine_ended_by([tokens[0] for tokens in whole])
+    assert answer_tokens(engine, workload, request) == [tokens[:1] for tokens in whole]
+    assert answer_tokens(engine, workload, without_stops(request)) == whole
 
 
 def test_a_question_that_is_not_answered_is_not_timed(small_model):
     workload = Workload(model=small_model, examples=0, max_new_tokens=4096)
     engine = workload.loaded_engine().engine
-    engine.geometry = replace(engine.geometry, max_positions=100)
+    engine.runner.geometry = replace(engine.geometry, max_positions=100)
     with pytest.raises(SampleError):
-        time_answers(
-            engine, workload.questions(1), workload.request("origin"), RepeatLimit(repeats=1)
-        )
+        time_answers(engine, workload.questions(1), workload.request("origin"), ONCE)
 
 
 def test_a_measurement_is_repeated_until_its_limit():

@@ -14,7 +14,7 @@ from benchmarks.questions import many_questions
 from benchmarks.random_llama import TOKENIZER_SIZE, llama_config, make_tokenizer, random_model
 from benchmarks.roofline import Decoding, LinearShapes, StepWork, decode_seconds, prefill_rate
 from benchmarks.timed_engine import ModelClock, TimedEngine
-from benchmarks.workload import Workload, early_stop
+from benchmarks.workload import Workload, without_stops
 from common.layout import pack_fused
 from common.records import Sample
 
@@ -41,16 +41,16 @@ def engine(model, questions):
 def test_the_work_of_decoding_is_that_of_all_its_steps(engine, questions):
     workload = replace(SMALL, layout="shared")
     samples = [Sample(question.paraphrases[:3]) for question in questions[:4]]
-    with early_stop(engine, on=False):
-        measured = time_answers(engine, samples, workload.request("flex_attention"), ONCE)
-    (decoding,) = engine.decodings(measured.counts)
+    request = without_stops(workload.request("flex_attention"))
+    measured = time_answers(engine, samples, request, ONCE)
+    (decoding,) = engine.decodings(measured.stats)
     pieces = workload.prompt_tokens(engine.tokenizer, samples)
     (prefix,) = {len(each.prefix) for each in pieces}
     lengths = [len(pack_fused(each, "shared", "sequential").tokens) for each in pieces]
     # The last token of a prompt is fed, and its key no longer the prompt's.
     own = sum(lengths) - 4 * (prefix + 1)
     assert decoding == Decoding(steps=5, fed=20, own_slots=own, shared_slots=prefix)
-    assert measured.counts.prefill_seconds + measured.counts.decode_seconds <= measured.seconds
+    assert measured.stats.prefill_seconds + measured.stats.decode_seconds <= measured.seconds
 
 
 def test_the_example_of_a_roofline_is_true():

@@ -6,8 +6,6 @@ import pytest
 
 from benchmarks.sharing import main
 from benchmarks.workload import Workload
-from tests.worker.engine.answers import answers_of
-from worker.engine.stats import EngineStats
 
 QUESTIONS = ("who wrote it?", "who wrote the other one?", "where is it?")
 
@@ -23,9 +21,9 @@ def file(tmp_path):
 def test_it_counts_what_the_engine_prefills(document, small_model):
     (row,) = document(main, "--samples", 7, "--model", small_model)["rows"]
     workload = Workload(model=small_model)
-    engine, counts = workload.loaded_engine().engine, EngineStats()
-    answers_of(engine, workload.questions(7), workload.request("per_prompt"), counts)
-    assert row["computed"] == counts.prefill_tokens < row["after the examples"] < row["tokens"]
+    engine = workload.loaded_engine().engine
+    stats = engine.run(workload.questions(7), workload.request("per_prompt")).stats
+    assert row["computed"] == stats.prefill_tokens < row["after the examples"] < row["tokens"]
     assert (row["samples"], row["paraphrases"]) == (7, 35)
     assert row["of those after"] == pytest.approx(row["computed"] / row["after the examples"])
 

@@ -7,12 +7,10 @@ import torch
 
 from benchmarks.gpu_day.stages.recording_engine import RecordingEngine
 from common.methods import CONFIDENCE, METHODS, PARAPHRASES
-from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import MANY, known, make_request, packed_prompts, reference_ends
 from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.attention.choose import BUILT_IN, find_backend
 from worker.engine.reference import reference_decode
-from worker.engine.stats import EngineStats
 
 GREEDY = [name for name, method in METHODS.items() if method not in (CONFIDENCE, PARAPHRASES)]
 
@@ -60,14 +58,17 @@ def test_every_method_gives_the_references_tokens_in_float32(
     layout, backend, device, tiny_model, tokenizer, reference
 ):
     engine = RecordingEngine(tiny_model().to(device), tokenizer, find_backend(backend))
-    counts = EngineStats()
-    outcomes = answers_of(engine, QUESTIONS, make_request(*GREEDY, layout=layout), counts)
-    assert counts.prefill_tokens >= FLEX_MIN_TOKENS
+    request = make_request(*GREEDY, layout=layout)
+    output = engine.run(QUESTIONS, request)
+    assert output.stats.prefill_tokens >= FLEX_MIN_TOKENS
+    recorded = engine.logits_of(QUESTIONS, request)
     for name in GREEDY:
-        generations = [answer for answers in outcomes for answer in answers[name]]
-        for got, (wanted, logits) in zip(generations, reference(layout, name), strict=True):
+        generations = [each for answers in output.answers for each in answers.generations[name]]
+        logits = [each for by_method in recorded for each in by_method[name]]
+        answers = zip(generations, logits, reference(layout, name), strict=True)
+        for got, got_logits, (wanted, wanted_logits) in answers:
             assert (got.tokens, got.finish_reason) == (wanted.tokens, wanted.finish_reason), name
-            torch.testing.assert_close(engine.logits_of(got), logits, atol=FLOAT32, rtol=0)
+            torch.testing.assert_close(got_logits, wanted_logits, atol=FLOAT32, rtol=0)
 
 
 @pytest.mark.parametrize("backend", [backend.name for backend in BUILT_IN])
@@ -76,13 +77,13 @@ def test_bfloat16_is_as_near_to_the_float32_reference_as_its_rounding_allows(
 ):
     model = tiny_model().to(torch.bfloat16)
     engine = RecordingEngine(model.to(device), tokenizer, find_backend(backend))
-    outcomes = answers_of(engine, QUESTIONS, make_request(*GREEDY))
-    pairs = zip(outcomes, reference("concat", "flex_attention"), strict=True)
+    request = make_request(*GREEDY)
+    engine.run(QUESTIONS, request)
+    pairs = zip(
+        engine.logits_of(QUESTIONS, request), reference("concat", "flex_attention"), strict=True
+    )
     # The first token alone: after a token that rounding changes, the others have another past.
-    both = [
-        (engine.logits_of(answers["flex_attention"][0])[0], logits[0])
-        for answers, (_, logits) in pairs
-    ]
+    both = [(by_method["flex_attention"][0][0], logits[0]) for by_method, (_, logits) in pairs]
     got, wanted = (torch.cat(each) for each in zip(*both, strict=True))
     error = (got - wanted).square().mean().sqrt() / wanted.std()
     assert 0 < error < BFLOAT16

@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import known, make_request
-from worker.bisect import answer_or_bisect
+from worker.bisect import Bisector
 from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.budget import Budget
 from worker.engine.engine import Engine
-from worker.engine.stats import EngineStats
+from worker.engine.request import nobody_listens
 from worker.sick_device import EXIT_STATUS
 
 ROOT = Path(__file__).parents[2]
@@ -23,14 +22,15 @@ SPARE_BYTES = 100 << 20
 
 ASSERT = """
 import torch
-from worker.bisect import answer_or_bisect
+from worker.bisect import Bisector
+from worker.engine.request import nobody_listens
 
 class Engine:
-    def answer(self, questions, request, counts):
+    def run(self, questions, request, on_answered):
         torch.zeros(3, device="cuda")[torch.tensor([7], device="cuda")]
         torch.cuda.synchronize()
 
-answer_or_bisect(Engine(), ["one", "two"], None, None)
+Bisector(Engine(), nobody_listens).answer(["one", "two"], None)
 print("the process goes on")
 """
 
@@ -55,15 +55,14 @@ def test_memory_that_runs_out_halves_the_budget_and_changes_no_answer(
     names = [f"the one who is number {number}" for number in range(300)]
     questions = [known((f"who is {name}?", f"{name} is?", f"name {name}")) for name in names]
     engine = Engine(tiny_model().to(cuda), tokenizer, SdpaBackend(), Budget(pack_tokens=4096))
-    request, counts = make_request("flex_attention"), EngineStats()
-    before = answers_of(engine, questions, request, counts)
-    assert counts.prefill_tokens > 4096
+    request = make_request("flex_attention")
+    before = engine.run(questions, request)
+    assert before.stats.prefill_tokens > 4096
     little_memory(SPARE_BYTES)
-    after = answer_or_bisect(engine, questions, request, EngineStats())
+    after = Bisector(engine, nobody_listens).answer(questions, request)
     assert engine.budget.pack_tokens < 4096
-    pairs = zip(before, after, strict=True)
-    same = [a["flex_attention"][0].tokens == b["flex_attention"][0].tokens for a, b in pairs]
-    assert all(same)
+    pairs = zip(before.answers, after, strict=True)
+    assert all(a["flex_attention"].tokens == b["flex_attention"].tokens for a, b in pairs)
 
 
 def test_a_device_side_assert_ends_the_process_instead_of_failing_every_sample(cuda):

@@ -65,12 +65,15 @@ class DecodeBucket:
         ]
         return torch.cat(outputs).transpose(0, 1)[None]
 
-    def move_on(self) -> None:
-        """Count the tokens fed: the next ones are written behind them."""
+    def move_on(self, steps: int = 1) -> None:
+        """Count so many tokens fed per row; a number below 0 takes them back.
+
+        In place, so that a captured step leaves positions where they are.
+        """
         for row_group in self.row_groups:
-            row_group.move_on()
-        self.positions += 1
-        self.num_fed += self.num_rows
+            row_group.move_on(steps)
+        self.positions += steps
+        self.num_fed += steps * self.num_rows
 
     def write(self, batch: EnsembleBatch, tokens: Tensor, logprobs: Tensor) -> None:
         """Append a token to each ensemble of a batch; both [E]."""

@@ -44,10 +44,10 @@ class KeyBias:
         far = self.suffix_positions[:, :num_slots] <= first[:, None]
         return prefix, self.suffix[..., :num_slots].masked_fill(far[:, None], -torch.inf)
 
-    def move_on(self) -> None:
-        """Count one token fed per row."""
-        self.positions += 1
-        self.last_position += 1
+    def move_on(self, steps: int) -> None:
+        """Count so many tokens fed per row; a number below 0 takes them back."""
+        self.positions += steps
+        self.last_position += steps
         self._by_window.clear()
 
     def keep(self, rows: Tensor) -> None:

@@ -105,10 +105,10 @@ class RowGroup:
         )  # fmt: skip
         return output.flatten(1, 3)
 
-    def move_on(self) -> None:
-        """Count the tokens fed: the next ones are written behind them."""
-        self.filled += 1
-        self._bias.move_on()
+    def move_on(self, steps: int) -> None:
+        """Count so many tokens fed per row: the next ones are written behind them."""
+        self.filled += steps
+        self._bias.move_on(steps)
 
     def keep(self, rows: Tensor) -> None:
         """Keep these rows, in this order; a row named twice is forked."""

@@ -3,14 +3,14 @@
 Nothing else reads the budget.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from worker.engine.budget import Budget, split_by_budget
 from worker.engine.ensembles import Ensemble, SamplePlan
 from worker.engine.kv_cache import KVCache
 from worker.engine.prefix_tree import Pack
 from worker.engine.request import Request
-from worker.engine.segments import SequencePlan
+from worker.engine.segments import Segment, SequencePlan
 from worker.model.geometry import ModelGeometry
 
 _LOGIT_COPIES = 6
@@ -40,18 +40,8 @@ class Scheduler:
         )
 
     def packs(self, plans: Sequence[SamplePlan], prefix: KVCache) -> Iterator[Pack]:
-        """Yield packs of neighbouring samples' sequences, each computed in one row.
-
-        A sample that takes more than a row has tokens is a pack of its own.
-        """
-        pack = Pack(prefix.slots)
-        for plan in plans:
-            if not pack.add(plan.sequences, self.budget.pack_tokens):
-                yield pack
-                pack = Pack(prefix.slots)
-                pack.add(plan.sequences)
-        if pack.sequences:
-            yield pack
+        """Yield packs of neighbouring samples' sequences, each computed in one row."""
+        return packs_of(plans, prefix.slots, self.budget.pack_tokens)
 
     def buckets(
         self, plans: Sequence[SamplePlan], prefix: KVCache, request: Request
@@ -75,3 +65,19 @@ class Scheduler:
         own = sum(len(ref.segment.tokens) for ref in refs)
         row = self._slot_bytes * request.max_new_tokens + self._logit_bytes
         return int(self._slot_bytes * own + row * len(sequences))
+
+
+def packs_of(plans: Sequence[SamplePlan], known: Collection[Segment], most: int) -> Iterator[Pack]:
+    """Yield packs of neighbouring samples' sequences, of at most so many new tokens each.
+
+    known: segments that are computed already. A sample that takes more than a pack has tokens is
+    a pack of its own.
+    """
+    pack = Pack(known)
+    for plan in plans:
+        if not pack.add(plan.sequences, most):
+            yield pack
+            pack = Pack(known)
+            pack.add(plan.sequences)
+    if pack.sequences:
+        yield pack

@@ -8,7 +8,7 @@ from benchmarks.gpu_day.stages.rows import Figures
 from benchmarks.measure import RepeatLimit, time_answers
 from benchmarks.roofline import LinearShapes, Machine, StepWork
 from benchmarks.timed_engine import TimedEngine
-from benchmarks.workload import early_stop
+from benchmarks.workload import without_stops
 from common.records import Sample
 from common.run import Layout
 
@@ -31,17 +31,16 @@ def answer_row(
     of the measured rates, by the device's seconds alone.
     """
     bench.begin_peak()
-    request = replace(bench.workload, layout=layout).request(*methods)
-    with early_stop(engine, on=False):
-        engine.answer(questions[:warm_up], request)
-        engine.clock.take()
-        measured = time_answers(engine, questions, request, _LIMIT, warm_up=0)
-    model, counts = engine.clock.take(), measured.counts
+    request = without_stops(replace(bench.workload, layout=layout).request(*methods))
+    engine.run(questions[:warm_up], request)
+    engine.clock.take()
+    measured = time_answers(engine, questions, request, _LIMIT, warm_up=0)
+    model, stats = engine.clock.take(), measured.stats
     prefill, decode = (
         calls.device / measured.time.repeats for calls in (model.prefill, model.decode)
     )
     launching = (model.prefill.host + model.decode.host) / measured.time.repeats
-    flops = counts.prefill_tokens * LinearShapes.of(bench.config).prefill_flops
+    flops = stats.prefill_tokens * LinearShapes.of(bench.config).prefill_flops
     work = StepWork.of(bench.config, engine.model.dtype)
     return {
         "questions/s": len(questions) / measured.seconds,
@@ -51,14 +50,14 @@ def answer_row(
         "host launching s": launching,
         "host between s": measured.seconds - launching,
         "prefill of machine": flops / prefill / machine.multiplied,
-        "decode of floor": machine.floor_seconds(work, engine.decodings(counts)) / decode,
+        "decode of floor": machine.floor_seconds(work, engine.decodings(stats)) / decode,
         "peak GiB": bench.peak_gib(),
         "details": {
-            "prefill tokens": counts.prefill_tokens,
-            "decode tokens": counts.decode_tokens,
+            "prefill tokens": stats.prefill_tokens,
+            "decode tokens": stats.decode_tokens,
             "model calls": [model.prefill.calls, model.decode.calls],
             "repeats": measured.time.repeats,
-            "pack tokens": engine.pack_tokens,
-            "cache bytes": engine.cache_bytes,
+            "pack tokens": engine.budget.pack_tokens,
+            "cache bytes": engine.budget.cache_bytes,
         },
     }

@@ -4,7 +4,7 @@ An answer that differs is a figure, not an error: finding one is why a GPU day c
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, get_args
 
@@ -26,13 +26,11 @@ from benchmarks.gpu_day.stages.reference_answers import (
 )
 from benchmarks.gpu_day.stages.rows import Figures, Rows
 from benchmarks.random_llama import llama_config, random_model
-from benchmarks.workload import early_stop
-from common.errors import SampleError
+from benchmarks.workload import without_stops
 from common.layout import pack_fused
 from common.run import Layout
 from worker.engine.attention.backend import FLEX_MIN_TOKENS
-from worker.engine.outputs import MethodGenerations
-from worker.engine.request import Counts
+from worker.engine.outputs import SampleAnswers
 from worker.model.tokenizer import PromptTokenizer
 
 _PUBLISHED_QUESTIONS = 2
@@ -81,26 +79,26 @@ def _copy(model: Any, device: torch.device) -> PreTrainedModel:
 
 
 def _engine(engine: RecordingEngine, layout: Layout, wanted: CheckedAnswers) -> Figures:
-    counts = Counts()
-    with early_stop(engine, on=False):
-        answers = engine.answer(checked_questions(), request_in(layout), counts)
-    if counts.prefill_tokens < FLEX_MIN_TOKENS:
+    request = without_stops(request_in(layout))
+    output = engine.run(checked_questions(), request)
+    if output.stats.prefill_tokens < FLEX_MIN_TOKENS:
         raise ValueError("the questions are too few: a short pack takes another backend")
-    return compare(_checked(engine, answers), wanted)
+    logits = engine.logits_of(checked_questions(), request)
+    return compare(_checked(output.answers, logits), wanted)
 
 
-def _checked(engine: RecordingEngine, answers: Sequence[MethodGenerations]) -> CheckedAnswers:
+def _checked(
+    answers: Sequence[SampleAnswers], logits: Sequence[Mapping[str, Sequence[Tensor]]]
+) -> CheckedAnswers:
     """Every answer with its logits. Raises SampleError if a sample has none."""
-    checked = {}
-    for number, answers_of_one in enumerate(answers):
-        for method in METHODS:
-            generations = answers_of_one[method]
-            if isinstance(generations, SampleError):
-                raise generations
-            for index, each in enumerate(generations):
-                answer = CheckedAnswer(each.tokens, engine.logits_of(each))
-                checked[method, number, index] = answer
-    return checked
+    return {
+        (method, number, index): CheckedAnswer(answer.tokens, steps)
+        for number, (answers_of_one, logits_of_one) in enumerate(zip(answers, logits, strict=True))
+        for method in METHODS
+        for index, (answer, steps) in enumerate(
+            zip(answers_of_one.all(method), logits_of_one[method], strict=True)
+        )
+    }
 
 
 def _published(bench: Bench, model: PreTrainedModel, kind: str, wanted: CheckedAnswers) -> Figures:

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from torch import Tensor
-from worker.engine.decode import Batch
 
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.engines import build_engine
 from benchmarks.gpu_day.stages.rows import Figures, Rows
 from benchmarks.gpu_day.stages.step import SteppingEngine, captured, repeatable_step
+from worker.engine.decode_bucket import DecodeBucket
 
 _CASES = (("flex_attention", 64), ("per_prompt", 64), ("flex_attention", 1024))
 """Method and number of questions: 64, 320 and 1,024 rows."""
@@ -41,13 +41,14 @@ def graphs(bench: Bench, rows: Rows) -> None:
 def _step(bench: Bench, engine: SteppingEngine, method: str, count: int) -> Figures:
     figures: Figures = {}
 
-    def measure(batch: Batch) -> None:
-        figures.update(rows=len(batch), **_times(bench, repeatable_step(engine.model, batch)))
+    def measure(bucket: DecodeBucket) -> None:
+        step = repeatable_step(engine.runner, bucket)
+        figures.update(rows=bucket.num_rows, **_times(bench, step))
 
-    engine.on_batch = measure
+    engine.on_bucket = measure
     # Two tokens: the steps after the timed one do not matter.
     request = replace(bench.workload, max_new_tokens=2).request(method)
-    engine.answer(bench.questions[:count], request)
+    engine.run(bench.questions[:count], request)
     return figures
 
 

@@ -7,9 +7,8 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.rows import Figures
 from benchmarks.timed_engine import TimedEngine
-from benchmarks.workload import early_stop
+from benchmarks.workload import without_stops
 from common.records import Sample
-from worker.engine.request import Counts
 
 _MOST = 25
 _WAITS = ("Synchronize", "cudaMemcpy", "aten::item", "aten::nonzero")
@@ -19,13 +18,12 @@ _WAITS = ("Synchronize", "cudaMemcpy", "aten::item", "aten::nonzero")
 def profile_row(bench: Bench, engine: TimedEngine, questions: Sequence[Sample]) -> Figures:
     """Profile `flex_attention` on some questions, after answering them once."""
     kinds = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if bench.on_gpu else [])
-    request, counts = bench.workload.request("flex_attention"), Counts()
-    with early_stop(engine, on=False):
-        engine.answer(questions, request)
-        engine.clock.take()
-        with profile(activities=kinds) as profiled:
-            engine.answer(questions, request, counts)
-            model = engine.clock.take()
+    request = without_stops(bench.workload.request("flex_attention"))
+    engine.run(questions, request)
+    engine.clock.take()
+    with profile(activities=kinds) as profiled:
+        engine.run(questions, request)
+        model = engine.clock.take()
     events = profiled.key_averages()
     device = [(e.key[:80], e.count, e.self_device_time_total / 1e3) for e in events]
     host = [(e.key[:80], e.count, e.self_cpu_time_total / 1e3) for e in events]

@@ -5,9 +5,8 @@ import time
 from benchmarks.gpu_day.stages.bench import Bench
 from benchmarks.gpu_day.stages.engines import build_engine
 from benchmarks.gpu_day.stages.rows import Figures, Rows
-from benchmarks.workload import early_stop
+from benchmarks.workload import without_stops
 from worker.engine.engine import Engine
-from worker.engine.outputs import MethodGenerations
 
 _SIZES = (64, 256, 1024)
 _TINY_SIZES = (6, 24)
@@ -35,24 +34,15 @@ def _engine(bench: Bench) -> Engine:
 def _calls(
     bench: Bench, engine: Engine, size: int, total: int, by_size: dict[int, AnswerTokens]
 ) -> Figures:
-    questions, request = bench.questions[:total], bench.workload.request("flex_attention")
-    answers: list[MethodGenerations] = []
-    with early_stop(engine, on=False):
-        engine.answer(questions[:size], request)
-        bench.synchronize()
-        began = time.perf_counter()
-        for first in range(0, total, size):
-            answers += engine.answer(questions[first : first + size], request)
-        seconds = time.perf_counter() - began
-    by_size[size] = [_tokens(answer) for answer in answers]
+    questions = bench.questions[:total]
+    request = without_stops(bench.workload.request("flex_attention"))
+    engine.run(questions[:size], request)
+    bench.synchronize()
+    began = time.perf_counter()
+    calls = [engine.run(questions[i : i + size], request) for i in range(0, total, size)]
+    seconds = time.perf_counter() - began
+    by_size[size] = [each["flex_attention"].tokens for call in calls for each in call.answers]
     return {"questions/s": len(questions) / seconds}
-
-
-def _tokens(answer: MethodGenerations) -> tuple[int, ...]:
-    generations = answer["flex_attention"]
-    if isinstance(generations, Exception):
-        raise generations
-    return generations[0].tokens
 
 
 def _agreement(small: AnswerTokens, large: AnswerTokens) -> Figures:

@@ -5,41 +5,37 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
-from worker.engine.decode import Batch, Results
 
+from worker.engine.decode_bucket import DecodeBucket
 from worker.engine.engine import Engine
+from worker.engine.model_runner import ModelRunner
 
 _BEFORE_CAPTURE = 3
 """Calls on a side stream before a capture, which torch requires."""
 
 
 class SteppingEngine(Engine):
-    """The engine; it calls `on_batch` with its next batch before it decodes that batch."""
+    """The engine; it calls `on_bucket` with its next bucket before it decodes that bucket."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.on_batch: Callable[[Batch], None] | None = None
+    on_bucket: Callable[[DecodeBucket], None] | None = None
 
-    def _run(self, batch: Batch, results: Results) -> int:
-        if self.on_batch:
-            on_batch, self.on_batch = self.on_batch, None
-            on_batch(batch)
-        return super()._run(batch, results)
+    def load(self, *args: Any, **kwargs: Any) -> DecodeBucket:
+        bucket = super().load(*args, **kwargs)
+        if self.on_bucket:
+            on_bucket, self.on_bucket = self.on_bucket, None
+            on_bucket(bucket)
+        return bucket
 
 
-def repeatable_step(model: PreTrainedModel, batch: Batch) -> Callable[[], Tensor]:
-    """Return the forward pass of a step as a function that leaves the batch unchanged.
+def repeatable_step(runner: ModelRunner, bucket: DecodeBucket) -> Callable[[], Tensor]:
+    """Return the forward pass of a step as a function that leaves the bucket unchanged.
 
     Each call writes the keys and values of the newest token to the same slots.
     """
 
     def step() -> Tensor:
-        positions, max_position = batch.positions, batch.max_position
-        logits = batch.logits(model)
-        batch.positions, batch.max_position = positions, max_position
-        for row_group in batch.row_groups:
-            row_group.filled -= 1
+        logits = runner.logits(bucket)
+        bucket.move_on(-1)
         return logits
 
     return step
