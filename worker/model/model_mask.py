@@ -95,20 +95,8 @@ def mask_limits(model: PreTrainedModel, facts: ConfigFacts, positions: int) -> M
     positions: the number that the model has. Raises StopRun if a mask is not causal even for a
     short prompt.
     """
-    recorder = _recorded(model)
-    checked = min(positions, _MOST_POSITIONS)
-    device, rules = str(model.device), recorder.layer_rules()
-    unknown = None in rules
-    limits = {
-        rule: _limits(rule, None if unknown else facts.sliding_window, checked, device)
-        for rule in {rule for _, rule in recorder.made}
-    }
-    if unknown:
-        windows: tuple[int | None, ...] = (None,) * len(rules)
-        departures = [window or departure for window, departure in limits.values()]
-    else:
-        windows = tuple(limits[rule][0] for rule in rules if rule)
-        departures = [limits[rule][1] for rule in rules if rule]
+    recorder, checked = _recorded(model), min(positions, _MOST_POSITIONS)
+    windows, departures = _windows(recorder, facts, checked, str(model.device))
     for (module, mask), window in zip(recorder.reached, windows, strict=True):
         if not _is_causal(mask, window):
             raise StopRun(
@@ -117,6 +105,24 @@ def mask_limits(model: PreTrainedModel, facts: ConfigFacts, positions: int) -> M
             )
     causal = min([departure for departure in departures if departure < checked], default=positions)
     return MaskLimits(windows, min(causal, _cached_positions(model, windows, positions)))
+
+
+def _windows(
+    recorder: _MaskRecorder, facts: ConfigFacts, checked: int, device: str
+) -> tuple[tuple[int | None, ...], list[int]]:
+    """Return the window of each layer, and the positions from which masks are not explained.
+
+    If a layer got a changed mask, no layer has a known window, and every window is a limit.
+    """
+    rules = recorder.layer_rules()
+    limits = {
+        rule: _limits(rule, facts.sliding_window, checked, device)
+        for rule in {rule for _, rule in recorder.made}
+    }
+    if None in rules:
+        return (None,) * len(rules), [window or limit for window, limit in limits.values()]
+    reached = [limits[rule] for rule in rules if rule]
+    return tuple(window for window, _ in reached), [limit for _, limit in reached]
 
 
 @torch.inference_mode()

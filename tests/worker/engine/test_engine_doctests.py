@@ -5,11 +5,10 @@ import doctest
 import pytest
 
 from worker.engine import canary, sampler, segments, stats
-from worker.model import geometry
 
 
 @pytest.mark.parametrize(
-    "module", [canary, geometry, sampler, segments, stats], ids=lambda module: module.__name__
+    "module", [canary, sampler, segments, stats], ids=lambda module: module.__name__
 )
 def test_examples_in_docstrings_hold(module):
     results = doctest.testmod(module)

@@ -135,3 +135,13 @@ def test_until_soft_caps_are_computed_a_step_that_wants_one_is_refused():
         )
     with pytest.raises(StopRun, match=r"Gemma2ForCausalLM .* soft-cap of scores"):
         calls.check(model)
+
+
+def test_prompt_and_answer_may_take_one_position_more_than_are_computed():
+    """The last generated token is never fed."""
+    sizes = replace(geometry_of(make_model(make_config("llama"))), causal_positions=30)
+    assert sizes.length_fault(25, 5) is None
+    assert sizes.length_fault(26, 5).startswith("its prompt and answer take 32 positions, and")
+    assert (
+        sizes.length_fault(498, 1) == "its prompt and answer take 500 positions, the model has 499"
+    )
