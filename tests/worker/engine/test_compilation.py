@@ -88,8 +88,9 @@ def test_compiled_code_asked_for_is_never_replaced(engine, monkeypatch):
 @pytest.fixture
 def switched_off(monkeypatch):
     """torch runs as written what it is asked to compile, as with TORCH_COMPILE_DISABLE=1."""
-    monkeypatch.setattr(torch._dynamo.config, "disable", True)
     monkeypatch.setattr(verification, "COMPILED", EAGER)
+    with torch._dynamo.config.patch(disable=True):
+        yield
 
 
 def test_layers_that_torch_runs_as_written_are_not_called_compiled(engine, switched_off):

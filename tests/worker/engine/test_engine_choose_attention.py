@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from common.errors import StopRun, UsageError
+from tests.worker.checkpoints import copied
 from tests.worker.engine.families import make_config, make_model, make_tokenizer
+from tests.worker.engine.other_families import build
 from worker.engine.attention.backend import AttentionBackend
 from worker.engine.attention.cascade_prefill import CASCADE
 from worker.engine.attention.choose import (
@@ -19,6 +21,8 @@ from worker.engine.attention.flex import FLEX
 from worker.engine.attention.sdpa import SDPA
 from worker.engine.engine import Engine
 from worker.engine.verification import give_backend
+from worker.executor import ShardExecutor
+from worker.manager import ModelManager
 from worker.model.device import choose_device, choose_dtype
 from worker.model.resolved_setting import ResolvedSetting
 
@@ -126,6 +130,32 @@ def test_a_backend_that_compiles_nothing_is_not_replaced_for_an_error(engine, mo
     monkeypatch.setattr(type(SDPA), "create_mask", fail)
     with pytest.raises(RuntimeError, match="a fault of its own"):
         give_backend(engine, [candidate(SDPA), candidate(CASCADE)])
+
+
+@pytest.fixture
+def capped(tiny_model, tmp_path):
+    """The folder of a Gemma 2, which caps scores at 50."""
+    return str(
+        copied(tiny_model, tmp_path / "capped", build("gemma2", head_dim=16).save_pretrained)
+    )
+
+
+def test_a_worker_takes_cascade_for_a_model_that_caps_scores(settings, capped):
+    manager = ModelManager(settings.model_copy(update={"attention": "auto"}), 0)
+    loaded = manager.engine_of(capped, capped, "float32", 1)
+    assert loaded.engine.runner.backend is CASCADE
+    assert loaded.reasons["attention"] == "the fastest on a CPU"
+
+
+def test_a_worker_that_is_told_to_use_sdpa_refuses_a_model_that_caps_scores(settings, capped):
+    with pytest.raises(StopRun, match="=sdpa: sdpa cannot cap scores, here at 50; set it to auto"):
+        ModelManager(settings, 0).engine_of(capped, capped, "float32", 1)
+
+
+def test_an_executor_refuses_a_setting_that_names_no_backend(settings):
+    unknown = settings.model_copy(update={"attention": "magic"})
+    with pytest.raises(UsageError, match="'magic': no attention backend has this name"):
+        ShardExecutor(unknown, *[None] * 3)
 
 
 @pytest.mark.parametrize("setting", ["cpu", "cuda:3"])
