@@ -6,6 +6,7 @@ import redis
 from common.errors import CancelledRun
 from common.store import missing_rows
 from tests.worker.conftest import shard_of
+from worker.engine.budget import Budget
 from worker.engine.engine import Engine
 from worker.shard_report import ShardReport
 
@@ -110,7 +111,7 @@ def test_the_engine_tells_of_each_group_that_it_decodes_together(executor, runs,
     monkeypatch.setattr(
         executor.counters, "note_answered", lambda *told: (seen.append(told[2]), note(*told))
     )
-    executor.manager.engine_for(runs[0].spec).engine.cache_bytes = 1
+    executor.manager.engine_for(runs[0].spec).engine.budget = Budget(cache_bytes=1)
     executor.execute(shard_of(runs, list(range(7))))
     assert seen == list(range(8))
     assert not missing_rows(runs[0]).size
@@ -120,8 +121,8 @@ def test_the_engine_tells_of_each_group_that_it_decodes_together(executor, runs,
 def test_what_failed_is_taken_back(executor, runs, monkeypatch):
     monkeypatch.setattr("worker.shard_report.SECONDS_BETWEEN", 0.0)
     engine = executor.manager.engine_for(runs[0].spec).engine
-    engine.cache_bytes = 1
-    whole, seen, calls = Engine._answer_batch, [], []
+    engine.budget = Budget(cache_bytes=1)
+    whole, seen, calls = Engine.load, [], []
 
     def fails_at_third(self, *arguments):
         calls.append(1)
@@ -129,7 +130,7 @@ def test_what_failed_is_taken_back(executor, runs, monkeypatch):
             raise RuntimeError("once")
         return whole(self, *arguments)
 
-    monkeypatch.setattr(Engine, "_answer_batch", fails_at_third)
+    monkeypatch.setattr(Engine, "load", fails_at_third)
     note = executor.counters.note_answered
     monkeypatch.setattr(
         executor.counters, "note_answered", lambda *told: (seen.append(told[2]), note(*told))
