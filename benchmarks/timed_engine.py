@@ -20,7 +20,7 @@ from common.records import Sample
 from worker.engine.decode_bucket import DecodeBucket
 from worker.engine.engine import Engine
 from worker.engine.ensembles import Ensemble
-from worker.engine.generated import Generated
+from worker.engine.generated_tokens import GeneratedTokens
 from worker.engine.kv_cache import KVCache
 from worker.engine.model_runner import ModelRunner
 from worker.engine.outputs import EngineOutput
@@ -112,7 +112,7 @@ class CountingRunner(ModelRunner):
         ensembles: Sequence[Ensemble],
         caches: Mapping[SequencePlan, KVCache],
         prefix: KVCache,
-        output: Generated,
+        output: GeneratedTokens,
     ) -> DecodeBucket:
         sequences = {sequence for ensemble in ensembles for sequence in ensemble.sequences}
         read = [ref.segment for sequence in sequences for ref in sequence.refs]

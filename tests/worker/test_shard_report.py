@@ -7,7 +7,7 @@ from common.errors import CancelledRun
 from common.store import missing_rows
 from tests.worker.conftest import shard_of
 from worker.engine.budget import Budget
-from worker.engine.engine import Engine
+from worker.engine.scheduler import Scheduler
 from worker.shard_report import ShardReport
 
 
@@ -122,7 +122,7 @@ def test_what_failed_is_taken_back(executor, runs, monkeypatch):
     monkeypatch.setattr("worker.shard_report.SECONDS_BETWEEN", 0.0)
     engine = executor.manager.engine_for(runs[0].spec).engine
     engine.budget = Budget(cache_bytes=1)
-    whole, seen, calls = Engine.load, [], []
+    whole, seen, calls = Scheduler.packs, [], []
 
     def fails_at_third(self, *arguments):
         calls.append(1)
@@ -130,7 +130,7 @@ def test_what_failed_is_taken_back(executor, runs, monkeypatch):
             raise RuntimeError("once")
         return whole(self, *arguments)
 
-    monkeypatch.setattr(Engine, "load", fails_at_third)
+    monkeypatch.setattr(Scheduler, "packs", fails_at_third)
     note = executor.counters.note_answered
     monkeypatch.setattr(
         executor.counters, "note_answered", lambda *told: (seen.append(told[2]), note(*told))

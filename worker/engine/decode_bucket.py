@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worker.engine.ensemble_batch import EnsembleBatch, ensemble_batches
 from worker.engine.ensembles import Ensemble
-from worker.engine.generated import Generated
+from worker.engine.generated_tokens import GeneratedTokens
 from worker.engine.outputs import Generation
 from worker.engine.row_group import RowGroup
 from worker.engine.segments import SequencePlan
@@ -33,7 +33,7 @@ class DecodeBucket:
         row_groups: Sequence[RowGroup],
         sequences: Sequence[SequencePlan],
         ensembles: Sequence[Ensemble],
-        output: Generated,
+        output: GeneratedTokens,
     ) -> None:
         device = output.tokens.device
         rows: Mapping[SequencePlan, int] = {each: row for row, each in enumerate(sequences)}

@@ -17,7 +17,7 @@ from worker.engine.budget import DEFAULT_BUDGET, Budget
 from worker.engine.compilation import EAGER, DecodeOps
 from worker.engine.decode_bucket import DecodeBucket
 from worker.engine.ensembles import Ensemble
-from worker.engine.generated import Generated
+from worker.engine.generated_tokens import GeneratedTokens
 from worker.engine.kv_cache import KVCache
 from worker.engine.model_runner import ModelRunner
 from worker.engine.numbers import refuse_nan
@@ -83,8 +83,9 @@ class Engine:
         for batch in self.scheduler.batches(plans, prefix.cache, request):
             caches: dict[SequencePlan, KVCache] = {}
             for pack in self.scheduler.packs(batch, prefix.cache):
-                with stats.prefilling(self.model.device):
+                with stats.prefilling():
                     cache = self.runner.prefill(pack, prefix.cache)
+                    self.runner.synchronize()
                 caches |= dict.fromkeys(pack.sequences, cache)
                 stats.prefill_tokens += pack.num_new_tokens
             for ensembles in self.scheduler.buckets(batch, prefix.cache, request):
@@ -113,7 +114,7 @@ class Engine:
         request: Request,
     ) -> DecodeBucket:
         """Make the bucket of some ensembles."""
-        output = Generated(
+        output = GeneratedTokens(
             len(ensembles),
             request.max_new_tokens,
             self._stops.of(request),

@@ -13,7 +13,7 @@ from worker.engine.attention.mask_spec import segment_mask_spec
 from worker.engine.compilation import DecodeOps, eager_if_single
 from worker.engine.decode_bucket import DecodeBucket
 from worker.engine.ensembles import Ensemble
-from worker.engine.generated import Generated
+from worker.engine.generated_tokens import GeneratedTokens
 from worker.engine.kv_cache import KVCache
 from worker.engine.prefix_tree import Pack
 from worker.engine.row_group import RowGroup, similar_sequences
@@ -65,6 +65,11 @@ class ModelRunner:
             self._fill(cache, prefix, self.backend if cache.num_slots >= least else short)
         return replace(cache, pieces=pieces)
 
+    def synchronize(self) -> None:
+        """Wait for a GPU, which still computes when its calls return."""
+        if self.model.device.type == "cuda":
+            torch.cuda.synchronize(self.model.device)
+
     def _fill(self, cache: KVCache, prefix: KVCache, backend: AttentionBackend) -> None:
         """Compute the keys and values of a cache's segments, behind those of the prefix."""
         tokens = [token for segment in cache.slots for token in segment.tokens]
@@ -104,7 +109,7 @@ class ModelRunner:
         ensembles: Sequence[Ensemble],
         caches: Mapping[SequencePlan, KVCache],
         prefix: KVCache,
-        output: Generated,
+        output: GeneratedTokens,
     ) -> DecodeBucket:
         """Make the bucket of some ensembles; sequences of similar shape share a row group.
 

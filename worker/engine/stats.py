@@ -1,11 +1,9 @@
-"""Engine statistics: the work of a call, and the seconds that it took."""
+"""Engine statistics: the work of a call, and the seconds that it took. Imports no torch."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-
-import torch
 
 
 @dataclass
@@ -31,16 +29,10 @@ class EngineStats:
         )
 
     @contextmanager
-    def prefilling(self, device: torch.device) -> Iterator[None]:
-        """Count the seconds of the block as prefill.
-
-        Waits for the device: a GPU still computes when its calls return, and decoding would be
-        charged for it.
-        """
+    def prefilling(self) -> Iterator[None]:
+        """Count the seconds of the block as prefill; the block waits for the device."""
         started = time.perf_counter()
         yield
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
         self.prefill_seconds += time.perf_counter() - started
 
     @contextmanager

@@ -32,7 +32,7 @@ _SDP_BACKENDS = (SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDP
 def attention(bench: Bench, rows: Rows) -> None:
     """Measure every backend, each in its own row: one that fails costs only its row."""
     for length in _TINY_LENGTHS if bench.tiny else _LENGTHS:
-        pack = Pack.make(bench, length)
+        pack = RandomPack.make(bench, length)
         for name, limit, backend, sdp_backend in _cases(length):
             row = f"{name}, {length} tokens"
             rows.measure(row, limit, _attend, bench, pack, backend, sdp_backend)
@@ -49,7 +49,7 @@ def _cases(length: int) -> Iterator[tuple[str, float, AttentionBackend, SDPBacke
 
 
 @dataclass(frozen=True)
-class Pack:
+class RandomPack:
     """query [1, H, T, D], key and value [1, H_kv, S, D]; slots of each segment in the cache."""
 
     query: Tensor
@@ -58,7 +58,7 @@ class Pack:
     slots: Mapping[Segment, range]
 
     @classmethod
-    def make(cls, bench: Bench, length: int) -> "Pack":
+    def make(cls, bench: Bench, length: int) -> "RandomPack":
         """Make a prefix, and segments with `length` tokens in all that see only the prefix."""
         prefix = Segment(tuple(range(_PREFIX)), 0)
         starts = range(0, length // _SEGMENT * _SEGMENT, _SEGMENT)
@@ -82,7 +82,7 @@ def _random(bench: Bench, length: int, heads: int) -> Tensor:
 
 @torch.inference_mode()
 def _attend(
-    bench: Bench, pack: Pack, backend: AttentionBackend, sdp_backend: SDPBackend | None
+    bench: Bench, pack: RandomPack, backend: AttentionBackend, sdp_backend: SDPBackend | None
 ) -> Figures:
     bench.begin_peak()
     device, num_q, num_kv = str(bench.device), pack.query.shape[2], pack.key.shape[2]

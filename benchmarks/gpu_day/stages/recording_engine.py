@@ -10,7 +10,7 @@ from common.records import Sample
 from worker.engine.decode_bucket import DecodeBucket
 from worker.engine.engine import Engine
 from worker.engine.ensembles import Ensemble
-from worker.engine.generated import Generated
+from worker.engine.generated_tokens import GeneratedTokens
 from worker.engine.kv_cache import KVCache
 from worker.engine.model_runner import ModelRunner
 from worker.engine.planning import plan_sample, tokenize_samples
@@ -34,7 +34,7 @@ class RecordingRunner(ModelRunner):
         ensembles: Sequence[Ensemble],
         caches: Mapping[SequencePlan, KVCache],
         prefix: KVCache,
-        output: Generated,
+        output: GeneratedTokens,
     ) -> DecodeBucket:
         self._steps |= {ensemble: [] for ensemble in ensembles}
         return super().load(ensembles, caches, prefix, output)

@@ -246,23 +246,37 @@ def test_a_prompt_as_long_as_the_window_equals_the_model_without_window(make_eng
     )
 
 
-def test_a_prompt_longer_than_the_window_is_an_error_of_its_sample_alone(make_engine, tokenizers):
+@pytest.fixture
+def make_limited(make_engine):
+    """An engine whose model sees all earlier tokens up to some position only, as in chunks."""
+
+    def make(position):
+        engine = make_engine("mistral")
+        engine.runner.geometry = replace(engine.geometry, causal_positions=position)
+        return engine
+
+    return make
+
+
+def test_a_prompt_that_is_not_computed_is_an_error_of_its_sample_alone(
+    make_engine, make_limited, tokenizers
+):
     window = long_prompt(tokenizers) - 1
-    engine = make_engine("mistral", sliding_window=window)
+    engine = make_limited(window)
     short, long = answers_of(engine, [SHORT, LONG], request_for_one(1))
     assert isinstance(long["origin"], SampleError)
     assert f"from position {window} on this model no longer sees all" in str(long["origin"])
     assert short == answers_of(make_engine("mistral"), [SHORT], request_for_one(1))[0]
 
 
-def test_a_prompt_past_the_window_changes_nothing_for_its_neighbours(make_engine, tokenizers):
+def test_a_prompt_that_is_not_computed_changes_nothing_for_its_neighbours(
+    make_limited, tokenizers
+):
     """Prompt and answer are measured before anything is computed.
 
-    The last token of an answer is never fed, so both may take one position more than the window
-    has.
+    The last token of an answer is never fed, so both may take one position more than is computed.
     """
-    window = long_prompt(tokenizers) + 2
-    engine = make_engine("mistral", sliding_window=window)
+    engine = make_limited(long_prompt(tokenizers) + 2)
     (alone,) = tokens_of(answers_of(engine, [SHORT], request_for_one(9)))
     for new_tokens, fits in ((3, True), (4, False), (9, False)):
         short, long = answers_of(engine, [SHORT, LONG], request_for_one(new_tokens))

@@ -8,7 +8,7 @@ from worker.engine.stop_automaton import LENGTH_STATE
 from worker.engine.stop_table import StopTable
 
 
-class Generated:
+class GeneratedTokens:
     """Tokens, log-probabilities and states of `count` ensembles, on the device.
 
     stops: says which tokens end an answer. max_reasoning_tokens: an answer that is still
