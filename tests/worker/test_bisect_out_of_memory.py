@@ -43,9 +43,9 @@ def memory_for(monkeypatch):
         tried = []
 
         def limited(self, samples, *arguments):
-            tried.append((Budget.of(self), len(samples)))
+            tried.append((self.budget, len(samples)))
             big = any(too_large and too_large in question.paraphrases[1] for question in samples)
-            if self.pack_tokens > tokens or big:
+            if self.budget.pack_tokens > tokens or big:
                 raise error()
             return answer(self, samples, *arguments)
 
@@ -97,9 +97,9 @@ def test_the_limit_of_a_model_is_kept_while_another_is_loaded(executor, make_run
     memory_for(1024)
     executor.execute(shard_of(runs, [0, 1]))
     other = executor.manager.engine_for(spec.model_copy(update={"dtype": "bfloat16"}))
-    assert Budget.of(other.engine) == BEGIN
+    assert other.engine.budget == BEGIN
     again = executor.manager.engine_for(spec)
-    assert Budget.of(again.engine) == again.budget == Budget(1024, 16 << 20)
+    assert again.engine.budget == again.budget == Budget(1024, 16 << 20)
     assert "it ran out with more" in again.reasons["memory"]
 
 
@@ -115,7 +115,7 @@ def test_a_sample_that_never_fits_is_its_own_row_and_costs_the_others_nothing(
     assert table(runs[0])["error_kind"].to_pylist()[4] == "worker"
     assert (Budget(64, 16 << 20), 1) in tried
     loaded = executor.manager.engine_for(runs[0].spec)
-    assert Budget.of(loaded.engine) == loaded.budget == BEGIN
+    assert loaded.engine.budget == loaded.budget == BEGIN
 
 
 def test_where_no_sample_fits_the_run_stops(executor, make_runs, memory_for):
@@ -143,7 +143,7 @@ def test_another_error_after_less_memory_is_not_taken_for_want_of_memory(
     executor.execute(shard_of(runs, EVERYTHING))
     assert errors(runs[0]) == [None] * 4 + ["ArithmeticError: no fours"] + [None] * 2
     loaded = executor.manager.engine_for(runs[0].spec)
-    assert Budget.of(loaded.engine) == Budget(2048, 32 << 20)
+    assert loaded.engine.budget == Budget(2048, 32 << 20)
 
 
 def test_budgets_that_differ_do_not_make_a_file_mixed(executor, make_runs, memory_for):

@@ -17,8 +17,6 @@ from worker.bisect import Bisector
 from worker.engine.request import nobody_listens
 
 class Engine:
-    pack_tokens, cache_bytes = 64, 16 << 20
-
     def run(self, questions, request, on_answered):
         raise RuntimeError(sys.argv[1])
 

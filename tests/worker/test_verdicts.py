@@ -160,8 +160,6 @@ def test_a_shard_that_redis_made_come_back_is_no_fault_of_the_worker(monkeypatch
 
 def test_a_sample_that_makes_a_library_panic_costs_one_row():
     class Engine:
-        pack_tokens, cache_bytes = 64, 16 << 20
-
         def run(self, samples, request, on_answered):
             if "bad" in samples:
                 raise PanicException("index out of bounds")
@@ -176,8 +174,6 @@ def test_a_sample_that_makes_a_library_panic_costs_one_row():
 
 def test_a_limit_of_time_is_no_error_of_a_sample():
     class Engine:
-        pack_tokens, cache_bytes = 64, 16 << 20
-
         def run(self, samples, request, on_answered):
             raise SoftTimeLimitExceeded(60)
 
