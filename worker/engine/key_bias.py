@@ -13,13 +13,15 @@ Biases = tuple[Tensor, Tensor]
 class KeyBias:
     """Biases of B rows that feed one token a step, and the positions that windows depend on.
 
-    prefix: float32 [B, 1, O, P]. suffix: float32 [B, 1, slots]. prefix_positions: of each prefix
-    key at each offset, int64 [B, O, P]. suffix_positions: int64 [B, slots]. positions: of the
-    token that is fed next, int64 [B]. last_position: the largest of them, on the host.
+    prefix: float32 [B, 1, O, P]. suffix: float32 [B, 1, slots]. offsets: at which a row reads the
+    prefix, int64 [B, O]. prefix_positions: without offset, int64 [P]. suffix_positions: int64
+    [B, slots]. positions: of the token that is fed next, int64 [B]. last_position: the largest of
+    them, on the host.
     """
 
     prefix: Tensor
     suffix: Tensor
+    offsets: Tensor
     prefix_positions: Tensor
     suffix_positions: Tensor
     positions: Tensor
@@ -39,7 +41,7 @@ class KeyBias:
 
     def _hidden(self, window: int, num_slots: int) -> Biases:
         first = self.positions - window  # The last position that is hidden.
-        far = self.prefix_positions <= first[:, None, None]
+        far = self.offsets[..., None] + self.prefix_positions <= first[:, None, None]
         prefix = self.prefix.masked_fill(far[:, None], -torch.inf)
         far = self.suffix_positions[:, :num_slots] <= first[:, None]
         return prefix, self.suffix[..., :num_slots].masked_fill(far[:, None], -torch.inf)
@@ -53,7 +55,6 @@ class KeyBias:
     def keep(self, rows: Tensor) -> None:
         """Keep these rows, in this order."""
         self.prefix, self.suffix = self.prefix[rows], self.suffix[rows]
-        self.prefix_positions = self.prefix_positions[rows]
+        self.offsets, self.positions = self.offsets[rows], self.positions[rows]
         self.suffix_positions = self.suffix_positions[rows]
-        self.positions = self.positions[rows]
         self._by_window.clear()

@@ -199,7 +199,8 @@ def _key_bias(
     return KeyBias(
         prefix=_prefix_bias(sequences, offsets.tolist(), prefix)[:, None].to(device),
         suffix=pad(own.bias, (0, len(generated)))[:, None].to(device),
-        prefix_positions=(offsets[..., None] + _positions_of(prefix)).to(device),
+        offsets=offsets.to(device),
+        prefix_positions=_positions_of(prefix).to(device),
         suffix_positions=torch.cat((own.positions, positions[:, None] + generated), 1).to(device),
         positions=positions.to(device),
         last_position=int(positions.max()),
