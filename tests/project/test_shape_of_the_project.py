@@ -58,6 +58,11 @@ FLOORS = {
         ["worker.answering"],
         ["worker.manager", "worker.paraphrasing"],
         ["worker.bisect"],
+        ["worker.engine.verification"],
+        ["worker.engine.canary", "worker.engine.canary_outputs"],
+        ["worker.engine.engine"],
+        ["worker.engine.prefix_cache"],
+        ["worker.engine.model_runner"],
         ["worker.engine"],
         ["worker.model"],
         ["worker.host"],
@@ -119,6 +124,27 @@ def test_no_modules_import_each_other():
 def test_celery_is_known_where_its_messages_and_steps_are(name):
     knows = any(inside(i, lib) for i in imported(MODULES[name]) for lib in ("celery", "kombu"))
     assert not knows or name in KNOW_CELERY
+
+
+@pytest.mark.parametrize("name", ["get_text_config", "max_position_embeddings", "layer_types"])
+def test_the_configs_of_models_are_read_in_one_module(name):
+    """All others ask `worker.model.geometry`, or `config_facts` where there is no model yet."""
+    reading = [
+        module
+        for module, path in MODULES.items()
+        if inside(module, "worker") and not inside(module, "worker.model.families")
+        for node in ast.walk(parsed(path))
+        if is_reading(node, name)
+    ]
+    assert set(reading) == {"worker.model.config_facts"}
+
+
+def is_reading(node, name):
+    """Whether a node reads an attribute of a config by its name, or asks for it by `getattr`."""
+    if isinstance(node, ast.Call):
+        return any(isinstance(a, ast.Constant) and a.value == name for a in node.args)
+    is_config = isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("config")
+    return is_config and node.attr == name
 
 
 def test_no_class_and_no_type_alias_has_the_name_of_another():
