@@ -1,4 +1,4 @@
-"""What ends an answer, and what in it is reasoning: rules and texts as plain values.
+"""The end of an answer, and the reasoning in it: rules and texts as plain values.
 
 Imports no torch.
 """
@@ -17,11 +17,11 @@ _ESCAPED = re.compile(r"[\x00-\x1f\\]")
 
 @dataclass(frozen=True)
 class EndRules:
-    """What ends an answer. Raises ValueError for an empty stop string.
+    """Rules that end an answer. Raises ValueError for an empty stop string.
 
     stop: texts, outside of reasoning. Of those complete within one token the one that ends first
     counts, of equal ends the longest. eos_ids: tokens, anywhere. marks: None where nothing is
-    reasoning. begins_in_reasoning: whether the prompt ends inside of it.
+    reasoning. begins_in_reasoning: whether the prompt ends inside of reasoning.
     """
 
     stop: tuple[str, ...] = ("\n",)
@@ -38,8 +38,8 @@ class EndRules:
 class AnswerText:
     """The text of an answer.
 
-    whole: all of it. reasoning: what precedes the last end mark, without marks and without spaces
-    around it; None if there is none. answer: what follows.
+    whole: the text itself. reasoning: what precedes the last end mark, without marks and without
+    spaces at its ends; None if there is none. answer: what follows.
     """
 
     whole: str

@@ -22,8 +22,8 @@ from worker.model.geometry import dtype_name
 FLOAT32_BOUND = 1e-3
 """Largest error, as a share of the logits' standard deviation, that is rounding in float32.
 
-Measured with seeded tiny models of a dozen families: rounding gives at most 4e-6, and the five
-faults that tests plant give at least 0.19 each.
+Measured with seeded tiny models of a dozen families: rounding gives at most 4e-6, and each of the
+five faults that tests plant gives at least 0.19.
 """
 
 _HALF_BOUNDS = {torch.bfloat16: 0.05, torch.float16: 0.01}

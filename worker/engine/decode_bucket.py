@@ -25,7 +25,7 @@ class DecodeBucket:
     """Sequences that are being decoded: row i feeds tokens[i] at positions[i].
 
     row_groups: keys and values of the rows, in order. sequences: those of the rows. output:
-    tokens of all ensembles, of the running and the finished ones.
+    tokens of all ensembles, running and finished.
     """
 
     def __init__(

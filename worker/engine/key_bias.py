@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 Biases = tuple[Tensor, Tensor]
-"""Of the prefix, float32 [B, 1, O, P], and of the suffix, float32 [B, 1, L]."""
+"""Biases of the prefix, float32 [B, 1, O, P], and of the suffix, float32 [B, 1, L]."""
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Answers whose logits were NaN become errors.
 
 A model in float16 may overflow for one prompt and not for the next; a model with damaged weights
-gives NaN for all. The check costs no extra read from the device: NaN logits make the
+gives NaN for every prompt. The check costs no extra read from the device: NaN logits make the
 log-probabilities of an answer NaN, and those are read at its end anyway.
 """
 

@@ -61,7 +61,7 @@ def collect(plan: SamplePlan, generations: Mapping[Ensemble, Generation]) -> Met
 class Answer:
     """An answer of a method to a sample.
 
-    text: all of it. reasoning: what the model thought before it answered; None if it did not.
+    text: the whole text. reasoning: what the model thought before it answered; None if it did not.
     prediction: the short answer in what follows. tokens: generated ids, the stop token included.
     token_logprobs: natural log, one for each token. finish_reason: "stop:" with the stop string,
     "eos" or "length". singles: the answers of the paraphrases alone, if the same call was asked
@@ -114,7 +114,7 @@ class AnswerReader:
         return self.request.methods[names.index(name)]
 
     def confidences(self, generations: Sequence[Generation]) -> tuple[Answer, ...]:
-        """The greedy answer of each paraphrase, with its draws and the share that equal it.
+        """The greedy answer of each paraphrase, with its draws and the share of equal draws.
 
         generations: for each paraphrase the greedy one, then its draws. Raises UsageError if the
         request has no `sampling`.
@@ -130,7 +130,7 @@ class AnswerReader:
 
 
 def elect(answers: Sequence[Answer]) -> Answer:
-    """The answer that wins the vote; ties go by log-probability per token."""
+    """Return the answer that wins the vote; ties go by log-probability per token."""
     means = [answer.logprob / len(answer.tokens) for answer in answers]
     return answers[majority([answer.prediction for answer in answers], means)]
 
@@ -195,7 +195,7 @@ class SampleAnswers:
         return generations
 
     def _singles(self) -> tuple[Answer, ...] | None:
-        """The answers of each paraphrase alone, if the same call was asked for them."""
+        """The answers of each paraphrase alone, if the same call was asked for single answers."""
         generations = self.generations.get("majority", self.generations.get("per_prompt"))
         if generations is None or isinstance(generations, SampleError):
             return None

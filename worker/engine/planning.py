@@ -1,6 +1,6 @@
 """Planning: samples -> prompts -> the ensembles that answer each sample, or why none can.
 
-Methods that need equal ensembles share one, and ensembles that need equal segments share them.
+Methods that need equal ensembles share one, and ensembles share equal segments.
 """
 
 from collections.abc import Mapping, Sequence

@@ -22,7 +22,7 @@ _KEPT_PREFIXES = 8
 
 @dataclass(frozen=True)
 class CachedPrefix:
-    """Keys and values of a prefix, and the splitter that cuts prompts after it."""
+    """Keys and values of a prefix, and the splitter that cuts prompts behind the prefix."""
 
     splitter: PrefixSplitter
     cache: KVCache
@@ -54,7 +54,7 @@ class PrefixCache:
         self.none = CachedPrefix(PrefixSplitter((), runner.geometry.movable), runner.empty_cache())
 
     def get(self, request: Request, ends: Collection[int] = ()) -> CachedPrefix:
-        """Return the prefix of a request's prompts; computed unless a recent call had it.
+        """Return the prefix of a request's prompts; computed unless a recent call used the prefix.
 
         ends: lengths of the prefixes of the samples, where they are shorter.
         """

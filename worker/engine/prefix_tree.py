@@ -4,7 +4,7 @@ Paraphrases of a question, and questions of a data set, begin with the same few 
 that start at one position and see the same segments form a tree by their tokens (a radix tree, as
 in SGLang's RadixAttention, Zheng et al. 2024). Cut where the tree branches, their common prefixes
 become equal segments, the pieces. Sequences see the same tokens, because each piece of a segment
-sees the pieces before it.
+sees the earlier pieces.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -108,7 +108,7 @@ class PrefixTree:
 
 
 def _chain(runs: Iterable[TokenIds], start: int, sees: list[SegmentRef]) -> Iterator[Segment]:
-    """Yield one segment for each run of tokens; each sees `sees` and the runs before it."""
+    """Yield one segment for each run of tokens; each sees `sees` and the earlier runs."""
     for run in runs:
         segment = Segment(run, start, *deduplicate(sees))
         yield segment

@@ -1,4 +1,4 @@
-"""Which of the requested methods can read a sample, and the errors of the others."""
+"""Readable samples: the requested methods that can read a sample, and the others' errors."""
 
 from common.errors import SampleError
 from common.methods import Method

@@ -144,7 +144,7 @@ def reference_decode(
     steps: list[Tensor] | None = None,
     max_reasoning_tokens: int | None = None,
 ) -> Generation:
-    """Decode sequences that pick each token together: the best token, or a drawn one.
+    """Decode sequences that pick each token together: the best token, or a drawn token.
 
     token_bytes: of each id; an id beyond them has none. steps: a list to which the logits [S, V]
     of every step are appended. max_reasoning_tokens: reasoning that goes on after so many tokens

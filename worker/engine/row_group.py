@@ -106,7 +106,7 @@ class RowGroup:
         return output.flatten(1, 3)
 
     def move_on(self, steps: int) -> None:
-        """Count so many tokens fed per row: the next ones are written behind them."""
+        """Count so many tokens fed per row: the next tokens are written behind these."""
         self.filled += steps
         self._bias.move_on(steps)
 

@@ -7,7 +7,7 @@ alone, so it is equal in every batch.
 
 Two distributions that share their noise give different tokens with a probability of at most
 2d / (1 + d), where d is their total variation distance. The usual walk through the cumulative sum
-has no such bound: the smallest change of one logit moves every boundary behind it.
+has no such bound: the smallest change of one logit moves every later boundary.
 """
 
 from collections.abc import Callable
@@ -132,7 +132,7 @@ def mass_above(probabilities: Tensor, tokens: Tensor) -> Tensor:
 
     A token belongs to the nucleus of top_p (Holtzman et al. 2020) if this sum is less than top_p.
     So the nucleus holds the most probable tokens until their sum reaches top_p, and all tokens as
-    probable as the last of them; their order in the vocabulary plays no role.
+    probable as the last one; the order in the vocabulary plays no role.
 
     >>> mass_above(torch.tensor([[0.125, 0.5, 0.25, 0.125]]), torch.tensor([3]))
     tensor([0.7500])

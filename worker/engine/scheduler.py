@@ -68,7 +68,7 @@ class Scheduler:
 
 
 def packs_of(plans: Sequence[SamplePlan], known: Collection[Segment], most: int) -> Iterator[Pack]:
-    """Yield packs of neighbouring samples' sequences, of at most so many new tokens each.
+    """Yield packs of neighbouring samples' sequences, of at most `most` new tokens each.
 
     known: segments that are computed already. A sample that takes more than a pack has tokens is
     a pack of its own.

@@ -1,7 +1,7 @@
-"""Plans: a packed prompt -> segments to prefill and the sequence that decodes after them.
+"""Segments: a packed prompt -> segments to prefill and the sequence that decodes afterwards.
 
 The keys and values of a segment depend on its tokens, its start and the segments it sees, and on
-nothing else. So segments are values, and prompts that need equal segments share one: the prefix
+nothing else. So segments are values, and prompts share equal segments: the prefix
 of another paraphrase, the prompt of another method, the next copy of a repeated prompt.
 
 A segment that sees nothing can be moved: its keys are rotated (RoPE), its values stay. It is
@@ -42,7 +42,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class SegmentRef:
-    """A segment as a sequence reads it: `offset` positions after the one it was computed at.
+    """A segment whose keys a sequence reads `offset` positions behind their own.
 
     bias: added to the scores with its keys.
     """
@@ -117,7 +117,7 @@ def deduplicate(refs: Sequence[SegmentRef]) -> tuple[tuple[Segment, ...], tuple[
 def at_own_position(ref: SegmentRef) -> SegmentRef:
     """Return a ref to the same tokens computed at the position where they are read.
 
-    A segment that sees refs of several offsets needs these.
+    A segment that sees refs of several offsets needs such refs.
     """
     sees = tuple(at_own_position(SegmentRef(s, ref.offset)).segment for s in ref.segment.sees)
     moved = replace(ref.segment, start=ref.segment.start + ref.offset, sees=sees)

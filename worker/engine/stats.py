@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass
 class EngineStats:
-    """Work of calls: tokens computed in prefill, tokens fed in decoding, seconds of each."""
+    """Work of calls: tokens computed in prefill, tokens fed in decoding, and the seconds."""
 
     prefill_tokens: int = 0
     decode_tokens: int = 0
@@ -16,7 +16,7 @@ class EngineStats:
     decode_seconds: float = 0.0
 
     def __add__(self, other: "EngineStats") -> "EngineStats":
-        """The work of both.
+        """Add the work of two calls.
 
         >>> EngineStats(2, 3, 0.5, 1.0) + EngineStats(5, 7, 0.25, 2.0)
         EngineStats(prefill_tokens=7, decode_tokens=10, prefill_seconds=0.75, decode_seconds=3.0)

@@ -22,7 +22,7 @@ _PROBE = "What is 7?"
 
 @dataclass(frozen=True)
 class StopTable:
-    """Where each token leads an answer.
+    """The next state of an answer for each token.
 
     automaton: on the host. next_state: its states by token, int16 [S, V]. end_mark: tokens of the
     mark that ends reasoning, int64 [M]; none where nothing is reasoning.
@@ -54,7 +54,7 @@ class StopTables:
         self._table = lru_cache(_KEPT_TABLES)(table)
 
     def of(self, request: Request) -> StopTable:
-        """The table of a request. Raises StopRun if its reasoning cannot be ended."""
+        """Return the table of a request. Raises StopRun if its reasoning cannot be ended."""
         rules = self._rules(request.prompt_format, request.stop, request.ignore_eos)
         if rules.marks and request.max_reasoning_tokens is not None:
             ids, known = rules.marks.end_ids, self._tokenizer.token_bytes.by_id
@@ -67,7 +67,7 @@ class StopTables:
         return self._table(rules)
 
     def text(self, tokens: Sequence[int], request: Request) -> AnswerText:
-        """The text of an answer to a request, and what of it is reasoning."""
+        """Return the text of an answer to a request, and the reasoning in the text."""
         rules = self._rules(request.prompt_format, request.stop, request.ignore_eos)
         whole = self._tokenizer.text(tokens)
         if rules.marks is None:
@@ -91,7 +91,7 @@ def _rules(
     stop: tuple[str, ...],
     ignore_eos: bool,
 ) -> EndRules:
-    """What ends the answers to prompts of a format. In plain prompts nothing is reasoning."""
+    """Return the rules that end answers to prompts of a format; plain prompts never reason."""
     eos_ids = () if ignore_eos else eos_ids
     if prompt_format.style == "plain":
         return EndRules(stop, eos_ids)

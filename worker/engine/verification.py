@@ -1,7 +1,8 @@
 """Verification: an engine whose code was chosen or compiled passes the canary before it answers.
 
 An attention backend that cannot be compiled gives way to the next candidate, and compiled layers
-to those as written, unless a setting asks for them. Code that gives another answer stops the run.
+to eager ones, unless a setting asks for compiled code. Code that gives another answer stops the
+run.
 """
 
 import logging
@@ -51,7 +52,7 @@ def compile_engine(wanted: ResolvedSetting, engine: Engine) -> ResolvedSetting:
     """Compile an engine if `wanted` says so; returns what it runs with and why.
 
     Raises StopRun if compiled code gives another answer, or if nothing can be compiled although
-    the setting asks for it.
+    the setting asks for compiled code.
     """
     if wanted.value == "eager":
         return wanted
@@ -72,7 +73,7 @@ def compile_engine(wanted: ResolvedSetting, engine: Engine) -> ResolvedSetting:
 
 
 def _compile(engine: Engine) -> None:
-    """Compile layers and operations, and run the canary, for which torch compiles them."""
+    """Compile layers and operations, and run the canary, whose calls make torch compile."""
     compile_layers(engine.model)
     runner = engine.runner
     runner.backend, runner.ops = runner.backend.compiled(), COMPILED

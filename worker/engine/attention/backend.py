@@ -1,4 +1,4 @@
-"""The base class of attention backends, and the registry of all of them."""
+"""The base class of attention backends, and their registry."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ FLEX_MIN_TOKENS = 256
 
 
 class PackLimit(NamedTuple):
-    """The largest number of tokens of a pack, and the reason for it."""
+    """The largest number of tokens of a pack, with the reason."""
 
     tokens: int
     reason: str
@@ -23,7 +23,7 @@ class PackLimit(NamedTuple):
 class AttentionBackend(ABC):
     """One way to compute masked attention; every backend gives the same answer.
 
-    name: as SELF_ENSEMBLE_ATTENTION gives it. default_on: device types whose default this backend
+    name: its value of SELF_ENSEMBLE_ATTENTION. default_on: device types whose default this backend
     is, with the reason. min_pack: shorter packs use `choose.short_form`. max_pack: the
     largest pack on a GPU. compiles: torch compiles this backend at its first call, which may fail.
     """

@@ -2,7 +2,7 @@
 
 A token sees an earlier token if the table lets its group see the group of that token, and, in a
 layer with a sliding window, if that token's position lies in its window. A mask_mod consists of
-tensor look-ups only, so vmap and compilation accept it. Masking by segment is FlexAttention's
+tensor look-ups only, as vmap and compilation require. Masking by segment is FlexAttention's
 document masking (PyTorch, 2024).
 """
 
