@@ -6,7 +6,7 @@ from common.store import StoreFilesystem
 def folder_denied(store: StoreFilesystem, error: PermissionError) -> str:
     """Return why a run stops whose folder denies what the rest of its store allows.
 
-    Raises UsageError if the store may not be written at all: this worker is at fault then.
+    Raises UsageError, as this worker is at fault, if no part of the store may be written.
     """
     store.check_writable()
     return f"the store may be written, but not this run's folder; change its mode: {error}"

@@ -124,7 +124,7 @@ class DeviceDeaths:
         return GAVE_UP_STATUS if deaths >= most else EXIT_STATUS
 
     def _note(self, run: str, shard: str) -> tuple[dict[str, int], int]:
-        """Note a death; returns those in a row over the run by device, and those of this one."""
+        """Note a death; returns deaths in a row: over the run by device, and of this device."""
         client, key = self._counters.client, self._run_key(run)
         client.hincrby(key, f"|{self._device}", 1)
         again = bool(shard) and int(client.hincrby(key, f"{shard}|{self._device}", 1)) > 1

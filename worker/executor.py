@@ -138,7 +138,7 @@ class ShardExecutor:
     def _answer(self, shard: Shard, killed: str | None) -> list[RunFolder]:
         """Answer a shard and return the runs that have a part of it now.
 
-        killed: why its one sample is not tried again, if so.
+        killed: why its one sample is not tried again; None for a shard to try.
         """
         try:
             return self._write_killed(shard, killed) if killed else self._answer_and_write(shard)
@@ -219,16 +219,16 @@ class ShardExecutor:
         return written
 
     def _looks_complete(self, run: RunFolder, rows: Sequence[int]) -> bool:
-        """Count rows as done, and return whether they were the last ones.
+        """Count rows as done, and return whether no row is left.
 
         The counters say it cheaply; whoever merges the run asks the store.
         """
         return self._count_done(run, rows) >= run.spec.num_samples
 
     def _missing(self, run: RunFolder, rows: Sequence[int]) -> Sequence[int]:
-        """Those of these rows that are left to answer.
+        """Return the rows, of some, that are left to answer.
 
-        The store is not asked if the counters know of none that is done.
+        The store is not asked if the counters know of no answered row among them.
         """
         if not hint(lambda: self.counters.any_done(str(run.key), rows), True):
             return rows

@@ -26,7 +26,7 @@ TaskFunction = Callable[[Any, Any, Any], None]
 def never_without_verdict(answer: TaskFunction) -> TaskFunction:
     """Decorate the task: what it raises is a verdict, or its shard goes back to the queue.
 
-    A StopRun that leaves the task is one: the task has noted it before.
+    A StopRun that leaves the task is a verdict: the task has noted it before.
     """
 
     @wraps(answer)

@@ -22,7 +22,8 @@ def unless_overwritten() -> Iterator[None]:
 def is_late(shard: Shard, error: Exception) -> bool:
     """Whether an error is no verdict on the shard's runs, as others have taken their place.
 
-    Raises RetryShard if that is so of some of them: opened anew, the shard is judged for all.
+    Raises RetryShard if some runs have been replaced and others have not: opened anew, the shard
+    is judged as a whole.
     """
     overwritten = [run for run in shard.runs if run.is_overwritten()]
     if overwritten and len(overwritten) < len(shard.runs):

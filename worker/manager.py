@@ -82,7 +82,7 @@ class LoadedEngine:
 
 
 class _ModelKey(NamedTuple):
-    """What makes a loaded model another one. dtype: as asked for, may be "auto"."""
+    """Identity of a loaded model on this worker. dtype: as asked for, may be "auto"."""
 
     location: str
     revision: str | None

@@ -61,7 +61,7 @@ def lock_path(store: str) -> Path:
 
 @contextmanager
 def turn(path: Path) -> Iterator[None]:
-    """Wait for the lock of a file and hold it. Where none can be made there is no wait."""
+    """Wait for the lock of a file, and hold the lock. Where none can be made there is no wait."""
     try:
         lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
     except OSError as error:

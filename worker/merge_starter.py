@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 
 
 class MergeStarter:
-    """Starts merge processes and watches them. They end with this process, at the latest.
+    """Starts and watches merge processes, which end with this process at the latest.
 
-    module: what they run.
+    module: the module that a merge process runs.
     """
 
     def __init__(self, settings: Settings, module: str = "worker.merge_process") -> None:

@@ -1,4 +1,4 @@
-"""Merging as workers do it: which errors are tried again, which are a verdict on the run."""
+"""Merging in workers: which errors are tried again, which are a verdict on the run."""
 
 import logging
 import time

@@ -12,7 +12,7 @@ from worker.hints import hint
 class ModelNotes:
     """The notes of one process; a broker that is away is passed over.
 
-    place: of the worker that the process is of. slot: number of the process in it.
+    place: of the worker to which the process belongs. slot: number of the process there.
     """
 
     def __init__(self, counters: RunCounters, place: str, slot: int) -> None:

@@ -20,9 +20,9 @@ _STEM = 4
 
 
 def find_problem(text: str, others: Sequence[str]) -> str | None:
-    """The reason why `text` is no new paraphrase of others[0]; None if it is one.
+    """The reason why `text` is no new paraphrase of others[0]; None for a new paraphrase.
 
-    others: the question and the paraphrases accepted before it.
+    others: the question and the paraphrases that are accepted so far.
 
         >>> find_problem("who is the author of hamlet?", ["who wrote hamlet?"])
         >>> find_problem("Who wrote Hamlet", ["who wrote hamlet?"])

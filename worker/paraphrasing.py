@@ -1,4 +1,4 @@
-"""Writes paraphrases: the model draws each one, again if `worker.paraphrase_check` rejects it.
+"""Writes paraphrases: the model draws each one, again where `worker.paraphrase_check` rejects.
 
 Paraphrase i of a question is drawn after examples that show their own paraphrase i. Its seed is
 made of the sample, i and the number of the attempt, so it is the same in every shard and worker.
@@ -25,7 +25,7 @@ class Draft:
     """A question and its paraphrases so far.
 
     paraphrases: the question itself, then one text per paraphrase; None before the first draw.
-    problems: for each, why it is not accepted; None if it is. attempts: draws of each.
+    problems: for each, why it is not accepted; None if it is. attempts: draws of each text.
     error: that of the sample, which then gets no paraphrases.
     """
 
@@ -48,9 +48,9 @@ class Draft:
         return [] if self.error else [i for i, problem in enumerate(self.problems) if problem]
 
     def take(self, i: int, text: str) -> None:
-        """Check a drawn text for paraphrase i and keep it, with its problem if it has one.
+        """Check a drawn text for paraphrase i and keep the text with its problem, if any.
 
-        An empty text does not replace a rejected one.
+        An empty text does not replace a rejected text.
         """
         accepted = [p for k, p in enumerate(self.paraphrases) if p and not self.problems[k]]
         self.attempts[i] += 1

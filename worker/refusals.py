@@ -1,4 +1,4 @@
-"""Refusals: models that a worker cannot use. A run stops once none of its workers can use them."""
+"""Refusals: models that a worker cannot use. A run stops once no worker can use its model."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ def no_worker_left(
     Returns None if another worker that serves the queue lives and has not refused the model. A
     worker that was started again may be able to use it, so its earlier refusal counts no more.
 
-    worker: the name of this one. Raises redis.RedisError.
+    worker: the name of this worker. Raises redis.RedisError.
     """
     here = place_of(os.getppid())
     for run in runs:

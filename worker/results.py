@@ -1,6 +1,6 @@
 """Results: the answers of one sample, or its error -> the result rows of a part.
 
-Reasoning has a column of its own: predictions, votes and confidences never see it.
+Reasoning has a column of its own: predictions, votes and confidences leave out all reasoning.
 """
 
 from collections.abc import Callable
@@ -63,7 +63,7 @@ class RowMaker:
 
 
 def single_answer(answer: Answer) -> SingleAnswer:
-    """What a row keeps of the answer of one paraphrase alone."""
+    """Return the part of a paraphrase's own answer that a row keeps."""
     return SingleAnswer(
         answer.prediction,
         list(answer.tokens),
@@ -90,7 +90,7 @@ def failed_rows(
 
 
 def kind_of(error: Exception) -> ErrorKind:
-    """Whose fault an error is: the sample's only if the engine says so."""
+    """Tell whose fault an error is: the sample's if the engine raised a SampleError."""
     return "sample" if isinstance(error, SampleError) else "worker"
 
 

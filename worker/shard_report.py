@@ -21,7 +21,7 @@ class ShardReport:
     """Tells the run counters of each group of answered samples of a shard.
 
     At most once a second, and no more for this shard once the broker does not answer. Used in a
-    `with` block: the shard is at work inside of it.
+    `with` block: the shard is at work inside of the block.
     """
 
     def __init__(
@@ -49,7 +49,10 @@ class ShardReport:
         self._hint(lambda: self._counters.end_answering(self._runs, self._shard.name))
 
     def answered(self, samples: int) -> None:
-        """Count answered samples, and tell them. Raises CancelledRun if every run is cancelled."""
+        """Count answered samples, and tell the number.
+
+        Raises CancelledRun if every run is cancelled.
+        """
         self._answers += samples
         if self._clock() >= self._next:
             self._tell()
@@ -73,6 +76,6 @@ class ShardReport:
 
 
 def _answers_of_a_sample(shard: Shard) -> int:
-    """How often the engine answers a sample at least: paraphrases are drawn one by one."""
+    """Least number of times that the engine answers a sample: each paraphrase has its own call."""
     spec = shard.runs[0].spec
     return max(1, spec.num_paraphrases - 1) if spec.method == PARAPHRASES.name else 1

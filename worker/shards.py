@@ -23,7 +23,7 @@ class Shard:
     """Runs that are answered together, and the rows of this shard.
 
     samples: one per row, with the most paraphrases that any of the runs has (the other runs read
-    the first of them) and with confidences if any of the runs has them.
+    the first few) and with confidences if any of the runs has confidences.
     attempts: of each run by its name, the attempt that it had when the shard was opened.
     """
 
@@ -44,7 +44,7 @@ class Shard:
         return [self.only(set(rows)) for rows in (self.rows[:middle], self.rows[middle:]) if rows]
 
     def only(self, rows: Collection[int]) -> "Shard":
-        """The shard cut to those of its rows that are among these."""
+        """Return the shard cut to its rows that are among `rows`."""
         kept = [i for i, row in enumerate(self.rows) if row in rows]
         return replace(
             self,
@@ -118,7 +118,7 @@ def _samples(runs: Sequence[RunFolder], rows: list[int]) -> tuple[Sample, ...]:
 
 
 def _joined(views: Sequence[Sample]) -> Sample | None:
-    """One sample of several runs, joined into one; None if the runs do not agree on it."""
+    """One sample joined from several runs; None if the runs disagree about the sample."""
     wide = max(views, key=lambda view: len(view.paraphrases))
     known = [view.confidences for view in views if view.confidences is not None]
     confidences = max(known, key=len, default=None)

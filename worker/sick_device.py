@@ -21,7 +21,7 @@ GAVE_UP_STATUS = 71
 """EX_OSERR of sysexits.h: the device got sick of whatever it was given."""
 
 _witnesses: list[Callable[[], int]] = []
-"""Of this process, which executes one shard at a time: called before it ends."""
+"""Called before this process ends; it executes one shard at a time."""
 
 _STICKY = (
     "an illegal instruction",
@@ -56,7 +56,7 @@ def witnessed(witness: Callable[[], int], unless_watched: bool = False) -> Itera
     """Have `witness` called if the device gets sick in the block; it returns the status to end
     with.
 
-    unless_watched: leave it to the witness of a block around this one, if there is one.
+    unless_watched: leave the call to the witness of an enclosing block, if there is any.
     """
     if unless_watched and _witnesses:
         yield

@@ -47,8 +47,8 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 10
 END_SECONDS = 30
-"""How long a process that is told to end waits for its merges: a million rows take half of that.
-So do idle processes at SIGQUIT, which Celery tells to end as usual; it ends the busy ones."""
+"""How long a process that is told to end waits for its merges: a million rows take half as long.
+So do idle processes at SIGQUIT, which Celery tells to end as usual; Celery ends busy processes."""
 
 
 @cache

@@ -1,1 +1,1 @@
-"""What the main process of a worker does: Celery's steps, its pool, and its messages of Redis."""
+"""The main process of a worker: Celery's steps, its pool, and its messages of Redis."""

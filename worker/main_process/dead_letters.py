@@ -1,7 +1,7 @@
-"""Dead letters: a message that cannot be used is put aside, before kombu or Celery see it.
+"""Dead letters: a message that cannot be used is put aside before kombu or Celery read messages.
 
-By themselves they end the worker's main process over it; the message goes back to its queue, and
-the next worker ends. What cannot be used lies on the list `se:dead` as it came.
+By themselves both end the worker's main process over such a message; it goes back to its queue,
+and the next worker ends. The list `se:dead` holds the messages as they came.
 """
 
 import logging
@@ -98,7 +98,7 @@ class SortingChannel(Channel):
         logger.error("message refused: %s; it came %s and %s", first_line(error), origin, place)
 
     def _receive_one(self, c: Any) -> Any:
-        """Take a broadcast; one that cannot be used is dropped, for every worker gets it."""
+        """Take a broadcast. Every worker gets each, so one that cannot be used is dropped."""
         try:
             return super()._receive_one(c)  # type: ignore[no-untyped-call]
         except (RedisError, OSError, Empty):

@@ -13,7 +13,7 @@ THIS_MACHINE = "127.0.0.1"
 
 
 def keep_flower_private() -> None:
-    """Have the command `celery flower`, if it is there, check its address once it has read it."""
+    """Have `celery flower`, if that is the command, check its address once options are read."""
     # Celery imports the commands of others before an application; only Flower brings tornado, and
     # parses options with it.
     if "flower" in sys.modules and (tornado := sys.modules.get("tornado.options")):
@@ -37,7 +37,7 @@ def check_when_read(options: Any) -> Callable[[], None]:
 
 
 def check_address(options: Any) -> None:
-    """Set the address of this machine where none is given. Exits for an open one."""
+    """Set the address of this machine where none is given. Exits for an open address."""
     options.address = options.address or THIS_MACHINE
     if not (_is_this_machine(options.address) or options.basic_auth or options.auth):
         sys.exit(

@@ -114,7 +114,7 @@ class TakesMessages(bootsteps.StartStopStep):  # type: ignore[misc]
 def keep_touching(
     files: HealthFiles, ended: threading.Event, interval: float = TOUCH_SECONDS
 ) -> None:
-    """Touch the files at each interval (seconds) until `ended` is set, and then delete them."""
+    """Touch files at each interval (seconds) until `ended` is set, and then delete all files."""
     while not ended.is_set():
         files.touch()
         ended.wait(interval)

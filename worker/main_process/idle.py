@@ -1,7 +1,7 @@
 """Idle: a worker without work looks for work that was lost, and for runs that nobody merged.
 
-From a thread of the main process, which loads no torch; the event loop never waits for it. Of all
-workers one looks at a time, and only at the runs that were enqueued and are not settled yet.
+The look runs in a thread of the main process, which loads no torch; the event loop never waits.
+Of all workers one looks at a time, at the runs that were enqueued and are not settled yet.
 """
 
 import logging
@@ -36,7 +36,7 @@ PAUSE_SECONDS = 15.0
 
 
 class Idle(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Starts the thread together with the consumer, and ends it with it."""
+    """Starts the thread together with the consumer, and ends both together."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -113,7 +113,7 @@ def idle_look(settings: Settings, send: SendShards) -> Callable[[], list[RunFind
 
 
 def release(lock: Any) -> None:
-    """Release a lock, unless it was given up meanwhile and another holds it."""
+    """Release a lock, unless it was given up meanwhile and has another holder."""
     try:
         lock.release()
     except LockError:

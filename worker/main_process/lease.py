@@ -1,7 +1,7 @@
 """The lease: tells Redis that this worker is still working on the messages it took.
 
-kombu gives a message to another worker when it was taken longer ago than the visibility
-timeout, even while a worker still works on it. This step refreshes the age of every message that
+kombu gives a message to another worker when it was taken longer ago than the visibility timeout,
+even while a worker still answers the shard. This step refreshes the age of every message that
 this worker holds. So the timeout can be short (a dead worker's shard is taken up by another within
 the timeout and one sweep) while shards may take as long as they need. Celery's hard time limit
 ends a child that hangs.

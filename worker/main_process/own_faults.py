@@ -58,7 +58,7 @@ class OwnFaults:
         self._in_a_row = self._devices_given_up = 0
 
     def failed(self, reason: object) -> None:
-        """Count a fault: pause, longer each time, or have the worker end after the last one."""
+        """Count a fault: pause, longer each time, or after the last fault have the worker end."""
         self._in_a_row += 1
         if self._in_a_row < MOST_IN_A_ROW:
             self.pause(self._in_a_row)
@@ -117,11 +117,11 @@ class DeviceLost(WorkerLostError):  # type: ignore[misc]
 
 
 own_faults = OwnFaults(state)
-"""Those of this process, if it is a worker's main process."""
+"""Faults of this process, if it is a worker's main process."""
 
 
 class CountedRequest(Request):  # type: ignore[misc]
-    """A shard as the main process sees it; tells `own_faults` how it went."""
+    """A shard in the main process; tells `own_faults` how it went."""
 
     def acknowledge(self) -> None:
         super().acknowledge()

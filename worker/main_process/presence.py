@@ -56,7 +56,7 @@ class Presence(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 def announcement(worker: Any) -> Announcement:
-    """What a worker of Celery says of itself."""
+    """Return the announcement of a Celery worker."""
     settings = Settings.from_environment()
     return Announcement(
         name=worker.hostname,
@@ -75,7 +75,7 @@ def keep_announcing(
     ended: threading.Event,
     interval: float = BEAT_SECONDS,
 ) -> None:
-    """Announce a worker at each interval (seconds) until it ends, and then withdraw it."""
+    """Announce a worker at each interval (seconds) until it ends, then withdraw the worker."""
     reached = True
     while not (ended.is_set() or _stopping()):
         worker = _with_store_id(worker)

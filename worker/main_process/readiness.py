@@ -1,7 +1,7 @@
 """Readiness: a worker takes no message before its processes are warm.
 
 Celery starts to consume while its processes are still importing or loading a model. A message
-taken then would wait here although another worker could answer it.
+taken then would wait here, although another worker could answer the shard.
 """
 
 import logging

@@ -27,9 +27,9 @@ class ServerTimeQoS(QoS):
     _was_full = False
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        """Note a message that was taken; waits for as long as the server has no memory for it.
+        """Note a message that was taken; waits while the server lacks the memory.
 
-        It is on no list then, so that it would be lost with this process.
+        Until then the message is on no list, and would be lost with this process.
         """
         while not self._noted(message, delivery_tag):
             state.maybe_shutdown()

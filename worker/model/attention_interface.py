@@ -1,6 +1,6 @@
 """The attention interface: the one function that transformers' models call in every layer.
 
-The model's `forward` stays as its authors wrote it. It calls `attention_forward`, which passes
+The model keeps the `forward` of its authors, which calls `attention_forward`. That passes
 queries, keys and values to the `context` of the model call. Per-call state is in that argument,
 so nothing is global between calls. A call without a context is an error, never a causal mask by
 default.
@@ -18,9 +18,9 @@ from common.errors import StopRun
 NAME = "self_ensemble"
 
 _READ_BY_FLASH_ATTENTION = frozenset({"position_ids"})
-"""Arguments that may have a value, because they change no score: transformers' flash kernels use
-them to find packed prompts, and its eager attention ignores them. A survey of every causal family
-of transformers 5.17 found no others."""
+"""Arguments that may have a value, because they change no score: transformers' flash kernels find
+packed prompts by them, and its eager attention reads none. A survey of every causal family of
+transformers 5.17 found no others."""
 
 _FEATURES = {
     "s_aux": "attention sinks",
@@ -32,7 +32,7 @@ _FEATURES = {
 
 
 class LayerCall(NamedTuple):
-    """How one layer wants its scores.
+    """The scores that one layer asks for.
 
     softcap: scores become softcap * tanh(score / softcap); None for none. window: a token sees
     the keys at fewer than this many positions before it; None if the mask alone says so.
@@ -110,7 +110,7 @@ def changed_scores(kwargs: Mapping[str, Any]) -> str | None:
 def _changed_mask(
     attention_mask: Tensor | None, is_causal: bool | None, query: Tensor, key: Tensor
 ) -> str | None:
-    """Say how the model's mask differs from the causal one; None if it does not."""
+    """Say how the model's mask differs from the causal mask; None if it is causal."""
     if attention_mask is not None:
         return "makes a mask of its own"
     if is_causal is False:

@@ -36,7 +36,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 }
 """Settings of `GenerationConfig` that change a greedy answer -> the values that do not.
 
-None is neutral for all."""
+None is neutral for every setting."""
 
 
 def unapplied_settings(model: PreTrainedModel) -> dict[str, ResolvedSetting]:

@@ -1,6 +1,6 @@
 """Chat prompts: instruction, examples and a question -> the text of the model's own chat template.
 
-Imports no torch: the producer shows prompts with it.
+Imports no torch, because the producer shows prompts, too.
 """
 
 import re
@@ -28,7 +28,7 @@ _CLOCK_READ = re.compile(r"\bstrftime_now\s*\(\s*('[^'\\]*'|\"[^\"\\]*\")\s*\)")
 _DATE = re.compile(r"\bdate_string\b")
 
 _REFUSALS = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError)
-"""What a template raises: by its own decision, or because it expects other messages."""
+"""Errors that a template raises by its own decision, or because it expects other messages."""
 
 _PROBE, _PROBE_ANSWER = "What is 7?", "It is a number."
 
@@ -64,7 +64,7 @@ class ChatTemplate:
 
     @cached_property
     def takes_system_text(self) -> bool:
-        """Whether the template writes a system message. Gemma's raises an error for one."""
+        """Whether the template writes a system message. Gemma's raises an error instead."""
         probe = PromptFormat(Template(instruction=_PROBE), style="chat")
         try:
             return _PROBE in self._render(probe, ["7"], True)[0]
@@ -73,7 +73,7 @@ class ChatTemplate:
 
     @cached_property
     def end_of_turn(self) -> str:
-        """What the template writes behind an answer; "" if it does not show."""
+        """Text that the template writes behind an answer; "" if a probe does not show any."""
         conversation = [
             {"role": "user", "content": _PROBE},
             {"role": "assistant", "content": _PROBE_ANSWER},
@@ -87,7 +87,7 @@ class ChatTemplate:
 
     @property
     def _shows_reasoning(self) -> bool:
-        """Whether the template knows of reasoning, as R1's does, which always asks for it."""
+        """Whether the template knows of reasoning, as R1's does, which always asks to reason."""
         return any(start in self.text or end in self.text for start, end in MARKS)
 
     @cached_property
@@ -105,9 +105,9 @@ class ChatTemplate:
             raise self._refusal(prompt_format, error) from error
 
     def notes(self, prompt_format: PromptFormat) -> dict[str, ResolvedSetting]:
-        """What the template makes of a format, where this does not go without saying, by name.
+        """Notes on a format in this template, by name: `system text`, `thinking`, `date`.
 
-        `system text`, `thinking`, `date`; empty for plain prompts.
+        Empty for plain prompts; a note is left out where it goes without saying.
         """
         if prompt_format.style != "chat":
             return {}
@@ -138,7 +138,7 @@ class ChatTemplate:
         return prompts
 
     def _refusal(self, prompt_format: PromptFormat, error: Exception) -> SelfEnsembleError:
-        """Who is at fault: the one text that was refused, or the template, which refuses any."""
+        """Return the error of the one text that was refused, or of a template that refuses any."""
         try:
             self._checked(prompt_format, [_PROBE])
         except _REFUSALS as refusal:
@@ -161,7 +161,7 @@ class ChatTemplate:
         prompt_format: PromptFormat,
         asks: bool = True,
     ) -> list[str]:
-        """Write conversations, in one call, which is twice as fast as one for each.
+        """Write conversations in one call, which is twice as fast as a call for each.
 
         asks: whether they go on with the model's turn.
         """

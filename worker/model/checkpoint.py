@@ -1,6 +1,6 @@
 """Checkpoints: checks that a model's files are whole and that no tensor is missing.
 
-transformers initialises missing tensors at random, and only logs it.
+transformers initialises missing tensors at random, and only logs their names.
 """
 
 import json

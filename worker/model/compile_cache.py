@@ -34,7 +34,7 @@ def claim_cache(slot: int) -> dict[str, str]:
     none is claimed.
 
     slot: number of this process on its host. Takes the next free folder where another program
-    holds that one.
+    holds that slot.
     """
     global _own
     if folder := os.environ.get(INDUCTOR):
@@ -59,8 +59,8 @@ def precompiles_headers() -> bool:
 
 
 def compiling() -> AbstractContextManager[None]:
-    """Wrap compilation in this. If it fails or the process dies, the next start empties the
-    folder.
+    """Return a context for compilation. If the block fails or the process dies, the next start
+    empties the folder.
     """
     return _own.writing() if _own else nullcontext()
 

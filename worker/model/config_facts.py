@@ -1,4 +1,4 @@
-"""What a model's config says of its shape: the one module that reads configs for that.
+"""Config facts: the shape of a model by its config. No other module reads configs for shapes.
 
 Configs name one thing differently from family to family. Names that most families share are read
 here; what a single family does otherwise is a quirk in a file of `worker.model.families`.
@@ -27,7 +27,7 @@ class RopeTable(NamedTuple):
 
 @dataclass(frozen=True)
 class ConfigFacts:
-    """What a config says of its text model; None is what it does not name.
+    """Facts of a config about its text model; None for a fact that it does not name.
 
     layer_types: one per layer, or (). inner_size: width of the MLP's inner layer, the largest if
     layers differ. max_positions, sliding_window, attention_chunk: in tokens. softcap: scores are
@@ -67,7 +67,7 @@ def register_family(model_type: str, quirk: FamilyQuirk) -> None:
 
 
 def read_config(config: Any, generation_config: Any = None) -> ConfigFacts:
-    """Return what a transformers config, and the generation config beside it, say of a model.
+    """Return the facts of a transformers config and of the generation config beside it.
 
     Raises StopRun if the config lacks the number of layers or the hidden size, or asks for a
     feature that is not computed.

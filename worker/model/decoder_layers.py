@@ -1,4 +1,4 @@
-"""Finding the decoder layers of a model, under any name that its family gives them."""
+"""Decoder layers of a model, found under any name that its family has for layers."""
 
 from typing import Any
 

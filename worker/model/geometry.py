@@ -24,7 +24,7 @@ from worker.model.movable_keys import can_move_keys
 from worker.model.probe import PROBE_TOKENS, ProbeOutput
 
 FAR = 1 << 17
-"""Positions that are examined if a model's config names no largest one."""
+"""Positions that are examined if a model's config names no largest position."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,10 @@ class ModelGeometry:
         return None
 
     def calls_fault(self, calls: Sequence[LayerCall]) -> str | None:
-        """How the calls of a step differ from this geometry; None if they do not.
+        """Say how the calls of a step differ from this geometry; None if all agree.
 
-        Each layer must call once, in order, and ask for the soft-cap and the window that are
-        known of it.
+        Each layer must call once, in order, and ask for the soft-cap and the window that this
+        geometry has for the layer.
         """
         layers, called = range(self.layers), [call.layer for call in calls]
         if called == list(layers):

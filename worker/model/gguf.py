@@ -37,7 +37,7 @@ def unpacked_gguf(source: ModelSource, cache: Path | None = None) -> Path:
 
 
 def _installed(source: ModelSource) -> tuple[str, str]:
-    """The folder of the package, and the name of the file in it."""
+    """The folder of the package, and the name of its file."""
     package, _, file = source.location.partition(":")
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:

@@ -39,7 +39,7 @@ class _Past(DynamicCache):
 
 
 def row_alone(model: PreTrainedModel) -> ProbeOutput:
-    """Compute the probe's tokens at the first positions, one more token after them.
+    """Compute the probe's tokens at the first positions, followed by one more token.
 
     Returns the output of the probe's tokens.
     """
@@ -134,7 +134,7 @@ def _declared(
     """Yield `positions`, and the lengths at which the config lets rotary factors change.
 
     Computing them is not enough: a change may begin small, and at low frequencies half precision
-    does not show it. kinds: the rope types that count; None for all.
+    does not show small changes. kinds: the rope types that count; None for all.
     """
     yield positions
     for rope in facts.ropes:
@@ -156,7 +156,7 @@ def _refuse_counting_in_the_row(model: PreTrainedModel, alone: ProbeOutput, past
 
 
 def _mixing(model: PreTrainedModel, facts: ConfigFacts) -> str:
-    """Say which layer mixes tokens, and which part of it."""
+    """Name the layer that mixes tokens, and its part."""
     layers = decoder_layers(model)
     number = _first_difference(model, layers)
     if number is None:

@@ -3,7 +3,8 @@
 Masks with sliding windows or chunks are causal for short prompts. The mask function that
 transformers builds for each layer is evaluated at every position of the model; no row of that
 length is computed. A mask that equals the causal one within a window is a sliding window, whatever
-built it. Any other one is a limit from the position on at which it stops being causal.
+function made the mask. Any other mask is a limit, from the position on at which it stops being
+causal.
 """
 
 from collections.abc import Callable, Sequence
@@ -163,7 +164,7 @@ def _run(model: PreTrainedModel) -> None:
 
 
 def _is_causal(mask: Any, window: int | None) -> bool:
-    """Whether a mask [1, 1, T, T] hides the keys that are later or outside the window, only them.
+    """Whether a mask [1, 1, T, T] hides the keys that are later or outside the window, no others.
 
     It adds nothing to the scores of other keys.
     """

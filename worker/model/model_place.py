@@ -108,7 +108,7 @@ def find_place(source: ModelSource) -> ModelPlace:
 def _on_the_hub(source: ModelSource) -> ModelPlace:
     """A hub model at the commit that the hub, or this host's cache of it, names at present.
 
-    The commit is looked up once, so that tokenizer and weights have the same one. There is none
+    The commit is looked up once, so that tokenizer and weights have the same commit. There is none
     if a folder in the working directory has the model's name; then the files are the identity.
     """
     is_folder = Path(source.location).is_dir()
@@ -152,7 +152,7 @@ def _cannot_be_loaded(place: ModelPlace, error: Exception) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The text of an error in one line, with its type unless that is a common one.
+    """The text of an error in one line, with its type unless the type is common.
 
     Not its first line only: errors of validators have a first line that ends with a colon.
     """

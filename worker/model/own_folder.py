@@ -34,8 +34,8 @@ class OwnFolder:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Wrap writing in this. If it fails or the process dies, the next start empties the
-        folder.
+        """Mark the folder as unfinished in this block. If the block fails or the process dies, the
+        next start empties the folder.
         """
         self.unfinished.touch()
         yield

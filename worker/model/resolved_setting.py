@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ResolvedSetting:
-    """A value, and the reason for it."""
+    """A value and its reason."""
 
     value: str
     reason: str

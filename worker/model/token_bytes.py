@@ -24,9 +24,9 @@ _CONTINUES = "##"
 class TokenBytes:
     """The bytes of a tokenizer's tokens: of added tokens their content, special or not.
 
-    An added token that names a byte, such as `<0x0A>`, is read as the decoder reads it.
+    An added token that names a byte, such as `<0x0A>`, is read as by the decoder.
 
-    Spaces are those in the middle of a text: a decoder may leave out the first of all.
+    Spaces are those in the middle of a text: a decoder may leave out the very first space.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -72,7 +72,7 @@ class PromptTokenizer:
         return [bos + ids for ids in self._ids(self.texts(prompt_format, paraphrases))]
 
     def _frame(self, prompt_format: PromptFormat) -> PromptFrame:
-        """What all prompts of a format begin and end with."""
+        """The beginning and the ending that all prompts of a format share."""
         return cut_frame(self.tokens(prompt_format, PROBES), self.bos)
 
     def _digest(self, prompt_format: PromptFormat) -> str:
