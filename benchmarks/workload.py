@@ -1,4 +1,4 @@
-"""The workload of the benchmarks, and the engine that a worker would build for it."""
+"""The workload of the benchmarks, and the engine that a worker would build to answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

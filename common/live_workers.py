@@ -1,4 +1,4 @@
-"""Live workers: who serves which queues just now, as every worker announces it in Redis.
+"""Live workers: their queues and models just now, as every worker announces in Redis.
 
     for worker in live_workers(counters):
         print(worker.name, worker.queues, worker.since, worker.models)
@@ -62,8 +62,9 @@ class Announcement(_Noted):
     """Notes of a worker on itself.
 
     name: Celery's, such as celery@host. place: see `place_of`. processes: how many hold a model.
-    store: path or URI of its store. store_id: which store that is (`common.store.identity`), None
-    if it has none yet or the worker cannot read it. device: what it computes on, in words.
+    store: path or URI of its store. store_id: the store's id (`common.store.identity`); None if
+    the store has no id yet, or the worker cannot read the id. device: what it computes on, in
+    words.
     """
 
     name: str
@@ -79,8 +80,8 @@ class Announcement(_Noted):
 class LiveWorker(Announcement):
     """A worker that was seen in the last SILENT_SECONDS.
 
-    since: when it began to serve these queues. models: those of its processes that have, or are
-    loading, one; with `loading`, it serves its queues only afterwards if it is just starting.
+    since: when it began to serve these queues. models: one for each process that holds or loads a
+    model; a worker that is just starting serves its queues once all are loaded.
     """
 
     since: int
@@ -93,7 +94,7 @@ class LiveWorker(Announcement):
 
 
 def place_of(pid: int) -> str:
-    """Return where a worker is: this host, and the id of the worker's main process on it."""
+    """Return the place of a worker: this host, and the id of the worker's main process."""
     return f"{socket.gethostname()}:{pid}"
 
 

@@ -99,7 +99,7 @@ def find_model(name: str, revision: str | None = None) -> ModelSource:
 
 
 def with_revision(model: str, revision: str | None) -> str:
-    """Return a model's name as messages have it.
+    """Return a model's name as written in messages.
 
     >>> with_revision("qwen3_4b", None), with_revision("qwen3_4b", "refs/pr/3")
     ('qwen3_4b', 'qwen3_4b@refs/pr/3')

@@ -1,6 +1,6 @@
-"""Files of a model on this host, if it has them: where they are, and what their JSON says.
+"""Files of a model on this host, if any: where they are, and what their JSON says.
 
-Imports no library of models: the producer has none.
+Imports no library of models: the producer installs none.
 """
 
 import json
@@ -36,7 +36,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def _commit(repository: Path, revision: str) -> str | None:
-    """The commit of a revision, which may be one itself; None if this host does not know it."""
+    """The commit of a revision, which may be a commit itself; None if unknown on this host."""
     try:
         return (repository / "refs" / revision).read_text().strip()
     except (OSError, ValueError):

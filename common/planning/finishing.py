@@ -1,8 +1,8 @@
-"""Finishing: what follows the last part of a run. It is merged, and its dependent runs begin.
+"""Finishing: after its last part a run is merged, and its dependent runs begin.
 
 `finish_run` may be called by anyone, at any time, again and again and by several at once: what is
 done already is found done. A merge takes as long as the run is large, so no process that holds a
-model calls it; a worker has a process of its own for it (`worker.merge_starter`).
+model calls `finish_run`; a worker merges in a process of its own (`worker.merge_starter`).
 """
 
 import logging
@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 def finish_run(run: RunFolder, counters: RunCounters, send: SendShards) -> None:
     """Merge a complete run, then create the runs that depend on it and send their shards.
 
-    Does nothing for a run with missing rows, or one that is cancelled. What is wrong with the run
-    stops it, and what is wrong with a dependent stops that one. Raises OSError, redis.RedisError
+    Does nothing for a run with missing rows, or a cancelled run. A fault of the run stops the run,
+    and a fault of a dependent stops the dependent. Raises OSError, redis.RedisError
     and RetryShard: the run is not to blame then, and calling this again does what is left.
     """
     try:
@@ -90,7 +90,7 @@ def _send(messages: Iterable[ShardMessage], send: SendShards) -> None:
 
 
 def _with_models(runs: Sequence[RunFolder], counters: RunCounters) -> list[RunFolder]:
-    """Those of the runs whose model is on this host; the others are stopped."""
+    """Return the runs whose model is on this host; the others are stopped."""
     sendable = []
     for run in runs:
         try:

@@ -22,7 +22,7 @@ class RunPlan(BaseModel):
 
     spec: `dataset_sha256` and `num_samples` are placeholders until the snapshot is written.
     from_selection: questions may have fewer paraphrases than `spec.num_paraphrases`.
-    dependents: runs whose samples are the result of this one.
+    dependents: runs whose samples are the result of this run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,7 +80,7 @@ def create_runs(
 def _begin(
     run: RunFolder, spec: RunSpec, snapshot: str, provenance: dict[str, Any], overwrite: bool
 ) -> None:
-    """Create a run, unless it exists: others may create it at the same moment, and answer it.
+    """Create a run, unless it exists: others may create and answer the run at the same moment.
 
     Raises UsageError if it exists by now with another spec.
     """
@@ -169,7 +169,7 @@ def refuse_without_manual(method: Method) -> None:
 
 
 def overwrite_option(method: str) -> str:
-    """Return the option that deletes a run of this method, and the command that has it."""
+    """Return the option that deletes a run of this method, with its command."""
     return f"--overwrite{_OF_STEP.get(method, '')}"
 
 

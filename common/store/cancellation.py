@@ -1,7 +1,7 @@
-"""Cancellation of a run, recorded beside it: the counters may lose it, the store does not.
+"""Cancellation of a run, recorded in the store, because the counters may lose their keys.
 
-The file's name carries the generation, so that a run that is overwritten is not cancelled. That of
-a waiting run, which has none, is beside its plan; it keeps the run from being created.
+The file's name carries the generation, so that a run that is overwritten is not cancelled. A
+waiting run has no generation: its file is beside its plan, and keeps the run from being created.
 """
 
 import json
@@ -14,7 +14,7 @@ from common.store.waiting import is_planned
 
 
 def cancel(run: RunFolder) -> None:
-    """Record that nobody is to work on the run, or create it.
+    """Record that nobody is to create the run or work on its rows.
 
     Raises as `RunFolder.check_stands`.
     """
@@ -28,14 +28,14 @@ def cancel(run: RunFolder) -> None:
 
 
 def resume(run: RunFolder) -> None:
-    """Forget a cancellation, if there is one."""
+    """Forget the cancellation of a run, if any."""
     for path in {_path(run), _while_waiting(run)}:
         if run.store.exists(path):
             run.store.delete(path)
 
 
 def keep_cancelled(run: RunFolder) -> None:
-    """Cancel a run that was created while somebody cancelled the waiting one."""
+    """Cancel a run that was created while somebody cancelled the waiting run."""
     if run.store.exists(_while_waiting(run)):
         cancel(run)
 
@@ -47,8 +47,8 @@ def is_cancelled(run: RunFolder) -> bool:
 def cancelled_since(run: RunFolder, files: Iterable[StoredFile] | None = None) -> float | None:
     """Return when the run was cancelled, in seconds since the epoch, or None if it is not.
 
-    0 if it is, and the file does not tell when. files: a listing of those of the run, if the
-    caller has one.
+    0 for a cancelled run whose file does not tell when. files: a listing of the run's files, if
+    the caller has listed them already.
     """
     if not (is_cancelled(run) if files is None else _path(run) in {file.path for file in files}):
         return None

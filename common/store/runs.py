@@ -54,7 +54,7 @@ class RunFolder:
         return self.store.exists(self.file("run.json"))
 
     def list_files(self) -> list[StoredFile]:
-        """The files of the run, and its merged file if there is one; its plan if it waits."""
+        """The files of the run, with its merged file, if any; of a waiting run also its plan."""
         files = [*self.store.list_files(str(self.key), recursive=True)]
         if all(file.path != self.file("run.json") for file in files):
             files += self.store.list_files(self.plans, recursive=True)
@@ -120,7 +120,7 @@ class RunFolder:
         return put_in_place(self.store, str(self.key), snapshot, text)
 
     def delete(self) -> None:
-        """Delete the run, its merged file and its plan, even while workers write parts of it."""
+        """Delete the run, its merged file and its plan, even while workers write parts."""
         self.set_aside()
         self.sweep()
 
@@ -134,7 +134,7 @@ class RunFolder:
         self.store.delete(self.feather)
 
     def set_leftovers_aside(self) -> None:
-        """The same for what is left of an earlier run; a run that is there by now stays."""
+        """Make leftovers of an earlier run vanish; a run that is there by now stays."""
         if self.store.is_local:
             set_aside(self.store, str(self.key), unless="run.json")
 
@@ -144,7 +144,7 @@ class RunFolder:
             self.store.delete(self.feather)
 
     def sweep(self) -> None:
-        """Delete what was set aside, of this run and of earlier ones."""
+        """Delete everything that was set aside, of this run and of earlier runs."""
         sweep(self.store, str(self.key))
 
     @contextmanager
@@ -172,7 +172,7 @@ class RunFolder:
         and merged between the last look at its record and the rename, the new file is replaced.
         The look after the rename finds this and deletes the old file, and until then its
         generation tells readers that it is none of theirs. So the new run may have to be merged
-        again; it never has rows of the old one.
+        again; it never has rows of the old run.
         """
         with self.write(self.feather) as sink:
             yield sink

@@ -1,4 +1,4 @@
-"""Scores of a run, in a file of their own, so that no merge can erase them.
+"""Scores of a run, in a file of their own, which no merge can erase.
 
 `<run>/scores.arrow` holds the columns of `producer score` for each row that it judged, in the
 order of the merged file, with the uuid and a digest of what was judged: uuid, prediction and gold
@@ -6,11 +6,11 @@ answers. Its metadata tells the versions that scored (META_SCORES) and the run (
 
 What holds:
 
-- Scoring writes the file, whole or not at all; merging only reads it.
+- Scoring writes the file, whole or not at all; merging only reads scores.
 - Merging, like scoring, writes the score columns into the merged file. A row gets the scores that
-  were given to the same prediction of the same sample, or null in every one of them: a row that
-  was answered otherwise, or first answered, since then. `unscored_rows` counts these, merging
-  says it, and `producer score` scores them.
+  were given to the same prediction of the same sample, or null in every score column: a row that
+  was answered otherwise, or first answered, since then. `unscored_rows` counts such rows, merging
+  tells their number, and `producer score` scores them again.
 - Scores are those of the versions that META_SCORES of the merged file tells.
 - A file of another run record, or one that cannot be read, counts as none: it is scored anew.
 """
@@ -55,7 +55,7 @@ class KeptScores:
         self._rest: pa.RecordBatch | None = None
 
     def take(self, uuids: "pa.ChunkedArray[Any]") -> pa.Table:
-        """Take the scores of the next samples. uuids: of these, all that a later call has not."""
+        """Take the scores of the next samples. uuids: all of theirs, and none of a later call."""
         taken = []
         while (rest := self._rest or self._next_batch()) is not None:
             here = pc.index(pc.is_in(rest["uuid"], value_set=uuids), False).as_py()

@@ -10,7 +10,7 @@ from producer.doctor.finding import Finding, fault, ok, warning
 
 
 def check_workers(workers: Sequence[LiveWorker], messages: int) -> Iterator[Finding]:
-    """Yield what is to be said of the live workers. messages: how many wait for them."""
+    """Yield findings about the live workers. messages: how many wait in their queues."""
     if not workers:
         start = "start one on each GPU host with `celery -A worker worker`"
         if messages:
