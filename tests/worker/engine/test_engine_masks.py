@@ -27,6 +27,7 @@ from worker.engine.attention.masks import (
 from worker.engine.planning import plan_ensembles
 from worker.engine.reference import reference_logits
 from worker.engine.segments import Segment
+from worker.model.geometry import geometry_of
 
 GROUPS = (0, 0, 0, 1, 1, 2, 2, 2, 3)
 
@@ -149,6 +150,7 @@ def test_segment_masks_grow_past_their_fixed_sizes():
 def test_the_references_mask_is_the_table(bos, layout, name):
     """The mask that reaches the model, for the prompt and two generated tokens."""
     model, masks = make_model(make_config("llama")), []
+    geometry_of(model)  # Probed before the hook: probes pass no mask.
     model.register_forward_pre_hook(
         lambda _, args, kwargs: masks.append(kwargs["attention_mask"]), with_kwargs=True
     )
