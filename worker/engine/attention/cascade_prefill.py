@@ -122,7 +122,7 @@ class CascadeBackend(AttentionBackend):
             for blocks in classes.values()
             for group in split_by_budget(
                 blocks,
-                lambda b: len(b.slots) * (len(b.suffix) + spec.first_query),
+                lambda block: block.num_scores(spec.first_query),
                 _SCORES_AT_ONCE,
             )
         ]

@@ -50,32 +50,50 @@ def segment_mask_spec(
     num_slots = max(span.stop for span in slots.values())
     capacity = _power_of_two(num_slots, _STATIC_SLOTS)
     groups = _power_of_two(len(slots), _STATIC_GROUPS)
-    group = torch.zeros(capacity, dtype=torch.int32)
-    visible = torch.zeros(groups, groups, dtype=torch.bool)
     index = {segment: i for i, segment in enumerate(slots)}
-    for segment, span in slots.items():
-        group[span.start : span.stop] = index[segment]
-        visible[index[segment], [index[s] for s in (segment, *segment.sees)]] = True
+    group, slot = _group_of_slots(slots, capacity), torch.arange(capacity, dtype=torch.int32)
+    q_group, q_slot, kv_group, kv_slot, visible = (
+        _static(tensor, device)
+        for tensor in (
+            group.roll(-first_query), slot.roll(-first_query), group, slot,
+            _visible(index, groups),
+        )
+    )  # fmt: skip
     bias = _bias(index, groups)
-    slot = torch.arange(capacity, dtype=torch.int32)
-    tensors = [group.roll(-first_query), slot.roll(-first_query), group, slot, visible]
-    on_device = [tensor.to(device) for tensor in (*tensors, *([] if bias is None else [bias]))]
-    for tensor in on_device:
-        torch._dynamo.mark_static(tensor)
-    q_group, _, kv_group, *_ = on_device
     score_mod = None
     if bias is not None:
-        score_mod = generate_bias_score_mod(q_group, kv_group, on_device.pop())
-    mask_mod = generate_visibility_mask_mod(*on_device)
+        score_mod = generate_bias_score_mod(q_group, kv_group, _static(bias, device))
+    mask_mod = generate_visibility_mask_mod(q_group, q_slot, kv_group, kv_slot, visible)
     position = slot_positions(slots)
     if window is None or int(position.max() - position.min()) < window:
         return MaskSpec(mask_mod, score_mod, slots, first_query)
     padded = pad(position, (0, capacity - num_slots))
-    q_position, kv_end = (x.to(device) for x in (padded.roll(-first_query), padded + window))
-    for tensor in (q_position, kv_end):
-        torch._dynamo.mark_static(tensor)
-    mask_mod = generate_window_mask_mod(mask_mod, q_position, kv_end)
+    q_position = _static(padded.roll(-first_query), device)
+    mask_mod = generate_window_mask_mod(mask_mod, q_position, _static(padded + window, device))
     return MaskSpec(mask_mod, score_mod, slots, first_query, window)
+
+
+def _static(tensor: Tensor, device: str) -> Tensor:
+    """Return a tensor on the device whose sizes torch compiles as constants."""
+    tensor = tensor.to(device)
+    torch._dynamo.mark_static(tensor)
+    return tensor
+
+
+def _group_of_slots(slots: Mapping[Segment, range], capacity: int) -> Tensor:
+    """Number of the segment in each slot, int32 [capacity]; 0 behind the last slot."""
+    group = torch.zeros(capacity, dtype=torch.int32)
+    for number, span in enumerate(slots.values()):
+        group[span.start : span.stop] = number
+    return group
+
+
+def _visible(index: Mapping[Segment, int], groups: int) -> Tensor:
+    """Which segment sees which, bool [G, G]; every segment sees itself."""
+    visible = torch.zeros(groups, groups, dtype=torch.bool)
+    for segment, number in index.items():
+        visible[number, [index[seen] for seen in (segment, *segment.sees)]] = True
+    return visible
 
 
 def slot_positions(slots: Mapping[Segment, range]) -> Tensor:
