@@ -15,7 +15,8 @@ from worker.engine.budget import Budget
 from worker.engine.outputs import AnswerReader, EngineOutput, Generation, SampleAnswers
 from worker.engine.request import OnAnswered, Request
 from worker.engine.stats import EngineStats
-from worker.manager import LoadedEngine, ModelManager
+from worker.loaded_engine import LoadedEngine
+from worker.manager import ModelManager
 
 ANSWER = Generation((1, 2, 3, 4, 5), (-0.25,) * 5, "stop:\\n")
 TEXT = AnswerText(" nothing\n", None, " nothing\n")

@@ -16,7 +16,8 @@ from common.settings import Settings
 from producer.datasets.builtin import webqa_mini
 from worker.answering import make_request
 from worker.engine.request import Request
-from worker.manager import LoadedEngine, ModelManager
+from worker.loaded_engine import LoadedEngine
+from worker.manager import ModelManager
 from worker.model.tokenizer import PromptTokenizer
 
 MODEL = "smollm2_135m_it"

@@ -26,7 +26,8 @@ from worker.engine.attention.choose import find_backend
 from worker.engine.stats import EngineStats
 from worker.hints import hint
 from worker.late_shards import is_late, unless_overwritten
-from worker.manager import LoadedEngine, ModelManager
+from worker.loaded_engine import LoadedEngine
+from worker.manager import ModelManager
 from worker.model_notes import ModelNotes
 from worker.refusals import loading_kills
 from worker.results import failed_rows

@@ -7,7 +7,6 @@ Effects on the whole process that need torch or a loaded model live here; all ot
 
 import gc
 import logging
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -15,70 +14,24 @@ import torch
 
 from common.errors import RetryShard, StopRun, UnusableModel, UsageError, first_line
 from common.models import ModelSource, find_model, with_revision
-from common.prompts import PromptFormat
 from common.run import RunSpec
 from common.settings import Settings
 from worker.engine.attention.choose import attention_candidates
 from worker.engine.budget import Budget, choose_budget
-from worker.engine.compilation import TOO_FEW, wants_compiled
+from worker.engine.compilation import wants_compiled
 from worker.engine.engine import Engine
 from worker.engine.verification import compile_engine, give_backend
 from worker.host import keep_freed_memory
+from worker.loaded_engine import LoadedEngine
 from worker.model.compile_cache import precompiles_headers
 from worker.model.device import choose_device, choose_dtype, device_name
 from worker.model.geometry import geometry_of
 from worker.model.loader import LoadedModel, load_model
 from worker.model.memory import is_out_of_memory, release
-from worker.model.model_place import NO_FOLDER, Files
 from worker.model.resolved_setting import ResolvedSetting
 from worker.sick_device import end_process_if_sick
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class LoadedEngine:
-    """An engine, the identity of its weights, and the worker's choices with their reasons.
-
-    budget: the one that the engine began with. It is among the reasons and not among the
-    choices, which mark a file as mixed where they differ: a budget changes no answer.
-    files: the files that the model was read from.
-    """
-
-    engine: Engine
-    identity: str
-    choices: dict[str, str]
-    reasons: dict[str, str]
-    budget: Budget
-    files: Files = NO_FOLDER
-
-    def compiles(self, wanted: ResolvedSetting) -> bool:
-        """Whether to decide about compiling: for the first time, or again for a larger run."""
-        return "layers" not in self.choices or (
-            wanted.value == "compiled" and self.reasons["layers"] == TOO_FEW
-        )
-
-    def with_layers(self, layers: ResolvedSetting) -> "LoadedEngine":
-        """A copy that records whether the layers are compiled."""
-        return replace(
-            self,
-            choices=self.choices | {"layers": layers.value},
-            reasons=self.reasons | {"layers": layers.reason},
-        )
-
-    def with_prompt_notes(self, prompt_format: PromptFormat) -> "LoadedEngine":
-        """A copy that records what the model's chat template makes of a format."""
-        notes = self.engine.tokenizer.chat.notes(prompt_format)
-        return replace(
-            self,
-            choices=self.choices | {name: note.value for name, note in notes.items()},
-            reasons=self.reasons | {name: note.reason for name, note in notes.items()},
-        )
-
-    def reasons_now(self) -> dict[str, str]:
-        """The reasons of all choices, with the present budget if memory has run out since."""
-        budget = self.engine.budget
-        return self.reasons | ({} if budget == self.budget else {"halved": f"to {budget}"})
 
 
 class _ModelKey(NamedTuple):
@@ -192,30 +145,41 @@ class ModelManager:
             keep_freed_memory()
         dtype = log("dtype", choose_dtype(key.dtype, device.value))
         loaded = _load_weights(_source(model, key.revision), dtype.value, device.value)
-        softcap = geometry_of(loaded.model).softcap
-        candidates = attention_candidates(
-            self._settings.attention, loaded.model.device.type, softcap
-        )
-        engine = Engine(loaded.model, loaded.tokenizer, candidates[0].backend)
-        attention = log("attention", give_backend(engine, candidates))
-        budget, limits = choose_budget(self._settings, loaded.model, engine.runner.backend)
-        if known:
-            budget = budget.at_most(known)
-            limits["memory"] = ResolvedSetting(
-                str(budget), "it ran out with more when last loaded"
-            )
-        for name, limit in limits.items():
-            log(name, limit)
-        engine.budget = budget
-        for name, note in loaded.notes.items():
-            log(name, note)
+        engine, attention = self._checked_engine(loaded)
+        log("attention", attention)
+        limits = self._limit(engine, known)
+        for name, setting in (limits | loaded.notes).items():
+            log(name, setting)
         choices = {"device": device, "dtype": dtype, "attention": attention} | loaded.notes
         values = {name: choice.value for name, choice in choices.items()}
         reasons = {name: choice.reason for name, choice in choices.items()}
         reasons |= {name: str(limit) for name, limit in limits.items()}
         # Not the GPU's number: runs answered on several like ones are not mixed.
         values["device"] = device_name(device.value)
-        return LoadedEngine(engine, loaded.identity, values, reasons, budget, loaded.files)
+        return LoadedEngine(engine, loaded.identity, values, reasons, engine.budget, loaded.files)
+
+    def _checked_engine(self, loaded: LoadedModel) -> tuple[Engine, ResolvedSetting]:
+        """Make an engine whose attention backend has passed the canary; returns the backend, too.
+
+        Raises StopRun if the engine differs from its model.
+        """
+        model = loaded.model
+        candidates = attention_candidates(
+            self._settings.attention, model.device.type, geometry_of(model).softcap
+        )
+        engine = Engine(model, loaded.tokenizer, candidates[0].backend)
+        return engine, give_backend(engine, candidates)
+
+    def _limit(self, engine: Engine, known: Budget | None) -> dict[str, ResolvedSetting]:
+        """Give an engine its budget, at most `known`; returns the limits with their reasons."""
+        budget, limits = choose_budget(self._settings, engine.model, engine.runner.backend)
+        if known:
+            budget = budget.at_most(known)
+            limits["memory"] = ResolvedSetting(
+                str(budget), "it ran out with more when last loaded"
+            )
+        engine.budget = budget
+        return limits
 
 
 def _keep_out_of_collections() -> None:

@@ -16,7 +16,7 @@ from benchmarks.baselines.vllm_baseline import run_vllm
 from benchmarks.measure import ONCE, RepeatLimit, time_answers, timed
 from benchmarks.workload import Workload, without_stops
 from common.layout import PromptTokens, pack_fused
-from worker.manager import LoadedEngine
+from worker.loaded_engine import LoadedEngine
 from worker.model.loader import load_model
 
 PUBLISHED = {"block": "published algorithm", "dense": "published algorithm, SDPA"}
