@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from common.prompts import PromptFormat, Template
-from common.visibility import VISIBILITIES
+from common.visibility import VISIBILITIES, Table
 from worker.engine.canary_prompts import NEW_TOKENS, CanaryCase
 from worker.engine.decode_bucket import DecodeBucket
 from worker.engine.engine import Engine
@@ -84,7 +84,7 @@ def _splitter(engine: Engine, case: CanaryCase) -> PrefixSplitter:
     return PrefixSplitter((case.shared,), engine.geometry.movable and bool(case.shared))
 
 
-def _visible(case: CanaryCase) -> Any:
+def _visible(case: CanaryCase) -> Table:
     return VISIBILITIES[case.method.visibility](case.prompt.num_segments, 0)
 
 

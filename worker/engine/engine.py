@@ -20,7 +20,7 @@ from worker.engine.ensembles import Ensemble
 from worker.engine.generated_tokens import GeneratedTokens
 from worker.engine.kv_cache import KVCache
 from worker.engine.model_runner import ModelRunner
-from worker.engine.numbers import refuse_nan
+from worker.engine.nan_logits import refuse_nan
 from worker.engine.outputs import AnswerReader, EngineOutput, Generation, SampleAnswers, collect
 from worker.engine.planning import plan_sample, tokenize_samples
 from worker.engine.prefix_cache import PrefixCache

@@ -13,7 +13,7 @@ from common.run import SamplingParams
 from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import MANY, SAMPLES, make_request
 from worker.engine.model_runner import ModelRunner
-from worker.engine.numbers import refuse_nan
+from worker.engine.nan_logits import refuse_nan
 from worker.engine.outputs import Generation
 from worker.model.geometry import _read
 

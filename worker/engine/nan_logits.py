@@ -1,4 +1,4 @@
-"""Answers whose logits were NaN become errors.
+"""NaN logits: an answer whose logits were NaN becomes an error.
 
 A model in float16 may overflow for one prompt and not for the next; a model with damaged weights
 gives NaN for every prompt. The check costs no extra read from the device: NaN logits make the
