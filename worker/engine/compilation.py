@@ -114,11 +114,22 @@ def compiled_form(function: Any) -> Any:
     return torch.compile(function, dynamic=True, fullgraph=True)
 
 
-def compiled_cascade(query: Tensor, *keys: Any, **options: Any) -> Tensor:
+def compiled_cascade(
+    query: Tensor,
+    prefix_keys: Tensor,
+    prefix_values: Tensor,
+    prefix_bias: Tensor,
+    suffix_keys: Tensor,
+    suffix_values: Tensor,
+    suffix_bias: Tensor,
+    rotation: tuple[Tensor, Tensor] | None = None,
+    softcap: float | None = None,
+) -> Tensor:
     """`cascade`, compiled."""
-    suffix_bias, attend = keys[5], compiled_form(cascade)
+    prefix = prefix_keys, prefix_values, prefix_bias
+    suffix = suffix_keys, suffix_values, suffix_bias
     with eager_if_single(min(len(query), suffix_bias.shape[-1])):
-        output: Tensor = attend(query, *keys, **options)
+        output: Tensor = compiled_form(cascade)(query, *prefix, *suffix, rotation, softcap)
     return output
 
 
