@@ -20,11 +20,12 @@ from common.methods import METHODS
 from common.prompts import PromptFormat, Template
 from common.run import Layout, Positions
 from worker.engine.answer_end import EndRules
-from worker.engine.attention.sdpa import SdpaBackend
+from worker.engine.attention.choose import short_form
 from worker.engine.canary import check_engine
 from worker.engine.engine import Engine
 from worker.engine.reference import reference_decode, reference_prompts
 from worker.engine.request import Request
+from worker.model.geometry import geometry_of
 from worker.model.tokenizer import PromptTokenizer
 
 SEED = 7
@@ -97,7 +98,7 @@ def _compare(model: PreTrainedModel) -> None:
     """Raise StopRun if a worker refuses the model, _Different if an answer is wrong."""
     twin = copy.deepcopy(model)
     tokenizer = make_tokenizer(_texts(), 300, bos=False)
-    engine = Engine(model, tokenizer, SdpaBackend())
+    engine = Engine(model, tokenizer, short_form(geometry_of(model).softcap))
     check_engine(engine)
     prompts = PromptTokenizer(tokenizer)
     _compare_with_generate(engine, twin, prompts)

@@ -13,7 +13,7 @@ from benchmarks.families.__main__ import main
 from benchmarks.families.page import MARK, write_page
 from benchmarks.families.sizes import tiny_config
 from benchmarks.families.survey import Surveyed, families, verdict
-from benchmarks.families.variants import with_short_windows
+from benchmarks.families.variants import SHORT_WINDOW, with_short_windows
 from benchmarks.families.verdict import Verdict, judge
 from worker.engine.attention.sdpa import SdpaBackend
 
@@ -21,6 +21,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 
 REPRESENTATIVE = (
     "llama",
+    "gemma2",
     "gemma3_text",
     "glm4",
     "gpt2",
@@ -67,15 +68,19 @@ def test_a_family_gets_the_verdict_that_the_page_states(family):
 
 
 @pytest.mark.parametrize(
-    ("family", "changes"),
+    "changes",
     [
-        ("mistral", {"sliding_window": 34}),
-        ("llama4_text", {"attention_chunk_size": 32}),
-        ("llama4_text", {"attn_temperature_tuning": True, "floor_scale": 16, "attn_scale": 2.0}),
+        {"attention_chunk_size": 32},
+        {"attn_temperature_tuning": True, "floor_scale": 16, "attn_scale": 2.0},
     ],
 )
-def test_what_depends_on_distance_or_index_is_exact_or_refused(family, changes):
-    assert verdict(family, changes).kind in ("exact", "refused")
+def test_chunks_and_scales_by_index_are_refused(changes):
+    assert verdict("llama4_text", changes).kind == "refused"
+
+
+@pytest.mark.parametrize("family", ["mistral", "gemma2"])
+def test_prompts_past_a_sliding_window_are_answered_exactly(family):
+    assert verdict(family, {"sliding_window": SHORT_WINDOW}) == Verdict("exact")
 
 
 def test_a_prompt_past_the_window_of_a_cache_is_refused():
@@ -85,9 +90,11 @@ def test_a_prompt_past_the_window_of_a_cache_is_refused():
 
 def test_another_scale_is_no_exact_answer(monkeypatch):
     original = SdpaBackend.__call__
-    monkeypatch.setattr(
-        SdpaBackend, "__call__", lambda *arguments: original(*arguments[:-1], 1.2 * arguments[-1])
-    )
+
+    def scaled_up(self, query, key, value, mask, scaling, softcap=None):
+        return original(self, query, key, value, mask, 1.2 * scaling, softcap)
+
+    monkeypatch.setattr(SdpaBackend, "__call__", scaled_up)
     assert judge(tiny_config("llama")).kind in ("wrong", "refused")
 
 
