@@ -38,7 +38,7 @@ def _tables(surveyed: Sequence[Surveyed], versions: str) -> Iterator[str]:
         if of_kind:
             yield from ("", f"## {title}", "", *_families(kind, of_kind))
     yield from ("", "## Variants", "")
-    yield from _table(
+    yield from markdown_table(
         ("variant of", "with", "verdict", "reason"),
         ((f"{v.family}", v.variant, v.verdict.kind, v.verdict.text) for v in variants),
     )
@@ -46,12 +46,9 @@ def _tables(surveyed: Sequence[Surveyed], versions: str) -> Iterator[str]:
 
 def _families(kind: Kind, of_kind: Sequence[Surveyed]) -> Iterator[str]:
     """Table with one row per family; verdicts other than exact have a reason."""
-    if kind == "exact":
-        return _table(("family", "class"), ((f"`{e.family}`", e.class_name) for e in of_kind))
-    return _table(
-        ("family", "class", "reason"),
-        ((f"`{e.family}`", e.class_name, e.verdict.text) for e in of_kind),
-    )
+    titles = ("family", "class") if kind == "exact" else ("family", "class", "reason")
+    rows = ((f"`{each.family}`", each.class_name, each.verdict.text) for each in of_kind)
+    return markdown_table(titles, (row[: len(titles)] for row in rows))
 
 
 def _counts(families: Sequence[Surveyed]) -> str:
@@ -60,7 +57,8 @@ def _counts(families: Sequence[Surveyed]) -> str:
     return f"{len(families)} families, {', '.join(counts)}"
 
 
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table; a `|` inside a cell becomes a `/`."""
     yield f"| {' | '.join(titles)} |"
     yield f"|{'---|' * len(titles)}"
     for row in rows:

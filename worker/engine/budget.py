@@ -101,6 +101,18 @@ def pack_tokens_within(memory: int, per_token: int) -> int:
     return int((root - per_token) / (2 * _MASK_BYTES))
 
 
+def cache_bytes_within(free: int, device: str) -> int:
+    """Return the bytes that decoding gets of a process's free memory.
+
+    free: bytes, beside the weights. device: "cpu", "cuda" or "cuda:1".
+
+        >>> cache_bytes_within(6 * GIB, "cuda") / GIB, cache_bytes_within(9 * GIB, "cpu") / GIB
+        (1.5, 2.0)
+    """
+    share = max(_LEAST_CHOSEN[1], free // _SHARE)
+    return min(share, _MOST_CACHED_ON_CPU) if device == "cpu" else share
+
+
 def choose_budget(
     settings: Settings, model: PreTrainedModel, backend: AttentionBackend
 ) -> tuple[Budget, dict[str, ResolvedSetting]]:
@@ -143,12 +155,10 @@ def _choose_cache(settings: Settings, device: str, free: int, where: str) -> Res
         return ResolvedSetting(
             str(settings.kv_cache_gib), "SELF_ENSEMBLE_KV_CACHE_GIB asks for it"
         )
-    share = max(_LEAST_CHOSEN[1], free // _SHARE)
-    if device == "cpu" and share > _MOST_CACHED_ON_CPU:
-        return ResolvedSetting(
-            f"{_MOST_CACHED_ON_CPU / GIB:.2f}", "more sequences fill no processor better"
-        )
-    return ResolvedSetting(f"{share / GIB:.2f}", where)
+    chosen = cache_bytes_within(free, device)
+    capped = device == "cpu" and free // _SHARE > _MOST_CACHED_ON_CPU
+    reason = "more sequences fill no processor better" if capped else where
+    return ResolvedSetting(f"{chosen / GIB:.2f}", reason)
 
 
 def split_by_budget(

@@ -18,6 +18,11 @@ _LOGIT_COPIES = 6
 and tempered probabilities while tokens are drawn."""
 
 
+def logit_bytes(vocabulary: int) -> int:
+    """Return the bytes that the logits of one sequence take in a step."""
+    return _LOGIT_COPIES * 4 * vocabulary
+
+
 class Scheduler:
     """Groups samples, segments and ensembles within a budget.
 
@@ -27,7 +32,7 @@ class Scheduler:
     def __init__(self, geometry: ModelGeometry, element_size: int, budget: Budget) -> None:
         self.budget = budget
         self._slot_bytes = geometry.slot_numbers * element_size
-        self._logit_bytes = _LOGIT_COPIES * 4 * geometry.vocabulary
+        self._logit_bytes = logit_bytes(geometry.vocabulary)
 
     def batches(
         self, plans: Sequence[SamplePlan], prefix: KVCache, request: Request

@@ -156,4 +156,4 @@ def test_of_two_budgets_the_smaller_of_each_is_taken():
 
 def test_the_examples_in_its_docstrings_are_true():
     results = doctest.testmod(budget)
-    assert (results.attempted, results.failed) == (2, 0)
+    assert (results.attempted, results.failed) == (3, 0)
