@@ -16,7 +16,7 @@ from worker.engine.attention.backend import AttentionBackend
 from worker.engine.budget import DEFAULT_BUDGET, Budget
 from worker.engine.compilation import EAGER, DecodeOps
 from worker.engine.decode_bucket import DecodeBucket
-from worker.engine.ensembles import Ensemble
+from worker.engine.ensembles import Ensemble, SamplePlan
 from worker.engine.generated_tokens import GeneratedTokens
 from worker.engine.kv_cache import KVCache
 from worker.engine.model_runner import ModelRunner
@@ -81,26 +81,38 @@ class Engine:
         plans = [plan_sample(s, request, prefix.splitter, self.geometry) for s in tokenized]
         generations: dict[Ensemble, Generation] = {}
         for batch in self.scheduler.batches(plans, prefix.cache, request):
-            caches: dict[SequencePlan, KVCache] = {}
-            for pack in self.scheduler.packs(batch, prefix.cache):
-                with stats.prefilling():
-                    cache = self.runner.prefill(pack, prefix.cache)
-                    self.runner.synchronize()
-                caches |= dict.fromkeys(pack.sequences, cache)
-                stats.prefill_tokens += pack.num_new_tokens
-            for ensembles in self.scheduler.buckets(batch, prefix.cache, request):
-                with stats.decoding():
-                    bucket = self.load(ensembles, caches, prefix.cache, request)
-                    while bucket.num_running:
-                        self.runner.step(bucket)
-                        bucket.compact()
-                    generations |= bucket.generations()
-                stats.decode_tokens += bucket.num_fed
+            generations |= self._answer_batch(batch, prefix.cache, request, stats)
             on_answered(len(batch))
         collected = [collect(plan, generations) for plan in plans]
         by_method = refuse_nan(collected, dtype_name(self.model))
         pairs, reader = zip(known, by_method, strict=True), self.reader(request)
         return EngineOutput([SampleAnswers(s, each, reader) for s, each in pairs], stats)
+
+    def _answer_batch(
+        self, plans: Sequence[SamplePlan], prefix: KVCache, request: Request, stats: EngineStats
+    ) -> dict[Ensemble, Generation]:
+        """Prefill and decode a batch; its caches are freed before those of the next are made."""
+        caches: dict[SequencePlan, KVCache] = {}
+        for pack in self.scheduler.packs(plans, prefix):
+            with stats.prefilling():
+                caches |= dict.fromkeys(pack.sequences, self.runner.prefill(pack, prefix))
+                self.runner.synchronize()
+            stats.prefill_tokens += pack.num_new_tokens
+        generations: dict[Ensemble, Generation] = {}
+        for ensembles in self.scheduler.buckets(plans, prefix, request):
+            with stats.decoding():
+                bucket = self.load(ensembles, caches, prefix, request)
+                generations |= self._decode(bucket)
+            stats.decode_tokens += bucket.num_fed
+            del bucket  # Else its keys are in memory beside those of the next one.
+        return generations
+
+    def _decode(self, bucket: DecodeBucket) -> dict[Ensemble, Generation]:
+        """Step until every ensemble of a bucket is finished."""
+        while bucket.num_running:
+            self.runner.step(bucket)
+            bucket.compact()
+        return bucket.generations()
 
     def reader(self, request: Request) -> AnswerReader:
         """The reader of the answers to a request."""

@@ -1,5 +1,7 @@
 """How samples are batched changes nothing: alone, together, in another order, in small packs."""
 
+import weakref
+
 import pytest
 
 from tests.worker.engine.answers import answers_of
@@ -13,6 +15,7 @@ from tests.worker.engine.families import (
 from worker.engine.attention.backend import FLEX_MIN_TOKENS
 from worker.engine.attention.flex import FlexBackend
 from worker.engine.budget import Budget, split_by_budget
+from worker.engine.model_runner import ModelRunner
 from worker.engine.row_group import RowGroup
 from worker.engine.stats import EngineStats
 
@@ -151,6 +154,29 @@ def test_sequences_of_several_packs_share_their_row_groups(make_engine, monkeypa
 
     monkeypatch.setattr("worker.engine.model_runner.RowGroup", Noted)
     request = make_request("flex_attention", max_new_tokens=1)
-    for limits in (Budget(), Budget(pack_tokens=1)):
+    for limits in (Budget(), Budget(pack_tokens=1), Budget(cache_bytes=1)):
         answers_of(make_engine(engine={"budget": limits}), MANY, request)
     assert made == [(3, 1), (4, 1), (3, 3), (4, 4)]
+
+
+def test_keys_are_freed_before_those_of_the_next_batch_are_made(make_engine, monkeypatch):
+    """Without room for two sequences every ensemble has a bucket, and every sample a batch."""
+    buckets, caches = [], []
+    load, prefill = ModelRunner.load, ModelRunner.prefill
+
+    def noted_load(runner, *arguments):
+        assert not any(bucket() for bucket in buckets)
+        buckets.append(weakref.ref(bucket := load(runner, *arguments)))
+        return bucket
+
+    def noted_prefill(runner, pack, prefix):
+        assert not any(keys() is not None for keys in caches)
+        cache = prefill(runner, pack, prefix)
+        if prefix.num_slots:
+            caches.append(weakref.ref(cache.keys))
+        return cache
+
+    monkeypatch.setattr(ModelRunner, "load", noted_load)
+    monkeypatch.setattr(ModelRunner, "prefill", noted_prefill)
+    answers_of(make_engine(engine={"budget": Budget(cache_bytes=1)}), MANY, make_request("avg"))
+    assert (len(buckets), len(caches)) == (len(MANY), len(MANY))
