@@ -88,7 +88,7 @@ def test_little_memory_really_cuts_the_batch(make_engine):
     paraphrases, `avg`, `max`, and three fused sequences.
     """
     calls = []
-    for limits in ({}, {"budget": Budget(pack_tokens=1)}, {"budget": Budget(cache_bytes=1)}):
+    for limits in (Budget(), Budget(pack_tokens=1), Budget(cache_bytes=1)):
         engine = make_engine(engine={"budget": limits})
         fed = watch_fed_tokens(engine.model)
         answers_of(engine, MANY, make_request(max_new_tokens=1))
@@ -154,7 +154,7 @@ def test_sequences_of_several_packs_share_their_row_groups(make_engine, monkeypa
 
     monkeypatch.setattr("worker.engine.model_runner.RowGroup", Noted)
     request = make_request("flex_attention", max_new_tokens=1)
-    for limits in (Budget(), Budget(pack_tokens=1), Budget(cache_bytes=1)):
+    for limits in (Budget(), Budget(pack_tokens=1)):
         answers_of(make_engine(engine={"budget": limits}), MANY, request)
     assert made == [(3, 1), (4, 1), (3, 3), (4, 4)]
 
