@@ -6,6 +6,7 @@ Celery imports this module in every process of the worker (`imports` below).
 """
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 from common.records import Sample
 from common.run import RunSpec
@@ -27,6 +28,13 @@ class StubEngine:
     """Returns the same answer for every sample."""
 
     budget = BUDGET
+    tokenizer = SimpleNamespace(
+        digest=lambda prompt_format: "stub",
+        chat=SimpleNamespace(notes=lambda prompt_format: {}),
+    )
+
+    def prompt(self, paraphrase: str, request: Request) -> str:
+        return paraphrase
 
     def run(
         self, samples: Sequence[Sample], request: Request, on_answered: OnAnswered

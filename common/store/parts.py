@@ -45,7 +45,8 @@ class PartInfo(BaseModel):
     started, finished: seconds since the epoch. choices, reasons: the settings that the worker
     resolved (device, dtype, attention), and why; settings that change no answer, such as how much
     was computed at once, are among the reasons alone. counts: tokens of prefill and decode, and
-    the seconds of each, for the whole message that the part came from (its methods share them).
+    the seconds of each, of the calls that succeeded for the whole message that the part came
+    from (its methods share them).
     """
 
     model_config = ConfigDict(frozen=True)

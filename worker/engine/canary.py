@@ -16,6 +16,7 @@ from common.errors import StopRun
 from worker.engine.canary_outputs import CanaryOutput, engine_outputs, own_output
 from worker.engine.canary_prompts import CanaryCase, invent_cases
 from worker.engine.engine import Engine
+from worker.engine.fusions import FUSIONS
 from worker.model.decoder_layers import decoder_layers
 from worker.model.geometry import dtype_name
 
@@ -42,23 +43,57 @@ def check_engine(engine: Engine) -> str:
 
     Raises StopRun if the engine's logits differ from the model's by more than rounding.
     """
-    cases = _cases(engine)
-    outputs = engine_outputs(engine, cases)
-    expected = [own_output(engine.model, c, o.tokens) for c, o in zip(cases, outputs, strict=True)]
-    pairs = zip(outputs, expected, strict=True)
-    errors = [case_error(output.logits, own.logits) for output, own in pairs]
-    bound = _bound(engine.model, cases, expected)
-    for number, (error, case) in enumerate(zip(errors, cases, strict=True)):
+    rows = _rows(engine)
+    cases = [(row, case) for row in rows for case in row]
+    outputs = [output for row in rows for output in engine_outputs(engine, row)]
+    pairs = list(zip(cases, outputs, strict=True))
+    expected = [own_output(engine.model, case, output.tokens) for (_, case), output in pairs]
+    bound = _bound(engine.model, [case for _, case in cases], expected)
+    errors = []
+    for ((row, case), output), own in zip(pairs, expected, strict=True):
+        errors.append(error := case_error(output.logits, own.logits))
         # Negated, so that NaN stops the run, too.
         if not error <= bound:
             raise StopRun(
                 f"{type(engine.model).__name__} cannot be used here: for {case.name} the engine's "
                 f"logits differ from those of transformers' own eager attention by {error:.2g} "
                 f"of their standard deviation, where rounding in {dtype_name(engine.model)} gives "
-                f"at most {bound:.2g}; {_first_layer(engine, cases, number, bound)}"
+                f"at most {bound:.2g}; {_first_layer(engine, row, case, bound)}"
             )
+    _check_fusions(engine)
     worst = max(errors, default=0.0)
     return f"logits of {len(cases)} prompts differ by {worst:.1g} at most, {bound:.1g} is allowed"
+
+
+def _rows(engine: Engine) -> list[list[CanaryCase]]:
+    """Return the prompts of each row that is computed.
+
+    A row that reaches past a window has other masks than one that does not, so a model with
+    windows computes one of each.
+    """
+    cases = _cases(engine)
+    near = [case for case in cases if not case.is_far]
+    return [near, cases] if any(engine.geometry.windows) and near else [cases]
+
+
+@torch.inference_mode()
+def _check_fusions(engine: Engine) -> None:
+    """Raise StopRun unless the engine picks the best token of every fusion as it is written."""
+    model, size = engine.model, (2, 3, engine.geometry.vocabulary)
+    generator = torch.Generator().manual_seed(0)
+    drawn, weights = torch.randn(size, generator=generator), torch.rand(2, 3, generator=generator)
+    logits, weights = drawn.to(model.device, model.dtype), weights.to(model.device)
+    for fusion, scores_of in FUSIONS.items():
+        scores = scores_of(logits.float(), weights)
+        read = weights if fusion == "weighted_mean" else None
+        tokens, logprobs = engine.runner.ops.pick_best(logits, fusion, read, None)
+        picked = scores.gather(-1, tokens[:, None])[:, 0]
+        error = max((logprobs - picked).abs().max(), (scores.amax(dim=-1) - picked).abs().max())
+        if not float(error) <= FLOAT32_BOUND:
+            raise StopRun(
+                f"{type(model).__name__} cannot be used here: by {fusion} the engine picks a "
+                f"token whose log-score differs from that of the best one by {float(error):.2g}"
+            )
 
 
 def _cases(engine: Engine) -> list[CanaryCase]:
@@ -123,10 +158,12 @@ def row_errors(computed: Tensor, expected: Tensor) -> Tensor:
     return (spreads[0] / spreads[1]).masked_fill(unknown, torch.nan)
 
 
-def _first_layer(engine: Engine, cases: Sequence[CanaryCase], number: int, bound: float) -> str:
-    """Name the first layer whose hidden states differ, as a clause."""
-    output = engine_outputs(engine, cases, hidden=True)[number]
-    own = own_output(engine.model, cases[number], output.tokens, hidden=True)
+def _first_layer(engine: Engine, row: Sequence[CanaryCase], case: CanaryCase, bound: float) -> str:
+    """Name the first layer whose hidden states differ, as a clause. case: one of its row."""
+    output = engine_outputs(engine, row, hidden=True)[row.index(case)]
+    own = own_output(engine.model, case, output.tokens, hidden=True)
+    if not output.hidden:
+        return "compiled layers do not tell which of them differs first"
     layers = decoder_layers(engine.model)
     for n in sorted(output.hidden):
         expected = own.hidden[n].float()

@@ -52,15 +52,14 @@ class CanaryOutput:
 def engine_outputs(
     engine: Engine, cases: Sequence[CanaryCase], hidden: bool = False
 ) -> list[CanaryOutput]:
-    """Prefill all prompts in one row and decode them greedily by the engine."""
+    """Prefill all prompts in one row, by the engine's backend, and decode them greedily."""
     runner = engine.runner
-    always = runner.backend.canary_tokens
     shared = Pack.of(Segment(case.shared, 0) for case in cases if case.shared)
-    prefix = runner.prefill(shared, runner.empty_cache(), always)
+    prefix = runner.prefill(shared, runner.empty_cache())
     sequences = [plan_sequence(c.prompt, _visible(c), _splitter(engine, c)) for c in cases]
     pack = Pack(prefix.slots)
     pack.add(sequences)
-    caches = dict.fromkeys(sequences, runner.prefill(pack, prefix, always))
+    caches = dict.fromkeys(sequences, runner.prefill(pack, prefix, backend_from=0))
     ensembles = [Ensemble((sequence,), "own") for sequence in sequences]
     bucket = engine.load(ensembles, caches, prefix, _REQUEST)
     with _layer_outputs(engine.model if hidden else None) as layers:

@@ -12,7 +12,7 @@ from worker.model.geometry import ModelGeometry
 NEW_TOKENS = 3
 
 _PLAIN_LENGTHS = (11, 3, 7)
-_PREFIX, _SEGMENTS, _CUE = 4, (3, 1, 5), 2
+_PREFIX, _SEGMENTS, _OTHER_SEGMENTS, _CUE = 4, (3, 1, 5), (2, 4, 3), 2
 _LAST_LENGTH = 9
 
 
@@ -21,13 +21,14 @@ class CanaryCase:
     """A prompt of the canary, and its name in the message if the answer is wrong.
 
     method: decides which segments of a packed prompt see each other. shared: tokens that the
-    prompt repeats, which the engine computes once.
+    prompt repeats, which the engine computes once. is_far: its tokens reach past a window.
     """
 
     name: str
     prompt: PackedPrompt
     method: Method = PLAIN
     shared: TokenIds = ()
+    is_far: bool = False
 
     @property
     def is_plain(self) -> bool:
@@ -37,10 +38,11 @@ class CanaryCase:
 def invent_cases(sizes: ModelGeometry, least_tokens: int) -> list[CanaryCase]:
     """Invent unrelated prompts, `flex_attention` prompts, and a prompt at the last positions.
 
-    There is a `flex_attention` prompt for each window, whose tokens leave the window of others.
+    There are two `flex_attention` prompts, because a row that decodes alone runs uncompiled, and
+    one for each window, whose tokens leave the window of others.
 
-    least_tokens: the number of unrelated prompts is raised until all prompts have this many
-    tokens. Prompts for which the model has no positions are left out.
+    least_tokens: the number of unrelated prompts is raised until their row has this many tokens.
+    Prompts for which the model has no positions are left out.
     """
     ids = _ordinary_ids(sizes)
     generator = torch.Generator().manual_seed(0)
@@ -48,16 +50,21 @@ def invent_cases(sizes: ModelGeometry, least_tokens: int) -> list[CanaryCase]:
     def draw(length: int) -> TokenIds:
         return tuple(ids[torch.randint(len(ids), (length,), generator=generator)].tolist())
 
-    rounds = 1 + least_tokens // sum(_PLAIN_LENGTHS)
+    # Decoding, not prefill, computes a prompt's last token; one round more for common beginnings.
+    in_a_round = sum(length - 1 for length in _PLAIN_LENGTHS)
+    rounds = 2 + least_tokens // in_a_round if least_tokens else 1
     plain = [_plain("unrelated prompts in one row", draw(n)) for n in _PLAIN_LENGTHS * rounds]
     end = sizes.positions - NEW_TOKENS
     last = _plain("a prompt at the last positions", draw(_LAST_LENGTH), end)
     prefix, cue = draw(_PREFIX), draw(_CUE)
-    packed = PromptTokens((), prefix, tuple(draw(length) for length in _SEGMENTS), cue)
+    packed, other = (
+        PromptTokens((), prefix, tuple(draw(length) for length in lengths), cue)
+        for lengths in (_SEGMENTS, _OTHER_SEGMENTS)
+    )
     beyond = [_beyond(packed, window) for window in sorted(set(filter(None, sizes.windows)))]
     return [
         case
-        for case in (*plain, _fused(packed), *beyond, last)
+        for case in (*plain, _fused(packed), _fused(other), *beyond, last)
         if case.prompt.starts[0] >= 0
         and not sizes.length_fault(case.prompt.next_position - 1, NEW_TOKENS)
     ]
@@ -67,7 +74,8 @@ def _plain(name: str, tokens: TokenIds, end: int | None = None) -> CanaryCase:
     """Make a plain prompt. end: the position after its last token; None to begin at 0."""
     prompt = pack_plain(PromptTokens((), (), (tokens,), ()), 0)
     offset = 0 if end is None else end - prompt.next_position
-    return CanaryCase(name, PackedPrompt(prompt.groups, tuple(s + offset for s in prompt.starts)))
+    packed = PackedPrompt(prompt.groups, tuple(s + offset for s in prompt.starts))
+    return CanaryCase(name, packed, is_far=end is not None)
 
 
 def _fused(tokens: PromptTokens) -> CanaryCase:
@@ -84,7 +92,7 @@ def _beyond(tokens: PromptTokens, window: int) -> CanaryCase:
     gap = max(0, window - len(tokens.prefix))
     starts = (packed.starts[0], *(start + gap for start in packed.starts[1:]))
     name, method = f"a prompt beyond a window of {window} tokens", METHODS["flex_attention"]
-    return CanaryCase(name, PackedPrompt(packed.groups, starts), method, tokens.prefix)
+    return CanaryCase(name, PackedPrompt(packed.groups, starts), method, tokens.prefix, True)
 
 
 def _ordinary_ids(sizes: ModelGeometry) -> torch.Tensor:

@@ -7,7 +7,7 @@ break at `attention_forward`, which is not traced. Functions of tensors are comp
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -84,17 +84,36 @@ def uncompile_layers(model: PreTrainedModel) -> None:
 
 
 @contextmanager
-def refuse_eager_layers(layers: int) -> Iterator[None]:
-    """Raise RuntimeError unless each of `layers` decoder layers runs compiled code in here."""
-    before = LAYER_INDUCTOR.runs
-    with torch._dynamo.config.patch(suppress_errors=False, fail_on_recompile_limit_hit=True):
-        yield
-    runs = LAYER_INDUCTOR.runs - before
-    if runs < layers:
-        raise RuntimeError(
-            f"torch ran {layers} layers as written: compiled code ran {runs} times; look at "
-            "TORCH_COMPILE_DISABLE, TORCHDYNAMO_DISABLE and TORCH_LOGS=graph_breaks"
+def refuse_eager_layers(model: PreTrainedModel, least: int) -> Iterator[None]:
+    """Raise RuntimeError unless each decoder layer runs compiled code in `least` calls in here."""
+    layers: list[Any] = list(decoder_layers(model))
+    compiled = [0] * len(layers)
+    for number, layer in enumerate(layers):
+        layer._compiled_call_impl = partial(
+            _count_compiled, layer._compiled_call_impl, compiled, number
         )
+    try:
+        with torch._dynamo.config.patch(suppress_errors=False, fail_on_recompile_limit_hit=True):
+            yield
+    finally:
+        for layer in layers:
+            layer._compiled_call_impl = layer._compiled_call_impl.args[0]
+    if min(compiled) < least:
+        raise RuntimeError(
+            f"torch ran layer {compiled.index(min(compiled))} as written: compiled code ran in "
+            f"{min(compiled)} of its calls, not in {least}; look at TORCH_COMPILE_DISABLE, "
+            "TORCHDYNAMO_DISABLE and TORCH_LOGS=graph_breaks"
+        )
+
+
+def _count_compiled(
+    call: Callable[..., Any], compiled: list[int], number: int, *arguments: Any, **named: Any
+) -> Any:
+    """Call a layer, and count the call if compiled code ran in it."""
+    before = LAYER_INDUCTOR.runs
+    output = call(*arguments, **named)
+    compiled[number] += LAYER_INDUCTOR.runs > before
+    return output
 
 
 def eager_if_single(rows: int) -> AbstractContextManager[Any]:

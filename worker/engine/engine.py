@@ -81,7 +81,8 @@ class Engine:
         plans = [plan_sample(s, request, prefix.splitter, self.geometry) for s in tokenized]
         generations: dict[Ensemble, Generation] = {}
         for batch in self.scheduler.batches(plans, prefix.cache, request):
-            generations |= self._answer_batch(batch, prefix.cache, request, stats)
+            # What a sample was answered stays, if an equal one comes in a later batch.
+            generations = self._answer_batch(batch, prefix.cache, request, stats) | generations
             on_answered(len(batch))
         collected = [collect(plan, generations) for plan in plans]
         by_method = refuse_nan(collected, dtype_name(self.model))
@@ -93,11 +94,11 @@ class Engine:
     ) -> dict[Ensemble, Generation]:
         """Prefill and decode a batch; its caches are freed before those of the next are made."""
         caches: dict[SequencePlan, KVCache] = {}
-        for pack in self.scheduler.packs(plans, prefix):
-            with stats.prefilling():
+        with stats.prefilling():
+            for pack in self.scheduler.packs(plans, prefix):
                 caches |= dict.fromkeys(pack.sequences, self.runner.prefill(pack, prefix))
-                self.runner.synchronize()
-            stats.prefill_tokens += pack.num_new_tokens
+                stats.prefill_tokens += pack.num_new_tokens
+            self.runner.synchronize()
         generations: dict[Ensemble, Generation] = {}
         for ensembles in self.scheduler.buckets(plans, prefix, request):
             with stats.decoding():

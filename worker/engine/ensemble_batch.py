@@ -47,7 +47,8 @@ class EnsembleBatch:
             self.distinct_rows, self.place = rows.unique(dim=0, return_inverse=True)
 
     def drop_finished(self) -> None:
-        running = ~self.finished
+        """Drop the ensembles that are finished; reads the device once, for their number."""
+        running = self.finished.logical_not().nonzero()[:, 0]
         self.ids, self.seeds = self.ids[running], self.seeds[running]
         self.weights = None if self.weights is None else self.weights[running]
         self.tokens, self.finished = self.tokens[running], self.finished[running]

@@ -69,18 +69,23 @@ class RowGroup:
     ) -> None:
         """Copy the prompt keys and values of every row; keys are rotated where they are moved."""
         slots, offsets = own.slots.to(model.device), own.offsets.to(model.device)
+        # Padding is zeroed: the slot that it reads may hold NaN of another sample, and NaN - inf
+        # is NaN.
+        padding = own.bias.isneginf()[:, None, :, None].to(model.device)
         moves = rotation(model, offsets) if bool(own.offsets.any()) else None
         keys, rows = self._prefix.keys, len(caches)
         layers, kv_heads, _, dim = keys.shape
-        self.keys = keys.new_empty(layers, rows, kv_heads, dim, capacity).transpose(-1, -2)
+        self.keys = keys.new_zeros(layers, rows, kv_heads, dim, capacity).transpose(-1, -2)
         value_dim = self._prefix.values.shape[-1]
-        self.values = keys.new_empty(layers, rows, kv_heads, capacity, value_dim)
+        self.values = keys.new_zeros(layers, rows, kv_heads, capacity, value_dim)
         for pack, members in _by_pack(caches):
-            for layer in range(layers):
-                keys = _read(pack.keys[layer], slots[members])
+            for layer in range(layers if pack.num_slots else 0):
+                keys, values = (
+                    _read(cache[layer], slots[members]).masked_fill_(padding[members], 0)
+                    for cache in (pack.keys, pack.values)
+                )
                 keys = rotate(keys, *(t[members, None] for t in moves)) if moves else keys
                 self.keys[layer, members, :, : self.filled] = keys
-                values = _read(pack.values[layer], slots[members])
                 self.values[layer, members, :, : self.filled] = values
 
     def __len__(self) -> int:

@@ -9,9 +9,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+
 from common.errors import StopRun, first_line
-from worker.engine.attention.choose import Candidate
+from worker.engine.attention.choose import Candidate, short_form
 from worker.engine.canary import check_engine
+from worker.engine.canary_prompts import NEW_TOKENS
 from worker.engine.compilation import (
     ASKED_FOR,
     COMPILED,
@@ -38,8 +41,15 @@ def give_backend(engine: Engine, candidates: Sequence[Candidate]) -> ResolvedSet
         engine.runner.backend = backend
         try:
             _check(engine)
+        except StopRun as error:
+            if not backend.compiles:
+                raise
+            raise StopRun(
+                f"attention backend {backend.name}: {error}; set SELF_ENSEMBLE_ATTENTION="
+                f"{short_form(engine.geometry.softcap).name} and report it"
+            ) from None
         except Exception as error:
-            if not backend.compiles or isinstance(error, StopRun) or is_out_of_memory(error):
+            if not backend.compiles or _is_of_the_device(error):
                 raise
             reasons.append(f"{backend.name} cannot be compiled here: {first_line(error)[:200]}")
             logger.warning("%s", reasons[-1])
@@ -62,6 +72,8 @@ def compile_engine(wanted: ResolvedSetting, engine: Engine) -> ResolvedSetting:
     except StopRun as error:
         raise StopRun(f"compiled: {error}; set SELF_ENSEMBLE_COMPILE=never") from None
     except Exception as error:
+        if _is_of_the_device(error):
+            raise
         uncompile_layers(engine.model)
         engine.runner.backend, engine.runner.ops = eager
         reason = f"it cannot be compiled here: {first_line(error)[:200]}"
@@ -77,8 +89,14 @@ def _compile(engine: Engine) -> None:
     compile_layers(engine.model)
     runner = engine.runner
     runner.backend, runner.ops = runner.backend.compiled(), COMPILED
-    with refuse_eager_layers(engine.geometry.layers):
+    # Prefill, and every step of the canary.
+    with refuse_eager_layers(engine.model, least=1 + NEW_TOKENS):
         _check(engine)
+
+
+def _is_of_the_device(error: Exception) -> bool:
+    """Whether memory ran out or the device is at fault, which says nothing of the compiler."""
+    return isinstance(error, torch.AcceleratorError) or is_out_of_memory(error)
 
 
 def _check(engine: Engine) -> None:

@@ -4,6 +4,7 @@ import weakref
 
 import pytest
 
+from common.prompts import Template
 from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import (
     FAMILIES,
@@ -180,3 +181,19 @@ def test_keys_are_freed_before_those_of_the_next_batch_are_made(make_engine, mon
     monkeypatch.setattr(ModelRunner, "prefill", noted_prefill)
     answers_of(make_engine(engine={"budget": Budget(cache_bytes=1)}), MANY, make_request("avg"))
     assert (len(buckets), len(caches)) == (len(MANY), len(MANY))
+
+
+def test_a_pack_without_new_tokens_decodes_beside_others(make_engine):
+    """A prompt that is one token longer than the prefix has no key of its own."""
+    bare = Template(instruction="Say one word.", question="{question}", cue="")
+    request = make_request("origin", template=bare, few_shot=(), num_paraphrases=1)
+    samples = [("?",), ("who is it",), ("it",)]
+    alone = [answer for each in samples for answer in answers_of(make_engine(), [each], request)]
+    engine = make_engine(engine={"budget": Budget(pack_tokens=1)})
+    assert_alike(answers_of(engine, samples, request), alone)
+
+
+def test_equal_samples_of_two_batches_are_answered_alike(make_engine):
+    engine = make_engine(engine={"budget": Budget(cache_bytes=1)})
+    first, _, again = engine.run([MANY[0], MANY[1], MANY[0]], make_request("avg")).answers
+    assert first.generations == again.generations

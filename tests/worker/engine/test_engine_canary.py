@@ -1,22 +1,31 @@
 """The canary finds every fault that is planted, and nothing where there is none."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
 from common.errors import StopRun
+from common.visibility import VISIBILITIES
 from tests.worker.engine.families import FAMILIES, make_config, make_model, make_tokenizer
 from tests.worker.engine.other_families import LATENT, NO_KV_HEADS, build
 from tests.worker.engine.planted_faults import FAULTS, another_rope_base, wrong_scale
 from worker.engine import canary
+from worker.engine.attention.cascade import cascade
 from worker.engine.attention.cascade_prefill import CascadeBackend
 from worker.engine.attention.flex import FlexBackend
 from worker.engine.attention.sdpa import SdpaBackend
 from worker.engine.canary import FLOAT32_BOUND, case_error, check_engine, row_errors
 from worker.engine.canary_outputs import engine_outputs, own_output
+from worker.engine.canary_prompts import invent_cases
+from worker.engine.compilation import EAGER
 from worker.engine.engine import Engine
+from worker.engine.prefix_tree import Pack
+from worker.engine.sampler import pick_best
+from worker.engine.segments import PrefixSplitter, plan_sequence
 from worker.model.attention_interface import NAME
+from worker.model.geometry import geometry_of
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -37,7 +46,7 @@ def errors_of(engine):
 
 @pytest.mark.parametrize("backend", [CascadeBackend, SdpaBackend, FlexBackend])
 def test_an_engine_without_fault_passes_with_every_backend(family, backend):
-    assert "5 prompts differ by" in check_engine(
+    assert "6 prompts differ by" in check_engine(
         engine_of(make_model(make_config(family)), CascadeBackend())
     )
     engine = engine_of(make_model(make_config(family)), backend())
@@ -176,3 +185,50 @@ def test_the_bound_in_half_precision_follows_the_model_s_own_rounding(monkeypatc
     with torch.inference_mode():
         eager = engine_outputs(engine, cases)
         assert canary._bound(engine.model, cases, eager) == pytest.approx(bound)
+
+
+@pytest.mark.parametrize("number", [41, 307, 1000, 32_000, 50_257])
+def test_the_row_is_long_enough_for_a_backend_that_leaves_short_ones_to_another(number):
+    """Common beginnings are computed once, and decoding computes each prompt's last token."""
+    sizes = replace(geometry_of(make_model(make_config("llama"))), num_ids=number)
+    cases = invent_cases(replace(sizes, vocabulary=number), FlexBackend().min_pack)
+    pack = Pack(())
+    for case in cases:
+        visible = VISIBILITIES[case.method.visibility](case.prompt.num_segments, 0)
+        pack.add([plan_sequence(case.prompt, visible, PrefixSplitter((case.shared,), True))])
+    assert pack.num_new_tokens >= FlexBackend().min_pack
+
+
+def test_two_rows_decode_with_moved_keys(monkeypatch):
+    """One row alone would run as written, whatever was compiled."""
+    engine, rows = engine_of(make_model(make_config("llama"))), set()
+
+    def noted(query, *keys, rotation=None, **options):
+        rows.add((len(query), rotation is not None))
+        return cascade(query, *keys, rotation=rotation, **options)
+
+    engine.runner.ops = EAGER._replace(attend=noted)
+    check_engine(engine)
+    assert {moved for number, moved in rows if number > 1} == {True, False}
+
+
+@pytest.mark.parametrize("window", [64, None])
+def test_a_model_with_windows_is_compared_within_and_past_them(window):
+    engine = engine_of(make_model(make_config("mistral", sliding_window=window)))
+    *near, everything = canary._rows(engine)
+    assert len(near) == (window is not None)
+    for row in near:
+        assert max(case.prompt.next_position for case in row) + 3 <= window
+        assert {case.name for case in row} < {case.name for case in everything}
+
+
+@pytest.mark.parametrize("fusion", ["own", "mean_logits", "max_probability", "weighted_mean"])
+def test_a_wrong_choice_of_a_token_stops_the_run(fusion):
+    def wrong(logits, name, weights, forced):
+        tokens, logprobs = pick_best(logits, name, weights, forced)
+        return (tokens + 1 if name == fusion else tokens), logprobs
+
+    engine = engine_of(make_model(make_config("llama")))
+    engine.runner.ops = EAGER._replace(pick_best=wrong)
+    with pytest.raises(StopRun, match=f"by {fusion} the engine picks|logits differ"):
+        check_engine(engine)

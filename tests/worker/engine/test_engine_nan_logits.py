@@ -12,6 +12,7 @@ from common.methods import CONFIDENCE
 from common.run import SamplingParams
 from tests.worker.engine.answers import answers_of
 from tests.worker.engine.families import MANY, SAMPLES, make_request
+from worker.engine.attention.cascade_prefill import CascadeBackend
 from worker.engine.model_runner import ModelRunner
 from worker.engine.nan_logits import refuse_nan
 from worker.engine.outputs import Generation
@@ -112,3 +113,25 @@ def test_errors_that_were_there_before_are_kept_and_counted_for_nothing():
     assert "in float16" in str(third["origin"])
     with pytest.raises(StopRun, match="any of 2 samples"):
         refuse_nan([{"origin": early}, {"avg": [bad]}, {"avg": [bad]}], "float16")
+
+
+class EveryPack(CascadeBackend):
+    """Computes short packs, too; SDPA would spread NaN over a pack by itself."""
+
+    min_pack = 0
+
+
+@pytest.mark.parametrize("method", ["per_prompt", "avg", "flex_attention"])
+def test_keys_that_are_no_numbers_cost_no_neighbour_its_answer(make_engine, tokenizers, method):
+    """The spoiled sample is the first of its pack, and longer than the others."""
+    request = make_request(method)
+    wanted = answers_of(make_engine(engine={"backend": EveryPack()}), SAMPLES, request)
+    engine = make_engine(engine={"backend": EveryPack()})
+    (token,) = tokenizers[False]("Z", add_special_tokens=False)["input_ids"]
+    with torch.no_grad():
+        engine.model.get_input_embeddings().weight[token] = math.nan
+    spoiled = ("Z is it, or not?", "is it Z, or not?", "it is Z, or not?")
+    bad, *good = answers_of(engine, [spoiled, *SAMPLES], request)
+    assert isinstance(bad[method], SampleError)
+    for got, known in zip(good, wanted, strict=True):
+        assert [g.tokens for g in got[method]] == [g.tokens for g in known[method]]
