@@ -88,16 +88,16 @@ def refuse_eager_layers(model: PreTrainedModel, least: int) -> Iterator[None]:
     """Raise RuntimeError unless each decoder layer runs compiled code in `least` calls in here."""
     layers: list[Any] = list(decoder_layers(model))
     compiled = [0] * len(layers)
+    calls = [layer._compiled_call_impl for layer in layers]
     for number, layer in enumerate(layers):
-        layer._compiled_call_impl = partial(
-            _count_compiled, layer._compiled_call_impl, compiled, number
-        )
+        if call := layer._compiled_call_impl:
+            layer._compiled_call_impl = partial(_count_compiled, call, compiled, number)
     try:
         with torch._dynamo.config.patch(suppress_errors=False, fail_on_recompile_limit_hit=True):
             yield
     finally:
-        for layer in layers:
-            layer._compiled_call_impl = layer._compiled_call_impl.args[0]
+        for layer, call in zip(layers, calls, strict=True):
+            layer._compiled_call_impl = call
     if min(compiled) < least:
         raise RuntimeError(
             f"torch ran layer {compiled.index(min(compiled))} as written: compiled code ran in "

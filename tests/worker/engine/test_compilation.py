@@ -107,6 +107,17 @@ def test_layers_that_torch_runs_as_written_stop_a_run_that_asks_for_compiled_one
         compile_engine(ResolvedSetting("compiled", ASKED_FOR), engine)
 
 
+def test_one_layer_that_runs_as_written_among_compiled_ones_is_found(engine, monkeypatch):
+    def compile_all_but_one(model):
+        compile_layers(model)
+        model.base_model.layers[1]._compiled_call_impl = None
+
+    monkeypatch.setattr(verification, "compile_layers", compile_all_but_one)
+    choice = compile_engine(WANTED, engine)
+    assert choice.value == "eager"
+    assert "torch ran layer 1 as written: compiled code ran in 0 of its calls" in choice.reason
+
+
 def next_row(*arguments, **options):
     return cascade(*arguments, **options).roll(1, dims=0)
 
