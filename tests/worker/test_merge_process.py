@@ -163,7 +163,7 @@ def test_a_run_that_is_being_merged_is_not_merged_twice_at_once(holding, complet
         holding.start([str(run.key)], anew=False)
     assert len(processes()) == 1
     holding.start([str(run.key)], anew=True)
-    assert len(processes()) == 2
+    wait_until(lambda: len(processes()) == 2)
     let_go_on(tmp_path)
     holding.wait()
 
