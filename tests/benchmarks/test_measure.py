@@ -1,5 +1,6 @@
 """Measuring: repeats, answers that are timed, the peak of a process."""
 
+import copy
 import doctest
 import mmap
 from dataclasses import replace
@@ -39,8 +40,10 @@ def test_end_tokens_end_no_answer_of_a_request_without_stops(small_model):
     model, request = workload.loaded_engine().engine.model, workload.request("origin")
 
     def engine_ended_by(ids):
-        model.generation_config.eos_token_id = ids
-        return Engine(model, load_tokenizer(workload.source), SdpaBackend())
+        """Of a copy: the geometry of a model is read once."""
+        twin = copy.deepcopy(model)
+        twin.generation_config.eos_token_id = ids
+        return Engine(twin, load_tokenizer(workload.source), SdpaBackend())
 
     whole = answer_tokens(engine_ended_by([]), workload, without_stops(request))
     engine = engine_ended_by([tokens[0] for tokens in whole])
