@@ -56,6 +56,6 @@ def _descending(values: Tensor) -> Tensor:
 
 @contextmanager
 def drawing_by_walk() -> Iterator[None]:
-    """Make engines draw by the walk inside the block; they have no switch for it."""
+    """Make engines draw by the walk inside the block. Engines have no switch for the walk."""
     with patch.object(sampler, "sample_tokens", sample_by_walk):
         yield

@@ -25,7 +25,7 @@ WARM_UP_SAMPLES = 2
 
 
 class Job:
-    """Questions and their prompts; each method runs one or more baselines on them."""
+    """Runs baselines on questions and on their prompts; a method for each kind of baseline."""
 
     def __init__(
         self, workload: Workload, loaded: LoadedEngine, samples: int, limit: RepeatLimit
@@ -79,7 +79,7 @@ class Job:
         )  # fmt: skip
 
     def engine(self, method: str) -> Baseline:
-        """This project's engine, as a worker builds it."""
+        """Time this project's engine, built as in a worker."""
         request = without_stops(self._workload.request(method))
         measured = time_answers(self._loaded.engine, self._questions, request, self._limit)
         answers = [t for tokens in measured.tokens(method) for t in tokens]

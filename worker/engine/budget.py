@@ -126,7 +126,7 @@ def choose_budget(
 
 
 def _share_of_free(settings: Settings, device: str) -> tuple[int, str]:
-    """Return the free bytes for this process, and a clause for the log that names them."""
+    """Return the free bytes for this process, and a clause for the log with their number."""
     processes, sharing = settings.processes or default_processes(), "this host"
     if device.startswith("cuda"):
         sharing = "its GPU"

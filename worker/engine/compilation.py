@@ -109,7 +109,7 @@ def refuse_eager_layers(model: PreTrainedModel, least: int) -> Iterator[None]:
 def _count_compiled(
     call: Callable[..., Any], compiled: list[int], number: int, *arguments: Any, **named: Any
 ) -> Any:
-    """Call a layer, and count the call if compiled code ran in it."""
+    """Call a layer, and count the call if it ran compiled code."""
     before = LAYER_INDUCTOR.runs
     output = call(*arguments, **named)
     compiled[number] += LAYER_INDUCTOR.runs > before

@@ -1,4 +1,4 @@
-"""Outputs of an engine call: the generations of each sample, and the answers read from them.
+"""Outputs of an engine call: generations and answers of each sample.
 
 A method's answer may need several generations: a vote, or a confidence that counts draws. Text is
 decoded when an answer is asked for: a caller that reads tokens alone does not pay for the text.

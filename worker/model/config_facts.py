@@ -67,7 +67,7 @@ def register_family(model_type: str, quirk: FamilyQuirk) -> None:
 
 
 def read_config(config: Any, generation_config: Any = None) -> ConfigFacts:
-    """Return the facts of a transformers config and of the generation config beside it.
+    """Return the facts of a transformers config and of its generation config.
 
     Raises StopRun if the config lacks the number of layers or the hidden size, or asks for a
     feature that is not computed.

@@ -8,7 +8,7 @@ from worker.model.geometry import ModelGeometry
 
 
 class LayerCalls:
-    """Passes the calls of layers on to `attend` and records them."""
+    """Records the calls of a model's layers and passes each on to `attend`."""
 
     def __init__(self, attend: AttendLayer, geometry: ModelGeometry) -> None:
         self._attend = attend
